@@ -1,0 +1,47 @@
+"""escsr: super-resolution with the ESC networks, for pictures, for training and for study.
+
+Names are imported when first used, so that `import escsr` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from escsr.checkpoints import list_models, load_network, save_network
+    from escsr.errors import EscError
+    from escsr.evaluation.protocols import evaluate
+    from escsr.training.run import train
+    from escsr.upscaler import Upscaler, upscale_file
+
+__all__ = [
+    "EscError",
+    "Upscaler",
+    "__version__",
+    "evaluate",
+    "list_models",
+    "load_network",
+    "save_network",
+    "train",
+    "upscale_file",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "EscError": "errors",
+    "Upscaler": "upscaler",
+    "evaluate": "evaluation.protocols",
+    "list_models": "checkpoints",
+    "load_network": "checkpoints",
+    "save_network": "checkpoints",
+    "train": "training.run",
+    "upscale_file": "upscaler",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'escsr' has no attribute {name!r}")
+    return getattr(import_module(f"escsr.{_HOMES[name]}"), name)

@@ -1,0 +1,160 @@
+"""Many pictures: which files, where the results go, and what became of each."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from escsr import images
+from escsr.checkpoints import find_model
+from escsr.errors import ConfigError, DeviceError, EscError, OutputError
+from escsr.upscaler import DEFAULT_MODEL, Precision, Upscaler, default_target
+
+__all__ = ["Job", "Outcome", "plan", "upscale"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to enlarge."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: `error` is None where the target was written."""
+
+    job: Job
+    error: EscError | None
+    seconds: float
+
+
+def upscale(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    scale: float | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile_size: int | None = None,
+    on_progress: Callable[[Job, float], None] | None = None,
+) -> Iterator[Outcome]:
+    """Enlarges files and folders; a picture that fails does not stop the others.
+
+    Model, device and names are checked before the first picture.
+
+    Args:
+        inputs: Picture files, and folders that are searched with their subfolders.
+        output: File for one picture, folder for several; None for names beside the inputs
+            (photo_x2.png, folder_x2/).
+        model: Bundled name, with or without its scale, or file of weights.
+        scale: Enlargement: chooses the bundled model of that scale, or sets that of an any-scale model.
+        device: See `Upscaler`.
+        precision: See `Upscaler`.
+        tile_size: See `Upscaler`.
+        on_progress: Called with a job and the share of it that is done.
+
+    Yields:
+        An outcome for each picture, in order.
+
+    Raises:
+        EscError: Model, device or output are not as they should be, or there is nothing to do.
+    """
+    path = find_model(model, scale=scale)
+    upscaler = Upscaler(path, device=device, precision=precision, tile_size=tile_size)
+    factor = upscaler.scale if scale is None else scale
+    if factor is None:
+        raise ConfigError(f"Model {model} takes any scale: say which.")
+    if upscaler.scale not in (None, factor):
+        raise ConfigError(f"Model {model} enlarges by {upscaler.scale}, not by {factor:g}.")
+    jobs = plan(inputs, output, scale=factor)
+    return _work(upscaler, jobs, scale, on_progress)
+
+
+def _work(
+    upscaler: Upscaler,
+    jobs: Sequence[Job],
+    scale: float | None,
+    on_progress: Callable[[Job, float], None] | None,
+) -> Iterator[Outcome]:
+    for job in jobs:
+        report = None if on_progress is None else lambda share, job=job: on_progress(job, share)
+        start, problem = time.perf_counter(), None
+        try:
+            upscaler.upscale_file(job.source, job.target, scale=scale, on_progress=report)
+        except DeviceError:
+            raise
+        except EscError as error:
+            problem = error
+        yield Outcome(job, problem, time.perf_counter() - start)
+
+
+def plan(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    scale: float,
+) -> list[Job]:
+    """Pairs every picture with the file its result goes to.
+
+    Args:
+        inputs: Files and folders.
+        output: File, folder or None; see `upscale`.
+        scale: Enlargement, for the default names.
+
+    Returns:
+        The jobs, in the order of the inputs.
+
+    Raises:
+        DataError: A folder has no pictures.
+        OutputError: Two results would have one name, a result would replace an input, or the output
+            does not fit the inputs.
+    """
+    sources = [Path(entry) for entry in inputs]
+    if not sources:
+        raise ConfigError("Nothing to enlarge: name at least one picture or folder.")
+    target = None if output is None else Path(output)
+    one_file = len(sources) == 1 and not sources[0].is_dir()
+    into_folder = target is not None and (
+        target.is_dir() or not one_file or os.fspath(output or "").endswith("/")
+    )
+    if target is not None and into_folder and target.is_file():
+        raise OutputError(f"{target} is a file; several pictures need a folder.")
+    jobs = []
+    for source in sources:
+        if source.is_dir():
+            base = target or source.with_name(f"{source.resolve().name}_x{scale:g}")
+            jobs += [
+                Job(path, _suffixed(base / path.relative_to(source))) for path in images.find_images(source)
+            ]
+        elif target is None:
+            jobs.append(Job(source, default_target(source, scale)))
+        elif into_folder:
+            jobs.append(Job(source, _suffixed(target / source.name)))
+        else:
+            images.check_suffix(target)
+            jobs.append(Job(source, target))
+    _check_names(jobs)
+    return jobs
+
+
+def _suffixed(path: Path) -> Path:
+    """The path with an ending that can be written: its own, or .png."""
+    return path if path.suffix.lower() in images.WRITABLE else path.with_suffix(".png")
+
+
+def _check_names(jobs: Sequence[Job]) -> None:
+    owners: dict[Path, Path] = {}
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            raise OutputError(f"{job.target} is an input; choose another output.")
+        if target in owners:
+            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
+        owners[target] = job.source

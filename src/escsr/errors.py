@@ -1,0 +1,46 @@
+"""The error tree: every mistake a user can make is an `EscError`."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DeviceError",
+    "EscError",
+    "ImageError",
+    "ModelNotFoundError",
+    "OutputError",
+]
+
+
+class EscError(Exception):
+    """Base of all errors raised for a user's mistake: what was found, what is accepted, what to do."""
+
+
+class ConfigError(EscError, ValueError):
+    """An impossible or unknown value in a configuration or an argument."""
+
+
+class ImageError(EscError):
+    """A picture that cannot be read, or is not a picture at all."""
+
+
+class OutputError(EscError):
+    """A result that cannot be written where it was asked for."""
+
+
+class CheckpointError(EscError):
+    """A file of weights that is damaged, unsafe or from another network."""
+
+
+class ModelNotFoundError(CheckpointError):
+    """A model name that is not bundled and a path that does not exist."""
+
+
+class DataError(EscError):
+    """A folder of training or test pictures that cannot be used as asked."""
+
+
+class DeviceError(EscError):
+    """A device that is not there, or whose memory does not suffice."""

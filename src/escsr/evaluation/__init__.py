@@ -1,0 +1,1 @@
+"""Quality and cost, measured by named protocols."""

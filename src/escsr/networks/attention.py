@@ -1,0 +1,215 @@
+"""Window self-attention with relative position bias, in three equal implementations.
+
+ESC, ICCV 2025, section 3.2; the low-rank bias after FlashBias (NeurIPS 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from escsr.errors import ConfigError
+from escsr.networks.config import NetworkConfig
+from escsr.networks.layers import reflect_pad
+
+__all__ = [
+    "AttentionBackend",
+    "WindowAttention",
+    "check_backend",
+    "choose_backend",
+    "merge_windows",
+    "partition_windows",
+    "relative_position_bias",
+    "window_padding",
+]
+
+AttentionBackend = Literal["auto", "plain", "sdpa", "flex"]
+"""How attention is computed: "plain" (matrix products and softmax), "sdpa" (PyTorch's
+`scaled_dot_product_attention`), "flex" (compiled flex attention), "auto" (see `choose_backend`)."""
+
+
+def check_backend(backend: str) -> AttentionBackend:
+    """Returns the backend, or raises `ConfigError` naming those there are."""
+    for known in get_args(AttentionBackend):
+        if backend == known:
+            return known
+    raise ConfigError(
+        f"Unknown attention backend {backend!r}; known are {', '.join(get_args(AttentionBackend))}."
+    )
+
+
+def choose_backend(device_type: str, *, differentiable: bool) -> AttentionBackend:
+    """What "auto" stands for.
+
+    Args:
+        device_type: "cpu", "cuda", ...
+        differentiable: Whether gradients will be asked for.
+
+    Returns:
+        "plain" where a gradient is needed on a CPU (its fused kernel has none for the bias and
+        falls back to a slower one), "flex" for the same on CUDA, "sdpa" everywhere else.
+    """
+    if not differentiable:
+        return "sdpa"
+    return {"cpu": "plain", "cuda": "flex"}.get(device_type, "sdpa")  # type: ignore[return-value]
+
+
+def relative_position_bias(table: Tensor, window: int) -> Tensor:
+    """Bias of every pair of pixels of a window, as overlapping views of the table (no index tables).
+
+    Entry (h, q, k) is `table[h, (k_row − q_row + w − 1)·(2w − 1) + (k_col − q_col + w − 1)]`: the
+    transpose of Swin's sign.
+
+    Args:
+        table: (heads, (2w − 1)²).
+        window: Side w of the window.
+
+    Returns:
+        (heads, w², w²): queries × keys.
+    """
+    side = 2 * window - 1
+    grid = table.reshape(-1, side, side)
+    views = grid.unfold(1, window, 1).unfold(2, window, 1).flip(1, 2)
+    return views.reshape(-1, window * window, window * window)
+
+
+def partition_windows(x: Tensor, window: int, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """Cuts a map into windows and its channels into parts and heads.
+
+    Args:
+        x: (B, parts·heads·d, H, W), H and W multiples of the window; channels ordered (part, head, d).
+        window: Side w of a window.
+        parts: 3 for queries, keys and values.
+        heads: Attention heads.
+
+    Returns:
+        `parts` tensors (B·H/w·W/w, heads, w², d).
+    """
+    batch, channels, height, width = x.shape
+    rows, columns, dim = height // window, width // window, channels // (parts * heads)
+    cut = x.reshape(batch, parts, heads, dim, rows, window, columns, window)
+    cut = cut.permute(1, 0, 4, 6, 2, 5, 7, 3)
+    return cut.reshape(parts, batch * rows * columns, heads, window * window, dim).unbind(0)
+
+
+def merge_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
+    """The inverse of `partition_windows` for one part.
+
+    Args:
+        windows: (B·H/w·W/w, heads, w², d).
+        window: Side w of a window.
+        height: H, a multiple of w.
+        width: W, a multiple of w.
+
+    Returns:
+        (B, heads·d, H, W).
+    """
+    _, heads, _, dim = windows.shape
+    rows, columns = height // window, width // window
+    x = windows.reshape(-1, rows, columns, heads, window, window, dim).permute(0, 3, 6, 1, 4, 2, 5)
+    return x.reshape(-1, heads * dim, height, width)
+
+
+def window_padding(size: int, window: int) -> int:
+    """Pixels that bring a side up to a multiple of the window."""
+    return -size % window
+
+
+def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
+    scores = (q * scale) @ k.transpose(-2, -1)
+    if table is not None:
+        scores = scores + relative_position_bias(table, _window_of(q)).to(scores.dtype)
+    return scores.softmax(-1) @ v
+
+
+def _attend_sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
+    bias = None if table is None else relative_position_bias(table, _window_of(q)).to(q.dtype)[None]
+    # Fused kernels want one head dimension: values are widened with zeros beside longer keys.
+    wider = k.shape[-1] - v.shape[-1]
+    out = F.scaled_dot_product_attention(q, k, F.pad(v, (0, wider)), attn_mask=bias, scale=scale)
+    return out[..., : v.shape[-1]]
+
+
+def _attend_flex(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
+    wider = k.shape[-1] - v.shape[-1]
+    v_wide = F.pad(v, (0, wider))
+    if table is None:
+        return _compiled_flex()(q, k, v_wide, scale=scale)[..., : v.shape[-1]]
+    window = _window_of(q)
+    side = 2 * window - 1
+
+    def add_bias(score: Tensor, _: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        row = key // window - query // window + window - 1
+        column = key % window - query % window + window - 1
+        return score + table[head, row * side + column]
+
+    out: Tensor = _compiled_flex()(q, k, v_wide, score_mod=add_bias, scale=scale)
+    return out[..., : v.shape[-1]]
+
+
+@cache
+def _compiled_flex() -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def _window_of(q: Tensor) -> int:
+    return round(q.shape[-2] ** 0.5)
+
+
+_BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, float, Tensor | None], Tensor]] = {
+    "plain": _attend_plain,
+    "sdpa": _attend_sdpa,
+    "flex": _attend_flex,
+}
+
+
+class WindowAttention(nn.Module):
+    """Self-attention inside windows without shift: softmax(q·kᵀ/√d + bias)·v.
+
+    The input is reflect-padded right and bottom to a multiple of the window, queries, keys and
+    values are made after the pad, and the result is cropped before the output projection.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.window, self.heads = config.window_size, config.num_heads
+        self.backend: AttentionBackend = "auto"
+        self.qkv = nn.Conv2d(config.dim, 3 * config.dim, 1)
+        self.out = nn.Conv2d(config.dim, config.dim, 1)
+        self.bias_table: nn.Parameter | None = None
+        self.bias_query: nn.Parameter | None = None
+        self.bias_key: nn.Parameter | None = None
+        if config.bias_rank is None:
+            entries = (2 * config.window_size - 1) ** 2
+            self.bias_table = nn.Parameter(torch.randn(config.num_heads, entries) * 1e-3)
+        else:
+            shape = (config.num_heads, config.window_size**2, config.bias_rank)
+            self.bias_query = nn.Parameter(torch.randn(shape) * 1e-2)
+            self.bias_key = nn.Parameter(torch.randn(shape) * 1e-2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W), any size from 1×1."""
+        height, width = x.shape[-2:]
+        x = reflect_pad(
+            x, right=window_padding(width, self.window), bottom=window_padding(height, self.window)
+        )
+        q, k, v = partition_windows(self.qkv(x), self.window, 3, self.heads)
+        scale = q.shape[-1] ** -0.5
+        if self.bias_query is not None and self.bias_key is not None:
+            q = torch.cat((q * scale, self.bias_query.to(q.dtype).expand(len(q), -1, -1, -1)), -1)
+            k = torch.cat((k, self.bias_key.to(k.dtype).expand(len(k), -1, -1, -1)), -1)
+            scale = 1.0
+        backend = self.backend
+        if backend == "auto":
+            needs_gradient = torch.is_grad_enabled() and (q.requires_grad or self.qkv.weight.requires_grad)
+            backend = choose_backend(x.device.type, differentiable=needs_gradient)
+        attended = _BACKENDS[backend](q, k, v, scale, self.bias_table)
+        merged = merge_windows(attended, self.window, x.shape[-2], x.shape[-1])
+        return self.out(merged[..., :height, :width])

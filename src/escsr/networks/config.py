@@ -1,0 +1,231 @@
+"""One frozen dataclass describes every network of the family; a named variant is a value of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from escsr.errors import ConfigError
+
+__all__ = ["MAX_SCALE", "VARIANTS", "NetworkConfig", "variant_config", "variant_name"]
+
+MAX_SCALE = 16
+
+_SHORTCUTS = {
+    "pixel_shuffle": ("nearest", "bicubic"),
+    "nearest_conv": ("conv",),
+    "lte": ("bilinear",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of a network (the paper's Fig. 3 and the table of variants in `docs/paper.md`).
+
+    The defaults are ESC ×2.
+
+    Attributes:
+        scale: Enlargement per side; None where the upsampler takes any scale (LTE).
+        dim: Channels C of the feature maps.
+        attended_dim: First channels of a map that ConvAttn convolves; the rest pass as they are.
+        num_blocks: Blocks N.
+        num_conv_attn: ConvAttn modules M in each block.
+        num_heads: Attention heads; must divide `dim`.
+        window_size: Side of an attention window, LR pixels.
+        ffn_ratio_first: Hidden width of a block's first ConvFFN over `dim`.
+        ffn_ratio: Hidden width of the other ConvFFNs over `dim`.
+        norm_before_ffn: LayerNorm before each ConvFFN that precedes a ConvAttn.
+        norm_last: LayerNorm before the last 3×3 convolution of the deep features.
+        large_kernel: "dense" (C_a→C_a, averaged over its flips and rotations) or "decomposed"
+            (1×1 over channels, then depthwise; ESC-FP).
+        large_kernel_size: Side of the large kernel, odd.
+        upsampler: U: "pixel_shuffle", "nearest_conv" (ESC-Real) or "lte" (any scale).
+        shortcut: S, from the picture itself: "nearest" or "bicubic" (pixel_shuffle), "conv"
+            (nearest_conv), "bilinear" (lte).
+        bias_rank: None for a table of relative position biases; an integer R for the low-rank
+            bias φ_q·φ_kᵀ of FlashBias (NeurIPS 2025).
+
+    Raises:
+        ConfigError: A value is impossible, alone or together with another.
+    """
+
+    scale: int | None = 2
+    dim: int = 64
+    attended_dim: int = 16
+    num_blocks: int = 5
+    num_conv_attn: int = 5
+    num_heads: int = 4
+    window_size: int = 32
+    ffn_ratio_first: float = 2.0
+    ffn_ratio: float = 1.25
+    norm_before_ffn: bool = False
+    norm_last: bool = False
+    large_kernel: Literal["dense", "decomposed"] = "dense"
+    large_kernel_size: int = 13
+    upsampler: Literal["pixel_shuffle", "nearest_conv", "lte"] = "pixel_shuffle"
+    shortcut: Literal["nearest", "bicubic", "conv", "bilinear"] = "nearest"
+    bias_rank: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        self._check_widths()
+        self._check_upsampler()
+
+    @property
+    def estimator_dim(self) -> int:
+        """Hidden width of the dynamic-kernel estimator."""
+        return self.attended_dim // (2 if self.large_kernel == "dense" else 4)
+
+    @property
+    def halo(self) -> int:
+        """Radius of the large kernel, LR pixels."""
+        return self.large_kernel_size // 2
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
+        """Builds a configuration from plain values, refusing keys it does not know.
+
+        Args:
+            values: Field names to values, as written by `to_dict`.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ConfigError: A key is unknown or a value impossible.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(
+                f"Unknown network setting {', '.join(unknown)}; known are {', '.join(sorted(known))}."
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> NetworkConfig:
+        """Returns a copy with some fields changed, checked like a new one."""
+        return NetworkConfig.from_dict({**self.to_dict(), **changes})
+
+    def _check_types(self) -> None:
+        counts = (
+            "dim",
+            "attended_dim",
+            "num_blocks",
+            "num_conv_attn",
+            "num_heads",
+            "window_size",
+            "large_kernel_size",
+        )
+        for name in counts:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a positive integer, not {value!r}.")
+        if self.bias_rank is not None and (not isinstance(self.bias_rank, int) or self.bias_rank < 1):
+            raise ConfigError(f"bias_rank must be None or a positive integer, not {self.bias_rank!r}.")
+        for name in ("ffn_ratio_first", "ffn_ratio"):
+            if int(self.dim * getattr(self, name)) < 1:
+                raise ConfigError(f"{name} leaves no hidden channel: {getattr(self, name)!r}.")
+
+    def _check_widths(self) -> None:
+        if self.dim % self.num_heads:
+            raise ConfigError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}.")
+        if self.attended_dim >= self.dim:
+            raise ConfigError(f"attended_dim {self.attended_dim} must be smaller than dim {self.dim}.")
+        if self.large_kernel not in ("dense", "decomposed"):
+            raise ConfigError(f"large_kernel must be 'dense' or 'decomposed', not {self.large_kernel!r}.")
+        if self.estimator_dim < 1:
+            raise ConfigError(f"attended_dim {self.attended_dim} is too small for the estimator.")
+        if self.large_kernel_size % 2 == 0 or self.large_kernel_size < 3:
+            raise ConfigError(
+                f"large_kernel_size must be odd and at least 3, not {self.large_kernel_size}."
+            )
+
+    def _check_upsampler(self) -> None:
+        accepted = _SHORTCUTS.get(self.upsampler)
+        if accepted is None:
+            raise ConfigError(f"upsampler must be one of {', '.join(_SHORTCUTS)}, not {self.upsampler!r}.")
+        if self.shortcut not in accepted:
+            raise ConfigError(
+                f"upsampler {self.upsampler!r} goes with shortcut {' or '.join(accepted)}, "
+                f"not {self.shortcut!r}."
+            )
+        if self.upsampler == "lte":
+            if self.scale is not None:
+                raise ConfigError("upsampler 'lte' takes its scale at each call: set scale=None.")
+        elif isinstance(self.scale, bool) or self.scale not in range(1, MAX_SCALE + 1):
+            raise ConfigError(f"scale must be an integer from 1 to {MAX_SCALE}, not {self.scale!r}.")
+        if self.upsampler == "nearest_conv" and self.scale != 4:
+            raise ConfigError(f"upsampler 'nearest_conv' enlarges by 4 only, not by {self.scale}.")
+
+
+_ESC = NetworkConfig()
+_REAL = NetworkConfig(
+    scale=4,
+    num_blocks=10,
+    ffn_ratio=2.0,
+    norm_before_ffn=True,
+    upsampler="nearest_conv",
+    shortcut="conv",
+)
+
+VARIANTS: dict[str, NetworkConfig] = {
+    "esc": _ESC,
+    "esc-light": _ESC.replace(num_blocks=3),
+    "esc-fp": _ESC.replace(
+        dim=48,
+        num_heads=3,
+        ffn_ratio_first=1.5,
+        norm_before_ffn=True,
+        norm_last=True,
+        large_kernel="decomposed",
+        shortcut="bicubic",
+    ),
+    "esc-xl": _ESC.replace(
+        dim=192, attended_dim=48, num_blocks=8, num_heads=12, window_size=48, norm_before_ffn=True
+    ),
+    "esc-real": _REAL,
+    "esc-real-xl": _REAL.replace(dim=128, attended_dim=32, num_blocks=16, num_heads=8),
+    "esc-lte": _ESC.replace(scale=None, upsampler="lte", shortcut="bilinear"),
+}
+"""Named variants, each at its smallest usual scale; change it with `variant_config`."""
+
+
+def variant_config(name: str, *, scale: int | None = None, bias_rank: int | None = None) -> NetworkConfig:
+    """Returns the configuration of a named variant.
+
+    Args:
+        name: One of `VARIANTS`.
+        scale: Enlargement per side; None for the variant's own (×2; ESC-Real ×4; LTE any).
+        bias_rank: Rank of the low-rank position bias; None for the table.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The name is unknown, or the variant has no such scale.
+
+    Example:
+        >>> variant_config("esc-light", scale=4).num_blocks
+        3
+    """
+    if name not in VARIANTS:
+        raise ConfigError(f"Unknown variant {name!r}; known are {', '.join(VARIANTS)}.")
+    config = VARIANTS[name].replace(bias_rank=bias_rank)
+    return config if scale is None else config.replace(scale=scale)
+
+
+def variant_name(config: NetworkConfig) -> str | None:
+    """Returns the name of the variant a configuration is, whatever its scale and bias; else None."""
+    for name, variant in VARIANTS.items():
+        scale = config.scale if config.upsampler == "pixel_shuffle" else variant.scale
+        if variant.upsampler == config.upsampler and config == variant.replace(
+            scale=scale, bias_rank=config.bias_rank
+        ):
+            return name
+    return None

@@ -1,0 +1,143 @@
+"""ConvAttn: a large kernel shared by the whole network and small kernels made for each picture.
+
+ESC, ICCV 2025, Eqs. 4–5 and supplementary section 6.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from escsr.networks.config import NetworkConfig
+
+__all__ = [
+    "ConvAttn",
+    "DecomposedLargeKernel",
+    "DenseLargeKernel",
+    "average_symmetries",
+    "dynamic_depthwise",
+]
+
+
+def average_symmetries(kernel: Tensor) -> Tensor:
+    """Mean of a kernel's eight flips and quarter turns: the result looks the same from all sides.
+
+    Args:
+        kernel: (..., k, k).
+
+    Returns:
+        The mean, same shape.
+    """
+    turned = kernel.rot90(-1, (-2, -1))
+    views = [
+        view
+        for base in (kernel, turned)
+        for view in (base, base.flip(-1), base.flip(-2), base.flip((-2, -1)))
+    ]
+    return torch.stack(views).mean(0)
+
+
+class DenseLargeKernel(nn.Module):
+    """LK of Eq. 4: one kernel over all attended channels, shared by every ConvAttn.
+
+    Differs from the paper: averaged over its flips and quarter turns before use and initialised
+    orthogonally, as the published weights were.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, size = config.attended_dim, config.large_kernel_size
+        self.weight = nn.Parameter(torch.empty(channels, channels, size, size))
+        nn.init.orthogonal_(self.weight)
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """Returns the effective kernel, ((C_a, C_a, k, k),)."""
+        return (average_symmetries(self.weight),)
+
+
+class DecomposedLargeKernel(nn.Module):
+    """LK of ESC-FP: LK^c mixes channels (1×1), LK^s convolves each channel (depthwise k×k)."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, size = config.attended_dim, config.large_kernel_size
+        self.channel = nn.Parameter(torch.randn(channels, channels, 1, 1))
+        self.spatial = nn.Parameter(torch.empty(channels, 1, size, size))
+        nn.init.orthogonal_(self.spatial)
+
+    def forward(self) -> tuple[Tensor, ...]:
+        """Returns LK^c (C_a, C_a, 1, 1) and LK^s (C_a, 1, k, k)."""
+        return (self.channel, self.spatial)
+
+
+def dynamic_depthwise(x: Tensor, kernels: Tensor) -> Tensor:
+    """Convolves each channel of each image with a kernel of its own, zero-padded to equal size.
+
+    Args:
+        x: (B, C, H, W).
+        kernels: (B, C, k, k), k odd.
+
+    Returns:
+        (B, C, H, W).
+    """
+    batch, channels, height, width = x.shape
+    size = kernels.shape[-1]
+    out = F.conv2d(
+        x.reshape(1, batch * channels, height, width),
+        kernels.reshape(batch * channels, 1, size, size),
+        padding=size // 2,
+        groups=batch * channels,
+    )
+    return out.reshape(batch, channels, height, width)
+
+
+class ConvAttn(nn.Module):
+    """Convolutional attention of Eqs. 4–5 on the first C_a channels; the others pass unchanged.
+
+    Dense: `attended ⊗ LK + attended ⊗ DK`. Decomposed (ESC-FP): `(attended ⊗ LK^c) ⊗ (DK + LK^s)`.
+    DK is a 3×3 depthwise kernel per image, estimated from the mean of the attended channels.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.attended_dim = config.attended_dim
+        self.decomposed = config.large_kernel == "decomposed"
+        squeeze = nn.Conv2d(config.attended_dim, config.estimator_dim, 1)
+        kernels = nn.Conv2d(config.estimator_dim, config.attended_dim * 9, 1)
+        if not self.decomposed:
+            for parameter in kernels.parameters():
+                nn.init.zeros_(parameter)
+        self.estimator = nn.Sequential(squeeze, nn.GELU(), kernels)
+        self.fuse = nn.Conv2d(config.dim, config.dim, 1)
+
+    def pool(self, z: Tensor) -> Tensor:
+        """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""
+        return z[:, : self.attended_dim].mean((-2, -1), keepdim=True)
+
+    def forward(self, z: Tensor, large_kernel: tuple[Tensor, ...], pooled: Tensor | None = None) -> Tensor:
+        """Applies the module.
+
+        Args:
+            z: (B, C, H, W), the output of a ConvFFN.
+            large_kernel: The shared kernel, from `DenseLargeKernel` or `DecomposedLargeKernel`.
+            pooled: (B, C_a, 1, 1), `pool` of the whole picture where `z` is a part of it.
+
+        Returns:
+            (B, C, H, W), to be added to the stream.
+        """
+        kernel = self.estimator(self.pool(z) if pooled is None else pooled)
+        kernel = kernel.reshape(-1, self.attended_dim, 3, 3)
+        attended, identity = z.tensor_split((self.attended_dim,), dim=1)
+        if self.decomposed:
+            channel, spatial = large_kernel
+            margin = spatial.shape[-1] // 2 - 1
+            attended = dynamic_depthwise(
+                F.conv2d(attended, channel), spatial[:, 0] + F.pad(kernel, (margin,) * 4)
+            )
+        else:
+            (dense,) = large_kernel
+            attended = F.conv2d(attended, dense, padding=dense.shape[-1] // 2) + dynamic_depthwise(
+                attended, kernel
+            )
+        return self.fuse(torch.cat((attended, identity), dim=1))

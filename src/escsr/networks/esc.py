@@ -1,0 +1,239 @@
+"""The network: shallow features, N blocks, deep features, upsampler (ESC, ICCV 2025, Eqs. 1–3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from escsr.errors import ConfigError
+from escsr.networks.attention import AttentionBackend, WindowAttention, check_backend
+from escsr.networks.config import NetworkConfig
+from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
+from escsr.networks.layers import ConvFFN, LayerNorm
+from escsr.networks.lte import LTE, query_axis
+from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
+
+__all__ = ["ESC", "Block", "Stage"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the network that works on any region of the picture, given a margin around it.
+
+    Attributes:
+        reads: Maps it takes: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
+        writes: The map it makes. It may be one it reads only where `in_place` regions suffice.
+        halo: LR pixels of margin that its result depends on.
+        run: (*maps) → map, or (*maps, pooled) → map after a stage that pools.
+        pool: Mean over a region of the map just made, (B, C_a, 1, 1); the mean over the whole
+            picture is what the next stage's `run` takes as its last argument.
+    """
+
+    reads: tuple[str, ...]
+    writes: str
+    halo: int
+    run: Callable[..., Tensor]
+    pool: Callable[[Tensor], Tensor] | None = None
+
+
+class Block(nn.Module):
+    """One block: ConvFFN, window attention, M pairs of ConvFFN and ConvAttn, a 3×3 convolution."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        dim, pairs = config.dim, range(config.num_conv_attn)
+        self.large_kernel_halo = config.halo
+        self.norm_first = LayerNorm(dim)
+        self.conv_ffn_first = ConvFFN(dim, config.ffn_ratio_first)
+        self.norm_attention = LayerNorm(dim)
+        self.attention = WindowAttention(config)
+        self.norms = nn.ModuleList(
+            LayerNorm(dim) if config.norm_before_ffn else nn.Identity() for _ in pairs
+        )
+        self.conv_ffns = nn.ModuleList(ConvFFN(dim, config.ffn_ratio) for _ in pairs)
+        self.conv_attns = nn.ModuleList(ConvAttn(config) for _ in pairs)
+        self.norm_last = LayerNorm(dim)
+        self.conv_last = nn.Conv2d(dim, dim, 3, padding=1)
+
+    def forward(self, x: Tensor, large_kernel: tuple[Tensor, ...]) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W); the first ConvFFN has no residual around it."""
+        y = self.first(x)
+        y = self.attend(y)
+        for norm, conv_ffn, conv_attn in self._pairs():
+            z = conv_ffn(norm(y))
+            y = y + conv_attn(z, large_kernel)
+        return self.last(y, x)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The first ConvFFN, without a residual: ConvFFN(LN(x))."""
+        return self.conv_ffn_first(self.norm_first(x))
+
+    def attend(self, y: Tensor) -> Tensor:
+        """Window attention with its residual: y + SelfAttn(LN(y))."""
+        return y + self.attention(self.norm_attention(y))
+
+    def last(self, y: Tensor, x: Tensor) -> Tensor:
+        """The block's residual: x + conv3×3(LN(y))."""
+        return x + self.conv_last(self.norm_last(y))
+
+    def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
+        """`forward`, cut where the whole picture is pooled or the windows begin."""
+        yield Stage(("x",), "y", 1, self.first)
+        yield Stage(("y",), "y", 0, self.attend)
+        for norm, conv_ffn, conv_attn in self._pairs():
+            yield Stage(("y",), "z", 1, nn.Sequential(norm, conv_ffn), pool=conv_attn.pool)
+
+            def mix(y: Tensor, z: Tensor, pooled: Tensor, conv_attn: ConvAttn = conv_attn) -> Tensor:
+                return y + conv_attn(z, large_kernel, pooled)
+
+            yield Stage(("y", "z"), "y", self.large_kernel_halo, mix)
+        yield Stage(("y", "x"), "x", 1, self.last)
+
+    def _pairs(self) -> Iterator[tuple[nn.Module, ConvFFN, ConvAttn]]:
+        for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
+            assert isinstance(conv_ffn, ConvFFN)
+            assert isinstance(conv_attn, ConvAttn)
+            yield norm, conv_ffn, conv_attn
+
+
+class ESC(nn.Module):
+    """Emulating Self-attention with Convolution: every variant of the family from one configuration.
+
+    Args:
+        config: The shape; see `variant_config` for the named ones.
+
+    Example:
+        >>> network = ESC(variant_config("esc-light", scale=2))
+        >>> network(torch.rand(1, 3, 24, 17)).shape
+        torch.Size([1, 3, 48, 34])
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.large_kernel = (
+            DenseLargeKernel(config) if config.large_kernel == "dense" else DecomposedLargeKernel(config)
+        )
+        self.shallow = nn.Conv2d(3, dim, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
+        self.norm_last = LayerNorm(dim) if config.norm_last else nn.Identity()
+        self.last = nn.Conv2d(dim, dim, 3, padding=1)
+        self.shortcut = ConvShortcut(config) if config.shortcut == "conv" else None
+        self.upsampler = _UPSAMPLERS[config.upsampler](config)
+
+    def forward(
+        self,
+        lr: Tensor,
+        *,
+        scale: float | tuple[float, float] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Enlarges pictures: `F = conv(blocks(F_0)) + F_0`, `sr = U(F) + S(lr)`.
+
+        Args:
+            lr: (B, 3, H, W), RGB in [0, 1], any size from 1×1; never written to.
+            scale: Enlargement, or one for rows and one for columns; LTE only, where it or `size`
+                is needed.
+            size: Output (rows, columns); LTE only.
+
+        Returns:
+            (B, 3, rH, rW), about [0, 1], not clamped.
+
+        Raises:
+            ConfigError: `scale` or `size` do not fit the network.
+        """
+        height, width = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
+        lr = self.normalise(lr)
+        large_kernel = self.large_kernel()
+        x = shallow = self.shallow(lr)
+        for block in self.blocks:
+            x = block(x, large_kernel)
+        features = self.deep(x, shallow, lr)
+        if isinstance(self.upsampler, LTE):
+            rows = query_axis(lr.shape[-2], height, lr.device, lr.dtype)
+            columns = query_axis(lr.shape[-1], width, lr.device, lr.dtype)
+            return self.upsampler(features, lr, rows, columns) * 0.5 + 0.5
+        return self.upsampler(features, lr)
+
+    def normalise(self, lr: Tensor) -> Tensor:
+        """The picture as the network sees it: [0, 1], or [−1, 1] for LTE."""
+        return (lr - 0.5) / 0.5 if isinstance(self.upsampler, LTE) else lr
+
+    def deep(self, x: Tensor, shallow: Tensor, lr: Tensor) -> Tensor:
+        """Features for the upsampler: conv3×3(x) + F_0 (+ ESC-Real's shortcut)."""
+        features = self.last(self.norm_last(x)) + shallow
+        return features if self.shortcut is None else features + self.shortcut(lr)
+
+    def stages(self) -> Iterator[Stage]:
+        """The network up to the features, as steps over regions; the same functions as `forward`.
+
+        F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
+        """
+        large_kernel = self.large_kernel()
+        yield Stage(("lr",), "x", 1, self.shallow)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield from block.stages(large_kernel)
+        halo = 1 if self.shortcut is None else self.shortcut.halo
+        yield Stage(("x", "lr"), "features", halo, lambda x, lr: self.deep(x, self.shallow(lr), lr))
+
+    def output_size(
+        self,
+        height: int,
+        width: int,
+        *,
+        scale: float | tuple[float, float] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> tuple[int, int]:
+        """Size of the result for a picture of the given size: round(side · scale) for LTE.
+
+        Raises:
+            ConfigError: `scale` or `size` do not fit the network.
+        """
+        fixed = self.config.scale
+        if fixed is not None:
+            if size not in (None, (height * fixed, width * fixed)) or scale not in (
+                None,
+                fixed,
+                (fixed, fixed),
+            ):
+                raise ConfigError(
+                    f"This network enlarges by {fixed}; for other scales and sizes use an LTE model."
+                )
+            return height * fixed, width * fixed
+        if (scale is None) == (size is None):
+            raise ConfigError("An LTE network needs either scale= or size=.")
+        if scale is not None:
+            down, right = scale if isinstance(scale, tuple) else (scale, scale)
+            size = max(1, round(height * down)), max(1, round(width * right))
+            if not (down > 0 and right > 0):
+                raise ConfigError(f"scale must be positive, not {scale}.")
+        assert size is not None
+        if min(size) < 1:
+            raise ConfigError(f"size must be at least 1×1, not {size[0]}×{size[1]}.")
+        return size
+
+    def set_attention_backend(self, backend: str) -> ESC:
+        """Chooses how attention is computed in every block; see `AttentionBackend`.
+
+        Returns:
+            The network itself.
+
+        Raises:
+            ConfigError: There is no such backend.
+        """
+        checked: AttentionBackend = check_backend(backend)
+        for module in self.modules():
+            if isinstance(module, WindowAttention):
+                module.backend = checked
+        return self
+
+
+_UPSAMPLERS: dict[str, type[PixelShuffleUpsampler | NearestConvUpsampler | LTE]] = {
+    "pixel_shuffle": PixelShuffleUpsampler,
+    "nearest_conv": NearestConvUpsampler,
+    "lte": LTE,
+}

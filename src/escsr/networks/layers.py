@@ -1,0 +1,87 @@
+"""Layers that every block is made of: channel LayerNorm, ConvFFN and the reflect padding."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["ConvFFN", "LayerNorm", "reflect_index", "reflect_pad"]
+
+
+class LayerNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each pixel, affine, eps 1e-6.
+
+    (B, C, H, W) → (B, C, H, W).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=1e-6)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class ConvFFN(nn.Module):
+    """Feed-forward with a depthwise 3×3 inside: (B, C, H, W) → (B, C, H, W).
+
+    `h = GELU(expand(x)); y = reduce(GELU(depthwise(h)) + h)`, with the exact (erf) GELU.
+
+    Args:
+        dim: Channels C.
+        ratio: Hidden width over `dim`; the width is `int(dim * ratio)`.
+    """
+
+    def __init__(self, dim: int, ratio: float) -> None:
+        super().__init__()
+        hidden = int(dim * ratio)
+        self.expand = nn.Conv2d(dim, hidden, 1)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.reduce = nn.Conv2d(hidden, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = F.gelu(self.expand(x))
+        return self.reduce(F.gelu(self.depthwise(h)) + h)
+
+
+def reflect_index(size: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
+    """Source index of each sample of a reflect-padded axis, for any padding and any size from 1.
+
+    Equals `torch.nn.functional.pad(mode="reflect")` where that is defined (padding < size), and
+    goes on folding beyond it; a single sample is repeated.
+
+    Args:
+        size: Samples of the axis.
+        before: Samples to add in front.
+        after: Samples to add behind.
+        device: Where the index is made.
+
+    Returns:
+        Indices in [0, size), int64, shape (before + size + after,).
+    """
+    position = torch.arange(-before, size + after, device=device)
+    if size == 1:
+        return torch.zeros_like(position)
+    period = 2 * (size - 1)
+    folded = position.remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def reflect_pad(x: Tensor, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
+    """Reflect-pads the two last axes by any number of pixels (see `reflect_index`).
+
+    Args:
+        x: (B, C, H, W).
+        left: Columns to add in front.
+        right: Columns to add behind.
+        top: Rows to add in front.
+        bottom: Rows to add behind.
+
+    Returns:
+        (B, C, top + H + bottom, left + W + right); `x` itself where nothing is added.
+    """
+    if top or bottom:
+        x = x.index_select(-2, reflect_index(x.shape[-2], top, bottom, x.device))
+    if left or right:
+        x = x.index_select(-1, reflect_index(x.shape[-1], left, right, x.device))
+    return x

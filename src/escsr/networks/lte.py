@@ -1,0 +1,221 @@
+"""LTE: the upsampler for any scale (Lee & Jin, "Local Texture Estimator", CVPR 2022).
+
+Each output pixel is a query at a continuous place of the LR picture. The geometry of rows and of
+columns is independent, so it is worked out once per side (`Axis`) and combined by broadcasting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from escsr.networks.config import NetworkConfig
+
+__all__ = ["LTE", "Axis", "query_axis"]
+
+_CELL_SCALE_LIMIT = 4
+_QUERY_CHUNK = 32768
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the queries of one side fall among its LR pixels.
+
+    Attributes:
+        nearest: int64, (2, ...): LR pixel nearest to the query moved half a pixel back / forward.
+        offset: (2, ...): from that pixel's centre to the query, in LR pixels times 2.
+        low: int64, (...): first of the two LR pixels that bilinear sampling reads.
+        high: int64, (...): the second.
+        weight: (...): weight of the second, in [0, 1].
+        cell: Size of an output pixel, in LR pixels times 2; held from scale 4 on.
+    """
+
+    nearest: Tensor
+    offset: Tensor
+    low: Tensor
+    high: Tensor
+    weight: Tensor
+    cell: float
+
+    def part(self, start: int, stop: int) -> Axis:
+        """The queries start..stop of the first query dimension."""
+        return Axis(
+            self.nearest[:, start:stop],
+            self.offset[:, start:stop],
+            self.low[start:stop],
+            self.high[start:stop],
+            self.weight[start:stop],
+            self.cell,
+        )
+
+    def moved(self, origin: int) -> Axis:
+        """The same queries, with LR pixels counted from `origin`."""
+        return Axis(
+            self.nearest - origin,
+            self.offset,
+            self.low - origin,
+            self.high - origin,
+            self.weight,
+            self.cell,
+        )
+
+    def reshaped(self, *shape: int) -> Axis:
+        """The same queries with their dimensions reshaped, for broadcasting."""
+        return Axis(
+            self.nearest.reshape(2, *shape),
+            self.offset.reshape(2, *shape),
+            self.low.reshape(shape),
+            self.high.reshape(shape),
+            self.weight.reshape(shape),
+            self.cell,
+        )
+
+
+def query_axis(
+    size: int, out_size: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Axis:
+    """Geometry of all output pixels of one side.
+
+    Coordinates are float32 on purpose, as the published weights expect: the 1e-6 decides ties at odd
+    integer scales, and where an output row lies on the centre of a border pixel the ensemble's weights
+    are the rounding error of this difference.
+
+    Args:
+        size: LR pixels n.
+        out_size: Output pixels.
+        device: Where the result goes.
+        dtype: Floating type of the result.
+
+    Returns:
+        The axis, query shape (out_size,).
+    """
+    q, centres = _pixel_centres(out_size), _pixel_centres(size)
+    nearest, offset = [], []
+    for step in (-1.0, 1.0):
+        moved = (q + step / size + 1e-6).clamp(-1 + 1e-6, 1 - 1e-6)
+        index = (((moved + 1) * size - 1) / 2).round().clamp(0, size - 1).long()
+        nearest.append(index)
+        offset.append((q - centres[index]) * size)
+    place = (((q + 1) * size - 1) / 2).clamp(0, size - 1)
+    low = place.floor()
+    return Axis(
+        nearest=torch.stack(nearest).to(device),
+        offset=torch.stack(offset).to(device, dtype),
+        low=low.long().to(device),
+        high=(low + 1).clamp(max=size - 1).long().to(device),
+        weight=(place - low).to(device, dtype),
+        cell=2 * size / out_size * max(out_size / size / _CELL_SCALE_LIMIT, 1.0),
+    )
+
+
+def _pixel_centres(size: int) -> Tensor:
+    """Centres of the pixels of a side that spans [−1, 1], float32."""
+    return (-1 + 1 / size) + (2 / size) * torch.arange(size, dtype=torch.float32)
+
+
+def _sample(maps: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Picks pixels: (B, H, W, C), row and column index tensors that broadcast → (B, queries..., C)."""
+    return maps[:, row, column]
+
+
+class LTE(nn.Module):
+    """Local Texture Estimator on encoder features, with a bilinear shortcut of the picture.
+
+    Pictures go in and out in [−1, 1].
+    """
+
+    halo = 2
+    """LR pixels around a query's own pixel that its result depends on."""
+
+    def __init__(self, config: NetworkConfig, hidden: int = 256) -> None:
+        super().__init__()
+        self.coef = nn.Conv2d(config.dim, hidden, 3, padding=1)
+        self.freq = nn.Conv2d(config.dim, hidden, 3, padding=1)
+        self.phase = nn.Linear(2, hidden // 2, bias=False)
+        self.imnet = nn.Sequential(
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 3),
+        )
+
+    def forward(self, features: Tensor, lr: Tensor, rows: Axis, columns: Axis) -> Tensor:
+        """All output pixels at the crossings of rows and columns, in chunks of bounded memory.
+
+        Args:
+            features: (B, C, H, W).
+            lr: (B, 3, H, W), in [−1, 1].
+            rows: Query shape (R,).
+            columns: Query shape (K,).
+
+        Returns:
+            (B, 3, R, K), about [−1, 1].
+        """
+        coef, freq = self.texture(features)
+        num_rows, num_columns = len(rows.low), len(columns.low)
+        bands = []
+        for top, bottom in _chunks(num_rows, max(1, _QUERY_CHUNK // num_columns)):
+            band = rows.part(top, bottom).reshaped(-1, 1)
+            parts = [
+                self.query(coef, freq, lr, band, columns.part(left, right).reshaped(1, -1))
+                for left, right in _chunks(num_columns, _QUERY_CHUNK)
+            ]
+            bands.append(torch.cat(parts, dim=-1))
+        return torch.cat(bands, dim=-2)
+
+    def texture(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes and frequencies of every LR pixel: (B, C, H, W) → two (B, H, W, 256)."""
+        return self.coef(features).permute(0, 2, 3, 1), self.freq(features).permute(0, 2, 3, 1)
+
+    def query(self, coef: Tensor, freq: Tensor, lr: Tensor, rows: Axis, columns: Axis) -> Tensor:
+        """Any set of output pixels (Eqs. 4–7 of the LTE paper, with its local ensemble).
+
+        Args:
+            coef: (B, H, W, 256), from `texture`.
+            freq: (B, H, W, 256), from `texture`.
+            lr: (B, 3, H, W), in [−1, 1].
+            rows: Row geometry; its query shape broadcasts with that of `columns`.
+            columns: Column geometry.
+
+        Returns:
+            (B, 3, *queries), about [−1, 1].
+        """
+        cell = torch.tensor([rows.cell, columns.cell], dtype=coef.dtype, device=coef.device)
+        phase = self.phase(cell)
+        colours, areas = [], []
+        for i in (0, 1):
+            for j in (0, 1):
+                down, right = rows.offset[i], columns.offset[j]
+                amplitude = _sample(coef, rows.nearest[i], columns.nearest[j])
+                wave = _sample(freq, rows.nearest[i], columns.nearest[j])
+                angle = math.pi * (
+                    wave[..., 0::2] * down[..., None] + wave[..., 1::2] * right[..., None] + phase
+                )
+                colours.append(self.imnet(amplitude * torch.cat((angle.cos(), angle.sin()), -1)))
+                areas.append((down * right).abs() + 1e-9)
+        total = torch.stack(areas).sum(0)
+        ensemble = sum(
+            colour * (area / total)[..., None]
+            for colour, area in zip(colours, reversed(areas), strict=True)
+        )
+        return torch.movedim(ensemble + _bilinear(lr.permute(0, 2, 3, 1), rows, columns), -1, 1)
+
+
+def _bilinear(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:
+    """Bilinear samples with the border repeated: (B, H, W, C) → (B, queries..., C)."""
+    down, right = rows.weight[..., None], columns.weight[..., None]
+    top = _sample(maps, rows.low, columns.low).lerp(_sample(maps, rows.low, columns.high), right)
+    bottom = _sample(maps, rows.high, columns.low).lerp(_sample(maps, rows.high, columns.high), right)
+    return top.lerp(bottom, down)
+
+
+def _chunks(total: int, size: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, total, size):
+        yield start, min(start + size, total)

@@ -1,0 +1,158 @@
+"""Key names of the published weights: told from ours, and the configuration read off their shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from escsr.errors import CheckpointError
+from escsr.networks.config import NetworkConfig
+from escsr.networks.esc import ESC
+
+__all__ = ["detect_config", "from_published", "published_name", "to_published"]
+
+_RULES = [
+    (r"large_kernel\.weight", "plk_filter"),
+    (r"large_kernel\.(channel|spatial)", r"lk_\1"),
+    (r"shallow\.", "proj."),
+    (r"(blocks\.\d+)\.norm_first\.", r"\1.ln_proj."),
+    (r"(blocks\.\d+)\.conv_ffn_first\.", r"\1.proj."),
+    (r"(blocks\.\d+)\.norm_attention\.", r"\1.ln_attn."),
+    (r"(blocks\.\d+)\.attention\.(qkv|out)\.", r"\1.attn.to_\2."),
+    (r"(blocks\.\d+)\.attention\.bias_table", r"\1.attn.relative_position_bias"),
+    (r"(blocks\.\d+)\.attention\.bias_query", r"\1.attn.flashbias_q"),
+    (r"(blocks\.\d+)\.attention\.bias_key", r"\1.attn.flashbias_k"),
+    (r"(blocks\.\d+)\.norms\.", r"\1.lns."),
+    (r"(blocks\.\d+)\.conv_ffns\.", r"\1.convffns."),
+    (r"(blocks\.\d+\.)conv_attns\.(\d+)\.fuse\.", r"\1pconvs.\2.aggr."),
+    (r"(blocks\.\d+)\.norm_last\.", r"\1.ln_out."),
+    (r"(blocks\.\d+)\.conv_last\.", r"\1.conv_out."),
+    (r"norm_last\.", "ln_last."),
+    (r"upsampler\.conv\.", "to_img."),
+    (r"upsampler\.imnet\.", "imnet.layers."),
+    (r"upsampler\.(coef|freq|phase)\.", r"\1."),
+]
+_TAIL = {"0": "1", "1": "4", "2": "6", "3": "8"}
+_SKIP = {"expand": "0", "depthwise": "1", "reduce": "3"}
+_FFN = {"expand": "proj", "depthwise": "dwc", "reduce": "aggr"}
+
+
+def published_name(key: str, config: NetworkConfig) -> str:
+    """The published name of one of our state-dict keys.
+
+    Args:
+        key: A key of `ESC(config).state_dict()`.
+        config: The network's configuration.
+
+    Returns:
+        The key under which the authors' checkpoints hold that tensor.
+    """
+    estimator = "proj" if config.large_kernel == "decomposed" else "dwc_proj"
+    name = re.sub(
+        r"(blocks\.\d+\.)conv_attns\.(\d+)\.estimator\.(\d)",
+        lambda m: f"{m[1]}pconvs.{m[2]}.plk.{estimator}.{int(m[3]) + 1}",
+        key,
+    )
+    name = re.sub(r"^upsampler\.convs\.(\d)", lambda m: f"to_img.{_TAIL[m[1]]}", name)
+    name = re.sub(r"^shortcut\.(\w+)\.", lambda m: f"skip.{_SKIP[m[1]]}.", name)
+    name = re.sub(
+        r"(conv_ffn\w*(?:\.\d+)?\.)(expand|depthwise|reduce)\.", lambda m: f"{m[1]}{_FFN[m[2]]}.", name
+    )
+    for pattern, replacement in _RULES:
+        name, count = re.subn(rf"^{pattern}", replacement, name)
+        if count:
+            break
+    if config.upsampler == "lte" and not key.startswith("upsampler."):
+        return f"encoder.{name}"
+    return name
+
+
+def from_published(weights: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
+    """Renames published weights to ours.
+
+    Args:
+        weights: Tensors under published names.
+        config: The configuration, see `detect_config`.
+
+    Returns:
+        Tensors under our names; unknown keys are kept, for the loader to report.
+    """
+    ours = {published_name(key, config): key for key in _keys(config)}
+    return {ours.get(key, key): value for key, value in weights.items()}
+
+
+def to_published(weights: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, Tensor]:
+    """Renames our weights to the published names; the inverse of `from_published`."""
+    return {published_name(key, config): value for key, value in weights.items()}
+
+
+def detect_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
+    """Reads the whole configuration off the names and shapes of published weights.
+
+    Args:
+        weights: Tensors under published names.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        CheckpointError: The weights are not those of a network of this family.
+    """
+    try:
+        return NetworkConfig.from_dict(_read_settings(weights))
+    except (KeyError, ValueError, IndexError) as error:
+        sample = ", ".join(sorted(weights)[:3]) or "no tensors"
+        raise CheckpointError(
+            f"These are not weights of an ESC network ({error}); found {len(weights)} tensors: {sample}, "
+            "... Accepted are checkpoints of ESC, ESC-light, ESC-FP, ESC-XL, ESC-Real and ESC+LTE."
+        ) from error
+
+
+def _keys(config: NetworkConfig) -> list[str]:
+    with torch.device("meta"):
+        return list(ESC(config).state_dict())
+
+
+def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
+    found = {int(match[1]) for key in weights if (match := re.match(pattern, key))}
+    return len(found)
+
+
+def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    any_scale = any(key.startswith("encoder.") for key in weights)
+    prefix = "encoder." if any_scale else ""
+    encoder = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+    dim = encoder["proj.weight"].shape[0]
+    decomposed = "lk_spatial" in encoder
+    large_kernel = encoder["lk_spatial" if decomposed else "plk_filter"]
+    settings: dict[str, Any] = {
+        "dim": dim,
+        "attended_dim": large_kernel.shape[0],
+        "large_kernel": "decomposed" if decomposed else "dense",
+        "large_kernel_size": large_kernel.shape[-1],
+        "num_blocks": _count(encoder, r"blocks\.(\d+)\."),
+        "num_conv_attn": _count(encoder, r"blocks\.0\.pconvs\.(\d+)\."),
+        "ffn_ratio_first": encoder["blocks.0.proj.proj.weight"].shape[0] / dim,
+        "ffn_ratio": encoder["blocks.0.convffns.0.proj.weight"].shape[0] / dim,
+        "norm_before_ffn": "blocks.0.lns.0.weight" in encoder,
+        "norm_last": "ln_last.weight" in encoder,
+        **_read_bias(encoder),
+    }
+    if any_scale:
+        return settings | {"scale": None, "upsampler": "lte", "shortcut": "bilinear"}
+    if "to_img.1.weight" in encoder:
+        return settings | {"scale": 4, "upsampler": "nearest_conv", "shortcut": "conv"}
+    scale = round((encoder["to_img.weight"].shape[0] / 3) ** 0.5)
+    return settings | {"scale": scale, "shortcut": "bicubic" if decomposed else "nearest"}
+
+
+def _read_bias(encoder: Mapping[str, Tensor]) -> dict[str, Any]:
+    if "blocks.0.attn.flashbias_q" in encoder:
+        heads, pixels, rank = encoder["blocks.0.attn.flashbias_q"].shape
+        return {"num_heads": heads, "window_size": round(pixels**0.5), "bias_rank": rank}
+    heads, entries = encoder["blocks.0.attn.relative_position_bias"].shape
+    return {"num_heads": heads, "window_size": (round(entries**0.5) + 1) // 2}

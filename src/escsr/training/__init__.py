@@ -1,0 +1,1 @@
+"""Training: recipes, schedule, optimisers and the loop."""

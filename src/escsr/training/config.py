@@ -1,0 +1,169 @@
+"""Everything a training run is made of, in one frozen dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from escsr.errors import ConfigError
+from escsr.networks import NetworkConfig
+
+__all__ = ["TrainingConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """A recipe: what `escsr train` does, apart from where the pictures lie.
+
+    Attributes:
+        name: The recipe's name.
+        network: Shape of the network.
+        iterations: Steps in all.
+        batch_size: Patches a step.
+        patch_size: LR side of a patch, pixels.
+        optimizer: "adamw" for all parameters, or "muon" for the matrices of the blocks and AdamW for
+            the rest.
+        learning_rate: Peak rate.
+        betas: AdamW's averaging constants.
+        weight_decay: Decoupled decay.
+        warmup: Steps of linear warm-up.
+        schedule: "steps" (× `decay` after each milestone) or "cosine" (down to `final_ratio`).
+        milestones: Steps after which the rate is multiplied, for "steps".
+        decay: That factor.
+        final_ratio: Last rate over the peak, for "cosine".
+        clip_norm: Largest gradient norm, or None.
+        ema_decay: Decay of the averaged weights, which are what is validated and kept.
+        precision: "float32" or "bfloat16" (autocast; weights, loss and averages stay float32).
+        seed: Seed of weights and patches.
+        validate_every: Steps between validations and checkpoints.
+        keep: Checkpoints to keep, beside the best.
+    """
+
+    name: str
+    network: NetworkConfig
+    iterations: int
+    batch_size: int
+    patch_size: int
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 5e-4
+    betas: tuple[float, float] = (0.9, 0.9)
+    weight_decay: float = 0.0
+    warmup: int = 0
+    schedule: Literal["steps", "cosine"] = "steps"
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.5
+    final_ratio: float = 0.02
+    clip_norm: float | None = None
+    ema_decay: float = 0.999
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    validate_every: int = 5000
+    keep: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "batch_size", "patch_size", "validate_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay must be in [0, 1), not {self.ema_decay}.")
+        if self.seed < 0 or self.warmup < 0:
+            raise ConfigError("seed and warmup must not be negative.")
+        if self.network.scale is None:
+            raise ConfigError(
+                "Training of networks for any scale is not supported yet; choose a fixed scale."
+            )
+        for name in ("optimizer", "schedule", "precision"):
+            accepted = typing.get_args(_hints()[name])
+            if getattr(self, name) not in accepted:
+                raise ConfigError(f"{name} must be {' or '.join(accepted)}, not {getattr(self, name)!r}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: A key is unknown or a value impossible.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ConfigError(_unknown(key, known))
+        tuples = {key: tuple(values[key]) for key in ("betas", "milestones") if key in values}
+        network = values["network"]
+        if not isinstance(network, NetworkConfig):
+            network = NetworkConfig.from_dict(network)
+        return cls(**{**values, **tuples, "network": network})
+
+    def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
+        """Applies settings as typed on a command line.
+
+        Args:
+            settings: "key=value" texts; keys of the network as "network.key".
+
+        Returns:
+            The changed configuration.
+
+        Raises:
+            ConfigError: A key is unknown (the nearest is named), or a value does not fit its type.
+        """
+        values, network = self.to_dict(), self.network.to_dict()
+        for text in settings:
+            key, equals, value = text.partition("=")
+            key = key.strip()
+            if not equals:
+                raise ConfigError(f"A setting reads key=value, not {text!r}.")
+            inner = key.removeprefix("network.")
+            target, owner = (network, NetworkConfig) if inner != key else (values, type(self))
+            if inner not in target or key == "network":
+                known = [*values, *(f"network.{name}" for name in network)]
+                raise ConfigError(_unknown(key, known))
+            target[inner] = _parse(key, value.strip(), typing.get_type_hints(owner)[inner])
+        return self.from_dict({**values, "network": network})
+
+
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(TrainingConfig)
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=0.3)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"Unknown setting {key!r}.{hint}"
+
+
+def _parse(key: str, text: str, hint: Any) -> Any:
+    """Text to a value of the hinted type."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None if text.lower() == "none" else text
+    for option in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
+        if option is float and type(value) is int:
+            return float(value)
+        if typing.get_origin(option) is tuple and isinstance(value, list):
+            return tuple(value)
+        if (
+            value in typing.get_args(option)
+            if typing.get_origin(option) is Literal
+            else type(value) is option
+        ):
+            return value
+    raise ConfigError(f"{key}={text} does not fit: expected {_type_name(hint)}.")
+
+
+def _type_name(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(str, typing.get_args(hint)))
+    return getattr(hint, "__name__", None) or str(hint)

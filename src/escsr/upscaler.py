@@ -1,0 +1,296 @@
+"""Upscaler: a model on a device, from any kind of picture to the same kind, larger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from escsr import images, streaming
+from escsr.checkpoints import find_model, load_network
+from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.images import Picture
+from escsr.networks import ESC
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["DEFAULT_MODEL", "Precision", "Upscaler", "choose_device", "default_target", "upscale_file"]
+
+DEFAULT_MODEL = "esc-light"
+"""The model where none is named; at ×2 where no scale is asked for."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Arithmetic of the network: "auto" is float32 on every device."""
+
+OnProgress = Callable[[float], None]
+AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
+
+_TILE_SIZES = {"cpu": 256}
+_DEFAULT_TILE_SIZE = 512
+
+
+class Upscaler:
+    """Enlarges pictures with one model; holds no state between calls, so threads may share it.
+
+    A picture larger than a tile is computed by exact streaming: the result does not depend on the
+    tile size.
+
+    Args:
+        model: Bundled name ("esc-light-x2"), or a file of weights.
+        device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
+        precision: See `Precision`.
+        tile_size: Side of a tile, LR pixels, a multiple of the attention window; None for 256 on a
+            CPU and 512 elsewhere.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        CheckpointError: The weights cannot be used.
+        DeviceError: There is no such device.
+        ConfigError: Precision or tile size is impossible.
+
+    Example:
+        >>> upscaler = Upscaler("esc-light-x2", device="cpu")
+        >>> upscaler(np.zeros((20, 30, 3), np.uint8)).shape
+        (40, 60, 3)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "esc-light-x2",
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile_size: int | None = None,
+    ) -> None:
+        if precision not in get_args(Precision):
+            raise ConfigError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
+        self.device = choose_device(device)
+        self.precision = precision
+        self.network: ESC = load_network(model, device=self.device).requires_grad_(False)
+        window = self.network.config.window_size
+        if tile_size is None:
+            wanted = _TILE_SIZES.get(self.device.type, _DEFAULT_TILE_SIZE)
+            tile_size = max(1, wanted // window) * window
+        if tile_size < window or tile_size % window:
+            raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
+        self.tile_size = tile_size
+
+    @property
+    def scale(self) -> int | None:
+        """Enlargement per side; None where each call chooses."""
+        return self.network.config.scale
+
+    def __call__(
+        self, image: AnyImage, *, scale: float | None = None, on_progress: OnProgress | None = None
+    ) -> AnyImage:
+        """Enlarges a picture.
+
+        Args:
+            image: numpy array, (H, W), or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA
+                channels, uint8 or uint16; PIL image; or tensor (B, 3, H, W), float in [0, 1].
+            scale: For models of any scale.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The same kind of picture, type and depth, larger; tensors are clamped to [0, 1] and on
+            the device they came from.
+
+        Raises:
+            ConfigError: The picture is of another kind or shape, or the scale does not fit the model.
+            DeviceError: The device's memory does not suffice.
+        """
+        if isinstance(image, Tensor):
+            if (
+                image.dim() != 4
+                or image.shape[1] != 3
+                or not image.is_floating_point()
+                or not image.numel()
+            ):
+                raise ConfigError(
+                    f"A tensor must be floating (B, 3, H, W), not {image.dtype} {tuple(image.shape)}."
+                )
+            sr = self._run(image.detach().to("cpu", torch.float32), scale, on_progress)
+            return sr.to(image.device, image.dtype)
+        if isinstance(image, np.ndarray):
+            pixels = image[..., None] if image.ndim == 2 else image
+            larger = self._upscale_pixels(pixels, scale, on_progress)
+            return larger[..., 0] if image.ndim == 2 else larger
+        if type(image).__module__.startswith("PIL."):
+            return self._upscale_pil(image, scale, on_progress)
+        raise ConfigError(
+            f"A picture must be a numpy array, a PIL image or a tensor, not {type(image).__name__}."
+        )
+
+    def upscale_picture(
+        self, picture: Picture, *, scale: float | None = None, on_progress: OnProgress | None = None
+    ) -> Picture:
+        """Enlarges a decoded file; depth, alpha, profile and metadata stay with it.
+
+        Args:
+            picture: As read by `escsr.images.read`.
+            scale: For models of any scale.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The larger picture.
+        """
+        pixels = self._upscale_pixels(picture.pixels, scale, on_progress)
+        return Picture(pixels, picture.metadata, picture.pixels_per_mm)
+
+    def upscale_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str] | None = None,
+        *,
+        scale: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """Enlarges a picture file.
+
+        Args:
+            source: The file.
+            target: File to write; None for `default_target`.
+            scale: For models of any scale.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The file written.
+
+        Raises:
+            ImageError: The source cannot be read.
+            OutputError: The target is the source, or cannot be written.
+        """
+        factor = self.scale if scale is None else scale
+        if factor is None:
+            raise ConfigError("This model takes any scale: say which, with --scale or scale=.")
+        source = Path(source)
+        target = default_target(source, factor) if target is None else Path(target)
+        if target.exists() and source.exists() and target.samefile(source):
+            raise OutputError(f"{target} is the input itself; choose another name for the result.")
+        images.check_suffix(target)
+        picture = self.upscale_picture(images.read(source), scale=scale, on_progress=on_progress)
+        images.write(picture, target)
+        return target
+
+    def _upscale_pixels(
+        self, pixels: NDArray[Any], scale: float | None, on_progress: OnProgress | None
+    ) -> NDArray[Any]:
+        """(H, W, C) of 8 or 16 bits; grey goes through as R = G = B, alpha as a grey picture."""
+        if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
+            raise ConfigError(f"An array must be (H, W) or (H, W, 1 to 4), not {pixels.shape}.")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise ConfigError(f"An array must be uint8 or uint16, not {pixels.dtype}.")
+        peak = np.iinfo(pixels.dtype).max
+        planes = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1) / peak)
+        has_alpha = pixels.shape[2] in (2, 4)
+        colour, alpha = planes[: len(planes) - has_alpha], planes[len(planes) - has_alpha :]
+        batch = torch.stack([part.expand(3, -1, -1) for part in (colour, alpha) if len(part)])
+        sr = self._run(batch, scale, on_progress)
+        parts = [sr[0] if len(colour) == 3 else sr[0].mean(0, keepdim=True)]
+        parts += [sr[1].mean(0, keepdim=True)] if has_alpha else []
+        result = (torch.cat(parts) * peak).round().permute(1, 2, 0).numpy()
+        return np.ascontiguousarray(result.astype(pixels.dtype))
+
+    def _upscale_pil(self, image: Any, scale: float | None, on_progress: OnProgress | None) -> Any:
+        from PIL import Image
+
+        plain = {"L", "LA", "RGB", "RGBA"}
+        has_alpha = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
+        source = image if image.mode in plain else image.convert("RGBA" if has_alpha else "RGB")
+        pixels = np.asarray(source)
+        result = self._upscale_pixels(pixels[..., None] if pixels.ndim == 2 else pixels, scale, on_progress)
+        larger = Image.fromarray(result[..., 0] if source.mode == "L" else result, mode=None)
+        larger.info = dict(image.info)
+        return larger
+
+    def _run(self, lr: Tensor, scale: float | None, on_progress: OnProgress | None) -> Tensor:
+        """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory."""
+        bfloat16 = self.precision == "bfloat16"
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+                sr = streaming.run(
+                    self.network, lr, tile_size=self.tile_size, scale=scale, on_progress=on_progress
+                )
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self.device} has too little memory for tiles of {self.tile_size}; use a smaller "
+                f"tile size, a multiple of {self.network.config.window_size}, or another device."
+            ) from error
+        return sr.float().clamp_(0, 1)
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """The device to compute on.
+
+    Args:
+        device: "auto" for the first of CUDA (and ROCm), XPU, MPS, CPU that is there; or a name.
+
+    Returns:
+        The device.
+
+    Raises:
+        DeviceError: There is no such device here.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return torch.device(next(name for name, available in there.items() if available))
+    name, _, index = device.partition(":")
+    names = ", ".join(name for name, available in there.items() if available)
+    if not there.get(name) or (index and not index.isdigit()):
+        raise DeviceError(f"No device {device!r} for this PyTorch ({torch.__version__}); there is {names}.")
+    if name == "cuda" and index and int(index) >= torch.cuda.device_count():
+        raise DeviceError(f"No device {device!r}; CUDA devices here: {torch.cuda.device_count()}.")
+    return torch.device(device)
+
+
+def default_target(source: Path, scale: float) -> Path:
+    """Name of a result beside its source: photo.png at ×2 becomes photo_x2.png.
+
+    The format stays, except where it cannot be written (GIF), which becomes PNG.
+    """
+    suffix = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
+    return source.with_name(f"{source.stem}_x{scale:g}{suffix}")
+
+
+def upscale_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
+    *,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    scale: float | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile_size: int | None = None,
+) -> Path:
+    """Enlarges one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
+
+    Args:
+        source: The file.
+        target: File to write; None for a name beside the source.
+        model: Bundled name, with or without its scale, or file of weights.
+        scale: Enlargement: chooses the bundled model of that scale, or sets that of an any-scale model.
+        device: See `Upscaler`.
+        precision: See `Upscaler`.
+        tile_size: See `Upscaler`.
+
+    Returns:
+        The file written.
+
+    Raises:
+        EscError: Model, device, source or target are not as they should be.
+    """
+    path = find_model(model, scale=scale)
+    upscaler = Upscaler(path, device=device, precision=precision, tile_size=tile_size)
+    return upscaler.upscale_file(source, target, scale=scale)
