@@ -1,4 +1,4 @@
-"""What all tests share: the folder of reference data where it exists, small networks, quiet threads."""
+"""What all tests share: the folder of reference data where it exists, a seed, settings of hypothesis."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from escsr.networks import ESC, VARIANTS, NetworkConfig
+from samples import ROOT
 
-ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-EXAMPLES = ROOT / "examples"
 
 settings.register_profile(
     "escsr", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -31,36 +29,3 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the reference data, which is not part of the repository")
     return SHARED
-
-
-def small_config(variant: str, *, bias_rank: int | None = None) -> NetworkConfig:
-    """A variant with its traits but few and narrow layers, and windows of 8."""
-    config = VARIANTS[variant]
-    return config.replace(
-        dim=24,
-        attended_dim=8,
-        num_heads=3,
-        num_blocks=2,
-        num_conv_attn=2,
-        window_size=8,
-        bias_rank=bias_rank,
-    )
-
-
-def lively(network: ESC) -> ESC:
-    """Makes every parameter matter: those that start at zero or one are moved away from it."""
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return network.eval()
-
-
-def small_network(variant: str, *, bias_rank: int | None = None) -> ESC:
-    """A lively network of `small_config`."""
-    torch.manual_seed(0)
-    return lively(ESC(small_config(variant, bias_rank=bias_rank)))
-
-
-def call_options(network: ESC) -> dict[str, float]:
-    """What a network needs to be called: a scale, where it has none of its own."""
-    return {} if network.config.scale else {"scale": 2.6}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import small_network
 from escsr import streaming
 from escsr.errors import ConfigError
 from escsr.networks import VARIANTS
+from samples import small_network
 
 CASES = [*VARIANTS, "flash-bias"]
 SIZES = [(9, 41), (17, 30), (24, 24), (3, 37), (1, 25), (64, 11)]
@@ -22,11 +24,11 @@ def test_equals_the_whole_picture(case: str, size: tuple[int, int]) -> None:
     rank = 6 if case == "flash-bias" else None
     network = small_network("esc" if rank else case, bias_rank=rank).double()
     lr = torch.rand(2, 3, *size, dtype=torch.float64)
-    options = {} if network.config.scale else {"scale": (2.7, 3.3)}
+    scale = None if network.config.scale else (2.7, 3.3)
     with torch.no_grad():
-        whole = network(lr, **options)
+        whole = network(lr, scale=scale)
     for tile_size in (8, 16):
-        streamed = streaming.run(network, lr, tile_size=tile_size, **options)  # type: ignore[arg-type]
+        streamed = streaming.run(network, lr, tile_size=tile_size, scale=scale)
         assert (streamed - whole).abs().max() <= 1e-12
 
 
@@ -41,10 +43,10 @@ def test_equals_the_whole_picture(case: str, size: tuple[int, int]) -> None:
 def test_any_size_and_tile(variant: str, height: int, width: int, tile: int, scale: float) -> None:
     network = small_network(variant)
     lr = torch.rand(1, 3, height, width)
-    options = {} if network.config.scale else {"scale": scale}
+    wanted = None if network.config.scale else scale
     with torch.no_grad():
-        whole = network(lr, **options)
-    streamed = streaming.run(network, lr, tile_size=tile, **options)
+        whole = network(lr, scale=wanted)
+    streamed = streaming.run(network, lr, tile_size=tile, scale=wanted)
     assert streamed.shape == whole.shape
     assert (streamed - whole).abs().max() <= 1e-5
 
@@ -62,7 +64,7 @@ def test_tiles_cover_the_side_on_the_window_grid(size: int, tile: int, window: i
     spans = streaming.cut_side(size, tile * window, window)
     assert spans[0].start == 0
     assert spans[-1].stop == size
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert before.stop == after.start
         assert after.start % window == 0
     last = spans[-1]

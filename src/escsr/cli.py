@@ -35,7 +35,6 @@ class ExitCode(IntEnum):
     USAGE = 2
     NO_MODEL = 4
     NO_DEVICE = 5
-    INTERRUPTED = 130
 
 
 app = typer.Typer(
@@ -59,9 +58,6 @@ def main() -> None:
     """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        _err.print("Interrupted.")
-        sys.exit(ExitCode.INTERRUPTED)
     except EscError as error:
         _err.print(f"[red]Error:[/] {_plain(str(error))}")
         sys.exit(_exit_code(error))
@@ -277,8 +273,8 @@ def _score_table(result: Evaluation) -> Table:
         "picture", "Y-PSNR dB", "SSIM", title=title, box=None, pad_edge=False, title_justify="left"
     )
     for score in result.scores:
-        table.add_row(_plain(score.name), f"{score.psnr_y:.4f}", f"{score.ssim_y:.5f}")
-    table.add_row("mean", f"{result.psnr_y:.4f}", f"{result.ssim_y:.5f}", style="bold")
+        table.add_row(_plain(score.name), f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}")
+    table.add_row("mean", f"{result.psnr_y:.2f}", f"{result.ssim_y:.4f}", style="bold")
     return table
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from escsr import tiff_exif
 from escsr.atomic import atomic_path
 from escsr.errors import DataError, ImageError, OutputError
 
@@ -31,6 +32,7 @@ WRITABLE: dict[str, dict[str, Any]] = {
 """Suffixes that can be written, with the encoder's settings."""
 
 _SIXTEEN_BIT = (".png", ".tif", ".tiff", ".avif")
+_TIFF = (".tif", ".tiff")
 _WITHOUT_ALPHA = (".jpg", ".jpeg")
 _CARRIED = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
 _GREY, _GREY_ALPHA, _RGB, _RGBA = 1, 2, 3, 4
@@ -92,6 +94,9 @@ def read(path: str | os.PathLike[str]) -> Picture:
         if not loader.startswith(_LOADERS):
             raise ImageError(f"{path}: {loader} files are not supported; use {_names(READABLE)}.")
         image = _to_grey_or_rgb(image.autorot())
+        metadata = _metadata(image)
+        if loader.startswith("tiff") and (exif := tiff_exif.read_exif(path)):
+            metadata["exif-data"] = exif
         pixels = image.numpy()
     except pyvips.Error as error:
         raise ImageError(
@@ -101,7 +106,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise ImageError(f"{path}: {pixels.dtype} pixels are not supported; use 8 or 16 bits.")
     return Picture(
         pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
-        metadata=_metadata(image),
+        metadata=metadata,
         pixels_per_mm=(float(image.xres), float(image.yres)),
     )
 
@@ -141,6 +146,8 @@ def write(picture: Picture, path: str | os.PathLike[str]) -> None:
     with atomic_path(path) as temporary:
         try:
             image.write_to_file(str(temporary), **options)
+            if suffix in _TIFF and "exif-data" in picture.metadata:
+                tiff_exif.write_exif(temporary, picture.metadata["exif-data"])
         except pyvips.Error as error:
             raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
 

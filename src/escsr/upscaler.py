@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
@@ -182,7 +183,7 @@ class Upscaler:
     def _upscale_pixels(
         self, pixels: NDArray[Any], scale: float | None, on_progress: OnProgress | None
     ) -> NDArray[Any]:
-        """(H, W, C) of 8 or 16 bits; grey goes through as R = G = B, alpha as a grey picture."""
+        """(H, W, C) of 8 or 16 bits; grey goes through as R = G = B, varying alpha as a grey picture."""
         if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
             raise ConfigError(f"An array must be (H, W) or (H, W, 1 to 4), not {pixels.shape}.")
         if pixels.dtype not in (np.uint8, np.uint16):
@@ -191,10 +192,14 @@ class Upscaler:
         planes = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1) / peak)
         has_alpha = pixels.shape[2] in (2, 4)
         colour, alpha = planes[: len(planes) - has_alpha], planes[len(planes) - has_alpha :]
-        batch = torch.stack([part.expand(3, -1, -1) for part in (colour, alpha) if len(part)])
+        varied = has_alpha and bool((alpha != alpha[0, 0, 0]).any())
+        batch = torch.stack([part.expand(3, -1, -1) for part in ((colour, alpha) if varied else (colour,))])
         sr = self._run(batch, scale, on_progress)
         parts = [sr[0] if len(colour) == 3 else sr[0].mean(0, keepdim=True)]
-        parts += [sr[1].mean(0, keepdim=True)] if has_alpha else []
+        if has_alpha:
+            parts.append(
+                sr[1].mean(0, keepdim=True) if varied else alpha[:1, :1, :1].expand_as(parts[0][:1])
+            )
         result = (torch.cat(parts) * peak).round().permute(1, 2, 0).numpy()
         return np.ascontiguousarray(result.astype(pixels.dtype))
 
@@ -212,9 +217,9 @@ class Upscaler:
 
     def _run(self, lr: Tensor, scale: float | None, on_progress: OnProgress | None) -> Tensor:
         """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory."""
-        bfloat16 = self.precision == "bfloat16"
+        low = self.precision == "bfloat16"
         try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
                 sr = streaming.run(
                     self.network, lr, tile_size=self.tile_size, scale=scale, on_progress=on_progress
                 )

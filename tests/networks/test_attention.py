@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import small_network
 from escsr.errors import ConfigError
 from escsr.networks import ESC, variant_config
 from escsr.networks.attention import (
@@ -18,6 +17,7 @@ from escsr.networks.attention import (
     partition_windows,
     relative_position_bias,
 )
+from samples import small_network
 
 
 def test_bias_follows_the_index_rule() -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import call_options, small_network
 from escsr.errors import ConfigError
 from escsr.networks import ESC, VARIANTS, variant_config
+from samples import call_options, small_network
 
 SIZES = [(1, 1), (1, 9), (2, 3), (7, 8), (8, 8), (13, 21), (16, 5)]
 CASES = [*VARIANTS, "flash-bias"]

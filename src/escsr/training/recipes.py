@@ -8,7 +8,7 @@ from escsr.errors import ConfigError
 from escsr.networks import variant_config
 from escsr.training.config import TrainingConfig
 
-__all__ = ["RECIPES", "recipe"]
+__all__ = ["RECIPES", "esc_light_x2", "esc_light_x2_quick", "recipe"]
 
 
 def esc_light_x2() -> TrainingConfig:
@@ -32,6 +32,7 @@ def esc_light_x2_quick() -> TrainingConfig:
     """ESC-light ×2 in about two hours on a few CPU cores; ours, not the paper's.
 
     Small patches of one attention window, Muon for the matrices, bfloat16 products.
+    Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
     """
     return TrainingConfig(
         name="esc-light-x2-quick",

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,8 +146,8 @@ class Trainer:
             EscError: The loss is not finite; nothing is changed.
         """
         config = self.config
-        bfloat16 = config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        low = config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
             sr = self.network(lr)
         loss = F.l1_loss(sr.float(), hr)
         value = loss.item()

@@ -1,0 +1,99 @@
+"""Writes README's table of models and the models' cards from the records in `results/quality`.
+
+python scripts/model_tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "results" / "quality"
+CARDS = ROOT / "src" / "escsr" / "weights"
+README = ROOT / "README.md"
+START, END = "<!-- models -->", "<!-- /models -->"
+SETS = ("Set5", "Set14", "B100")
+
+Record = dict[str, Any]
+
+
+def main() -> None:
+    """Rewrites the cards and the part of README between its markers."""
+    records = read_records()
+    for record in records:
+        (CARDS / f"{record['model']}.md").write_text(card(record))
+    README.write_text(with_table(README.read_text(), records))
+
+
+def read_records() -> list[Record]:
+    """All records, sorted by model."""
+    return [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+
+
+def with_table(text: str, records: list[Record]) -> str:
+    """A text with the table between its markers replaced."""
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    return f"{before}{START}\n{table(records)}{END}{after}"
+
+
+def table(records: list[Record]) -> str:
+    """One row a model, and one for bicubic at the same scale."""
+    lines = [
+        "| model | scale | parameters | " + " | ".join(SETS) + " |",
+        "|---|---|---|" + "---|" * len(SETS),
+    ]
+    for record in records:
+        lines.append(_row(f"`{record['model']}`", record, f"{record['parameters']:,}", "model"))
+        lines.append(_row("bicubic", record, "", "bicubic"))
+        lines.append(_row("ESC paper, trained on DIV2K", record, "", "paper"))
+    return "\n".join(lines) + "\n"
+
+
+def card(record: Record) -> str:
+    """The card that lies beside the weights."""
+    training, conditions = record["training"], record["conditions"]
+    rows = "\n".join(
+        f"| {name} | {_figures(sets['model'])} | {_figures(sets['bicubic'])} | {_figures(sets['paper'])} |"
+        for name, sets in record["sets"].items()
+    )
+    return f"""# {record["model"]}
+
+{training["summary"]}
+
+| | |
+|---|---|
+| network | {record["variant"]}, ×{record["scale"]}, {record["parameters"]:,} parameters |
+| file | `{record["model"]}.safetensors`, half precision, sha256 `{record["sha256"]}` |
+| recipe | `{training["recipe"]}`, {training["iterations"]:,} iterations |
+| hardware and time | {training["hardware"]}; {training["time"]} |
+| data | {training["data"]} |
+| licence of the weights | {record["licence"]} |
+
+Y-PSNR (dB) and SSIM by protocol `{conditions["protocol"]}`, LR padded to the window, float32:
+
+| set | this model | bicubic | ESC paper |
+|---|---|---|---|
+{rows}
+
+Measured on {conditions["date"]} with PyTorch {conditions["torch"]} on {conditions["device"]}:
+`{conditions["command"]}`
+
+Limits: trained on clean pictures shrunk by MATLAB's bicubic. Noise and compression artefacts of a photo
+are enlarged with it; they are not removed.
+"""
+
+
+def _row(name: str, record: Record, parameters: str, key: str) -> str:
+    figures = " | ".join(_figures(record["sets"][name][key]) for name in SETS)
+    return f"| {name} | ×{record['scale']} | {parameters} | {figures} |"
+
+
+def _figures(pair: list[float] | None) -> str:
+    return f"{pair[0]:.2f} / {pair[1]:.4f}" if pair else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import escsr
+from escsr import images
+from escsr.data.resize import imresize
+from escsr.errors import ConfigError, DataError
+from escsr.evaluation.metrics import psnr, rgb_to_y
+from escsr.evaluation.protocols import Protocol
+from escsr.images import Picture
+from samples import EXAMPLES, small_network
+
+BASELINES: dict[tuple[str, Protocol], list[tuple[float, float]]] = {
+    ("Set5", "classic"): [(33.67, 0.9303), (30.40, 0.8689), (28.43, 0.8111)],
+    ("B100", "classic"): [(29.56, 0.8434), (27.21, 0.7391), (25.96, 0.6681)],
+    ("Set5", "bicubic-as-published"): [(33.66, 0.9299), (30.39, 0.8682), (28.42, 0.8104)],
+    ("B100", "bicubic-as-published"): [(29.56, 0.8431), (27.21, 0.7384), (25.96, 0.6674)],
+}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(("dataset", "protocol"), BASELINES)
+def test_bicubic_baselines(shared: Path, dataset: str, protocol: Protocol, scale: int) -> None:
+    result = escsr.evaluate("bicubic", shared / "data" / dataset / "HR", scale=scale, protocol=protocol)
+    expected = BASELINES[dataset, protocol][scale - 2]
+    assert result.psnr_y == pytest.approx(expected[0], abs=0.01)
+    assert result.ssim_y == pytest.approx(expected[1], abs=0.0002)
+
+
+def test_lr_made_and_lr_given_agree(shared: Path) -> None:
+    folder = shared / "data" / "Set14"
+    made = escsr.evaluate("bicubic", folder / "HR", scale=3)
+    given = escsr.evaluate("bicubic", folder / "HR", scale=3, lr=folder / "LR_bicubic" / "X3")
+    assert made.scores == given.scores
+    assert len(made.scores) == 14
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    whole = images.read(EXAMPLES / "flowers.png").pixels
+    images.write(Picture(whole[:83, 100:201]), tmp_path / "colour.png")
+    images.write(Picture(whole[200:260, 300:371, 1:2]), tmp_path / "grey.png")
+    return tmp_path
+
+
+def test_classic_step_by_step(pictures: Path) -> None:
+    """The protocol written out for one picture: pad to the window, round, crop the border, luma."""
+    network = small_network("esc")
+    hr = images.read(pictures / "colour.png").pixels[:82, :100]
+    lr = torch.from_numpy(imresize(hr, 0.5)).permute(2, 0, 1)[None].float() / 255
+    padded = torch.nn.functional.pad(lr, (0, 6, 0, 7), mode="reflect")
+    with torch.no_grad():
+        sr = network(padded)[0, :, :82, :100].clamp(0, 1).mul(255).round()
+    truth = torch.from_numpy(hr).permute(2, 0, 1)
+    expected = psnr(rgb_to_y(sr)[:, 2:-2, 2:-2], rgb_to_y(truth)[:, 2:-2, 2:-2])
+    seen: list[str] = []
+    result = escsr.evaluate(network, pictures, on_score=lambda score: seen.append(score.name))
+    assert seen == ["colour", "grey"]
+    assert result.scores[0].psnr_y == pytest.approx(expected)
+    assert result.padded_to_window
+    assert result.psnr_y == pytest.approx(np.mean([score.psnr_y for score in result.scores]))
+    assert json.loads(json.dumps(result.to_dict()))["scale"] == 2
+
+
+def test_refusals(pictures: Path, tmp_path: Path) -> None:
+    network = small_network("esc")
+    with pytest.raises(ConfigError, match="enlarges by 2"):
+        escsr.evaluate(network, pictures, scale=3)
+    with pytest.raises(ConfigError, match="Which scale"):
+        escsr.evaluate("bicubic", pictures)
+    with pytest.raises(ConfigError, match="known are classic"):
+        escsr.evaluate("bicubic", pictures, scale=2, protocol="psnr")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="for the model 'bicubic'"):
+        escsr.evaluate(network, pictures, protocol="bicubic-as-published")
+    with pytest.raises(DataError, match="no such folder"):
+        escsr.evaluate(network, pictures / "nowhere")
+    lr = tmp_path / "lr"
+    images.write(Picture(np.zeros((41, 50, 3), np.uint8)), lr / "colourx2.png")
+    with pytest.raises(DataError, match=r"no LR picture for grey\.png"):
+        escsr.evaluate(network, pictures, lr=lr)
+    images.write(Picture(np.zeros((20, 20, 3), np.uint8)), lr / "colourx2.png")
+    with pytest.raises(DataError, match="does not fit"):
+        escsr.evaluate(network, pictures, lr=lr)

@@ -1,0 +1,202 @@
+"""The command as a user meets it: a process with arguments, streams and an exit status."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+import escsr
+from escsr import batch, cli, images
+from escsr.checkpoints import save_network
+from escsr.errors import ConfigError, DataError, OutputError
+from escsr.images import Picture
+from samples import EXAMPLES, small_network
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    images.write(Picture(pixels[:40, :50]), tmp_path / "in" / "a.png")
+    images.write(Picture(pixels[40:70, :50]), tmp_path / "in" / "deep" / "b.jpg")
+    save_network(small_network("esc"), tmp_path / "small.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "escsr", *arguments]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_one_picture_with_the_bundled_model(run: Run, folder: Path) -> None:
+    done = run("upscale", "in/a.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("in/a_x2.png  100×80")
+    assert images.read_size(folder / "in" / "a_x2.png") == (100, 80)
+
+
+def test_a_folder_is_mirrored(run: Run, folder: Path) -> None:
+    done = run("upscale", "in", "--model", "small.safetensors", "--device", "cpu")
+    assert done.returncode == 0
+    assert images.read_size(folder / "in_x2" / "a.png") == (100, 80)
+    assert images.read_size(folder / "in_x2" / "deep" / "b.jpg") == (100, 60)
+    done = run(
+        "upscale", "in/a.png", "in/deep/b.jpg", "-o", "out", "--model", "small.safetensors", "--quiet"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "b.jpg"]
+
+
+def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
+    (folder / "in" / "broken.png").write_bytes(b"no picture")
+    done = run("upscale", "in", "--model", "small.safetensors")
+    assert done.returncode == 1
+    assert done.stderr.count("Error:") == 1
+    assert "broken.png: not a readable picture" in done.stderr
+    assert done.stdout.count("in_x2/") == 2
+    assert not (folder / "in_x2" / "broken.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["upscale", "none.png"], 1, "none.png: there is no such file"),
+        (["upscale", "small.safetensors", "-o", "a.png"], 1, "not a readable picture"),
+        (["upscale", "empty"], 1, "no pictures in it"),
+        (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-light-x2"),
+        (["upscale", "in/a.png", "--scale", "7"], 4, "No model esc-light ×7"),
+        (["upscale", "in/a.png", "--model", "small.safetensors", "--scale", "3"], 2, "enlarges by 2"),
+        (["upscale", "in/a.png", "--device", "tpu"], 5, "there is"),
+        (["upscale", "in/a.png", "-o", "in/a.png"], 2, "is an input"),
+        (["upscale", "in/a.png", "-o", "a.bmp"], 2, "its ending must be"),
+        (["upscale", "in", "-o", "small.safetensors"], 2, "need a folder"),
+        (["evaluate", "--model", "bicubic", "--data", "nowhere", "--scale", "2"], 1, "no such folder"),
+        (["train", "--recipe", "none", "--data", "in", "-o", "run"], 2, "Unknown recipe"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    run: Run, folder: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (folder / "empty").mkdir()
+    before = sorted(folder.rglob("*"))
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert "Traceback" not in done.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_evaluate_table_and_json(run: Run) -> None:
+    table = run("evaluate", "--model", "bicubic", "--data", "in", "--scale", "2")
+    assert table.returncode == 0
+    assert "bicubic ×2, protocol classic, no padding" in table.stdout
+    as_json = run("evaluate", "--model", "small.safetensors", "--data", "in", "--json")
+    result = json.loads(as_json.stdout)
+    assert result["padded_to_window"] is True
+    assert [score["name"] for score in result["scores"]] == ["a", "b"]
+    assert result["psnr_y"] == pytest.approx(np.mean([score["psnr_y"] for score in result["scores"]]))
+
+
+def test_train_then_upscale(run: Run, folder: Path) -> None:
+    sizes = ["network.dim=16", "network.attended_dim=8", "network.num_heads=2", "network.num_blocks=1"]
+    small = [*sizes, "network.window_size=8", "patch_size=8", "batch_size=2", "iterations=3"]
+    settings = [word for setting in small for word in ("--set", setting)]
+    trained = run(
+        "train",
+        "--recipe",
+        "esc-light-x2-quick",
+        "--data",
+        "in",
+        "-o",
+        "run",
+        "--validate",
+        "in",
+        *settings,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "in " in trained.stdout
+    assert "Trained: run/iter_0000003.safetensors" in trained.stdout
+    done = run("upscale", "in/a.png", "--model", "run/best.safetensors", "-o", "large.webp")
+    assert done.returncode == 0
+    assert images.read_size(folder / "large.webp") == (100, 80)
+
+
+def test_lists_and_version(run: Run) -> None:
+    assert "esc-light-x2" in run("models").stdout
+    assert "esc-light-x2-quick" in run("recipes").stdout
+    assert run("--version").stdout == f"escsr {escsr.__version__}\n"
+    helped = run("upscale", "--help")
+    assert helped.returncode == 0
+    assert "--model" in helped.stdout
+    assert run("upscale").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "only_command"),
+    [
+        (cli.upscale, batch.upscale, {"quiet"}),
+        (cli.evaluate, escsr.evaluate, {"as_json"}),
+        (cli.train, escsr.train, set()),
+    ],
+)
+def test_command_and_function_have_the_same_names_and_defaults(
+    command: Callable[..., object], function: Callable[..., object], only_command: set[str]
+) -> None:
+    ours, theirs = inspect.signature(command).parameters, inspect.signature(function).parameters
+    callbacks = {name for name in theirs if name.startswith("on_")}
+    assert set(ours) - only_command == set(theirs) - callbacks
+    for name in set(ours) - only_command:
+        default = theirs[name].default
+        assert ours[name].default == (None if default == () else default), name
+
+
+def test_completion_of_every_command() -> None:
+    assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
+        "upscale",
+        "evaluate",
+        "train",
+        "models",
+        "recipes",
+    }
+    assert isinstance(cli.app, typer.Typer)
+
+
+def test_plans(tmp_path: Path) -> None:
+    for name in ("a.png", "x/a.png", "y/a.png", "y/b.gif"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+
+    def targets(inputs: list[str], output: str | None = None) -> list[str]:
+        jobs = batch.plan([tmp_path / i for i in inputs], output and f"{tmp_path}/{output}", scale=2)
+        return [str(job.target.relative_to(tmp_path)) for job in jobs]
+
+    assert targets(["a.png"]) == ["a_x2.png"]
+    assert targets(["a.png"], "b.jpg") == ["b.jpg"]
+    assert targets(["a.png"], "new/") == ["new/a.png"]
+    assert targets(["a.png"], "x") == ["x/a.png"]
+    assert targets(["y"]) == ["y_x2/a.png", "y_x2/b.png"]
+    assert targets(["y", "a.png"]) == ["y_x2/a.png", "y_x2/b.png", "a_x2.png"]
+    with pytest.raises(OutputError, match=r"would both become .*out/a\.png"):
+        targets(["x/a.png", "y/a.png"], "out")
+    with pytest.raises(OutputError, match="is an input"):
+        targets(["x/a.png", "y/b.gif"], "x")
+    with pytest.raises(ConfigError, match="Nothing to enlarge"):
+        targets([])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        targets(["empty"])

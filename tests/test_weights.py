@@ -1,0 +1,69 @@
+"""The bundled models: better than bicubic, stable, and as their cards say."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import escsr
+import model_tables
+from escsr import images
+from escsr.checkpoints import find_model, read_checkpoint
+from escsr.data.resize import imresize
+from escsr.evaluation.metrics import psnr
+from samples import EXAMPLES
+
+MODELS = escsr.list_models()
+RECORDS = {record["model"]: record for record in model_tables.read_records()}
+
+
+def test_readme_and_cards_are_made_from_the_records() -> None:
+    assert set(RECORDS) == set(MODELS)
+    readme = model_tables.README.read_text()
+    assert model_tables.with_table(readme, list(RECORDS.values())) == readme
+    for name, record in RECORDS.items():
+        assert (model_tables.CARDS / f"{name}.md").read_text() == model_tables.card(record)
+        assert not any(sets["not_above_bicubic"] for sets in record["sets"].values())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_is_the_recorded_one_and_tells_its_origin(name: str) -> None:
+    path = find_model(name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORDS[name]["sha256"]
+    metadata = read_checkpoint(path).metadata
+    assert metadata["licence"] == RECORDS[name]["licence"]
+    assert RECORDS[name]["training"]["recipe"] in metadata["training"]
+    assert path.stat().st_size < 2.5 * sum(p.numel() for p in escsr.load_network(name).parameters())
+
+
+@pytest.mark.parametrize("picture", ["flowers", "city"])
+@pytest.mark.parametrize("name", MODELS)
+def test_better_than_bicubic(name: str, picture: str) -> None:
+    upscaler = escsr.Upscaler(name, device="cpu")
+    assert upscaler.scale is not None
+    hr = images.read(EXAMPLES / f"{picture}.png").colour[100:292, 200:392]
+    lr = imresize(hr, 1 / upscaler.scale)
+    truth, ours, bicubic = (
+        torch.from_numpy(pixels) for pixels in (hr, upscaler(lr), imresize(lr, upscaler.scale))
+    )
+    assert psnr(ours, truth) > psnr(bicubic, truth) + 1
+
+
+@pytest.mark.parametrize("level", [0, 3, 128, 255])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_constant_picture_stays_so(name: str, level: int) -> None:
+    pixels = np.full((40, 33, 3), level, np.uint8)
+    result = escsr.Upscaler(name, device="cpu")(pixels)
+    assert np.abs(result.astype(int) - level).max() <= 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_set5_figures_are_the_cards(name: str, shared: Path) -> None:
+    result = escsr.evaluate(name, shared / "data" / "Set5" / "HR", device="cpu")
+    expected = RECORDS[name]["sets"]["Set5"]["model"]
+    assert result.psnr_y == pytest.approx(expected[0], abs=2e-3)
+    assert result.ssim_y == pytest.approx(expected[1], abs=1e-4)

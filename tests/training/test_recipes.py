@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+
+from escsr.errors import ConfigError
+from escsr.training.config import TrainingConfig
+from escsr.training.recipes import RECIPES, recipe
+from escsr.training.schedule import learning_rate_at
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes(name: str) -> None:
+    config = recipe(name)
+    assert config.name == name
+    assert TrainingConfig.from_dict(config.to_dict()) == config
+    assert "Command: `escsr train --recipe" in (RECIPES[name].__doc__ or "")
+
+
+def test_settings() -> None:
+    changed = recipe("esc-light-x2").with_settings(
+        [
+            "iterations=70",
+            "learning_rate=1",
+            "betas=[0.8, 0.9]",
+            "clip_norm=0.5",
+            "schedule=cosine",
+            "network.num_blocks=2",
+            "network.bias_rank=4",
+            "name=mine",
+        ]
+    )
+    assert (changed.iterations, changed.learning_rate, changed.betas) == (70, 1.0, (0.8, 0.9))
+    assert (changed.clip_norm, changed.schedule, changed.name) == (0.5, "cosine", "mine")
+    assert (changed.network.num_blocks, changed.network.bias_rank) == (2, 4)
+    assert changed.with_settings(["clip_norm=none"]).clip_norm is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("iteration=3", "Did you mean iterations"),
+        ("num_blocks=3", "Did you mean network.num_blocks"),
+        ("network=3", "Unknown setting"),
+        ("iterations", "key=value"),
+        ("iterations=many", "expected int"),
+        ("iterations=2.5", "expected int"),
+        ("iterations=true", "expected int"),
+        ("iterations=0", "at least 1"),
+        ("schedule=linear", "expected steps or cosine"),
+        ("precision=float16", "expected float32 or bfloat16"),
+        ("network.dim=65", "not a multiple"),
+        ("ema_decay=1", r"\[0, 1\)"),
+    ],
+)
+def test_wrong_settings_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipe("esc-light-x2").with_settings([text])
+
+
+def test_unknown_recipe() -> None:
+    with pytest.raises(ConfigError, match="esc-light-x2"):
+        recipe("esc-medium")
+
+
+def test_the_references_learning_rate_trace() -> None:
+    config = recipe("esc-light-x2")
+    trace = {1: 2.5e-8, 10_000: 2.5e-4, 19_999: 4.99975e-4, 20_000: 4.99975e-4, 250_000: 4.99975e-4}
+    trace |= {250_001: 2.499875e-4, 400_001: 1.2499375e-4, 500_000: 1.5624e-5}
+    for iteration, rate in trace.items():
+        assert learning_rate_at(iteration, config) == pytest.approx(rate, rel=2e-5), iteration
+
+
+def test_cosine() -> None:
+    config = recipe("esc-light-x2-quick").with_settings(
+        ["iterations=1100", "warmup=100", "final_ratio=0.1"]
+    )
+    peak = config.learning_rate
+    assert learning_rate_at(50, config) == pytest.approx(peak / 2)
+    assert learning_rate_at(100, config) == pytest.approx(peak)
+    assert learning_rate_at(600, config) == pytest.approx(peak * 0.55)
+    assert learning_rate_at(1100, config) == pytest.approx(peak * 0.1)
