@@ -75,7 +75,7 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
     [
         (["upscale", "none.png"], 1, "none.png: there is no such file"),
         (["upscale", "small.safetensors", "-o", "a.png"], 1, "not a readable picture"),
-        (["upscale", "empty"], 1, "no pictures in it"),
+        (["upscale", "empty"], 3, "no pictures in it"),
         (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-light-x2"),
         (["upscale", "in/a.png", "--scale", "7"], 4, "No model esc-light ×7"),
         (["upscale", "in/a.png", "--model", "small.safetensors", "--scale", "3"], 2, "enlarges by 2"),
@@ -128,7 +128,8 @@ def test_train_then_upscale(run: Run, folder: Path) -> None:
         *settings,
     )
     assert trained.returncode == 0, trained.stderr
-    assert "in " in trained.stdout
+    assert trained.stdout.startswith("3/3  loss 0.")
+    assert "it/s  0 min left  in " in trained.stdout
     assert "Trained: run/iter_0000003.safetensors" in trained.stdout
     done = run("upscale", "in/a.png", "--model", "run/best.safetensors", "-o", "large.webp")
     assert done.returncode == 0

@@ -15,7 +15,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from escsr import __version__
-from escsr.errors import ConfigError, DeviceError, EscError, ModelNotFoundError, OutputError
+from escsr.errors import (
+    ConfigError,
+    DeviceError,
+    EscError,
+    ModelNotFoundError,
+    NoPicturesError,
+    OutputError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +40,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1
     USAGE = 2
+    NO_PICTURES = 3
     NO_MODEL = 4
     NO_DEVICE = 5
 
@@ -192,9 +200,8 @@ def train(
                 description=f"{progress.iteration}/{progress.iterations}  loss {progress.loss:.4f}  "
                 f"{progress.iterations_per_second:.2f} it/s",
             )
-            if progress.validation:
-                figures = "  ".join(f"{name} {value:.2f} dB" for name, value in progress.validation.items())
-                _out.print(f"{progress.iteration:>7}  {_plain(figures)}")
+            if progress.checkpoint:
+                _out.print(_plain(_training_line(progress)))
 
         last = escsr.train(
             recipe,
@@ -278,6 +285,15 @@ def _score_table(result: Evaluation) -> Table:
     return table
 
 
+def _training_line(progress: TrainingProgress) -> str:
+    minutes = (progress.iterations - progress.iteration) / progress.iterations_per_second / 60
+    figures = "".join(f"  {name} {value:.2f} dB" for name, value in progress.validation.items())
+    return (
+        f"{progress.iteration}/{progress.iterations}  loss {progress.loss:.4f}  "
+        f"{progress.iterations_per_second:.2f} it/s  {minutes:.0f} min left{figures}"
+    )
+
+
 def _named_folders(folders: list[Path]) -> dict[str, Path]:
     """Validation folders by a short name: Set5/HR is called Set5."""
     named = {(path.parent.name if path.name in ("HR", "hr") else path.name): path for path in folders}
@@ -288,6 +304,7 @@ def _named_folders(folders: list[Path]) -> dict[str, Path]:
 
 def _exit_code(error: EscError) -> ExitCode:
     table: list[tuple[type[EscError], ExitCode]] = [
+        (NoPicturesError, ExitCode.NO_PICTURES),
         (ModelNotFoundError, ExitCode.NO_MODEL),
         (DeviceError, ExitCode.NO_DEVICE),
         (ConfigError, ExitCode.USAGE),

@@ -10,6 +10,7 @@ __all__ = [
     "EscError",
     "ImageError",
     "ModelNotFoundError",
+    "NoPicturesError",
     "OutputError",
 ]
 
@@ -40,6 +41,10 @@ class ModelNotFoundError(CheckpointError):
 
 class DataError(EscError):
     """A folder of training or test pictures that cannot be used as asked."""
+
+
+class NoPicturesError(DataError):
+    """A folder that holds no picture at all."""
 
 
 class DeviceError(EscError):

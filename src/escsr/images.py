@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from escsr import tiff_exif
 from escsr.atomic import atomic_path
-from escsr.errors import DataError, ImageError, OutputError
+from escsr.errors import DataError, ImageError, NoPicturesError, OutputError
 
 __all__ = ["READABLE", "WRITABLE", "Picture", "check_suffix", "find_images", "read", "read_size", "write"]
 
@@ -168,7 +168,8 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         The files.
 
     Raises:
-        DataError: It is not a folder, or holds no pictures.
+        DataError: It is not a folder.
+        NoPicturesError: It holds no pictures.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -181,7 +182,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not found:
-        raise DataError(f"{folder}: no pictures in it; looked for {_names(READABLE)}.")
+        raise NoPicturesError(f"{folder}: no pictures in it; looked for {_names(READABLE)}.")
     return found
 
 

@@ -96,6 +96,6 @@ def test_low_rank_bias_is_a_bias() -> None:
 def test_backends_by_device() -> None:
     assert choose_backend("cpu", differentiable=False) == "sdpa"
     assert choose_backend("cpu", differentiable=True) == "plain"
-    assert choose_backend("cuda", differentiable=True) == "flex"
+    assert choose_backend("cuda", differentiable=True) == "sdpa"
     with pytest.raises(ConfigError, match="plain"):
         small_network("esc").set_attention_backend("fast")

@@ -52,11 +52,9 @@ def choose_backend(device_type: str, *, differentiable: bool) -> AttentionBacken
 
     Returns:
         "plain" where a gradient is needed on a CPU (its fused kernel has none for the bias and
-        falls back to a slower one), "flex" for the same on CUDA, "sdpa" everywhere else.
+        falls back to a slower one), "sdpa" everywhere else.
     """
-    if not differentiable:
-        return "sdpa"
-    return {"cpu": "plain", "cuda": "flex"}.get(device_type, "sdpa")  # type: ignore[return-value]
+    return "plain" if differentiable and device_type == "cpu" else "sdpa"
 
 
 def relative_position_bias(table: Tensor, window: int) -> Tensor:

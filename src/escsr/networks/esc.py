@@ -24,7 +24,8 @@ class Stage:
 
     Attributes:
         reads: Maps it takes: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
-        writes: The map it makes. It may be one it reads only where `in_place` regions suffice.
+        writes: The map it makes: "x", "y", "z" or "features". It may be one that it reads, if its
+            result at a pixel depends on that map at this pixel alone.
         halo: LR pixels of margin that its result depends on.
         run: (*maps) → map, or (*maps, pooled) → map after a stage that pools.
         pool: Mean over a region of the map just made, (B, C_a, 1, 1); the mean over the whole

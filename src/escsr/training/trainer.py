@@ -42,7 +42,8 @@ class Progress:
         learning_rate: Rate of the step.
         iterations_per_second: Averaged over the last steps.
         data_share: Share of the time spent waiting for patches.
-        validation: Set name to Y-PSNR in dB, on the steps that validate.
+        checkpoint: Whether a checkpoint was written after this step.
+        validation: Set name to Y-PSNR in dB, on these steps.
     """
 
     iteration: int
@@ -51,15 +52,17 @@ class Progress:
     learning_rate: float
     iterations_per_second: float
     data_share: float
+    checkpoint: bool = False
     validation: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trainer:
     """Trains a network for fidelity: L1 between result and HR, AdamW or Muon, averaged weights.
 
-    A run lives in a folder: `iter_N.safetensors` checkpoints, `best.safetensors`, `log.jsonl` and
-    `recipe.json`. A checkpoint holds the averaged weights as an ordinary model, which `upscale`
-    loads, and beside them all that resuming needs; a resumed run continues bit for bit on a CPU.
+    A run lives in a folder: `iter_N.safetensors` checkpoints, `best.safetensors` (by the mean over the
+    validation sets; the newest where there are none), `log.jsonl` and `recipe.json`. A checkpoint holds
+    the averaged weights as an ordinary model, which `upscale` loads, and beside them all that resuming
+    needs; a resumed run continues bit for bit on a CPU.
 
     Args:
         config: The recipe.
@@ -88,8 +91,9 @@ class Trainer:
         self.config, self.pool, self.output = config, pool, Path(output)
         self.device = torch.device(device)
         self.validation = dict(validation or {})
-        torch.manual_seed(config.seed)
-        self.network = ESC(config.network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = ESC(config.network)
         if start is not None:
             self.network.load_state_dict(_fitting_weights(start, config))
         self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -111,13 +115,15 @@ class Trainer:
         (self.output / "recipe.json").write_text(json.dumps(self.config.to_dict(), indent=1) + "\n")
         clock = _Clock()
         while self.iteration < self.config.iterations:
-            with clock.data():
-                lr, hr = self._next_batch()
+            clock.start()
+            lr, hr = self._next_batch()
+            clock.ready()
             loss = self.step(lr, hr)
-            clock.tick()
-            results: dict[str, float] = {}
-            if self.iteration % self.config.validate_every == 0 or self.iteration == self.config.iterations:
-                results = self._validate()
+            clock.stop()
+            due = self.iteration % self.config.validate_every == 0
+            due = due or self.iteration == self.config.iterations
+            results = self._validate() if due else {}
+            if due:
                 self._save(results)
             progress = Progress(
                 iteration=self.iteration,
@@ -126,6 +132,7 @@ class Trainer:
                 learning_rate=learning_rate_at(self.iteration, self.config),
                 iterations_per_second=clock.rate,
                 data_share=clock.data_share,
+                checkpoint=due,
                 validation=results,
             )
             self._log(progress)
@@ -204,8 +211,8 @@ class Trainer:
         return {name: evaluate(self.average, folder).psnr_y for name, folder in self.validation.items()}
 
     def _save(self, results: Mapping[str, float]) -> None:
-        mean = sum(results.values()) / len(results) if results else -math.inf
-        improved = mean > self.best
+        mean = sum(results.values()) / len(results) if results else self.best
+        improved = mean > self.best or not results
         self.best = max(self.best, mean)
         path = self.output / f"iter_{self.iteration:07d}.safetensors"
         metadata = {"training.iteration": str(self.iteration), "training.best": repr(self.best)}
@@ -230,7 +237,7 @@ class Trainer:
             "iterations_per_second": round(progress.iterations_per_second, 3),
             **({"validation": dict(progress.validation)} if progress.validation else {}),
         }
-        if progress.validation or progress.iteration % 20 == 0:
+        if progress.checkpoint or progress.iteration % 20 == 0:
             with open(self.output / "log.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
 
@@ -253,34 +260,33 @@ def _fitting_weights(start: Checkpoint, config: TrainingConfig) -> dict[str, Ten
 
 
 class _Clock:
-    """Speed over the last steps, and the share of it spent on data."""
+    """Speed over the last steps, and the share of it spent on data; validation does not count."""
 
     def __init__(self, memory: float = 0.95) -> None:
         self.memory = memory
         self.step_s = self.data_s = 0.0
-        self._last = time.perf_counter()
-        self._data = self._data_start = 0.0
+        self._start = self._ready = 0.0
 
-    def data(self) -> _Clock:
-        return self
+    def start(self) -> None:
+        """A step begins, with waiting for its data."""
+        self._start = time.perf_counter()
 
-    def __enter__(self) -> None:
-        self._data_start = time.perf_counter()
+    def ready(self) -> None:
+        """Its data are there."""
+        self._ready = time.perf_counter()
 
-    def __exit__(self, *exception: object) -> None:
-        self._data = time.perf_counter() - self._data_start
-
-    def tick(self) -> None:
-        now = time.perf_counter()
-        step, self._last = now - self._last, now
+    def stop(self) -> None:
+        """The step is done."""
         keep = self.memory if self.step_s else 0.0
-        self.step_s = keep * self.step_s + (1 - keep) * step
-        self.data_s = keep * self.data_s + (1 - keep) * self._data
+        self.step_s = keep * self.step_s + (1 - keep) * (time.perf_counter() - self._start)
+        self.data_s = keep * self.data_s + (1 - keep) * (self._ready - self._start)
 
     @property
     def rate(self) -> float:
-        return 1 / self.step_s if self.step_s else 0.0
+        """Steps a second."""
+        return 1 / self.step_s
 
     @property
     def data_share(self) -> float:
-        return self.data_s / self.step_s if self.step_s else 0.0
+        """Share of a step spent waiting, in [0, 1]."""
+        return self.data_s / self.step_s
