@@ -18,6 +18,7 @@ from torch import Tensor
 from escsr.errors import ConfigError
 from escsr.networks.attention import window_padding
 from escsr.networks.esc import ESC, Stage
+from escsr.networks.layers import Margin
 from escsr.networks.lte import LTE, query_axis
 
 __all__ = ["Span", "cut_side", "run"]
@@ -118,8 +119,9 @@ def run(
     steps = (len(stages) + 1) * len(tiles)
     stream = _Stream(network, tiles, {"lr": network.normalise(lr)}, _Progress(on_progress, steps))
     pooled: Tensor | None = None
-    for stage in stages:
+    for index, stage in enumerate(stages):
         pooled = stream.run_stage(stage, pooled)
+        stream.forget(needed_by=stages[index + 1 :])
     return stream.upsample(out_size)
 
 
@@ -141,25 +143,35 @@ class _Stream:
         return self.maps["lr"].shape[-1]
 
     def run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
-        """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools.
-
-        A map may be written while it is read, because a stage takes such a map at the tile alone.
-        """
+        """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools."""
         maps, total = self.maps, None
         for tile in self.tiles:
             region = self._region(tile, stage.halo)
-            inputs = [self._take(name, region) for name in stage.reads]
-            result = stage.run(*inputs, *(() if pooled is None else (pooled,)))
-            inner = result[..., tile[0].within(region[0]), tile[1].within(region[1])]
+            inputs = [self._take(name, region) for name in stage.around]
+            inputs += [self._take(name, tile) for name in stage.at]
+            if pooled is not None:
+                inputs.append(pooled)
+            result = stage.run(*inputs, _margin(tile, region))
             if stage.writes not in maps:
-                maps[stage.writes] = maps["lr"].new_empty(*inner.shape[:2], self.height, self.width)
-            maps[stage.writes][..., tile[0].slice, tile[1].slice] = inner
+                maps[stage.writes] = torch.empty(
+                    (*result.shape[:2], self.height, self.width),
+                    dtype=result.dtype,
+                    device=maps["lr"].device,
+                    memory_format=torch.channels_last,
+                )
+            maps[stage.writes][..., tile[0].slice, tile[1].slice] = result
             if stage.pool is not None:
-                weight = inner[0, 0].numel() / (self.height * self.width)
-                share = stage.pool(inner).double() * weight
+                weight = result[0, 0].numel() / (self.height * self.width)
+                share = stage.pool(result).double() * weight
                 total = share if total is None else total + share
             self.progress.step()
         return None if total is None else total.to(maps["lr"].dtype)
+
+    def forget(self, needed_by: list[Stage]) -> None:
+        """Frees the maps that no stage still to come reads."""
+        needed = {"lr", "features"}.union(*((*stage.around, *stage.at) for stage in needed_by))
+        for name in self.maps.keys() - needed:
+            del self.maps[name]
 
     def upsample(self, out_size: tuple[int, int]) -> Tensor:
         """The last step, written tile by tile into the result (B, 3, rH, rW)."""
@@ -199,6 +211,17 @@ class _Stream:
         """A region of a map, on the network's device."""
         part = self.maps[name][..., region[0].slice, region[1].slice]
         return part.to(next(self.network.parameters()).device)
+
+
+def _margin(tile: Tile, region: Tile) -> Margin:
+    """What a region has around its tile."""
+    (rows, columns), (outer_rows, outer_columns) = tile, region
+    return (
+        columns.start - outer_columns.start,
+        outer_columns.stop - columns.stop,
+        rows.start - outer_rows.start,
+        outer_rows.stop - rows.stop,
+    )
 
 
 def _queries(span: Span, size: int, out_size: int) -> Span:

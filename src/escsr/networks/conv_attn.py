@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from escsr.networks.config import NetworkConfig
+from escsr.networks.layers import NO_MARGIN, Margin, crop
 
 __all__ = [
     "ConvAttn",
     "DecomposedLargeKernel",
     "DenseLargeKernel",
     "average_symmetries",
+    "convolve",
     "dynamic_depthwise",
 ]
 
@@ -71,25 +73,40 @@ class DecomposedLargeKernel(nn.Module):
         return (self.channel, self.spatial)
 
 
-def dynamic_depthwise(x: Tensor, kernels: Tensor) -> Tensor:
-    """Convolves each channel of each image with a kernel of its own, zero-padded to equal size.
+def convolve(x: Tensor, kernel: Tensor, margin: Margin = NO_MARGIN, groups: int = 1) -> Tensor:
+    """Convolution padded with zeros to equal size, computed only inside a margin.
 
     Args:
-        x: (B, C, H, W).
+        x: (B, C, top + H + bottom, left + W + right).
+        kernel: (C', C / groups, k, k), k odd.
+        margin: Pixels of `x` whose result is not wanted; they stand where zeros would.
+        groups: As for `torch.nn.functional.conv2d`.
+
+    Returns:
+        (B, C', H, W).
+    """
+    radius = kernel.shape[-1] // 2
+    if margin == NO_MARGIN:
+        return F.conv2d(x, kernel, padding=radius, groups=groups)
+    return F.conv2d(F.pad(x, [radius - pixels for pixels in margin]), kernel, groups=groups)
+
+
+def dynamic_depthwise(x: Tensor, kernels: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
+    """Convolves each channel of each image with a kernel of its own; see `convolve`.
+
+    Args:
+        x: (B, C, top + H + bottom, left + W + right).
         kernels: (B, C, k, k), k odd.
+        margin: See `convolve`.
 
     Returns:
         (B, C, H, W).
     """
-    batch, channels, height, width = x.shape
-    size = kernels.shape[-1]
-    out = F.conv2d(
-        x.reshape(1, batch * channels, height, width),
-        kernels.reshape(batch * channels, 1, size, size),
-        padding=size // 2,
-        groups=batch * channels,
-    )
-    return out.reshape(batch, channels, height, width)
+    batch, channels = x.shape[:2]
+    images = x.reshape(1, batch * channels, *x.shape[2:])
+    kernel = kernels.reshape(batch * channels, 1, *kernels.shape[2:])
+    out = convolve(images, kernel, margin, groups=batch * channels)
+    return out.reshape(batch, channels, *out.shape[2:])
 
 
 class ConvAttn(nn.Module):
@@ -115,13 +132,20 @@ class ConvAttn(nn.Module):
         """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""
         return z[:, : self.attended_dim].mean((-2, -1), keepdim=True)
 
-    def forward(self, z: Tensor, large_kernel: tuple[Tensor, ...], pooled: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        z: Tensor,
+        large_kernel: tuple[Tensor, ...],
+        pooled: Tensor | None = None,
+        margin: Margin = NO_MARGIN,
+    ) -> Tensor:
         """Applies the module.
 
         Args:
-            z: (B, C, H, W), the output of a ConvFFN.
+            z: (B, C, H, W) and a margin, the output of a ConvFFN.
             large_kernel: The shared kernel, from `DenseLargeKernel` or `DecomposedLargeKernel`.
             pooled: (B, C_a, 1, 1), `pool` of the whole picture where `z` is a part of it.
+            margin: Pixels around the part whose result is wanted.
 
         Returns:
             (B, C, H, W), to be added to the stream.
@@ -131,13 +155,10 @@ class ConvAttn(nn.Module):
         attended, identity = z.tensor_split((self.attended_dim,), dim=1)
         if self.decomposed:
             channel, spatial = large_kernel
-            margin = spatial.shape[-1] // 2 - 1
-            attended = dynamic_depthwise(
-                F.conv2d(attended, channel), spatial[:, 0] + F.pad(kernel, (margin,) * 4)
-            )
+            ring = spatial.shape[-1] // 2 - 1
+            kernel = spatial[:, 0] + F.pad(kernel, (ring,) * 4)
+            attended = dynamic_depthwise(F.conv2d(attended, channel), kernel, margin)
         else:
             (dense,) = large_kernel
-            attended = F.conv2d(attended, dense, padding=dense.shape[-1] // 2) + dynamic_depthwise(
-                attended, kernel
-            )
-        return self.fuse(torch.cat((attended, identity), dim=1))
+            attended = convolve(attended, dense, margin) + dynamic_depthwise(attended, kernel, margin)
+        return self.fuse(torch.cat((attended, crop(identity, margin)), dim=1))

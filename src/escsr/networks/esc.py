@@ -11,7 +11,7 @@ from escsr.errors import ConfigError
 from escsr.networks.attention import AttentionBackend, WindowAttention, check_backend
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
-from escsr.networks.layers import ConvFFN, LayerNorm
+from escsr.networks.layers import NO_MARGIN, ConvFFN, LayerNorm, Margin, crop
 from escsr.networks.lte import LTE, query_axis
 from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
 
@@ -20,19 +20,21 @@ __all__ = ["ESC", "Block", "Stage"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the network that works on any region of the picture, given a margin around it.
+    """A step of the network that works on any part of the picture, given a margin around it.
 
     Attributes:
-        reads: Maps it takes: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
-        writes: The map it makes: "x", "y", "z" or "features". It may be one that it reads, if its
-            result at a pixel depends on that map at this pixel alone.
+        around: Maps it takes with the margin: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
+        at: Maps it takes at the part alone; it may write one of these.
+        writes: The map it makes: "x", "y", "z" or "features".
         halo: LR pixels of margin that its result depends on.
-        run: (*maps) → map, or (*maps, pooled) → map after a stage that pools.
-        pool: Mean over a region of the map just made, (B, C_a, 1, 1); the mean over the whole
-            picture is what the next stage's `run` takes as its last argument.
+        run: (*around, *at, margin) → the map at the part; after a stage that pools
+            (*around, *at, pooled, margin).
+        pool: Mean over a part of the map just made, (B, C_a, 1, 1); the mean over the whole picture
+            is what the next stage's `run` takes as `pooled`.
     """
 
-    reads: tuple[str, ...]
+    around: tuple[str, ...]
+    at: tuple[str, ...]
     writes: str
     halo: int
     run: Callable[..., Tensor]
@@ -67,30 +69,37 @@ class Block(nn.Module):
             y = y + conv_attn(z, large_kernel)
         return self.last(y, x)
 
-    def first(self, x: Tensor) -> Tensor:
+    def first(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
         """The first ConvFFN, without a residual: ConvFFN(LN(x))."""
-        return self.conv_ffn_first(self.norm_first(x))
+        return self.conv_ffn_first(self.norm_first(x), margin)
 
-    def attend(self, y: Tensor) -> Tensor:
-        """Window attention with its residual: y + SelfAttn(LN(y))."""
+    def attend(self, y: Tensor, _: Margin = NO_MARGIN) -> Tensor:
+        """Window attention with its residual: y + SelfAttn(LN(y)); windows need no margin."""
         return y + self.attention(self.norm_attention(y))
 
-    def last(self, y: Tensor, x: Tensor) -> Tensor:
+    def last(self, y: Tensor, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
         """The block's residual: x + conv3×3(LN(y))."""
-        return x + self.conv_last(self.norm_last(y))
+        return x + crop(self.conv_last(self.norm_last(y)), margin)
 
     def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
         """`forward`, cut where the whole picture is pooled or the windows begin."""
-        yield Stage(("x",), "y", 1, self.first)
-        yield Stage(("y",), "y", 0, self.attend)
-        for norm, conv_ffn, conv_attn in self._pairs():
-            yield Stage(("y",), "z", 1, nn.Sequential(norm, conv_ffn), pool=conv_attn.pool)
+        yield Stage(("x",), (), "y", 1, self.first)
+        yield Stage((), ("y",), "y", 0, self.attend)
+        for pair in self._pairs():
+            yield from self._pair_stages(*pair, large_kernel)
+        yield Stage(("y",), ("x",), "x", 1, self.last)
 
-            def mix(y: Tensor, z: Tensor, pooled: Tensor, conv_attn: ConvAttn = conv_attn) -> Tensor:
-                return y + conv_attn(z, large_kernel, pooled)
+    def _pair_stages(
+        self, norm: nn.Module, conv_ffn: ConvFFN, conv_attn: ConvAttn, large_kernel: tuple[Tensor, ...]
+    ) -> Iterator[Stage]:
+        def feed(y: Tensor, margin: Margin) -> Tensor:
+            return conv_ffn(norm(y), margin)
 
-            yield Stage(("y", "z"), "y", self.large_kernel_halo, mix)
-        yield Stage(("y", "x"), "x", 1, self.last)
+        def mix(z: Tensor, y: Tensor, pooled: Tensor, margin: Margin) -> Tensor:
+            return y + conv_attn(z, large_kernel, pooled, margin)
+
+        yield Stage(("y",), (), "z", 1, feed, pool=conv_attn.pool)
+        yield Stage(("z",), ("y",), "y", self.large_kernel_halo, mix)
 
     def _pairs(self) -> Iterator[tuple[nn.Module, ConvFFN, ConvAttn]]:
         for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
@@ -169,17 +178,21 @@ class ESC(nn.Module):
         return features if self.shortcut is None else features + self.shortcut(lr)
 
     def stages(self) -> Iterator[Stage]:
-        """The network up to the features, as steps over regions; the same functions as `forward`.
+        """The network up to the features, as steps over parts; the same functions as `forward`.
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
         """
         large_kernel = self.large_kernel()
-        yield Stage(("lr",), "x", 1, self.shallow)
+        yield Stage(("lr",), (), "x", 1, lambda lr, margin: crop(self.shallow(lr), margin))
         for block in self.blocks:
             assert isinstance(block, Block)
             yield from block.stages(large_kernel)
         halo = 1 if self.shortcut is None else self.shortcut.halo
-        yield Stage(("x", "lr"), "features", halo, lambda x, lr: self.deep(x, self.shallow(lr), lr))
+
+        def deep(x: Tensor, lr: Tensor, margin: Margin) -> Tensor:
+            return crop(self.deep(x, self.shallow(lr), lr), margin)
+
+        yield Stage(("x", "lr"), (), "features", halo, deep)
 
     def output_size(
         self,

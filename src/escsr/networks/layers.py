@@ -6,7 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["ConvFFN", "LayerNorm", "reflect_index", "reflect_pad"]
+__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "crop", "reflect_index", "reflect_pad"]
+
+Margin = tuple[int, int, int, int]
+"""Pixels (left, right, top, bottom) of a region around the part of it whose result is wanted.
+
+Where a region ends at the picture's border there is none, and operators pad as they do there."""
+
+NO_MARGIN: Margin = (0, 0, 0, 0)
+
+
+def crop(x: Tensor, margin: Margin) -> Tensor:
+    """Takes a margin off: (B, C, top + H + bottom, left + W + right) → (B, C, H, W)."""
+    left, right, top, bottom = margin
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
 class LayerNorm(nn.LayerNorm):
@@ -23,7 +36,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class ConvFFN(nn.Module):
-    """Feed-forward with a depthwise 3×3 inside: (B, C, H, W) → (B, C, H, W).
+    """Feed-forward with a depthwise 3×3 inside: (B, C, H, W) → (B, C, H, W), less the margin.
 
     `h = GELU(expand(x)); y = reduce(GELU(depthwise(h)) + h)`, with the exact (erf) GELU.
 
@@ -39,9 +52,9 @@ class ConvFFN(nn.Module):
         self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.reduce = nn.Conv2d(hidden, dim, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
         h = F.gelu(self.expand(x))
-        return self.reduce(F.gelu(self.depthwise(h)) + h)
+        return self.reduce(crop(F.gelu(self.depthwise(h)) + h, margin))
 
 
 def reflect_index(size: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
