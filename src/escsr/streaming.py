@@ -150,7 +150,7 @@ class _Stream:
             inputs = [self._take(name, region) for name in stage.around]
             inputs += [self._take(name, tile) for name in stage.at]
             if pooled is not None:
-                inputs.append(pooled)
+                inputs.append(pooled.to(inputs[0].device))
             result = stage.run(*inputs, _margin(tile, region))
             if stage.writes not in maps:
                 maps[stage.writes] = torch.empty(
@@ -162,7 +162,7 @@ class _Stream:
             maps[stage.writes][..., tile[0].slice, tile[1].slice] = result
             if stage.pool is not None:
                 weight = result[0, 0].numel() / (self.height * self.width)
-                share = stage.pool(result).double() * weight
+                share = stage.pool(result).to(maps["lr"].device).double() * weight
                 total = share if total is None else total + share
             self.progress.step()
         return None if total is None else total.to(maps["lr"].dtype)

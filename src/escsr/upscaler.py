@@ -200,7 +200,7 @@ class Upscaler:
             parts.append(
                 sr[1].mean(0, keepdim=True) if varied else alpha[:1, :1, :1].expand_as(parts[0][:1])
             )
-        result = (torch.cat(parts) * peak).round().permute(1, 2, 0).numpy()
+        result = torch.cat(parts).mul_(peak).round_().permute(1, 2, 0).numpy()
         return np.ascontiguousarray(result.astype(pixels.dtype))
 
     def _upscale_pil(self, image: Any, scale: float | None, on_progress: OnProgress | None) -> Any:
