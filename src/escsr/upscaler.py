@@ -207,12 +207,12 @@ class Upscaler:
         from PIL import Image
 
         plain = {"L", "LA", "RGB", "RGBA"}
-        has_alpha = image.mode in ("PA", "La", "RGBa") or "transparency" in image.info
+        has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
         source = image if image.mode in plain else image.convert("RGBA" if has_alpha else "RGB")
         pixels = np.asarray(source)
         result = self._upscale_pixels(pixels[..., None] if pixels.ndim == 2 else pixels, scale, on_progress)
-        larger = Image.fromarray(result[..., 0] if source.mode == "L" else result, mode=None)
-        larger.info = dict(image.info)
+        larger = Image.fromarray(result[..., 0] if source.mode == "L" else result)
+        larger.info = {key: value for key, value in image.info.items() if key != "transparency"}
         return larger
 
     def _run(self, lr: Tensor, scale: float | None, on_progress: OnProgress | None) -> Tensor:
