@@ -159,3 +159,15 @@ def test_a_loss_that_is_not_finite_stops_before_any_change(folder: Path, tmp_pat
         trainer.step(torch.full((1, 3, 16, 16), float("nan")), torch.zeros(1, 3, 32, 32))
     assert trainer.iteration == 0
     assert all(torch.equal(value, before[key]) for key, value in trainer.network.state_dict().items())
+
+
+@pytest.mark.parametrize("ramp", ["true", "false"])
+def test_averaged_weights(folder: Path, tmp_path: Path, ramp: str) -> None:
+    """The average of the weights after each step, by its definition."""
+    trainer = Trainer(tiny("ema_decay=0.6", f"ema_ramp={ramp}"), pool_of(folder), tmp_path)
+    expected = trainer.network.last.weight.detach().clone()
+    for iteration in range(1, 16):
+        trainer.step(*pool_of(folder).batch(0, iteration, 2, 16))
+        decay = min(0.6, iteration / (iteration + 9)) if ramp == "true" else 0.6
+        expected = decay * expected + (1 - decay) * trainer.network.last.weight.detach()
+    torch.testing.assert_close(trainer.average.last.weight, expected)

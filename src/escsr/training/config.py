@@ -39,6 +39,7 @@ class TrainingConfig:
         final_ratio: Last rate over the peak, for "cosine".
         clip_norm: Largest gradient norm, or None.
         ema_decay: Decay of the averaged weights, which are what is validated and kept.
+        ema_ramp: Lower decay in the first steps (i / (i + 9)), so that they do not weigh for thousands.
         precision: "float32" or "bfloat16" (autocast; weights, loss and averages stay float32).
         seed: Seed of weights and patches.
         validate_every: Steps between validations and checkpoints.
@@ -61,6 +62,7 @@ class TrainingConfig:
     final_ratio: float = 0.02
     clip_norm: float | None = None
     ema_decay: float = 0.999
+    ema_ramp: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     validate_every: int = 5000

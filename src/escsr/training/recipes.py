@@ -37,7 +37,7 @@ def esc_light_x2_quick() -> TrainingConfig:
     return TrainingConfig(
         name="esc-light-x2-quick",
         network=variant_config("esc-light", scale=2),
-        iterations=12_000,
+        iterations=11_000,
         batch_size=16,
         patch_size=32,
         optimizer="muon",
@@ -48,6 +48,7 @@ def esc_light_x2_quick() -> TrainingConfig:
         final_ratio=0.01,
         clip_norm=0.5,
         ema_decay=0.997,
+        ema_ramp=True,
         precision="bfloat16",
         validate_every=500,
     )

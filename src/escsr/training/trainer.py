@@ -202,8 +202,9 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """EMA with a ramp, so that the first steps do not weigh for thousands."""
-        decay = min(self.config.ema_decay, self.iteration / (self.iteration + 9))
+        decay = self.config.ema_decay
+        if self.config.ema_ramp:
+            decay = min(decay, self.iteration / (self.iteration + 9))
         for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current, 1 - decay)
 
