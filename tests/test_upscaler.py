@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import escsr
-from escsr import images
+from escsr import images, streaming
 from escsr.checkpoints import save_network
 from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
 from escsr.upscaler import Upscaler, choose_device, default_target
@@ -176,10 +177,32 @@ def test_settings_that_cannot_be(model: Path) -> None:
         Upscaler(model, device="cpu", tile_size=12)
 
 
-def test_out_of_memory_says_what_to_do(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_tiles(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, asked = streaming.run, []
+
+    def scarce(*arguments: Any, tile_size: int, **options: Any) -> torch.Tensor:
+        asked.append(tile_size)
+        if tile_size > 24:
+            raise torch.OutOfMemoryError
+        return run(*arguments, tile_size=tile_size, **options)
+
+    upscaler = Upscaler(model, device="cpu", tile_size=104)
+    expected = upscaler(crop(60, 50))
+    monkeypatch.setattr(streaming, "run", scarce)
+    result = upscaler(crop(60, 50))
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    assert asked == [104, 48, 24]
+    assert "out of memory" in caplog.text
+    upscaler(crop(60, 50))
+    assert asked[3:] == [24]
+
+
+def test_out_of_memory_to_the_last(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("escsr.streaming.run", exhausted)
-    with pytest.raises(DeviceError, match="smaller tile size"):
+    monkeypatch.setattr(streaming, "run", exhausted)
+    with pytest.raises(DeviceError, match="too little memory even for tiles of 8"):
         upscaler(crop())

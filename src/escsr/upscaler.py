@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -33,12 +34,14 @@ Precision = Literal["auto", "float32", "bfloat16"]
 OnProgress = Callable[[float], None]
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
+_LOG = logging.getLogger(__name__)
+
 _TILE_SIZES = {"cpu": 256}
 _DEFAULT_TILE_SIZE = 512
 
 
 class Upscaler:
-    """Enlarges pictures with one model; holds no state between calls, so threads may share it.
+    """Enlarges pictures with one model; threads may share it, it keeps nothing of a picture.
 
     A picture larger than a tile is computed by exact streaming: the result does not depend on the
     tile size.
@@ -48,7 +51,7 @@ class Upscaler:
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
         precision: See `Precision`.
         tile_size: Side of a tile, LR pixels, a multiple of the attention window; None for 256 on a
-            CPU and 512 elsewhere.
+            CPU and 512 elsewhere. Halved where the device runs out of memory.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -216,19 +219,30 @@ class Upscaler:
         return larger
 
     def _run(self, lr: Tensor, scale: float | None, on_progress: OnProgress | None) -> Tensor:
-        """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory."""
+        """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory.
+
+        Where the device runs out of memory the tiles are halved, for good; the result is the same.
+        """
+        window = self.network.config.window_size
         low = self.precision == "bfloat16"
-        try:
-            with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
-                sr = streaming.run(
-                    self.network, lr, tile_size=self.tile_size, scale=scale, on_progress=on_progress
-                )
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{self.device} has too little memory for tiles of {self.tile_size}; use a smaller "
-                f"tile size, a multiple of {self.network.config.window_size}, or another device."
-            ) from error
-        return sr.float().clamp_(0, 1)
+        while True:
+            tile_size = self.tile_size
+            try:
+                with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
+                    sr = streaming.run(
+                        self.network, lr, tile_size=tile_size, scale=scale, on_progress=on_progress
+                    )
+                return sr.float().clamp_(0, 1)
+            except torch.OutOfMemoryError as error:
+                if tile_size == window:
+                    raise DeviceError(
+                        f"{self.device} has too little memory even for tiles of {window}; free some or "
+                        "use another device."
+                    ) from error
+            self.tile_size = max(window, tile_size // 2 // window * window)
+            _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, self.tile_size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
 
 
 def choose_device(device: str = "auto") -> torch.device:
