@@ -18,6 +18,7 @@ LADDER = {
     "errors": 0,
     "atomic": 0,
     "allocator": 0,
+    "devices": 0,
     "tiff_exif": 1,
     "networks": 1,
     "images": 1,

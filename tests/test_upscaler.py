@@ -12,8 +12,9 @@ from PIL import Image
 import escsr
 from escsr import images, streaming
 from escsr.checkpoints import save_network
+from escsr.devices import choose_device
 from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
-from escsr.upscaler import Upscaler, choose_device, default_target
+from escsr.upscaler import Upscaler, default_target
 from samples import EXAMPLES, small_network
 
 

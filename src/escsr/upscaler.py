@@ -16,6 +16,7 @@ from torch import Tensor
 
 from escsr import images, streaming
 from escsr.checkpoints import find_model, load_network
+from escsr.devices import choose_device
 from escsr.errors import ConfigError, DeviceError, OutputError
 from escsr.images import Picture
 from escsr.networks import ESC
@@ -23,7 +24,7 @@ from escsr.networks import ESC
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEFAULT_MODEL", "Precision", "Upscaler", "choose_device", "default_target", "upscale_file"]
+__all__ = ["DEFAULT_MODEL", "Precision", "Upscaler", "default_target", "upscale_file"]
 
 DEFAULT_MODEL = "esc-light"
 """The model where none is named; at ×2 where no scale is asked for."""
@@ -243,35 +244,6 @@ class Upscaler:
             _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, self.tile_size)
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-
-
-def choose_device(device: str = "auto") -> torch.device:
-    """The device to compute on.
-
-    Args:
-        device: "auto" for the first of CUDA (and ROCm), XPU, MPS, CPU that is there; or a name.
-
-    Returns:
-        The device.
-
-    Raises:
-        DeviceError: There is no such device here.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if device == "auto":
-        return torch.device(next(name for name, available in there.items() if available))
-    name, _, index = device.partition(":")
-    names = ", ".join(name for name, available in there.items() if available)
-    if not there.get(name) or (index and not index.isdigit()):
-        raise DeviceError(f"No device {device!r} for this PyTorch ({torch.__version__}); there is {names}.")
-    if name == "cuda" and index and int(index) >= torch.cuda.device_count():
-        raise DeviceError(f"No device {device!r}; CUDA devices here: {torch.cuda.device_count()}.")
-    return torch.device(device)
 
 
 def default_target(source: Path, scale: float) -> Path:

@@ -16,12 +16,12 @@ from torch import Tensor
 from escsr import images
 from escsr.checkpoints import find_model, load_network
 from escsr.data.resize import imresize
+from escsr.devices import choose_device
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.networks import ESC
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
-from escsr.upscaler import choose_device
 
 __all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate", "lr_name"]
 

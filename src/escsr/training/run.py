@@ -8,10 +8,10 @@ from pathlib import Path
 
 from escsr.checkpoints import find_model, read_checkpoint
 from escsr.data.datasets import PatchPool
+from escsr.devices import choose_device
 from escsr.errors import ConfigError
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.trainer import Progress, Trainer, latest_checkpoint
-from escsr.upscaler import choose_device
 
 __all__ = ["train"]
 
