@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,14 +31,14 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=f".part{target.suffix}", dir=target.parent)
+        temporary = target.parent / f".{secrets.token_hex(8)}.part{target.suffix}"
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise OutputError(f"Cannot write to {target.parent}: {error.strerror}.") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(_mode_of(target))
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -48,15 +48,6 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _mode_of(target: Path) -> int:
-    """The permissions the target has, or those a new file gets."""
-    with suppress(OSError):
-        return target.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -121,7 +121,7 @@ def plan(
     target = None if output is None else Path(output)
     one_file = len(sources) == 1 and not sources[0].is_dir()
     into_folder = target is not None and (
-        target.is_dir() or not one_file or os.fspath(output or "").endswith("/")
+        target.is_dir() or not one_file or os.fspath(output or "").endswith(("/", os.sep))
     )
     if target is not None and into_folder and target.is_file():
         raise OutputError(f"{target} is a file; several pictures need a folder.")
