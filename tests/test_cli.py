@@ -176,7 +176,7 @@ def test_completion_of_every_command() -> None:
     assert isinstance(cli.app, typer.Typer)
 
 
-def test_plans(tmp_path: Path) -> None:
+def test_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a.png", "x/a.png", "y/a.png", "y/b.gif"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -192,6 +192,8 @@ def test_plans(tmp_path: Path) -> None:
     assert targets(["a.png"], "x") == ["x/a.png"]
     assert targets(["y"]) == ["y_x2/a.png", "y_x2/b.png"]
     assert targets(["y", "a.png"]) == ["y_x2/a.png", "y_x2/b.png", "a_x2.png"]
+    monkeypatch.chdir(tmp_path / "y")
+    assert [job.target for job in batch.plan(["."], scale=2)][0] == tmp_path / "y_x2" / "a.png"
     with pytest.raises(OutputError, match=r"would both become .*out/a\.png"):
         targets(["x/a.png", "y/a.png"], "out")
     with pytest.raises(OutputError, match="is an input"):

@@ -128,7 +128,8 @@ def plan(
     jobs = []
     for source in sources:
         if source.is_dir():
-            base = target or source.with_name(f"{source.resolve().name}_x{scale:g}")
+            named = source if source.name not in ("", "..") else source.resolve()
+            base = target or named.with_name(f"{named.name}_x{scale:g}")
             jobs += [
                 Job(path, _suffixed(base / path.relative_to(source))) for path in images.find_images(source)
             ]
