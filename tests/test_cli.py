@@ -193,7 +193,7 @@ def test_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert targets(["y"]) == ["y_x2/a.png", "y_x2/b.png"]
     assert targets(["y", "a.png"]) == ["y_x2/a.png", "y_x2/b.png", "a_x2.png"]
     monkeypatch.chdir(tmp_path / "y")
-    assert [job.target for job in batch.plan(["."], scale=2)][0] == tmp_path / "y_x2" / "a.png"
+    assert next(job.target for job in batch.plan(["."], scale=2)) == tmp_path / "y_x2" / "a.png"
     with pytest.raises(OutputError, match=r"would both become .*out/a\.png"):
         targets(["x/a.png", "y/a.png"], "out")
     with pytest.raises(OutputError, match="is an input"):
