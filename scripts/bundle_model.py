@@ -54,6 +54,7 @@ def main() -> None:
             "hardware": options.hardware,
             "time": options.time,
             "data": options.trained_on,
+            "learning_curve": _learning_curve(options.log),
         },
         "conditions": {
             "protocol": "classic",
@@ -87,6 +88,12 @@ def _measure(model: Path, folder: Path, name: str) -> dict[str, Any]:
     }
 
 
+def _learning_curve(log: Path | None) -> list[dict[str, Any]]:
+    """Iteration and Y-PSNR by set, dB, at each validation of the run."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log else []
+    return [{"iteration": x["iteration"], **x["validation"]} for x in lines if "validation" in x]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -100,6 +107,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hardware", required=True)
     parser.add_argument("--time", required=True)
     parser.add_argument("--trained-on", required=True)
+    parser.add_argument("--log", type=Path, help="log.jsonl of the run, for its learning curve")
     return parser.parse_args()
 
 
