@@ -1,6 +1,6 @@
 """Draws README's comparison: a crop of an example, halved and enlarged by bicubic and by a model.
 
-python scripts/before_after.py examples/flowers.png docs/images/flowers.png --at 330 190
+python scripts/before_after.py examples/flowers.png docs/images/flowers.jpg --at 330 190
 """
 
 from __future__ import annotations

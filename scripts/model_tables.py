@@ -48,7 +48,7 @@ def table(records: list[Record]) -> str:
     for record in records:
         lines.append(_row(f"`{record['model']}`", record, f"{record['parameters']:,}", "model"))
         lines.append(_row("bicubic", record, "", "bicubic"))
-        lines.append(_row("ESC paper, trained on DIV2K", record, "", "paper"))
+        lines.append(_row(f"{record['variant']} in the paper (DIV2K)", record, "", "paper"))
     return "\n".join(lines) + "\n"
 
 
@@ -74,7 +74,7 @@ def card(record: Record) -> str:
 
 Y-PSNR (dB) and SSIM by protocol `{conditions["protocol"]}`, LR padded to the window, float32:
 
-| set | this model | bicubic | ESC paper |
+| set | this model | bicubic | {record["variant"]} in the paper (DIV2K) |
 |---|---|---|---|
 {rows}
 

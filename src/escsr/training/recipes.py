@@ -29,10 +29,13 @@ def esc_light_x2() -> TrainingConfig:
 
 
 def esc_light_x2_quick() -> TrainingConfig:
-    """ESC-light ×2 in about two hours on a few CPU cores; ours, not the paper's.
+    """ESC-light ×2 in an hour and a half on a few CPU cores; ours, not the paper's.
 
     Small patches of one attention window, Muon for the matrices, bfloat16 products.
     Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
+    Hardware: three cores with avx512_bf16, 85 minutes (2.3 steps a second). Reached, Y-PSNR on Set5 /
+    Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
+    (`results/quality/esc-light-x2.json`).
     """
     return TrainingConfig(
         name="esc-light-x2-quick",
