@@ -13,7 +13,7 @@ import escsr
 from escsr import images, streaming
 from escsr.checkpoints import save_network
 from escsr.devices import choose_device
-from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, OutputError
 from escsr.upscaler import Upscaler, default_target
 from samples import EXAMPLES, small_network
 
@@ -207,3 +207,28 @@ def test_out_of_memory_to_the_last(upscaler: Upscaler, monkeypatch: pytest.Monke
     monkeypatch.setattr(streaming, "run", exhausted)
     with pytest.raises(DeviceError, match="too little memory even for tiles of 8"):
         upscaler(crop())
+
+
+def test_low_precision_that_overflows_is_left(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = streaming.run
+
+    def overflowing(*arguments: Any, **options: Any) -> torch.Tensor:
+        sr = run(*arguments, **options)
+        return sr * torch.inf if torch.is_autocast_enabled("cpu") else sr
+
+    monkeypatch.setattr(streaming, "run", overflowing)
+    upscaler = Upscaler(model, device="cpu", precision="bfloat16")
+    assert np.array_equal(upscaler(crop()), Upscaler(model, device="cpu")(crop()))
+    assert np.array_equal(upscaler(crop()), Upscaler(model, device="cpu")(crop()))
+    assert caplog.text.count("overflows") == 1
+
+
+def test_damaged_weights_never_make_a_picture(tmp_path: Path) -> None:
+    network = small_network("esc")
+    with torch.no_grad():
+        network.last.bias[0] = torch.nan
+    save_network(network, tmp_path / "nan.safetensors")
+    with pytest.raises(CheckpointError, match="not numbers"):
+        Upscaler(tmp_path / "nan.safetensors", device="cpu")(crop())

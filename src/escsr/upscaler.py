@@ -17,7 +17,7 @@ from torch import Tensor
 from escsr import images, streaming
 from escsr.checkpoints import find_model, load_network
 from escsr.devices import choose_device
-from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, OutputError
 from escsr.images import Picture
 from escsr.networks import ESC
 
@@ -77,7 +77,7 @@ class Upscaler:
         if precision not in get_args(Precision):
             raise ConfigError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
         self.device = choose_device(device)
-        self.precision = precision
+        self.precision: Precision = precision
         self.network: ESC = load_network(model, device=self.device).requires_grad_(False)
         window = self.network.config.window_size
         if tile_size is None:
@@ -110,6 +110,7 @@ class Upscaler:
         Raises:
             ConfigError: The picture is of another kind or shape, or the scale does not fit the model.
             DeviceError: The device's memory does not suffice.
+            CheckpointError: The model's results are not numbers.
         """
         if isinstance(image, Tensor):
             if (
@@ -223,27 +224,37 @@ class Upscaler:
         """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory.
 
         Where the device runs out of memory the tiles are halved, for good; the result is the same.
+        Where low precision overflows, this picture and the next ones are computed in float32.
         """
-        window = self.network.config.window_size
-        low = self.precision == "bfloat16"
         while True:
-            tile_size = self.tile_size
+            precision, tile_size = self.precision, self.tile_size
+            low = precision == "bfloat16"
             try:
                 with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
                     sr = streaming.run(
                         self.network, lr, tile_size=tile_size, scale=scale, on_progress=on_progress
                     )
-                return sr.float().clamp_(0, 1)
             except torch.OutOfMemoryError as error:
-                if tile_size == window:
-                    raise DeviceError(
-                        f"{self.device} has too little memory even for tiles of {window}; free some or "
-                        "use another device."
-                    ) from error
-            self.tile_size = max(window, tile_size // 2 // window * window)
-            _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, self.tile_size)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+                self._halve_tiles(tile_size, error)
+                continue
+            if sr.isfinite().all():
+                return sr.float().clamp_(0, 1)
+            if not low:
+                raise CheckpointError("The model's results are not numbers; its weights must be damaged.")
+            _LOG.warning("bfloat16 overflows in this model: float32 from now on.")
+            self.precision = "float32"
+
+    def _halve_tiles(self, tile_size: int, error: torch.OutOfMemoryError) -> None:
+        window = self.network.config.window_size
+        if tile_size == window:
+            raise DeviceError(
+                f"{self.device} has too little memory even for tiles of {window}; free some or use "
+                "another device."
+            ) from error
+        self.tile_size = max(window, tile_size // 2 // window * window)
+        _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, self.tile_size)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def default_target(source: Path, scale: float) -> Path:
