@@ -228,7 +228,7 @@ def test_low_precision_that_overflows_is_left(
 def test_damaged_weights_never_make_a_picture(tmp_path: Path) -> None:
     network = small_network("esc")
     with torch.no_grad():
-        network.last.bias[0] = torch.nan
+        network.last.weight[0] = torch.nan
     save_network(network, tmp_path / "nan.safetensors")
     with pytest.raises(CheckpointError, match="not numbers"):
         Upscaler(tmp_path / "nan.safetensors", device="cpu")(crop())
