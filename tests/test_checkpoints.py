@@ -35,6 +35,8 @@ def test_round_trip(variant: str, published_names: bool, tmp_path: Path) -> None
     assert torch.equal(outputs(loaded), outputs(network))
     assert read_checkpoint(path).metadata["training"] == "a note"
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_half_precision_is_loaded_as_float32(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{secrets.token_hex(8)}.part{target.suffix}"
         temporary.touch(exist_ok=False)
+        mode = (target if target.exists() else temporary).stat().st_mode & 0o777
     except OSError as error:
         raise OutputError(f"Cannot write to {target.parent}: {error.strerror}.") from error
     try:
         yield temporary
-        if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o777)
+        temporary.chmod(mode)  # some writers make the file anew, for its owner alone
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
