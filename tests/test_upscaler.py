@@ -163,6 +163,15 @@ def test_files(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none_x2.png").exists()
 
 
+def test_what_the_target_cannot_hold_is_said_before_the_work(
+    upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.write(images.Picture(np.concatenate([crop(), crop()[..., :1]], -1)), tmp_path / "a.png")
+    monkeypatch.setattr(streaming, "run", None)
+    with pytest.raises(OutputError, match="cannot hold transparency"):
+        upscaler.upscale_file(tmp_path / "a.png", tmp_path / "a.jpg")
+
+
 def test_default_names() -> None:
     assert default_target(Path("a/photo.JPG"), 2.0) == Path("a/photo_x2.JPG")
     assert default_target(Path("anim.gif"), 2.5) == Path("anim_x2.5.png")

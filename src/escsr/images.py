@@ -131,9 +131,7 @@ def write(picture: Picture, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    check_suffix(path)
-    if picture.has_alpha and suffix in _WITHOUT_ALPHA:
-        raise OutputError(f"{path}: JPEG cannot hold transparency; choose .png, .webp, .tif or .avif.")
+    check_suffix(path, has_alpha=picture.has_alpha)
     pixels = picture.pixels
     if pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -152,10 +150,12 @@ def write(picture: Picture, path: str | os.PathLike[str]) -> None:
             raise OutputError(f"Cannot write {path}: {_reason(error)}.") from error
 
 
-def check_suffix(path: Path) -> None:
-    """Raises `OutputError` where a file of this suffix cannot be written."""
+def check_suffix(path: Path, *, has_alpha: bool = False) -> None:
+    """Raises `OutputError` where a file of this suffix cannot be written, or cannot hold transparency."""
     if path.suffix.lower() not in WRITABLE:
         raise OutputError(f"Cannot write {path.name}: its ending must be one of {_names(WRITABLE)}.")
+    if has_alpha and path.suffix.lower() in _WITHOUT_ALPHA:
+        raise OutputError(f"{path}: JPEG cannot hold transparency; choose .png, .webp, .tif or .avif.")
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:

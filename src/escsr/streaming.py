@@ -177,19 +177,18 @@ class _Stream:
         """The last step, written tile by tile into the result (B, 3, rH, rW)."""
         lr, upsampler = self.maps["lr"], self.network.upsampler
         sr = lr.new_empty(*lr.shape[:2], *out_size)
+        if isinstance(upsampler, LTE):
+            device = next(self.network.parameters()).device
+            row_axis = query_axis(self.height, out_size[0], device, lr.dtype)
+            column_axis = query_axis(self.width, out_size[1], device, lr.dtype)
         for tile in self.tiles:
             region = self._region(tile, upsampler.halo)
             inputs = self._take("features", region), self._take("lr", region)
             if isinstance(upsampler, LTE):
-                rows, columns = (
-                    _queries(span, size, out)
-                    for span, size, out in zip(tile, (self.height, self.width), out_size, strict=True)
-                )
+                rows = _queries(tile[0], self.height, out_size[0])
+                columns = _queries(tile[1], self.width, out_size[1])
                 if rows.is_empty or columns.is_empty:
                     continue
-                device, dtype = inputs[0].device, lr.dtype
-                row_axis = query_axis(self.height, out_size[0], device, dtype)
-                column_axis = query_axis(self.width, out_size[1], device, dtype)
                 result = upsampler(
                     *inputs,
                     row_axis.part(rows.start, rows.stop).moved(region[0].start),

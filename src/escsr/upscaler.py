@@ -181,8 +181,9 @@ class Upscaler:
         if target.exists() and source.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         images.check_suffix(target)
-        picture = self.upscale_picture(images.read(source), scale=scale, on_progress=on_progress)
-        images.write(picture, target)
+        picture = images.read(source)
+        images.check_suffix(target, has_alpha=picture.has_alpha)
+        images.write(self.upscale_picture(picture, scale=scale, on_progress=on_progress), target)
         return target
 
     def _upscale_pixels(

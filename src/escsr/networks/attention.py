@@ -127,17 +127,12 @@ def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor |
 
 def _attend_sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
     bias = None if table is None else relative_position_bias(table, _window_of(q)).to(q.dtype)[None]
-    # Fused kernels want one head dimension: values are widened with zeros beside longer keys.
-    wider = k.shape[-1] - v.shape[-1]
-    out = F.scaled_dot_product_attention(q, k, F.pad(v, (0, wider)), attn_mask=bias, scale=scale)
-    return out[..., : v.shape[-1]]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
 
 
 def _attend_flex(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
-    wider = k.shape[-1] - v.shape[-1]
-    v_wide = F.pad(v, (0, wider))
     if table is None:
-        return _compiled_flex()(q, k, v_wide, scale=scale)[..., : v.shape[-1]]
+        return _compiled_flex()(q, k, v, scale=scale)
     window = _window_of(q)
     side = 2 * window - 1
 
@@ -146,8 +141,7 @@ def _attend_flex(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | 
         column = key % window - query % window + window - 1
         return score + table[head, row * side + column]
 
-    out: Tensor = _compiled_flex()(q, k, v_wide, score_mod=add_bias, scale=scale)
-    return out[..., : v.shape[-1]]
+    return _compiled_flex()(q, k, v, score_mod=add_bias, scale=scale)
 
 
 @cache
@@ -199,15 +193,17 @@ class WindowAttention(nn.Module):
             x, right=window_padding(width, self.window), bottom=window_padding(height, self.window)
         )
         q, k, v = partition_windows(self.qkv(x), self.window, 3, self.heads)
-        scale = q.shape[-1] ** -0.5
+        head_dim = q.shape[-1]
+        scale = head_dim**-0.5
         if self.bias_query is not None and self.bias_key is not None:
             q = torch.cat((q * scale, self.bias_query.to(q.dtype).expand(len(q), -1, -1, -1)), -1)
             k = torch.cat((k, self.bias_key.to(k.dtype).expand(len(k), -1, -1, -1)), -1)
+            v = F.pad(v, (0, self.bias_key.shape[-1]))  # fused kernels want one head dimension
             scale = 1.0
         backend = self.backend
         if backend == "auto":
             needs_gradient = torch.is_grad_enabled() and (q.requires_grad or self.qkv.weight.requires_grad)
             backend = choose_backend(x.device.type, differentiable=needs_gradient)
         attended = _BACKENDS[backend](q, k, v, scale, self.bias_table)
-        merged = merge_windows(attended, self.window, x.shape[-2], x.shape[-1])
+        merged = merge_windows(attended[..., :head_dim], self.window, x.shape[-2], x.shape[-1])
         return self.out(merged[..., :height, :width])
