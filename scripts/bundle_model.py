@@ -25,6 +25,8 @@ from escsr.networks import variant_name
 
 PAPER: dict[str, dict[str, list[float]]] = {
     "esc-light-x2": {"Set5": [38.24, 0.9615], "Set14": [33.98, 0.9211], "B100": [32.35, 0.9020]},
+    "esc-light-x3": {"Set5": [34.61, 0.9295], "Set14": [30.52, 0.8475], "B100": [29.26, 0.8102]},
+    "esc-light-x4": {"Set5": [32.52, 0.8995], "Set14": [28.87, 0.7878], "B100": [27.72, 0.7423]},
 }
 LICENCE = "MIT"
 
