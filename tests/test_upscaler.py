@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +9,11 @@ import torch
 from PIL import Image
 
 import escsr
-from escsr import images, streaming
+from escsr import images
 from escsr.checkpoints import save_network
 from escsr.devices import choose_device
 from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, OutputError
+from escsr.inference import Inference
 from escsr.upscaler import Upscaler, default_target
 from samples import EXAMPLES, small_network
 
@@ -167,7 +167,7 @@ def test_what_the_target_cannot_hold_is_said_before_the_work(
     upscaler: Upscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images.write(images.Picture(np.concatenate([crop(), crop()[..., :1]], -1)), tmp_path / "a.png")
-    monkeypatch.setattr(streaming, "run", None)
+    monkeypatch.setattr(Inference, "run", None)
     with pytest.raises(OutputError, match="cannot hold transparency"):
         upscaler.upscale_file(tmp_path / "a.png", tmp_path / "a.jpg")
 
@@ -185,53 +185,6 @@ def test_settings_that_cannot_be(model: Path) -> None:
         Upscaler(model, device="cpu", precision="float8")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="multiple of 8"):
         Upscaler(model, device="cpu", tile_size=12)
-
-
-def test_out_of_memory_halves_the_tiles(
-    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run, asked = streaming.run, []
-
-    def scarce(*arguments: Any, tile_size: int, **options: Any) -> torch.Tensor:
-        asked.append(tile_size)
-        if tile_size > 24:
-            raise torch.OutOfMemoryError
-        return run(*arguments, tile_size=tile_size, **options)
-
-    upscaler = Upscaler(model, device="cpu", tile_size=104)
-    expected = upscaler(crop(60, 50))
-    monkeypatch.setattr(streaming, "run", scarce)
-    result = upscaler(crop(60, 50))
-    assert np.abs(result.astype(int) - expected).max() <= 1
-    assert asked == [104, 48, 24]
-    assert "out of memory" in caplog.text
-    upscaler(crop(60, 50))
-    assert asked[3:] == [24]
-
-
-def test_out_of_memory_to_the_last(upscaler: Upscaler, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError
-
-    monkeypatch.setattr(streaming, "run", exhausted)
-    with pytest.raises(DeviceError, match="too little memory even for tiles of 8"):
-        upscaler(crop())
-
-
-def test_low_precision_that_overflows_is_left(
-    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = streaming.run
-
-    def overflowing(*arguments: Any, **options: Any) -> torch.Tensor:
-        sr = run(*arguments, **options)
-        return sr * torch.inf if torch.is_autocast_enabled("cpu") else sr
-
-    monkeypatch.setattr(streaming, "run", overflowing)
-    upscaler = Upscaler(model, device="cpu", precision="bfloat16")
-    assert np.array_equal(upscaler(crop()), Upscaler(model, device="cpu")(crop()))
-    assert np.array_equal(upscaler(crop()), Upscaler(model, device="cpu")(crop()))
-    assert caplog.text.count("overflows") == 1
 
 
 def test_damaged_weights_never_make_a_picture(tmp_path: Path) -> None:

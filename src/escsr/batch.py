@@ -11,7 +11,9 @@ from pathlib import Path
 from escsr import images
 from escsr.checkpoints import find_model
 from escsr.errors import ConfigError, DeviceError, EscError, OutputError
-from escsr.upscaler import DEFAULT_MODEL, Precision, Upscaler, default_target
+from escsr.inference import MapChoice
+from escsr.precision import Precision
+from escsr.upscaler import DEFAULT_MODEL, Upscaler, default_target
 
 __all__ = ["Job", "Outcome", "plan", "upscale"]
 
@@ -42,6 +44,8 @@ def upscale(
     device: str = "auto",
     precision: Precision = "auto",
     tile_size: int | None = None,
+    maps: MapChoice = "auto",
+    ensemble: bool = False,
     on_progress: Callable[[Job, float], None] | None = None,
 ) -> Iterator[Outcome]:
     """Enlarges files and folders; a picture that fails does not stop the others.
@@ -57,6 +61,8 @@ def upscale(
         device: See `Upscaler`.
         precision: See `Upscaler`.
         tile_size: See `Upscaler`.
+        maps: See `Upscaler`.
+        ensemble: See `Upscaler`.
         on_progress: Called with a job and the share of it that is done.
 
     Yields:
@@ -66,7 +72,9 @@ def upscale(
         EscError: Model, device or output are not as they should be, or there is nothing to do.
     """
     path = find_model(model, scale=scale)
-    upscaler = Upscaler(path, device=device, precision=precision, tile_size=tile_size)
+    upscaler = Upscaler(
+        path, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
+    )
     factor = upscaler.scale if scale is None else scale
     if factor is None:
         raise ConfigError(f"Model {model} takes any scale: say which.")

@@ -87,10 +87,17 @@ def upscale(
         float | None, typer.Option(help="Enlargement per side; else the model's, or 2.")
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
     tile_size: Annotated[
         int | None, typer.Option(help="Tile side in input pixels; the result does not depend on it.")
     ] = None,
+    maps: Annotated[
+        str,
+        typer.Option(help="Feature maps: auto, float32, float16 (half the memory) or file (on disk)."),
+    ] = "auto",
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Mean over 8 flips and turns: 8 times the work.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Enlarge pictures.
@@ -115,6 +122,8 @@ def upscale(
             device=device,
             precision=precision,  # type: ignore[arg-type]
             tile_size=tile_size,
+            maps=maps,  # type: ignore[arg-type]
+            ensemble=ensemble,
             on_progress=show,
         )
         for outcome in outcomes:

@@ -1,12 +1,18 @@
-"""Which device computes."""
+"""Which device computes, and how much memory is free."""
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
+import psutil
 import torch
 
 from escsr.errors import DeviceError
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "free_device_memory", "free_host_memory"]
+
+_CONTAINER = Path("/sys/fs/cgroup")
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -36,3 +42,21 @@ def choose_device(device: str = "auto") -> torch.device:
     if name == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"No device {device!r}; CUDA devices here: {torch.cuda.device_count()}.")
     return torch.device(device)
+
+
+def free_host_memory() -> int:
+    """Bytes that this process can still take: what the system has, or its container allows."""
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        limit, used = (int((_CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
+        usage = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(usage["inactive_file"]))
+    return max(0, free)
+
+
+def free_device_memory(device: torch.device) -> int:
+    """Bytes free on a device; those of the host where the device shares them or does not tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_host_memory()

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from escsr import images, streaming
+from escsr import images
 from escsr.checkpoints import find_model, load_network
 from escsr.devices import choose_device
-from escsr.errors import CheckpointError, ConfigError, DeviceError, OutputError
+from escsr.errors import ConfigError, OutputError
 from escsr.images import Picture
+from escsr.inference import Inference, MapChoice
 from escsr.networks import ESC
+from escsr.precision import Precision
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEFAULT_MODEL", "Precision", "Upscaler", "default_target", "upscale_file"]
+__all__ = ["DEFAULT_MODEL", "Upscaler", "default_target", "upscale_file"]
 
 DEFAULT_MODEL = "esc-light"
 """The model where none is named; at ×2 where no scale is asked for."""
 
-Precision = Literal["auto", "float32", "bfloat16"]
-"""Arithmetic of the network: "auto" is float32 on every device."""
-
 OnProgress = Callable[[float], None]
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
-
-_LOG = logging.getLogger(__name__)
-
-_TILE_SIZES = {"cpu": 256}
-_DEFAULT_TILE_SIZE = 512
 
 
 class Upscaler:
@@ -50,9 +42,12 @@ class Upscaler:
     Args:
         model: Bundled name ("esc-light-x2"), or a file of weights.
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
-        precision: See `Precision`.
-        tile_size: Side of a tile, LR pixels, a multiple of the attention window; None for 256 on a
-            CPU and 512 elsewhere. Halved where the device runs out of memory.
+        precision: Arithmetic, see `Precision`; a result that overflows is computed again in a higher
+            one, which the model then keeps.
+        tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
+            free memory and speed. Halved where the device runs out of memory.
+        maps: How feature maps of a large picture are kept, see `MapChoice`.
+        ensemble: Mean over the eight flips and quarter turns: eight times the work.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -73,19 +68,13 @@ class Upscaler:
         device: str = "auto",
         precision: Precision = "auto",
         tile_size: int | None = None,
+        maps: MapChoice = "auto",
+        ensemble: bool = False,
     ) -> None:
-        if precision not in get_args(Precision):
-            raise ConfigError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
         self.device = choose_device(device)
-        self.precision: Precision = precision
         self.network: ESC = load_network(model, device=self.device).requires_grad_(False)
-        window = self.network.config.window_size
-        if tile_size is None:
-            wanted = _TILE_SIZES.get(self.device.type, _DEFAULT_TILE_SIZE)
-            tile_size = max(1, wanted // window) * window
-        if tile_size < window or tile_size % window:
-            raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
-        self.tile_size = tile_size
+        self.inference = Inference(self.network, precision=precision, tile_size=tile_size, maps=maps)
+        self.ensemble = ensemble
 
     @property
     def scale(self) -> int | None:
@@ -222,40 +211,9 @@ class Upscaler:
         return larger
 
     def _run(self, lr: Tensor, scale: float | None, on_progress: OnProgress | None) -> Tensor:
-        """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory.
-
-        Where the device runs out of memory the tiles are halved, for good; the result is the same.
-        Where low precision overflows, this picture and the next ones are computed in float32.
-        """
-        while True:
-            precision, tile_size = self.precision, self.tile_size
-            low = precision == "bfloat16"
-            try:
-                with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
-                    sr = streaming.run(
-                        self.network, lr, tile_size=tile_size, scale=scale, on_progress=on_progress
-                    )
-            except torch.OutOfMemoryError as error:
-                self._halve_tiles(tile_size, error)
-                continue
-            if sr.isfinite().all():
-                return sr.float().clamp_(0, 1)
-            if not low:
-                raise CheckpointError("The model's results are not numbers; its weights must be damaged.")
-            _LOG.warning("bfloat16 overflows in this model: float32 from now on.")
-            self.precision = "float32"
-
-    def _halve_tiles(self, tile_size: int, error: torch.OutOfMemoryError) -> None:
-        window = self.network.config.window_size
-        if tile_size == window:
-            raise DeviceError(
-                f"{self.device} has too little memory even for tiles of {window}; free some or use "
-                "another device."
-            ) from error
-        self.tile_size = max(window, tile_size // 2 // window * window)
-        _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, self.tile_size)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        """(B, 3, H, W) in host memory → clamped (B, 3, rH, rW) in host memory."""
+        sr = self.inference.run(lr, scale=scale, ensemble=self.ensemble, on_progress=on_progress)
+        return sr.clamp_(0, 1)
 
 
 def default_target(source: Path, scale: float) -> Path:
@@ -276,6 +234,8 @@ def upscale_file(
     device: str = "auto",
     precision: Precision = "auto",
     tile_size: int | None = None,
+    maps: MapChoice = "auto",
+    ensemble: bool = False,
 ) -> Path:
     """Enlarges one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
 
@@ -287,6 +247,8 @@ def upscale_file(
         device: See `Upscaler`.
         precision: See `Upscaler`.
         tile_size: See `Upscaler`.
+        maps: See `Upscaler`.
+        ensemble: See `Upscaler`.
 
     Returns:
         The file written.
@@ -295,5 +257,7 @@ def upscale_file(
         EscError: Model, device, source or target are not as they should be.
     """
     path = find_model(model, scale=scale)
-    upscaler = Upscaler(path, device=device, precision=precision, tile_size=tile_size)
+    upscaler = Upscaler(
+        path, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
+    )
     return upscaler.upscale_file(source, target, scale=scale)

@@ -19,6 +19,7 @@ from escsr.data.resize import imresize
 from escsr.devices import choose_device
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
+from escsr.inference import Inference
 from escsr.networks import ESC
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
@@ -188,16 +189,16 @@ def _classic(
 @torch.no_grad()
 def _super_resolve(network: ESC, lr: Tensor, scale: int) -> Tensor:
     """Pads to the window, runs, crops, clamps and rounds: (C, H, W) in [0, 255] → (3, rH, rW)."""
-    device = next(network.parameters()).device
     height, width = lr.shape[-2:]
     window = network.config.window_size
-    picture = (lr.float() / 255).expand(3, -1, -1)[None].to(device)
+    picture = (lr.float() / 255).expand(3, -1, -1)[None]
     padded = reflect_pad(
         picture, right=window_padding(width, window), bottom=window_padding(height, window)
     )
-    sr = network(padded) if network.config.scale else network(padded, scale=scale)
-    sr = sr[0, :, : height * scale, : width * scale].float().clamp(0, 1)
-    return (sr * 255).round().cpu()
+    wanted = None if network.config.scale else scale
+    sr = Inference(network, precision="float32").run(padded, scale=wanted)
+    sr = sr[0, :, : height * scale, : width * scale].clamp(0, 1)
+    return (sr * 255).round()
 
 
 def _bicubic_as_published(hr: NDArray[Any], scale: int) -> tuple[Tensor, Tensor]:

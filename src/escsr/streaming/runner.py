@@ -1,4 +1,4 @@
-"""Exact tiled execution: the network runs stage by stage over tiles, never tile by tile through all.
+"""The runner: the network runs stage by stage over tiles, never tile by tile through all.
 
 Ordinary tiling is wrong for these networks: windows fall off their grid and the dynamic kernels pool
 each tile instead of the picture. Here the maps of the whole picture stay in host memory, each stage
@@ -9,72 +9,27 @@ result equals the whole-picture forward up to the order of floating-point sums.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from escsr.errors import ConfigError
-from escsr.networks.attention import window_padding
 from escsr.networks.esc import ESC, Stage
-from escsr.networks.layers import Margin
-from escsr.networks.lte import LTE, query_axis
+from escsr.networks.lte import LTE, Axis, query_axis
+from escsr.streaming.maps import Maps, MapStorage
+from escsr.streaming.tiles import Span, Tile, cut, margin_of, queries
+from escsr.streaming.transfers import Transfers
 
-__all__ = ["Span", "cut_side", "run"]
+__all__ = ["Compute", "run"]
 
-Tile = tuple["Span", "Span"]
-
-
-@dataclass(frozen=True)
-class Span:
-    """Pixels start..stop of one side."""
-
-    start: int
-    stop: int
-
-    def widened(self, halo: int, size: int) -> Span:
-        """With a margin on both ends, clipped to the side."""
-        return Span(max(0, self.start - halo), min(size, self.stop + halo))
-
-    def within(self, outer: Span) -> slice:
-        """Where this span lies inside another."""
-        return slice(self.start - outer.start, self.stop - outer.start)
-
-    def times(self, factor: int) -> Span:
-        """The same span on a side enlarged by a whole factor."""
-        return Span(self.start * factor, self.stop * factor)
-
-    @property
-    def slice(self) -> slice:
-        """For indexing the side."""
-        return slice(self.start, self.stop)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no pixel in it (an output smaller than its tiles)."""
-        return self.start >= self.stop
+Compute = Callable[[Callable[..., Tensor], tuple[object, ...]], Tensor]
+"""Calls a function of the network with its arguments; chooses the arithmetic and checks the result."""
 
 
-def cut_side(size: int, tile_size: int, window: int) -> list[Span]:
-    """Cuts a side into tiles that begin on the window grid.
-
-    The reflect padding of the last window reads up to w − 1 pixels back. Where the last tile is not
-    longer than that padding it is merged with its neighbour, so that every tile holds the pixels that
-    its padding mirrors.
-
-    Args:
-        size: Pixels of the side.
-        tile_size: Wanted tile length, a multiple of the window.
-        window: Window side.
-
-    Returns:
-        Tiles that cover the side without overlap; the last may have up to tile_size + w/2 pixels.
-    """
-    edges = [*range(0, size, tile_size), size]
-    if len(edges) > 2 and window_padding(size, window) >= edges[-1] - edges[-2]:
-        del edges[-2]
-    return [Span(start, stop) for start, stop in pairwise(edges)]
+def _plainly(function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
+    return function(*arguments)
 
 
 @torch.no_grad()
@@ -85,9 +40,16 @@ def run(
     tile_size: int,
     scale: float | tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
+    maps: MapStorage = "float32",
+    folder: Path | None = None,
+    compute: Compute = _plainly,
+    on_halved: Callable[[int], None] | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Enlarges a picture of any size, equal to `network(lr)`, with the working memory of one tile.
+
+    Where the device runs out of memory the work goes on from that tile with tiles of half the side;
+    what is done stays done and the result is the same.
 
     Args:
         network: The network, on the device that computes.
@@ -96,6 +58,10 @@ def run(
             whole.
         scale: As for the network.
         size: As for the network.
+        maps: How feature maps are kept.
+        folder: For maps in a file; None for the system's temporary folder.
+        compute: How functions of the network are called.
+        on_halved: Called with the new tile size after the device ran out of memory.
         on_progress: Called with the share of the work done, in [0, 1].
 
     Returns:
@@ -103,140 +69,192 @@ def run(
 
     Raises:
         ConfigError: The tile size is not a positive multiple of the window.
+        DeviceError: There is no room for the maps.
+        torch.OutOfMemoryError: The device's memory does not hold one window.
     """
     window = network.config.window_size
     if tile_size < window or tile_size % window:
         raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    rows, columns = cut_side(height, tile_size, window), cut_side(width, tile_size, window)
-    tiles = [(row, column) for row in rows for column in columns]
-    if len(tiles) == 1:
-        device = next(network.parameters()).device
-        any_size = out_size if network.config.scale is None else None
-        return network(lr.to(device), size=any_size).to(lr.device)
-    stages = list(network.stages())
-    steps = (len(stages) + 1) * len(tiles)
-    stream = _Stream(network, tiles, {"lr": network.normalise(lr)}, _Progress(on_progress, steps))
-    pooled: Tensor | None = None
-    for index, stage in enumerate(stages):
-        pooled = stream.run_stage(stage, pooled)
-        stream.forget(needed_by=stages[index + 1 :])
-    return stream.upsample(out_size)
+    stream = _Stream(network, lr, tile_size, maps, folder, compute, on_halved, on_progress)
+    return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
 
 
-@dataclass(frozen=True)
 class _Stream:
-    """A picture on its way through the network: the maps of all of it, in host memory."""
+    """A picture on its way through the network."""
 
-    network: ESC
-    tiles: list[Tile]
-    maps: dict[str, Tensor]
-    progress: _Progress
+    def __init__(
+        self,
+        network: ESC,
+        lr: Tensor,
+        tile_size: int,
+        maps: MapStorage,
+        folder: Path | None,
+        compute: Compute,
+        on_halved: Callable[[int], None] | None,
+        on_progress: Callable[[float], None] | None,
+    ) -> None:
+        self.network = network
+        self.lr = network.normalise(lr)
+        self.size: tuple[int, int] = (lr.shape[-2], lr.shape[-1])
+        self.tile_size = tile_size
+        self.maps = Maps(self.size, storage=maps, folder=folder)
+        self.compute = compute
+        self.on_halved = on_halved
+        self.on_progress = on_progress
+        self.transfers = Transfers(next(network.parameters()).device)
+        self.done, self.work = 0.0, 1
 
-    @property
-    def height(self) -> int:
-        return self.maps["lr"].shape[-2]
+    def tiles(self) -> list[Tile]:
+        """The whole picture in tiles of the present size."""
+        return self._cut((Span(0, self.size[0]), Span(0, self.size[1])))
 
-    @property
-    def width(self) -> int:
-        return self.maps["lr"].shape[-1]
+    def halve(self) -> bool:
+        """Makes the tiles smaller, where they can be."""
+        window = self.network.config.window_size
+        if self.tile_size == window:
+            return False
+        self.tile_size = max(window, self.tile_size // 2 // window * window)
+        if self.on_halved is not None:
+            self.on_halved(self.tile_size)
+        return True
 
-    def run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
+    def run_whole(self, lr: Tensor, out_size: tuple[int, int]) -> Tensor:
+        """The network at once, for a picture of one tile."""
+        device = next(self.network.parameters()).device
+        any_size = out_size if self.network.config.scale is None else None
+        try:
+            sr = self.compute(lambda picture: self.network(picture, size=any_size), (lr.to(device),))
+        except torch.OutOfMemoryError:
+            if not self.halve():
+                raise
+            return self.run_whole(lr, out_size) if len(self.tiles()) == 1 else self.run_stages(out_size)
+        self._progress(1.0)
+        return sr.to(lr.device)
+
+    def run_stages(self, out_size: tuple[int, int]) -> Tensor:
+        """The network stage by stage."""
+        stages = list(self.network.stages())
+        self.work = len(stages) + 1
+        pooled: Tensor | None = None
+        for index, stage in enumerate(stages):
+            pooled = self._run_stage(stage, pooled)
+            later = stages[index + 1 :]
+            self.maps.keep_only({"features"}.union(*((*each.around, *each.at) for each in later)))
+        return self._upsample(out_size)
+
+    def _run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
         """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools."""
-        maps, total = self.maps, None
-        for tile in self.tiles:
+        means: list[Tensor] = []
+
+        def fetch(tile: Tile) -> list[Tensor]:
             region = self._region(tile, stage.halo)
-            inputs = [self._take(name, region) for name in stage.around]
-            inputs += [self._take(name, tile) for name in stage.at]
-            if pooled is not None:
-                inputs.append(pooled.to(inputs[0].device))
-            result = stage.run(*inputs, _margin(tile, region))
-            if stage.writes not in maps:
-                maps[stage.writes] = torch.empty(
-                    (*result.shape[:2], self.height, self.width),
-                    dtype=result.dtype,
-                    device=maps["lr"].device,
-                    memory_format=torch.channels_last,
-                )
-            maps[stage.writes][..., tile[0].slice, tile[1].slice] = result
+            around = [self._take(name, region) for name in stage.around]
+            return around + [self._take(name, tile) for name in stage.at]
+
+        def work(tile: Tile, inputs: list[Tensor]) -> Tensor:
+            extra = [] if pooled is None else [pooled.to(inputs[0].device)]
+            margin = margin_of(tile, self._region(tile, stage.halo))
+            result = self.compute(stage.run, (*inputs, *extra, margin))
             if stage.pool is not None:
-                weight = result[0, 0].numel() / (self.height * self.width)
-                share = stage.pool(result).to(maps["lr"].device).double() * weight
-                total = share if total is None else total + share
-            self.progress.step()
-        return None if total is None else total.to(maps["lr"].dtype)
+                share = len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1])
+                means.append(stage.pool(result).cpu().double() * share)
+            return result
 
-    def forget(self, needed_by: list[Stage]) -> None:
-        """Frees the maps that no stage still to come reads."""
-        needed = {"lr", "features"}.union(*((*stage.around, *stage.at) for stage in needed_by))
-        for name in self.maps.keys() - needed:
-            del self.maps[name]
+        self._each_tile(fetch, work, lambda tile, result: self.maps.put(stage.writes, tile, result))
+        return torch.stack(means).sum(0).to(self.lr.dtype) if means else None
 
-    def upsample(self, out_size: tuple[int, int]) -> Tensor:
+    def _upsample(self, out_size: tuple[int, int]) -> Tensor:
         """The last step, written tile by tile into the result (B, 3, rH, rW)."""
-        lr, upsampler = self.maps["lr"], self.network.upsampler
-        sr = lr.new_empty(*lr.shape[:2], *out_size)
-        if isinstance(upsampler, LTE):
-            device = next(self.network.parameters()).device
-            row_axis = query_axis(self.height, out_size[0], device, lr.dtype)
-            column_axis = query_axis(self.width, out_size[1], device, lr.dtype)
-        for tile in self.tiles:
+        upsampler = self.network.upsampler
+        sr = self.lr.new_empty(*self.lr.shape[:2], *out_size)
+        device = next(self.network.parameters()).device
+        axes = [
+            query_axis(side, out, device, self.lr.dtype)
+            for side, out in zip(self.size, out_size, strict=True)
+        ]
+
+        def fetch(tile: Tile) -> list[Tensor]:
             region = self._region(tile, upsampler.halo)
-            inputs = self._take("features", region), self._take("lr", region)
-            if isinstance(upsampler, LTE):
-                rows = _queries(tile[0], self.height, out_size[0])
-                columns = _queries(tile[1], self.width, out_size[1])
-                if rows.is_empty or columns.is_empty:
-                    continue
-                result = upsampler(
-                    *inputs,
-                    row_axis.part(rows.start, rows.stop).moved(region[0].start),
-                    column_axis.part(columns.start, columns.stop).moved(region[1].start),
-                )
-                sr[..., rows.slice, columns.slice] = result * 0.5 + 0.5
-            else:
-                rows, columns = (span.times(upsampler.scale) for span in tile)
-                outer_rows, outer_columns = (span.times(upsampler.scale) for span in region)
-                result = upsampler(*inputs)[..., rows.within(outer_rows), columns.within(outer_columns)]
-                sr[..., rows.slice, columns.slice] = result
-            self.progress.step()
+            return [self._take("features", region), self._take("lr", region)]
+
+        def work(tile: Tile, inputs: list[Tensor]) -> Tensor:
+            return (
+                self._query(tile, inputs, axes)
+                if isinstance(upsampler, LTE)
+                else self._enlarge(tile, inputs)
+            )
+
+        def write(tile: Tile, result: Tensor) -> None:
+            rows, columns = (queries(*sides) for sides in zip(tile, self.size, out_size, strict=True))
+            sr[..., rows.slice, columns.slice] = result
+
+        self._each_tile(fetch, work, write)
         return sr
 
+    def _enlarge(self, tile: Tile, inputs: list[Tensor]) -> Tensor:
+        """A tile of a fixed scale, its margin cut off."""
+        upsampler = self.network.upsampler
+        assert not isinstance(upsampler, LTE)
+        region = self._region(tile, upsampler.halo)
+        rows, columns = (
+            inner.times(upsampler.scale).within(outer.times(upsampler.scale))
+            for inner, outer in zip(tile, region, strict=True)
+        )
+        return self.compute(upsampler, tuple(inputs))[..., rows, columns]
+
+    def _query(self, tile: Tile, inputs: list[Tensor], axes: list[Axis]) -> Tensor:
+        """A tile of any scale: the output pixels whose centres lie in it."""
+        upsampler, features = self.network.upsampler, inputs[0]
+        parts = []
+        for span, side, axis, outer in zip(
+            tile, self.size, axes, self._region(tile, upsampler.halo), strict=True
+        ):
+            asked = queries(span, side, len(axis.low))
+            parts.append(axis.part(asked.start, asked.stop).moved(outer.start))
+        shape = [len(axis.low) for axis in parts]
+        if 0 in shape:
+            return features.new_empty(features.shape[0], 3, *shape)
+        return self.compute(upsampler, (*inputs, *parts)) * 0.5 + 0.5
+
+    def _each_tile(
+        self,
+        fetch: Callable[[Tile], list[Tensor]],
+        work: Callable[[Tile, list[Tensor]], Tensor],
+        write: Callable[[Tile, Tensor], None],
+    ) -> None:
+        """Fetches, works on and writes every tile; the next one is fetched ahead."""
+        waiting = self.tiles()
+        while waiting:
+            tile = waiting.pop(0)
+            try:
+                inputs = self.transfers.arrive(tile, fetch)
+                if waiting:
+                    self.transfers.send(waiting[0], fetch)
+                result = work(tile, inputs)
+            except torch.OutOfMemoryError:
+                self.transfers.forget()
+                if not self.halve():
+                    raise
+                waiting = [part for each in (tile, *waiting) for part in self._cut(each)]
+                continue
+            self.transfers.bring(result, partial(write, tile))
+            self._progress(len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1]) / self.work)
+        self.transfers.finish()
+
+    def _cut(self, tile: Tile) -> list[Tile]:
+        return cut(tile, self.tile_size, self.network.config.window_size, self.size)
+
     def _region(self, tile: Tile, halo: int) -> Tile:
-        return tile[0].widened(halo, self.height), tile[1].widened(halo, self.width)
+        return tile[0].widened(halo, self.size[0]), tile[1].widened(halo, self.size[1])
 
     def _take(self, name: str, region: Tile) -> Tensor:
-        """A region of a map, on the network's device."""
-        part = self.maps[name][..., region[0].slice, region[1].slice]
-        return part.to(next(self.network.parameters()).device)
+        if name == "lr":
+            return self.lr[..., region[0].slice, region[1].slice]
+        return self.maps.take(name, region)
 
-
-def _margin(tile: Tile, region: Tile) -> Margin:
-    """What a region has around its tile."""
-    (rows, columns), (outer_rows, outer_columns) = tile, region
-    return (
-        columns.start - outer_columns.start,
-        outer_columns.stop - columns.stop,
-        rows.start - outer_rows.start,
-        outer_rows.stop - rows.stop,
-    )
-
-
-def _queries(span: Span, size: int, out_size: int) -> Span:
-    """Output pixels whose centres (i + 1/2)·size/out lie in a span of LR pixels."""
-
-    def first(edge: int) -> int:
-        return max(0, -((size - 2 * edge * out_size) // (2 * size)))
-
-    return Span(first(span.start), out_size if span.stop == size else first(span.stop))
-
-
-class _Progress:
-    def __init__(self, report: Callable[[float], None] | None, total: int) -> None:
-        self.report, self.total, self.done = report, total, 0
-
-    def step(self) -> None:
-        self.done += 1
-        if self.report is not None:
-            self.report(self.done / self.total)
+    def _progress(self, share: float) -> None:
+        self.done += share
+        if self.on_progress is not None:
+            self.on_progress(min(1.0, round(self.done, 9)))

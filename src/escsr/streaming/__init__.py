@@ -1,0 +1,10 @@
+"""Exact tiled execution: any picture in bounded memory, equal to the whole-picture forward."""
+
+from __future__ import annotations
+
+from escsr.streaming.maps import MapStorage
+from escsr.streaming.memory import Memory, predict_memory
+from escsr.streaming.runner import Compute, run
+from escsr.streaming.tiles import Span, Tile, cut_side
+
+__all__ = ["Compute", "MapStorage", "Memory", "Span", "Tile", "cut_side", "predict_memory", "run"]

@@ -1,0 +1,107 @@
+"""Geometry of tiles: spans of pixels, cut on the window grid, with margins clipped to the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from escsr.networks.attention import window_padding
+from escsr.networks.layers import Margin
+
+__all__ = ["Span", "Tile", "cut", "cut_side", "margin_of", "queries"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Pixels start..stop of one side."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return max(0, self.stop - self.start)
+
+    def widened(self, halo: int, size: int) -> Span:
+        """With a margin on both ends, clipped to the side."""
+        return Span(max(0, self.start - halo), min(size, self.stop + halo))
+
+    def within(self, outer: Span) -> slice:
+        """Where this span lies inside another."""
+        return slice(self.start - outer.start, self.stop - outer.start)
+
+    def times(self, factor: int) -> Span:
+        """The same span on a side enlarged by a whole factor."""
+        return Span(self.start * factor, self.stop * factor)
+
+    @property
+    def slice(self) -> slice:
+        """For indexing the side."""
+        return slice(self.start, self.stop)
+
+
+Tile = tuple[Span, Span]
+"""Rows and columns."""
+
+
+def cut(tile: Tile, tile_size: int, window: int, size: tuple[int, int]) -> list[Tile]:
+    """Cuts a tile into smaller ones, row by row.
+
+    Args:
+        tile: Begins on the window grid and ends on it or at the picture's border.
+        tile_size: Wanted side, a multiple of the window.
+        window: Window side.
+        size: Rows and columns of the picture.
+
+    Returns:
+        Tiles that cover it without overlap; see `cut_side`.
+    """
+    rows, columns = (
+        _cut_span(span, tile_size, window, side) for span, side in zip(tile, size, strict=True)
+    )
+    return [(row, column) for row in rows for column in columns]
+
+
+def cut_side(size: int, tile_size: int, window: int) -> list[Span]:
+    """Cuts a side into tiles that begin on the window grid.
+
+    The reflect padding of the last window reads up to w − 1 pixels back. Where the last tile is not
+    longer than that padding it is merged with its neighbour, so that every tile holds the pixels that
+    its padding mirrors.
+
+    Args:
+        size: Pixels of the side.
+        tile_size: Wanted tile length, a multiple of the window.
+        window: Window side.
+
+    Returns:
+        Tiles that cover the side without overlap; the last may have up to tile_size + w/2 pixels.
+    """
+    return _cut_span(Span(0, size), tile_size, window, size)
+
+
+def _cut_span(span: Span, tile_size: int, window: int, size: int) -> list[Span]:
+    edges = [*range(span.start, span.stop, tile_size), span.stop]
+    at_border = span.stop == size
+    if at_border and len(edges) > 2 and window_padding(size, window) >= edges[-1] - edges[-2]:
+        del edges[-2]
+    return [Span(start, stop) for start, stop in pairwise(edges)]
+
+
+def margin_of(tile: Tile, region: Tile) -> Margin:
+    """What a region has around its tile."""
+    (rows, columns), (outer_rows, outer_columns) = tile, region
+    return (
+        columns.start - outer_columns.start,
+        outer_columns.stop - columns.stop,
+        rows.start - outer_rows.start,
+        outer_rows.stop - rows.stop,
+    )
+
+
+def queries(span: Span, size: int, out_size: int) -> Span:
+    """Output pixels whose centres (i + 1/2)·size/out lie in a span of LR pixels."""
+
+    def first(edge: int) -> int:
+        return max(0, -((size - 2 * edge * out_size) // (2 * size)))
+
+    return Span(first(span.start), out_size if span.stop == size else first(span.stop))
