@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 import escsr
-from escsr import batch, cli, images
+from escsr import batch, cli, diagnosis, images
 from escsr.checkpoints import save_network
+from escsr.cli.research import evaluate, train
+from escsr.cli.upscaling import upscale
 from escsr.errors import ConfigError, DataError, OutputError
 from escsr.images import Picture
 from samples import EXAMPLES, small_network
@@ -136,6 +143,54 @@ def test_train_then_upscale(run: Run, folder: Path) -> None:
     assert images.read_size(folder / "large.webp") == (100, 80)
 
 
+def test_models_are_told_found_and_fetched(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setenv("no_proxy", "*")
+    assert run("models", "list").stdout == run("models").stdout
+    told = run("models", "info", "esc-light-x2").stdout
+    assert "603,600" in told
+    assert "MIT" in told
+    path = Path(run("models", "path", "esc-light-x2").stdout.strip())
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in told
+    name = "published-esc-light-x2"
+    assert "not downloaded" in run("models", "info", name).stdout
+    done = run("upscale", "in/a.png", "--model", name)
+    assert done.returncode == 4
+    assert f"escsr models fetch {name}" in done.stderr
+    assert run("models", "fetch", name, "--offline").returncode == 4
+    assert run("models", "fetch", "nothing").returncode == 4
+    (folder / "release").mkdir()
+    save_network(small_network("esc"), folder / "release" / "ESC_light_X2.safetensors")
+    (folder / "release" / "ESC_light_X2.safetensors").rename(folder / "release" / "ESC_light_X2.pth")
+    handler = partial(QuietHandler, directory=str(folder / "release"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = run("models", "fetch", name, "--mirror", f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert "academic research only" in done.stdout
+    assert "ESC_light_X2.pth" in run("models", "path", name).stdout
+    assert "[downloaded]" in run("models").stdout
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = run("doctor")
+    assert told.returncode == 0
+    assert f"{torch.__version__}" in told.stdout
+    assert "esc-light-x2" in told.stdout
+    monkeypatch.setattr(diagnosis, "list_models", lambda: ["esc-broken"])
+    monkeypatch.setattr(diagnosis, "_EXTRAS", {"no-such-package": "pip install it"})
+    findings = {finding.name: finding for finding in diagnosis.diagnose()}
+    assert findings["esc-broken"].is_fault
+    assert findings["no-such-package"].advice == "pip install it"
+
+
 def test_lists_and_version(run: Run) -> None:
     assert "esc-light-x2" in run("models").stdout
     assert "esc-light-x2-quick" in run("recipes").stdout
@@ -149,9 +204,9 @@ def test_lists_and_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "function", "only_command"),
     [
-        (cli.upscale, batch.upscale, {"quiet"}),
-        (cli.evaluate, escsr.evaluate, {"as_json"}),
-        (cli.train, escsr.train, set()),
+        (upscale, batch.upscale, {"quiet"}),
+        (evaluate, escsr.evaluate, {"as_json"}),
+        (train, escsr.train, set()),
     ],
 )
 def test_command_and_function_have_the_same_names_and_defaults(
@@ -170,9 +225,10 @@ def test_completion_of_every_command() -> None:
         "upscale",
         "evaluate",
         "train",
-        "models",
         "recipes",
+        "doctor",
     }
+    assert [group.name for group in cli.app.registered_groups] == ["models"]
     assert isinstance(cli.app, typer.Typer)
 
 

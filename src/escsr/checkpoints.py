@@ -21,6 +21,7 @@ from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, Outpu
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.published import detect_config, from_published, to_published
 from escsr.networks.upsamplers import convert_scale
+from escsr.released import RELEASED, cache_folder, fetch
 
 __all__ = [
     "TRAINING_PREFIX",
@@ -70,20 +71,24 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     """Where a model's file is.
 
     Args:
-        name_or_path: Bundled name, or a file. A name may leave out its scale ("esc-light").
+        name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
+            leave out its scale ("esc-light").
         scale: Scale to look for where the name bears none; None for ×2.
 
     Returns:
         An existing file.
 
     Raises:
-        ModelNotFoundError: Neither a bundled name nor a file.
+        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet.
+        CheckpointError: The downloaded file is damaged.
     """
     bundled = _bundled()
     name = os.fspath(name_or_path)
     for candidate in (name, f"{name}-x{_DEFAULT_SCALE if scale is None else scale:g}"):
         if candidate in bundled:
             return bundled[candidate]
+    if name in RELEASED:
+        return _downloaded(name)
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -230,6 +235,13 @@ def save_network(
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
+
+
+def _downloaded(name: str) -> Path:
+    """The verified file of a published model, which is downloaded on request only."""
+    if not (cache_folder() / RELEASED[name].file_name).exists():
+        raise ModelNotFoundError(f"Model {name} is not downloaded yet: escsr models fetch {name}")
+    return fetch(name, offline=True)
 
 
 def _bundled() -> dict[str, Path]:

@@ -1,0 +1,69 @@
+"""The command `escsr`: one function per command, each a door to the Python function of that name."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from escsr import __version__
+from escsr.cli.console import ERR, ExitCode, plain
+from escsr.cli.models import doctor, models
+from escsr.cli.research import evaluate, recipes, train
+from escsr.cli.upscaling import upscale
+from escsr.errors import (
+    ConfigError,
+    DeviceError,
+    EscError,
+    ModelNotFoundError,
+    NoPicturesError,
+    OutputError,
+)
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="escsr",
+    help="Super-resolution with the ESC networks: enlarge pictures, train and measure models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+for _command in (upscale, evaluate, train, recipes, doctor):
+    app.command()(_command)
+app.add_typer(models, name="models")
+
+
+def main() -> None:
+    """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback."""
+    try:
+        app()
+    except EscError as error:
+        ERR.print(f"[red]Error:[/] {plain(str(error))}")
+        sys.exit(_exit_code(error))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"escsr {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def _exit_code(error: EscError) -> ExitCode:
+    table: list[tuple[type[EscError], ExitCode]] = [
+        (NoPicturesError, ExitCode.NO_PICTURES),
+        (ModelNotFoundError, ExitCode.NO_MODEL),
+        (DeviceError, ExitCode.NO_DEVICE),
+        (ConfigError, ExitCode.USAGE),
+        (OutputError, ExitCode.USAGE),
+    ]
+    return next((code for kind, code in table if isinstance(error, kind)), ExitCode.FAILED)
