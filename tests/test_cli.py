@@ -25,6 +25,7 @@ from escsr.cli.research import evaluate, train
 from escsr.cli.upscaling import upscale
 from escsr.errors import ConfigError, DataError, OutputError
 from escsr.images import Picture
+from escsr.sizes import TargetSize
 from samples import EXAMPLES, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -84,8 +85,10 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "small.safetensors", "-o", "a.png"], 1, "not a readable picture"),
         (["upscale", "empty"], 3, "no pictures in it"),
         (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-light-x2"),
-        (["upscale", "in/a.png", "--scale", "7"], 4, "No model esc-light ×7"),
-        (["upscale", "in/a.png", "--model", "small.safetensors", "--scale", "3"], 2, "enlarges by 2"),
+        (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be positive"),
+        (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Say one of scale, size"),
+        (["upscale", "in/a.png", "--size", "90"], 2, "WIDTHxHEIGHT, like 1920x1080"),
+        (["upscale", "in/a.png", "--size", "9x9", "--fit", "fill"], 2, "contain, cover, exact"),
         (["upscale", "in/a.png", "--device", "tpu"], 5, "there is"),
         (["upscale", "in/a.png", "-o", "in/a.png"], 2, "is an input"),
         (["upscale", "in/a.png", "-o", "a.bmp"], 2, "its ending must be"),
@@ -239,7 +242,9 @@ def test_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(b"")
 
     def targets(inputs: list[str], output: str | None = None) -> list[str]:
-        jobs = batch.plan([tmp_path / i for i in inputs], output and f"{tmp_path}/{output}", scale=2)
+        jobs = batch.plan(
+            [tmp_path / i for i in inputs], output and f"{tmp_path}/{output}", size=TargetSize(scale=2)
+        )
         return [str(job.target.relative_to(tmp_path)) for job in jobs]
 
     assert targets(["a.png"]) == ["a_x2.png"]
@@ -249,7 +254,10 @@ def test_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert targets(["y"]) == ["y_x2/a.png", "y_x2/b.png"]
     assert targets(["y", "a.png"]) == ["y_x2/a.png", "y_x2/b.png", "a_x2.png"]
     monkeypatch.chdir(tmp_path / "y")
-    assert next(job.target for job in batch.plan(["."], scale=2)) == tmp_path / "y_x2" / "a.png"
+    assert (
+        next(job.target for job in batch.plan(["."], size=TargetSize(scale=2)))
+        == tmp_path / "y_x2" / "a.png"
+    )
     with pytest.raises(OutputError, match=r"would both become .*out/a\.png"):
         targets(["x/a.png", "y/a.png"], "out")
     with pytest.raises(OutputError, match="is an input"):

@@ -21,6 +21,7 @@ LADDER = {
     "devices": 0,
     "precision": 0,
     "downloads": 0,
+    "sizes": 0,
     "tiff_exif": 1,
     "networks": 1,
     "images": 1,

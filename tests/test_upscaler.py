@@ -14,6 +14,7 @@ from escsr.checkpoints import save_network
 from escsr.devices import choose_device
 from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, OutputError
 from escsr.inference import Inference
+from escsr.sizes import TargetSize
 from escsr.upscaler import Upscaler, default_target
 from samples import EXAMPLES, small_network
 
@@ -173,8 +174,8 @@ def test_what_the_target_cannot_hold_is_said_before_the_work(
 
 
 def test_default_names() -> None:
-    assert default_target(Path("a/photo.JPG"), 2.0) == Path("a/photo_x2.JPG")
-    assert default_target(Path("anim.gif"), 2.5) == Path("anim_x2.5.png")
+    assert default_target(Path("a/photo.JPG"), TargetSize(scale=2.0)) == Path("a/photo_x2.JPG")
+    assert default_target(Path("anim.gif"), TargetSize(scale=2.5)) == Path("anim_x2.5.png")
 
 
 def test_settings_that_cannot_be(model: Path) -> None:

@@ -6,13 +6,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from escsr import images
 from escsr.checkpoints import find_model
 from escsr.errors import ConfigError, DeviceError, EscError, OutputError
 from escsr.inference import MapChoice
 from escsr.precision import Precision
+from escsr.sizes import Fit, TargetSize
 from escsr.upscaler import DEFAULT_MODEL, Upscaler, default_target
 
 __all__ = ["Job", "Outcome", "plan", "upscale"]
@@ -28,11 +31,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: `error` is None where the target was written."""
+    """What became of a job: `error` is None where the target was written, by `model`."""
 
     job: Job
     error: EscError | None
     seconds: float
+    model: str = ""
 
 
 def upscale(
@@ -41,6 +45,11 @@ def upscale(
     *,
     model: str | os.PathLike[str] = DEFAULT_MODEL,
     scale: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    size: str | None = None,
+    fit: Fit = "contain",
+    longest: int | None = None,
     device: str = "auto",
     precision: Precision = "auto",
     tile_size: int | None = None,
@@ -56,8 +65,14 @@ def upscale(
         inputs: Picture files, and folders that are searched with their subfolders.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
-        model: Bundled name, with or without its scale, or file of weights.
-        scale: Enlargement: chooses the bundled model of that scale, or sets that of an any-scale model.
+        model: Bundled name, or file of weights. Where a name bears no scale, each picture takes the
+            bundled one that reaches its size.
+        scale: Enlargement; None for ×2, or the scale of the model named.
+        width: Pixels of the result instead; the height follows, or see `fit`.
+        height: Pixels of the result.
+        size: Both, as "1920x1080".
+        fit: What width and height do to a picture of another shape, see `Fit`.
+        longest: Pixels of the longer side.
         device: See `Upscaler`.
         precision: See `Upscaler`.
         tile_size: See `Upscaler`.
@@ -71,49 +86,73 @@ def upscale(
     Raises:
         EscError: Model, device or output are not as they should be, or there is nothing to do.
     """
-    path = find_model(model, scale=scale)
-    upscaler = Upscaler(
-        path, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
+    wanted = TargetSize.choose(scale=scale, width=width, height=height, size=size, fit=fit, longest=longest)
+    models = _Models(
+        model,
+        {
+            "device": device,
+            "precision": precision,
+            "tile_size": tile_size,
+            "maps": maps,
+            "ensemble": ensemble,
+        },
     )
-    factor = upscaler.scale if scale is None else scale
-    if factor is None:
-        raise ConfigError(f"Model {model} takes any scale: say which.")
-    if upscaler.scale not in (None, factor):
-        raise ConfigError(f"Model {model} enlarges by {upscaler.scale}, not by {factor:g}.")
-    jobs = plan(inputs, output, scale=factor)
-    return _work(upscaler, jobs, scale, on_progress)
+    if wanted is None:
+        own = models.reaching(None).scale
+        if own is None:
+            raise ConfigError(f"Model {model} takes any scale: say which, or a size.")
+        wanted = TargetSize(scale=own)
+    models.reaching(wanted.scale)
+    return _work(models, plan(inputs, output, size=wanted), wanted, on_progress)
+
+
+class _Models:
+    """Upscalers of one name at the scales that pictures need, loaded when first needed."""
+
+    def __init__(self, name: str | os.PathLike[str], options: dict[str, Any]) -> None:
+        self.name, self.options = name, options
+        self.loaded: dict[Path, Upscaler] = {}
+
+    def reaching(self, enlargement: float | None) -> Upscaler:
+        path = find_model(self.name, scale=enlargement)
+        if path not in self.loaded:
+            self.loaded[path] = Upscaler(path, **self.options)
+        return self.loaded[path]
 
 
 def _work(
-    upscaler: Upscaler,
+    models: _Models,
     jobs: Sequence[Job],
-    scale: float | None,
+    wanted: TargetSize,
     on_progress: Callable[[Job, float], None] | None,
 ) -> Iterator[Outcome]:
     for job in jobs:
-        report = None if on_progress is None else lambda share, job=job: on_progress(job, share)
-        start, problem = time.perf_counter(), None
+        report = None if on_progress is None else partial(on_progress, job)
+        start, problem, model = time.perf_counter(), None, ""
         try:
-            upscaler.upscale_file(job.source, job.target, scale=scale, on_progress=report)
+            columns, rows = images.read_size(job.source)
+            upscaler = models.reaching(wanted.enlargement(rows, columns))
+            model = upscaler.name
+            upscaler.upscale_file(job.source, job.target, size=wanted, on_progress=report)
         except DeviceError:
             raise
         except EscError as error:
             problem = error
-        yield Outcome(job, problem, time.perf_counter() - start)
+        yield Outcome(job, problem, time.perf_counter() - start, model)
 
 
 def plan(
     inputs: Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str] | None = None,
     *,
-    scale: float,
+    size: TargetSize,
 ) -> list[Job]:
     """Pairs every picture with the file its result goes to.
 
     Args:
         inputs: Files and folders.
         output: File, folder or None; see `upscale`.
-        scale: Enlargement, for the default names.
+        size: What is asked for, for the default names.
 
     Returns:
         The jobs, in the order of the inputs.
@@ -137,12 +176,12 @@ def plan(
     for source in sources:
         if source.is_dir():
             named = source if source.name not in ("", "..") else source.resolve()
-            base = target or named.with_name(f"{named.name}_x{scale:g}")
+            base = target or named.with_name(f"{named.name}_{size.label}")
             jobs += [
                 Job(path, _suffixed(base / path.relative_to(source))) for path in images.find_images(source)
             ]
         elif target is None:
-            jobs.append(Job(source, default_target(source, scale)))
+            jobs.append(Job(source, default_target(source, size)))
         elif into_folder:
             jobs.append(Job(source, _suffixed(target / source.name)))
         else:

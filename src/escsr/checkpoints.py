@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -73,7 +74,8 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     Args:
         name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
             leave out its scale ("esc-light").
-        scale: Scale to look for where the name bears none; None for ×2.
+        scale: Enlargement wanted, where the name bears none: the smallest bundled scale that is not
+            below it, or the largest there is. None for ×2.
 
     Returns:
         An existing file.
@@ -84,9 +86,12 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     """
     bundled = _bundled()
     name = os.fspath(name_or_path)
-    for candidate in (name, f"{name}-x{_DEFAULT_SCALE if scale is None else scale:g}"):
-        if candidate in bundled:
-            return bundled[candidate]
+    if name in bundled:
+        return bundled[name]
+    scales = {int(other.removeprefix(f"{name}-x")): other for other in bundled if _is_scale_of(other, name)}
+    if scales:
+        least = _DEFAULT_SCALE if scale is None else scale
+        return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
     if name in RELEASED:
         return _downloaded(name)
     path = Path(name).expanduser()
@@ -94,9 +99,8 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         return path
     if path.is_dir():
         raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
-    wanted = name if scale is None else f"{name} ×{scale:g}"
     raise ModelNotFoundError(
-        f"No model {wanted}: neither a file nor a bundled name ({', '.join(sorted(bundled)) or 'none'})."
+        f"No model {name}: neither a file nor a bundled name ({', '.join(sorted(bundled)) or 'none'})."
     )
 
 
@@ -242,6 +246,10 @@ def _downloaded(name: str) -> Path:
     if not (cache_folder() / RELEASED[name].file_name).exists():
         raise ModelNotFoundError(f"Model {name} is not downloaded yet: escsr models fetch {name}")
     return fetch(name, offline=True)
+
+
+def _is_scale_of(bundled: str, name: str) -> bool:
+    return re.fullmatch(re.escape(name) + r"-x\d+", bundled) is not None
 
 
 def _bundled() -> dict[str, Path]:

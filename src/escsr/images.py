@@ -36,6 +36,8 @@ _TIFF = (".tif", ".tiff")
 _WITHOUT_ALPHA = (".jpg", ".jpeg")
 _CARRIED = ("exif-data", "icc-profile-data", "xmp-data", "iptc-data")
 _GREY, _GREY_ALPHA, _RGB, _RGBA = 1, 2, 3, 4
+_FIRST_TRANSPOSED = 5
+"""EXIF orientations from here on swap width and height."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,21 @@ def read(path: str | os.PathLike[str]) -> Picture:
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Width and height in the file's header, without decoding it."""
-    image = pyvips.Image.new_from_file(os.fspath(path), revalidate=True)
-    return image.width, image.height
+    """Width and height of the upright picture, from the file's header, without decoding it.
+
+    Raises:
+        ImageError: The file is missing or not a picture.
+    """
+    if not Path(path).is_file():
+        raise ImageError(f"{path}: there is no such file.")
+    try:
+        image = pyvips.Image.new_from_file(os.fspath(path), revalidate=True)
+    except pyvips.Error as error:
+        raise ImageError(
+            f"{path}: not a readable picture ({_reason(error)}); supported are {_names(READABLE)}."
+        ) from error
+    turned = image.get_typeof("orientation") and image.get("orientation") >= _FIRST_TRANSPOSED
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def write(picture: Picture, path: str | os.PathLike[str]) -> None:

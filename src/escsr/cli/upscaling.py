@@ -28,6 +28,16 @@ def upscale(
     scale: Annotated[
         float | None, typer.Option(help="Enlargement per side; else the model's, or 2.")
     ] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
+    size: Annotated[str | None, typer.Option(help="Both, as 1920x1080; see --fit.")] = None,
+    fit: Annotated[
+        str,
+        typer.Option(
+            help="A picture of another shape: contain (inside the size), cover (cut), exact (stretch)."
+        ),
+    ] = "contain",
+    longest: Annotated[int | None, typer.Option(help="Pixels of the longer side.")] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
     tile_size: Annotated[
@@ -61,6 +71,11 @@ def upscale(
             output,
             model=model,
             scale=scale,
+            width=width,
+            height=height,
+            size=size,
+            fit=fit,  # type: ignore[arg-type]
+            longest=longest,
             device=device,
             precision=precision,  # type: ignore[arg-type]
             tile_size=tile_size,
@@ -73,7 +88,8 @@ def upscale(
                 failed += 1
                 ERR.print(f"[red]Error:[/] {plain(str(outcome.error))}")
             elif not quiet:
-                size = "×".join(map(str, images.read_size(outcome.job.target)))
-                OUT.print(f"{plain(str(outcome.job.target))}  {size}  {outcome.seconds:.1f} s")
+                measures = "×".join(map(str, images.read_size(outcome.job.target)))
+                line = f"{outcome.job.target}  {measures}  {outcome.model}  {outcome.seconds:.1f} s"
+                OUT.print(plain(line))
     if failed:
         raise typer.Exit(ExitCode.FAILED)
