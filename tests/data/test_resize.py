@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from escsr import images
 from escsr.data.resize import Convention, imresize
 from escsr.errors import ConfigError
-from escsr.evaluation.protocols import lr_name
+from escsr.evaluation.pairs import lr_name
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from escsr.errors import ConfigError
 
-__all__ = ["Convention", "imresize"]
+__all__ = ["Convention", "imresize", "weigh_taps"]
 
 Convention = Literal["matlab-uint8", "matlab-double"]
 """`imresize(I)` on 8-bit pixels, which rounds between the two passes, or `imresize(im2double(I))`."""
@@ -93,7 +93,21 @@ def _resize_axis(x: Tensor, axis: int, scale: float, size: int | None) -> Tensor
     if scale == 1 and size in (None, x.shape[axis]):
         return x
     index, weight = _contributions(x.shape[axis], scale, size)
-    index, weight = index.to(x.device), weight.to(x.device, x.dtype)
+    return weigh_taps(x, axis, index.to(x.device), weight.to(x.device, x.dtype))
+
+
+def weigh_taps(x: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
+    """Weighted sums of pixels along an axis, differentiable.
+
+    Args:
+        x: Floating, any shape.
+        axis: The axis to resize.
+        index: int64 (out, taps): pixels of the axis that an output pixel is made of.
+        weight: (out, taps), of the type of `x`.
+
+    Returns:
+        `x` with `out` entries along the axis.
+    """
     shape = [1] * x.dim()
     shape[axis] = -1
     total: Tensor | None = None

@@ -1,0 +1,124 @@
+"""Resizers by name: the ways in which LR pictures are made from HR ones, each as its source makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from escsr.data.pil_resize import pil_resize
+from escsr.data.resize import imresize
+from escsr.errors import ConfigError, DataError
+
+__all__ = ["Resizer", "downscale"]
+
+Resizer = Literal[
+    "matlab-bicubic",
+    "matlab-double",
+    "pil-bicubic",
+    "pil-lanczos",
+    "pil-bilinear",
+    "pil-box",
+    "pil-nearest",
+    "torch-bicubic",
+    "opencv-bicubic",
+    "opencv-bilinear",
+    "opencv-area",
+    "opencv-nearest",
+]
+"""Known ways to shrink a picture.
+
+`matlab-bicubic` is `imresize` on uint8, with which DIV2K and the test sets were made, and
+`matlab-double` is `imresize(im2double(I))`. `torch-bicubic` is `interpolate(antialias=True)` on
+floats. `opencv-bicubic` and `opencv-bilinear` do not antialias; PyTorch without antialias gives the
+same. The nearest pixel is the first of each r×r in OpenCV, the middle one in Pillow.
+"""
+
+_Shrink = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+
+def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicubic") -> NDArray[np.uint8]:
+    """Makes the LR picture of an HR one.
+
+    Args:
+        hr: uint8 (H, W, C), both sides multiples of `scale`.
+        scale: Factor r by which the sides shrink.
+        resizer: See `Resizer`.
+
+    Returns:
+        uint8 (H/r, W/r, C).
+
+    Raises:
+        ConfigError: There is no such resizer, or the scale is not a positive integer.
+        DataError: The sides are no multiples of `scale`.
+
+    Example:
+        >>> downscale(np.zeros((12, 18, 3), np.uint8), 3, "pil-bicubic").shape
+        (4, 6, 3)
+    """
+    if resizer not in _SHRINK:
+        raise ConfigError(f"resizer must be one of {', '.join(get_args(Resizer))}, not {resizer!r}.")
+    if scale < 1:
+        raise ConfigError(f"scale must be a positive integer, not {scale}.")
+    fits = hr.ndim == 3 and 0 not in hr.shape and not hr.shape[0] % scale and not hr.shape[1] % scale
+    if hr.dtype != np.uint8 or not fits:
+        raise DataError(
+            f"HR must be uint8 (H, W, C), its sides multiples of {scale}, not {hr.dtype} {hr.shape}."
+        )
+    return hr.copy() if scale == 1 else _SHRINK[resizer](hr, scale)
+
+
+def _matlab(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    return imresize(hr, 1 / scale)
+
+
+def _matlab_double(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    return imresize(hr, 1 / scale, convention="matlab-double")
+
+
+def _pil(
+    hr: NDArray[np.uint8], scale: int, *, resample: Literal["bicubic", "lanczos", "bilinear", "box"]
+) -> NDArray[np.uint8]:
+    return pil_resize(hr, (hr.shape[0] // scale, hr.shape[1] // scale), resample)
+
+
+def _every(hr: NDArray[np.uint8], scale: int, *, centred: bool) -> NDArray[np.uint8]:
+    first = scale // 2 if centred else 0
+    return hr[first::scale, first::scale].copy()
+
+
+def _interpolate(
+    hr: NDArray[np.uint8], scale: int, *, mode: str, antialias: bool, half_up: bool
+) -> NDArray[np.uint8]:
+    """PyTorch's interpolation in float64, rounded as the library that is imitated does."""
+    pixels = torch.from_numpy(hr.astype(np.float64)).permute(2, 0, 1)[None]
+    size = (hr.shape[0] // scale, hr.shape[1] // scale)
+    shrunk = F.interpolate(pixels, size, mode=mode, antialias=antialias)[0].permute(1, 2, 0)
+    rounded = (shrunk + 0.5).floor() if half_up else shrunk.round()
+    return rounded.clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _opencv_area(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """Means of r×r; OpenCV has a path of its own for ×2, which rounds half up instead of to even."""
+    return _interpolate(hr, scale, mode="area", antialias=False, half_up=scale == 2)
+
+
+_SHRINK: dict[Resizer, _Shrink] = {
+    "matlab-bicubic": _matlab,
+    "matlab-double": _matlab_double,
+    "pil-bicubic": partial(_pil, resample="bicubic"),
+    "pil-lanczos": partial(_pil, resample="lanczos"),
+    "pil-bilinear": partial(_pil, resample="bilinear"),
+    "pil-box": partial(_pil, resample="box"),
+    "pil-nearest": partial(_every, centred=True),
+    "torch-bicubic": partial(_interpolate, mode="bicubic", antialias=True, half_up=False),
+    "opencv-bicubic": partial(_interpolate, mode="bicubic", antialias=False, half_up=False),
+    "opencv-bilinear": partial(_interpolate, mode="bilinear", antialias=False, half_up=True),
+    "opencv-area": _opencv_area,
+    "opencv-nearest": partial(_every, centred=False),
+}
