@@ -82,8 +82,14 @@ Measured on {conditions["date"]} with PyTorch {conditions["torch"]} on {conditio
 `{conditions["command"]}`
 
 Limits: trained on clean pictures shrunk by MATLAB's bicubic. Noise and compression artefacts of a photo
-are enlarged with it; they are not removed.
+are enlarged with it; they are not removed.{_lost(record)}
 """
+
+
+def _lost(record: Record) -> str:
+    """The pictures that bicubic enlarges better, where there are any."""
+    names = [name for sets in record["sets"].values() for name in sets["not_above_bicubic"]]
+    return f" Bicubic has the higher PSNR on {', '.join(names)}." if names else ""
 
 
 def _row(name: str, record: Record, parameters: str, key: str) -> str:

@@ -137,7 +137,7 @@ def test_starting_from_a_model_of_another_scale(folder: Path, tmp_path: Path) ->
     body = start.weights["blocks.0.attention.qkv.weight"]
     assert torch.equal(trainer.network.state_dict()["blocks.0.attention.qkv.weight"], body)
     with pytest.raises(ConfigError, match="another network"):
-        Trainer(tiny("network.num_blocks=2"), pool_of(folder), tmp_path / "b", start=start)
+        Trainer(tiny("network.dim=32"), pool_of(folder), tmp_path / "b", start=start)
     with pytest.raises(ConfigError, match="recipe is for ×3"):
         Trainer(config, pool_of(folder), tmp_path / "c")
 

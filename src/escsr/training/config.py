@@ -44,6 +44,8 @@ class TrainingConfig:
         seed: Seed of weights and patches.
         validate_every: Steps between validations and checkpoints.
         keep: Checkpoints to keep, beside the best.
+        start: Model to start from instead of random weights (bundled name or file), or None; see
+            `starting_weights` for what is made to fit.
     """
 
     name: str
@@ -67,6 +69,7 @@ class TrainingConfig:
     seed: int = 0
     validate_every: int = 5000
     keep: int = 2
+    start: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("iterations", "batch_size", "patch_size", "validate_every", "keep"):

@@ -36,7 +36,7 @@ def train(
         output: Folder of the run.
         settings: Changes to the recipe, "key=value".
         validate: Names and folders of HR pictures to measure on, protocol `classic`.
-        start: Model to start from instead of random weights (bundled name or file).
+        start: Model to start from (bundled name or file), instead of the recipe's `start`.
         device: As for `Upscaler`.
         on_load: Called with (pictures read, pictures in all).
         on_progress: Called after every step.
@@ -52,6 +52,7 @@ def train(
     assert scale is not None
     chosen = choose_device(device)
     newest = latest_checkpoint(output)
+    start = config.start if start is None else start
     beginning = read_checkpoint(find_model(start, scale=scale)) if start and newest is None else None
     pool = PatchPool.from_folder(data, scale=scale, patch_size=config.patch_size, on_progress=on_load)
     trainer = Trainer(config, pool, output, device=str(chosen), validation=validate, start=beginning)

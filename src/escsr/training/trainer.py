@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escsr.checkpoints import Checkpoint, read_checkpoint, save_network, with_scale
+from escsr.checkpoints import Checkpoint, read_checkpoint, save_network
 from escsr.data.datasets import PatchPool
 from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.evaluation.protocols import evaluate
@@ -24,6 +24,7 @@ from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.optimizers import build_optimizers
 from escsr.training.schedule import learning_rate_at
+from escsr.training.starting import starting_weights
 from escsr.training.state import pack_state, restore_state
 
 __all__ = ["Progress", "Trainer", "latest_checkpoint"]
@@ -95,7 +96,7 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.network = ESC(config.network)
         if start is not None:
-            self.network.load_state_dict(_fitting_weights(start, config))
+            self.network.load_state_dict(starting_weights(start, self.network))
         self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizers = build_optimizers(self.network, config)
@@ -250,14 +251,6 @@ def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
             read_checkpoint(path)
             return path
     return None
-
-
-def _fitting_weights(start: Checkpoint, config: TrainingConfig) -> dict[str, Tensor]:
-    assert config.network.scale is not None
-    converted = with_scale(start, config.network.scale)
-    if converted.config != config.network:
-        raise ConfigError("The weights to start from are of another network than the recipe's.")
-    return {key: value.float() for key, value in converted.weights.items()}
 
 
 class _Clock:

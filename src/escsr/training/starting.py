@@ -1,0 +1,90 @@
+"""Weights to start from: another scale, more blocks or another upsampler than the trained model had."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from escsr.checkpoints import Checkpoint, with_scale
+from escsr.errors import ConfigError
+from escsr.networks import ESC
+
+__all__ = ["grow", "starting_weights"]
+
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
+    """A trained model's weights, made to fit a network of the same width.
+
+    * Another scale: the output layer is converted (`with_scale`).
+    * More blocks: `grow`.
+    * An upsampler of another kind: the network keeps its own, the encoder is the model's.
+
+    Args:
+        start: The trained model.
+        network: The network that shall start from it, freshly initialised.
+
+    Returns:
+        A state dict for `network`, float32.
+
+    Raises:
+        ConfigError: The model differs in more than that.
+    """
+    own, wanted = start.config, network.config
+    comparable = own.replace(
+        scale=wanted.scale,
+        num_blocks=wanted.num_blocks,
+        upsampler=wanted.upsampler,
+        shortcut=wanted.shortcut,
+    )
+    if comparable != wanted or own.num_blocks > wanted.num_blocks:
+        raise ConfigError(
+            "The weights to start from are of another network than the recipe's: only scale, "
+            "upsampler and number of blocks (more) may differ."
+        )
+    if own.upsampler == wanted.upsampler:
+        if wanted.scale is not None:
+            start = with_scale(start, wanted.scale)
+        weights = {key: value.float() for key, value in start.weights.items()}
+    else:
+        body = {key: value.float() for key, value in start.weights.items() if not _is_head(key)}
+        weights = body | {
+            key: value.clone() for key, value in network.state_dict().items() if _is_head(key)
+        }
+    return grow(weights, own.num_blocks, wanted.num_blocks)
+
+
+def grow(weights: Mapping[str, Tensor], num_blocks: int, wanted: int) -> dict[str, Tensor]:
+    """Adds blocks behind the last, so that the network's output stays exactly as it was.
+
+    A new block repeats the weights of an old one, except for its last 3×3 convolution, which is zero:
+    x + 0 is x. Its features are sensible from the first step on, and the zeros learn at once. The last
+    old blocks are repeated in their order, so that no two new ones are the same (unless there are more
+    new than old).
+
+    Args:
+        weights: State dict of a network with `num_blocks` blocks.
+        num_blocks: Blocks N it has.
+        wanted: Blocks it shall have, N or more.
+
+    Returns:
+        A state dict for the larger network; tensors are not shared between blocks.
+    """
+    grown = dict(weights)
+    for block in range(num_blocks, wanted):
+        model = num_blocks - 1 - (wanted - 1 - block) % num_blocks
+        for key, value in weights.items():
+            match = _BLOCK.match(key)
+            if match and int(match[1]) == model:
+                inner = key[match.end() :]
+                is_last = inner.startswith("conv_last.")
+                grown[f"blocks.{block}.{inner}"] = torch.zeros_like(value) if is_last else value.clone()
+    return grown
+
+
+def _is_head(key: str) -> bool:
+    return key.startswith(("upsampler.", "shortcut."))
