@@ -14,7 +14,9 @@ from escsr.cli.console import OUT, DeviceOption, own_memory, plain, progress_bar
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from escsr.evaluation.protocols import Evaluation
+    from rich.progress import TaskID
+
+    from escsr.evaluation.protocols import Evaluation, Score
     from escsr.training.trainer import Progress as TrainingProgress
 
 __all__ = ["evaluate", "recipes", "train"]
@@ -23,35 +25,50 @@ __all__ = ["evaluate", "recipes", "train"]
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of HR pictures.", show_default=False)],
     model: Annotated[
-        str, typer.Option(help="Bundled name, file of weights, or bicubic.", show_default=False)
+        list[str],
+        typer.Option(
+            help="Bundled name, file of weights, or bicubic; may be repeated.", show_default=False
+        ),
     ],
-    scale: Annotated[int | None, typer.Option(help="Enlargement per side; else the model's.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Enlargement per side; else the model's.")] = None,
     lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR pictures; else made by MATLAB's bicubic.")
+        Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="classic or bicubic-as-published.")] = "classic",
+    protocol: Annotated[
+        str, typer.Option(help="classic, bicubic-as-published, lte or lte-div2k (see docs/evaluation.md).")
+    ] = "classic",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure a model: Y-PSNR and SSIM per picture and their means, by a named protocol."""
+    """Measure models: PSNR and SSIM per picture and their means, by a named protocol."""
     own_memory()
     import escsr
 
+    results = []
     with progress_bar(as_json) as bar:
-        task = bar.add_task("Evaluating", total=None)
-        result = escsr.evaluate(
-            model,
-            data,
-            scale=scale,
-            lr=lr,
-            protocol=protocol,  # type: ignore[arg-type]
-            device=device,
-            on_score=lambda score: bar.update(task, description=plain(score.name)),
-        )
+        for name in model:
+            task = bar.add_task(plain(name), total=None)
+
+            def show(score: Score, task: TaskID = task, name: str = name) -> None:
+                bar.update(task, description=f"{plain(name)}: {plain(score.name)}")
+
+            results.append(
+                escsr.evaluate(
+                    name,
+                    data,
+                    scale=scale,
+                    lr=lr,
+                    protocol=protocol,  # type: ignore[arg-type]
+                    device=device,
+                    on_score=show,
+                )
+            )
+            bar.remove_task(task)
     if as_json:
-        sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")
+        told = [result.to_dict() for result in results]
+        sys.stdout.write(json.dumps(told[0] if len(told) == 1 else told, indent=1) + "\n")
     else:
-        OUT.print(_score_table(result))
+        OUT.print(_score_table(results))
 
 
 def train(
@@ -117,16 +134,36 @@ def recipes() -> None:
     OUT.print(table)
 
 
-def _score_table(result: Evaluation) -> Table:
-    padding = "LR padded to the window" if result.padded_to_window else "no padding"
-    title = f"{result.model} ×{result.scale}, protocol {result.protocol}, {padding}"
+def _score_table(results: list[Evaluation]) -> Table:
+    """One row a picture, the figures of each model side by side."""
+    padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
+    names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
     table = Table(
-        "picture", "Y-PSNR dB", "SSIM", title=title, box=None, pad_edge=False, title_justify="left"
+        "picture",
+        title=plain(f"{names}, protocol {results[0].protocol}, {padding}"),
+        box=None,
+        pad_edge=False,
+        title_justify="left",
     )
-    for score in result.scores:
-        table.add_row(plain(score.name), f"{score.psnr_y:.2f}", f"{score.ssim_y:.4f}")
-    table.add_row("mean", f"{result.psnr_y:.2f}", f"{result.ssim_y:.4f}", style="bold")
+    columns = [(result, figure) for result in results for figure in result.means]
+    for result, figure in columns:
+        title, _ = _FIGURES[figure]
+        whose = "" if len(results) == 1 else f"{result.model} ×{result.scale:g}\n"
+        table.add_column(plain(f"{whose}{title}"))
+    for index, score in enumerate(results[0].scores):
+        figures = [(figure, result.scores[index].figures[figure]) for result, figure in columns]
+        table.add_row(plain(score.name), *(_told(*figure) for figure in figures))
+    means = [_told(figure, result.means[figure]) for result, figure in columns]
+    table.add_row("mean", *means, style="bold")
     return table
+
+
+_FIGURES = {"psnr_y": ("Y-PSNR dB", 2), "psnr_rgb": ("RGB-PSNR dB", 2), "ssim_y": ("SSIM", 4)}
+"""Titles and decimals of the figures that protocols measure."""
+
+
+def _told(figure: str, value: float) -> str:
+    return f"{value:.{_FIGURES[figure][1]}f}"
 
 
 def _training_line(progress: TrainingProgress) -> str:

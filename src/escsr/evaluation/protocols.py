@@ -3,44 +3,60 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from escsr import images
 from escsr.checkpoints import find_model, load_network
 from escsr.data.resize import imresize
 from escsr.devices import choose_device
-from escsr.errors import ConfigError, DataError
+from escsr.errors import ConfigError
+from escsr.evaluation.any_scale import benchmark_psnr, div2k_psnr
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
+from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
 from escsr.inference import Inference
 from escsr.networks import ESC
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
 
-__all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate", "lr_name"]
+__all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate"]
 
 BICUBIC = "bicubic"
-"""Name of the pseudo-model: interpolation by `imresize`."""
+"""Name of the pseudo-model: bicubic interpolation."""
 
-Protocol = Literal["classic", "bicubic-as-published"]
-"""`classic`: the paper's Tables 2–4. `bicubic-as-published`: the recipe behind the bicubic rows of
-the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only."""
+Protocol = Literal["classic", "bicubic-as-published", "lte", "lte-div2k"]
+"""`classic`: the paper's Tables 2–4, integer scales. `bicubic-as-published`: the recipe behind the bicubic
+rows of the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only.
+`lte`, `lte-div2k`: the paper's Tables 5 and 6, any scale, PSNR only; the first for the benchmark sets
+(luma), the second for DIV2K (RGB). Step by step in docs/evaluation.md."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Figures of one picture: Y-PSNR in dB and SSIM."""
+    """Figures of one picture.
+
+    Attributes:
+        name: The picture's.
+        figures: psnr_y or psnr_rgb in dB, and ssim_y, whichever the protocol measures.
+    """
 
     name: str
-    psnr_y: float
-    ssim_y: float
+    figures: Mapping[str, float]
+
+    @property
+    def psnr_y(self) -> float:
+        """Y-PSNR, dB."""
+        return _figure(self.figures, "psnr_y")
+
+    @property
+    def ssim_y(self) -> float:
+        """SSIM of luma."""
+        return _figure(self.figures, "ssim_y")
 
 
 @dataclass(frozen=True)
@@ -50,30 +66,39 @@ class Evaluation:
     protocol: str
     model: str
     data: str
-    scale: int
+    scale: float
     padded_to_window: bool
     scores: tuple[Score, ...]
 
     @property
+    def means(self) -> dict[str, float]:
+        """The mean over the pictures of every figure that the protocol measures."""
+        return {
+            name: float(np.mean([score.figures[name] for score in self.scores]))
+            for name in self.scores[0].figures
+        }
+
+    @property
     def psnr_y(self) -> float:
-        """Mean over the pictures, dB."""
-        return float(np.mean([score.psnr_y for score in self.scores]))
+        """Mean Y-PSNR, dB."""
+        return _figure(self.means, "psnr_y")
 
     @property
     def ssim_y(self) -> float:
-        """Mean over the pictures."""
-        return float(np.mean([score.ssim_y for score in self.scores]))
+        """Mean SSIM of luma."""
+        return _figure(self.means, "ssim_y")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, means first."""
-        return {"psnr_y": self.psnr_y, "ssim_y": self.ssim_y, **asdict(self)}
+        scores = [{"name": score.name, **score.figures} for score in self.scores]
+        return {**self.means, **asdict(self), "scores": scores}
 
 
 def evaluate(
     model: ESC | str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
-    scale: int | None = None,
+    scale: float | None = None,
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
     device: str = "auto",
@@ -83,11 +108,11 @@ def evaluate(
 
     Args:
         model: Bundled name, file of weights, a network (used where it is, in eval mode), or
-            "bicubic" for MATLAB's bicubic interpolation.
+            "bicubic" for bicubic interpolation.
         data: Folder of HR pictures.
-        scale: Enlargement r; None for the model's own.
+        scale: Enlargement r; None for the model's own. Whole numbers, except for `lte`.
         lr: Folder of LR pictures named as the HR ones, or with x2, x3, ... behind; None to make them
-            with `imresize` (`matlab-uint8`).
+            as the protocol says.
         protocol: See `Protocol`.
         device: Where to run a model given by name or file.
         on_score: Called after each picture.
@@ -105,20 +130,13 @@ def evaluate(
     scale = scale if scale is not None or network is None else network.config.scale
     if scale is None:
         raise ConfigError(f"Which scale? {name} has none of its own.")
+    scale = int(scale) if scale == int(scale) else scale
     if network is not None and network.config.scale not in (None, scale):
         raise ConfigError(f"{name} enlarges by {network.config.scale}, not by {scale}.")
-    if protocol not in get_args(Protocol):
-        raise ConfigError(f"Unknown protocol {protocol!r}; known are {', '.join(get_args(Protocol))}.")
-    if protocol == "bicubic-as-published" and (network is not None or lr is not None):
-        raise ConfigError("Protocol bicubic-as-published is for the model 'bicubic' and makes its own LR.")
+    _check(protocol, scale, makes_lr=lr is None, is_bicubic=network is None)
     scores = []
-    for picture, hr, given in _pairs(Path(data), None if lr is None else Path(lr), scale):
-        if protocol == "classic":
-            truth, result = _classic(network, hr, given, scale)
-        else:
-            truth, result = _bicubic_as_published(hr, scale)
-        truth, result = (y[..., scale:-scale, scale:-scale] for y in (truth, result))
-        scores.append(Score(picture, psnr(result, truth), ssim(result, truth)))
+    for pair in read_pairs(Path(data), None if lr is None else Path(lr), scale):
+        scores.append(Score(pair.name, _MEASURES[protocol](network, pair, scale)))
         if on_score is not None:
             on_score(scores[-1])
     return Evaluation(
@@ -126,12 +144,23 @@ def evaluate(
         model=name,
         data=str(data),
         scale=scale,
-        padded_to_window=network is not None,
+        padded_to_window=network is not None and protocol == "classic",
         scores=tuple(scores),
     )
 
 
-def _network(model: ESC | str | os.PathLike[str], scale: int | None, device: str) -> ESC | None:
+def _check(protocol: Protocol, scale: float, *, makes_lr: bool, is_bicubic: bool) -> None:
+    if protocol not in get_args(Protocol):
+        raise ConfigError(f"Unknown protocol {protocol!r}; known are {', '.join(get_args(Protocol))}.")
+    if protocol == "bicubic-as-published" and not (is_bicubic and makes_lr):
+        raise ConfigError("Protocol bicubic-as-published is for the model 'bicubic' and makes its own LR.")
+    if not 1 <= scale < float("inf"):
+        raise ConfigError(f"scale must be at least 1, not {scale}.")
+    if isinstance(scale, float) and protocol not in ("lte", "lte-div2k"):
+        raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
+
+
+def _network(model: ESC | str | os.PathLike[str], scale: float | None, device: str) -> ESC | None:
     if isinstance(model, ESC):
         return model
     if os.fspath(model) == BICUBIC:
@@ -139,51 +168,19 @@ def _network(model: ESC | str | os.PathLike[str], scale: int | None, device: str
     return load_network(find_model(model, scale=scale), device=choose_device(device))
 
 
-def lr_name(name: str, scale: int) -> str:
-    """The usual name of an LR picture: "baby" at ×2 is "babyx2"."""
-    return f"{name}x{scale}"
+def _figure(figures: Mapping[str, float], name: str) -> float:
+    if name not in figures:
+        raise ConfigError(f"This protocol does not measure {name}; it measures {', '.join(figures)}.")
+    return figures[name]
 
 
-def _pairs(
-    data: Path, lr: Path | None, scale: int
-) -> Iterator[tuple[str, NDArray[Any], NDArray[Any] | None]]:
-    """(name, HR cropped to what the LR covers, LR or None), uint8 (H, W, C)."""
-    found = {path.stem: path for path in images.find_images(lr)} if lr else {}
-    for path in images.find_images(data):
-        hr = _read_uint8(path)
-        if lr is None:
-            height, width = (side // scale * scale for side in hr.shape[:2])
-            if min(height, width) < 1:
-                raise DataError(f"{path}: too small for ×{scale}.")
-            yield path.stem, hr[:height, :width], None
-            continue
-        source = found.get(path.stem) or found.get(lr_name(path.stem, scale))
-        if source is None:
-            raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
-        small = _read_uint8(source)
-        height, width = (side * scale for side in small.shape[:2])
-        if not 0 <= hr.shape[0] - height < scale or not 0 <= hr.shape[1] - width < scale:
-            raise DataError(f"{source}: {small.shape[:2]} times {scale} does not fit {hr.shape[:2]}.")
-        yield path.stem, hr[:height, :width], small
-
-
-def _read_uint8(path: Path) -> NDArray[Any]:
-    colour = images.read(path).colour
-    if colour.dtype != np.uint8:
-        raise DataError(f"{path}: evaluation pictures must have 8 bits.")
-    return colour
-
-
-def _classic(
-    network: ESC | None, hr: NDArray[Any], lr: NDArray[Any] | None, scale: int
-) -> tuple[Tensor, Tensor]:
-    """Y of HR and of the result, (1, H, W)."""
-    small = imresize(hr, 1 / scale) if lr is None else lr
+def _classic(network: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+    small = imresize(pair.hr, 1 / scale) if pair.lr is None else pair.lr
     if network is None:
-        result = _to_tensor(imresize(small, scale))
+        sr = to_tensor(imresize(small, scale))
     else:
-        result = _super_resolve(network, _to_tensor(small), scale)
-    return rgb_to_y(_to_tensor(hr)), rgb_to_y(result)
+        sr = _super_resolve(network, to_tensor(small), int(scale))
+    return _luma_figures(rgb_to_y(sr), rgb_to_y(to_tensor(pair.hr)), int(scale))
 
 
 @torch.no_grad()
@@ -201,11 +198,20 @@ def _super_resolve(network: ESC, lr: Tensor, scale: int) -> Tensor:
     return (sr * 255).round()
 
 
-def _bicubic_as_published(hr: NDArray[Any], scale: int) -> tuple[Tensor, Tensor]:
-    truth = rgb_to_y(_to_tensor(hr)).round()
-    small = imresize(truth, 1 / scale)
-    return truth, imresize(small, scale).round().clamp(0, 255)
+def _bicubic_as_published(_: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+    truth = rgb_to_y(to_tensor(pair.hr)).round()
+    sr = imresize(imresize(truth, 1 / scale), scale).round().clamp(0, 255)
+    return _luma_figures(sr, truth, int(scale))
 
 
-def _to_tensor(pixels: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+def _luma_figures(sr: Tensor, truth: Tensor, border: int) -> dict[str, float]:
+    sr, truth = (y[..., border:-border, border:-border] for y in (sr, truth))
+    return {"psnr_y": psnr(sr, truth), "ssim_y": ssim(sr, truth)}
+
+
+_MEASURES: dict[str, Callable[[ESC | None, Pair, float], dict[str, float]]] = {
+    "classic": _classic,
+    "bicubic-as-published": _bicubic_as_published,
+    "lte": benchmark_psnr,
+    "lte-div2k": div2k_psnr,
+}

@@ -1,0 +1,89 @@
+"""Pictures to measure on: HR files of a folder, each with its LR picture where one is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from escsr import images
+from escsr.errors import DataError
+
+__all__ = ["Pair", "lr_name", "lr_side", "read_pairs", "to_tensor"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture to measure on.
+
+    Attributes:
+        name: Its file's, without the ending.
+        hr: uint8 (H, W, C), cropped to what an LR picture of the scale covers.
+        lr: uint8 (h, w, C), or None where the protocol makes it.
+    """
+
+    name: str
+    hr: NDArray[Any]
+    lr: NDArray[Any] | None = None
+
+
+def lr_name(name: str, scale: float) -> str:
+    """The usual name of an LR picture: "baby" at ×2 is "babyx2"."""
+    return f"{name}x{scale:g}"
+
+
+def lr_side(side: int, scale: float) -> int:
+    """LR pixels of a side of HR pixels: as many as fit."""
+    return math.floor(side / scale + 1e-9)
+
+
+def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
+    """Reads a folder of HR pictures, and the LR pictures that belong to them.
+
+    The HR picture is cropped at the right and at the bottom to round(LR side · scale).
+
+    Args:
+        data: Folder of HR pictures.
+        lr: Folder of LR pictures named as the HR ones, or as `lr_name` says; None for none.
+        scale: Enlargement from LR to HR.
+
+    Yields:
+        The pairs, by name.
+
+    Raises:
+        DataError: A picture is missing, too small, of other than 8 bits, or LR and HR do not fit.
+    """
+    found = {path.stem: path for path in images.find_images(lr)} if lr else {}
+    for path in images.find_images(data):
+        hr, small = _read_uint8(path), None
+        sides = [lr_side(side, scale) for side in hr.shape[:2]]
+        if min(sides) < 1:
+            raise DataError(f"{path}: too small for ×{scale:g}.")
+        if lr is not None:
+            source = found.get(path.stem) or found.get(lr_name(path.stem, scale))
+            if source is None:
+                raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
+            small = _read_uint8(source)
+            if list(small.shape[:2]) != sides:
+                raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
+        height, width = (round(side * scale) for side in sides)
+        yield Pair(path.stem, hr[:height, :width], small)
+
+
+def to_tensor(pixels: NDArray[Any]) -> Tensor:
+    """(H, W, C) → (C, H, W), of the same type."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _read_uint8(path: Path) -> NDArray[Any]:
+    colour = images.read(path).colour
+    if colour.dtype != np.uint8:
+        raise DataError(f"{path}: evaluation pictures must have 8 bits.")
+    return colour
