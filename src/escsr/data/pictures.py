@@ -1,0 +1,211 @@
+"""Training pictures as files: which there are, which LR belongs to which HR, and their 8-bit pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr import images
+from escsr.data.known_sets import locate
+from escsr.errors import DataError, EscError
+
+__all__ = [
+    "Folders",
+    "TrainingFile",
+    "find_pairs",
+    "find_pictures",
+    "fit_pair",
+    "folders_text",
+    "in_threads",
+    "lr_names",
+    "read_rgb",
+    "read_sizes",
+]
+
+Folders = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One folder, or several that are one set."""
+
+_T = TypeVar("_T")
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """A picture of a set.
+
+    Attributes:
+        path: The file.
+        root: The folder given, below which it was found.
+        name: Its place below that folder, without the suffix, with forward slashes.
+    """
+
+    path: Path
+    root: Path
+    name: str
+
+
+def find_pictures(folders: Folders) -> list[TrainingFile]:
+    """All pictures of one folder or several, folder by folder, sorted by path within each.
+
+    Args:
+        folders: The folders, searched with their subfolders.
+
+    Returns:
+        The pictures, each once.
+
+    Raises:
+        DataError: There is no such folder, no folder at all, one lies within another, or one is the
+            root of a known set, whose LR or test pictures must not be taken for more HR ones.
+        NoPicturesError: One of them holds no pictures.
+    """
+    roots = _as_paths(folders)
+    found: list[TrainingFile] = []
+    for root in roots:
+        for located in locate(root):
+            if located.hr.resolve() != root.resolve():
+                raise DataError(
+                    f"{root} holds {located.known.name} with more than its HR pictures; give {located.hr}."
+                )
+        found += [
+            TrainingFile(path, root, path.relative_to(root).with_suffix("").as_posix())
+            for path in images.find_images(root)
+        ]
+    if len({file.path.resolve() for file in found}) < len(found):
+        raise DataError(f"{', '.join(map(str, roots))}: some folders lie within others; give each once.")
+    return found
+
+
+def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile, TrainingFile]]:
+    """HR pictures with the LR pictures of the same name, as "0001" or, the usual way, "0001x2".
+
+    Args:
+        hr: Folder or folders of HR pictures.
+        lr: Folder or folders of LR pictures, as many, in the same order.
+        scale: Enlargement r.
+
+    Returns:
+        Pairs (HR, LR), in the order of `find_pictures(hr)`.
+
+    Raises:
+        DataError: An HR picture has no LR picture, or the folders are not as many.
+    """
+    hr_roots, lr_roots = _as_paths(hr), _as_paths(lr)
+    if len(hr_roots) != len(lr_roots):
+        raise DataError(f"{len(hr_roots)} HR folders and {len(lr_roots)} LR folders; give one for each.")
+    pairs = []
+    for hr_root, lr_root in zip(hr_roots, lr_roots, strict=True):
+        small = {file.name: file for file in find_pictures(lr_root)}
+        for file in find_pictures(hr_root):
+            match = next((small[name] for name in lr_names(file.name, scale) if name in small), None)
+            if match is None:
+                raise DataError(
+                    f"{lr_root}: no LR picture for {file.path.name}; looked for "
+                    f"{' and '.join(lr_names(file.name, scale))} with any suffix."
+                )
+            pairs.append((file, match))
+    return pairs
+
+
+def lr_names(name: str, scale: int) -> tuple[str, str]:
+    """Names that the LR picture of "0001" may have: "0001x2" and "0001"."""
+    return f"{name}x{scale}", name
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Reads a picture as uint8 (H, W, 3); grey becomes RGB, opacity is dropped.
+
+    Raises:
+        DataError: It cannot be read, or has more than 8 bits.
+    """
+    try:
+        colour = images.read(path).colour
+    except EscError as error:
+        raise DataError(str(error)) from error
+    if colour.dtype != np.uint8:
+        raise DataError(f"{path}: training pictures must have 8 bits, not {colour.dtype.itemsize * 8}.")
+    return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+
+
+def read_sizes(paths: Sequence[Path]) -> NDArray[np.int64]:
+    """Rows and columns of pictures from their headers, int64 (N, 2).
+
+    Raises:
+        DataError: One is not a picture.
+    """
+    try:
+        sizes = list(in_threads(lambda index: images.read_size(paths[index])[::-1], len(paths)))
+    except EscError as error:
+        raise DataError(str(error)) from error
+    return np.array(sizes, np.int64).reshape(-1, 2)
+
+
+def fit_pair(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, name: str) -> NDArray[np.uint8]:
+    """Crops HR to what its LR covers, at the right and at the bottom.
+
+    Args:
+        hr: (H, W, C).
+        lr: (h, w, C).
+        scale: Enlargement r.
+        name: For the error.
+
+    Returns:
+        (h·r, w·r, C).
+
+    Raises:
+        DataError: LR is not HR divided by `scale`.
+    """
+    height, width = (side * scale for side in lr.shape[:2])
+    if not 0 <= hr.shape[0] - height < scale or not 0 <= hr.shape[1] - width < scale:
+        raise DataError(
+            f"{name}: LR has {lr.shape[1]}×{lr.shape[0]} pixels and HR {hr.shape[1]}×{hr.shape[0]}; "
+            f"LR of ×{scale} would have {hr.shape[1] // scale}×{hr.shape[0] // scale}."
+        )
+    return hr[:height, :width]
+
+
+def folders_text(folders: Folders) -> str:
+    """The folders' names, for a message."""
+    if isinstance(folders, (str, os.PathLike)):
+        return os.fspath(folders)
+    return ", ".join(os.fspath(folder) for folder in folders)
+
+
+def in_threads(work: Callable[[int], _T], count: int, *, threads: int = _THREADS) -> Iterator[_T]:
+    """Results of `work(0)`, `work(1)`, ... in this order, computed by threads a little ahead.
+
+    Only a few results wait to be taken, so that a slow taker does not fill the memory.
+
+    Args:
+        work: What to do for an index.
+        count: How many.
+        threads: At most so many at a time.
+
+    Yields:
+        The results; the first error ends it.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        indices = iter(range(count))
+        waiting: list[Future[_T]] = [pool.submit(work, i) for i in islice(indices, 2 * threads)]
+        try:
+            while waiting:
+                result = waiting.pop(0).result()
+                waiting += [pool.submit(work, i) for i in islice(indices, 1)]
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _as_paths(folders: Folders) -> list[Path]:
+    paths = [Path(folders)] if isinstance(folders, (str, os.PathLike)) else [Path(f) for f in folders]
+    if not paths:
+        raise DataError("No folder of pictures was given.")
+    return paths
