@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
-from escsr.errors import ConfigError, DataError
+from escsr.errors import DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, to_tensor
 from escsr.inference import Inference
@@ -68,22 +68,11 @@ def shrink(hr: NDArray[Any], scale: float) -> NDArray[Any]:
 
     Returns:
         uint8 (h, w, C), each side round(HR side / scale).
-
-    Raises:
-        ConfigError: Pillow is needed and not installed.
     """
     if scale in _MATLAB_SCALES:
         return imresize(hr, 1 / scale)
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ConfigError(
-            f"LR pictures of ×{scale:g} are made with Pillow: pip install pillow, or give them with --lr."
-        ) from error
     height, width = (round(side / scale) for side in hr.shape[:2])
-    picture = Image.fromarray(hr[..., 0] if hr.shape[2] == 1 else hr)
-    small = np.array(picture.resize((width, height), Image.Resampling.BICUBIC))
-    return small.reshape(height, width, hr.shape[2])
+    return pil_resize(hr, (height, width), "bicubic")
 
 
 def _images(network: ESC | None, pair: Pair, scale: float) -> tuple[Tensor, Tensor]:
