@@ -136,7 +136,7 @@ def test_threads_do_not_mix_pictures(model: Path) -> None:
     [
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.float64),
         np.zeros((4, 4, 3), np.int16),
         torch.zeros(3, 4, 4),
         torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
@@ -175,7 +175,7 @@ def test_what_the_target_cannot_hold_is_said_before_the_work(
 
 def test_default_names() -> None:
     assert default_target(Path("a/photo.JPG"), TargetSize(scale=2.0)) == Path("a/photo_x2.JPG")
-    assert default_target(Path("anim.gif"), TargetSize(scale=2.5)) == Path("anim_x2.5.png")
+    assert default_target(Path("anim.gif"), TargetSize(scale=2.5)) == Path("anim_x2.5.gif")
 
 
 def test_settings_that_cannot_be(model: Path) -> None:

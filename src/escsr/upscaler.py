@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,9 +20,11 @@ from escsr import images
 from escsr.checkpoints import find_model, load_network
 from escsr.devices import choose_device
 from escsr.errors import ConfigError, OutputError
-from escsr.images import Picture
+from escsr.images import Animation, Picture, WriteOptions
 from escsr.inference import Inference, MapChoice
+from escsr.limits import check_result
 from escsr.networks import ESC
+from escsr.pixels import OnProgress, Run, enlarge, enlarge_frames, enlarge_pil
 from escsr.precision import Precision
 from escsr.sizes import TargetSize
 
@@ -31,7 +36,9 @@ __all__ = ["DEFAULT_MODEL", "Upscaler", "default_target", "upscale_file"]
 DEFAULT_MODEL = "esc-light"
 """The model where none is named; at ×2 where no scale is asked for."""
 
-OnProgress = Callable[[float], None]
+_LOG = logging.getLogger(__name__)
+
+Decoded = TypeVar("Decoded", bound="Picture | Animation")
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
 
@@ -96,7 +103,8 @@ class Upscaler:
 
         Args:
             image: numpy array, (H, W), or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA
-                channels, uint8 or uint16; PIL image; or tensor (B, 3, H, W), float in [0, 1].
+                channels, uint8, uint16, float16 or float32; PIL image; or tensor (B, 3, H, W), float
+                in [0, 1].
             scale: Enlargement; None for the model's. Another than a fixed model's own is reached by
                 resizing its result in float, before it is rounded.
             size: A size instead of a scale.
@@ -113,12 +121,8 @@ class Upscaler:
         """
         wanted = self._target(scale, size)
         if isinstance(image, Tensor):
-            if (
-                image.dim() != 4
-                or image.shape[1] != 3
-                or not image.is_floating_point()
-                or not image.numel()
-            ):
+            plain = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
+            if not (plain and image.numel()):
                 raise ConfigError(
                     f"A tensor must be floating (B, 3, H, W), not {image.dtype} {tuple(image.shape)}."
                 )
@@ -126,36 +130,45 @@ class Upscaler:
             return sr.to(image.device, image.dtype)
         if isinstance(image, np.ndarray):
             pixels = image[..., None] if image.ndim == 2 else image
-            larger = self._upscale_pixels(pixels, wanted, on_progress)
+            larger = enlarge(pixels, self._runner(wanted), on_progress=on_progress)
             return larger[..., 0] if image.ndim == 2 else larger
         if type(image).__module__.startswith("PIL."):
-            return self._upscale_pil(image, wanted, on_progress)
+            return enlarge_pil(image, self._runner(wanted), on_progress=on_progress)
         raise ConfigError(
             f"A picture must be a numpy array, a PIL image or a tensor, not {type(image).__name__}."
         )
 
     def upscale_picture(
         self,
-        picture: Picture,
+        picture: Decoded,
         *,
         scale: float | None = None,
         size: TargetSize | None = None,
         on_progress: OnProgress | None = None,
-    ) -> Picture:
-        """Enlarges a decoded file; depth, alpha, profile and metadata stay with it.
+    ) -> Decoded:
+        """Enlarges a decoded file; depth, alpha, profile, metadata and timing stay with it.
 
         Args:
-            picture: As read by `escsr.images.read`.
-            scale: Enlargement; None for the model's. Another than a fixed model's own is reached by
-                resizing its result in float, before it is rounded.
+            picture: As read by `escsr.images`; of an animation every frame is enlarged.
+            scale: As for a call.
             size: A size instead of a scale.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
-            The larger picture.
+            The larger picture or animation.
         """
-        pixels = self._upscale_pixels(picture.pixels, self._target(scale, size), on_progress)
-        return Picture(pixels, picture.metadata, picture.pixels_per_mm)
+        run = self._runner(self._target(scale, size))
+        larger: Picture | Animation
+        if isinstance(picture, Animation):
+            frames = enlarge_frames(picture.frames, run, on_progress=on_progress)
+            larger = replace(picture, frames=frames)
+        else:
+            light, premultiplied = picture.linear, picture.premultiplied
+            pixels = enlarge(
+                picture.pixels, run, linear=light, premultiplied=premultiplied, on_progress=on_progress
+            )
+            larger = replace(picture, pixels=pixels)
+        return cast("Decoded", larger)
 
     def upscale_file(
         self,
@@ -164,16 +177,23 @@ class Upscaler:
         *,
         scale: float | None = None,
         size: TargetSize | None = None,
+        write_options: WriteOptions | None = None,
+        to_srgb: bool = False,
+        max_pixels: int | None = None,
+        on_note: Callable[[str], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Path:
-        """Enlarges a picture file.
+        """Enlarges a picture file; an animation frame by frame, where the target's format holds one.
 
         Args:
             source: The file.
             target: File to write; None for `default_target`.
-            scale: Enlargement; None for the model's. Another than a fixed model's own is reached by
-                resizing its result in float, before it is rounded.
+            scale: As for a call.
             size: A size instead of a scale.
+            write_options: Quality of the file and the like; None for the usual.
+            to_srgb: Convert the colours to sRGB; else the picture keeps its profile.
+            max_pixels: Refuse more pixels, before any work; see `check_result`.
+            on_note: Told what had to change (CMYK to sRGB, further pages left out); else it is logged.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -181,7 +201,8 @@ class Upscaler:
 
         Raises:
             ImageError: The source cannot be read.
-            OutputError: The target is the source, or cannot be written.
+            OutputError: The target is the source, cannot hold the result, or cannot be written.
+            DeviceError: The memory does not suffice.
         """
         wanted = self._target(scale, size)
         source = Path(source)
@@ -189,46 +210,16 @@ class Upscaler:
         if target.exists() and source.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         images.check_suffix(target)
-        picture = images.read(source)
-        images.check_suffix(target, has_alpha=picture.has_alpha)
-        images.write(self.upscale_picture(picture, size=wanted, on_progress=on_progress), target)
+        check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=max_pixels)
+        picture = images.read_for(target, source, to_srgb=to_srgb)
+        for note in picture.notes:
+            (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
+        larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
+        images.write(larger, target, write_options)
         return target
 
-    def _upscale_pixels(
-        self, pixels: NDArray[Any], wanted: TargetSize, on_progress: OnProgress | None
-    ) -> NDArray[Any]:
-        """(H, W, C) of 8 or 16 bits; grey goes through as R = G = B, varying alpha as a grey picture."""
-        if pixels.ndim != 3 or not 1 <= pixels.shape[2] <= 4 or 0 in pixels.shape:
-            raise ConfigError(f"An array must be (H, W) or (H, W, 1 to 4), not {pixels.shape}.")
-        if pixels.dtype not in (np.uint8, np.uint16):
-            raise ConfigError(f"An array must be uint8 or uint16, not {pixels.dtype}.")
-        peak = np.iinfo(pixels.dtype).max
-        planes = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1) / peak)
-        has_alpha = pixels.shape[2] in (2, 4)
-        colour, alpha = planes[: len(planes) - has_alpha], planes[len(planes) - has_alpha :]
-        varied = has_alpha and bool((alpha != alpha[0, 0, 0]).any())
-        batch = torch.stack([part.expand(3, -1, -1) for part in ((colour, alpha) if varied else (colour,))])
-        sr = self._run(batch, wanted, on_progress)
-        parts = [sr[0] if len(colour) == 3 else sr[0].mean(0, keepdim=True)]
-        if has_alpha:
-            parts.append(
-                sr[1].mean(0, keepdim=True) if varied else alpha[:1, :1, :1].expand_as(parts[0][:1])
-            )
-        result = torch.cat(parts).mul_(peak).round_().permute(1, 2, 0).numpy()
-        return np.ascontiguousarray(result.astype(pixels.dtype))
-
-    def _upscale_pil(self, image: Any, wanted: TargetSize, on_progress: OnProgress | None) -> Any:
-        from PIL import Image
-
-        plain = {"L", "LA", "RGB", "RGBA"}
-        has_alpha = image.mode in ("PA", "RGBa") or "transparency" in image.info
-        source = image if image.mode in plain else image.convert("RGBA" if has_alpha else "RGB")
-        pixels = np.asarray(source)
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-        result = self._upscale_pixels(pixels, wanted, on_progress)
-        larger = Image.fromarray(result[..., 0] if source.mode == "L" else result)
-        larger.info = {key: value for key, value in image.info.items() if key != "transparency"}
-        return larger
+    def _runner(self, wanted: TargetSize) -> Run:
+        return lambda lr, on_progress: self._run(lr, wanted, on_progress)
 
     def _target(self, scale: float | None, size: TargetSize | None) -> TargetSize:
         if size is not None:
@@ -254,7 +245,7 @@ class Upscaler:
 def default_target(source: Path, size: TargetSize) -> Path:
     """Name of a result beside its source: photo.png at ×2 becomes photo_x2.png.
 
-    The format stays, except where it cannot be written (GIF), which becomes PNG.
+    The format stays; an unknown ending becomes .png.
     """
     suffix = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
     return source.with_name(f"{source.stem}_{size.label}{suffix}")
@@ -272,6 +263,9 @@ def upscale_file(
     tile_size: int | None = None,
     maps: MapChoice = "auto",
     ensemble: bool = False,
+    write_options: WriteOptions | None = None,
+    to_srgb: bool = False,
+    max_pixels: int | None = None,
 ) -> Path:
     """Enlarges one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
 
@@ -286,6 +280,9 @@ def upscale_file(
         tile_size: See `Upscaler`.
         maps: See `Upscaler`.
         ensemble: See `Upscaler`.
+        write_options: See `Upscaler.upscale_file`.
+        to_srgb: See `Upscaler.upscale_file`.
+        max_pixels: See `Upscaler.upscale_file`.
 
     Returns:
         The file written.
@@ -297,7 +294,15 @@ def upscale_file(
     upscaler = Upscaler(
         path, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
     )
-    return upscaler.upscale_file(source, target, scale=scale, size=size)
+    return upscaler.upscale_file(
+        source,
+        target,
+        scale=scale,
+        size=size,
+        write_options=write_options,
+        to_srgb=to_srgb,
+        max_pixels=max_pixels,
+    )
 
 
 def _enlargement(source: Path, size: TargetSize) -> float:

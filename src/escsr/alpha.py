@@ -1,0 +1,81 @@
+"""Transparency in enlarged pictures: no fringes of hidden colours, no holes in what was whole."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["bleed", "keep_hidden", "within_neighbourhood"]
+
+
+def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
+    """Spreads visible colours under the fully transparent parts of a picture.
+
+    Files keep arbitrary colours there, mostly black; a network would draw them into the edges of what
+    is visible. Averages weighted by opacity are taken over ever larger squares until all is filled.
+
+    Args:
+        colour: (C, H, W), not premultiplied.
+        alpha: (1, H, W), in [0, 1].
+
+    Returns:
+        (C, H, W): as it was where alpha is above 0, smooth where it is 0.
+    """
+    hidden = alpha <= 0
+    if not hidden.any() or hidden.all():
+        return colour
+    weighted, weights = (colour * alpha)[None], alpha[None]
+    pyramid = [(weighted, weights)]
+    while weights.shape[-2:] != (1, 1):
+        weighted, weights = (
+            functional.avg_pool2d(plane, 2, ceil_mode=True) for plane in (weighted, weights)
+        )
+        pyramid.append((weighted, weights))
+    weighted, weights = pyramid.pop()
+    filled = weighted / weights
+    while pyramid:
+        weighted, weights = pyramid.pop()
+        coarse = functional.interpolate(filled, size=weights.shape[-2:], mode="bilinear")
+        filled = torch.where(
+            weights > 0, weighted / weights.clamp_min(torch.finfo(weights.dtype).tiny), coarse
+        )
+    return torch.where(hidden, filled[0], colour)
+
+
+def within_neighbourhood(sr_alpha: Tensor, alpha: Tensor) -> Tensor:
+    """Holds enlarged opacity between the least and the greatest of the 3×3 pixels it comes from.
+
+    What was fully opaque, fully transparent or of one value stays exactly so, and nothing rings.
+
+    Args:
+        sr_alpha: (1, R, S), of any size.
+        alpha: (1, H, W), what it was enlarged from.
+
+    Returns:
+        (1, R, S).
+    """
+    padded = functional.pad(alpha[None], (1, 1, 1, 1), mode="replicate")
+    greatest = functional.max_pool2d(padded, 3, stride=1)[0]
+    least = -functional.max_pool2d(-padded, 3, stride=1)[0]
+    size = sr_alpha.shape[-2:]
+    return torch.clamp(sr_alpha, _nearest(least, size), _nearest(greatest, size))
+
+
+def keep_hidden(sr: Tensor, sr_alpha: Tensor, colour: Tensor) -> Tensor:
+    """Puts back the colours a file holds where nothing is seen, enlarged to the nearest pixel.
+
+    Args:
+        sr: (C, R, S), the enlarged colours.
+        sr_alpha: (1, R, S), their opacity.
+        colour: (C, H, W), the colours before `bleed`.
+
+    Returns:
+        (C, R, S).
+    """
+    hidden = sr_alpha <= 0
+    return torch.where(hidden, _nearest(colour, sr.shape[-2:]), sr) if hidden.any() else sr
+
+
+def _nearest(planes: Tensor, size: torch.Size) -> Tensor:
+    return functional.interpolate(planes[None], size=tuple(size), mode="nearest-exact")[0]

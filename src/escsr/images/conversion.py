@@ -1,0 +1,73 @@
+"""Pictures brought to what a format can hold: depth, light or display values, form of alpha."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr.images.formats import Format
+from escsr.images.picture import Picture
+from escsr.levels import Levels, srgb_decoded, srgb_encoded
+
+__all__ = ["held_by"]
+
+_DEEPEST_FIRST = ("float32", "uint16", "uint8")
+
+
+def held_by(picture: Picture, format: Format) -> Picture:
+    """The picture as a format can hold it.
+
+    Floating values stay the same numbers in every format of floats. Linear light becomes integers by
+    the curve of sRGB, cut at white, and integers become linear light by its inverse. 16 bits are
+    rounded to 8 where a format has no more.
+
+    Args:
+        picture: Any picture.
+        format: Where it is to go.
+
+    Returns:
+        The same picture where nothing has to change.
+    """
+    picture = _associated(picture, premultiplied=format.is_linear)
+    depth = picture.pixels.dtype.name
+    if depth in format.depths:
+        return picture
+    floating = picture.pixels.dtype.kind == "f"
+    if depth == "uint16":
+        target = "float32" if format.is_linear else "uint8"
+    else:
+        target = next(name for name in _DEEPEST_FIRST if name in format.depths)
+    if floating and target.startswith("float"):
+        return replace(picture, pixels=picture.pixels.astype(target))
+    alpha = None if picture.alpha is None else _converted(picture.alpha, target)
+    colour = picture.colour
+    if floating and picture.linear:
+        colour = srgb_encoded(colour.astype(np.float32))
+    colour = _converted(colour, target)
+    if target.startswith("float"):
+        colour = srgb_decoded(colour)
+    pixels = colour if alpha is None else np.concatenate([colour, alpha], 2)
+    done = replace(picture, pixels=pixels, bits=None, linear=format.is_linear, premultiplied=False)
+    return _associated(done, premultiplied=format.is_linear)
+
+
+def _converted(values: NDArray[Any], depth: str) -> NDArray[Any]:
+    """Values of one depth, floating ones in [0, 1], to another."""
+    if values.dtype == np.uint16 and depth == "uint8":
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    share = Levels.of(values[..., :0]).encode(values)
+    return Levels.of(np.zeros(0, depth)).decode(np.minimum(share, np.float32(1)))
+
+
+def _associated(picture: Picture, *, premultiplied: bool) -> Picture:
+    """Floating colours multiplied by alpha, or divided by it where it is above 0."""
+    alpha = picture.alpha
+    if alpha is None or picture.premultiplied == premultiplied or picture.pixels.dtype.kind != "f":
+        return picture
+    share = alpha.astype(np.float32)
+    factor = share if premultiplied else 1 / np.where(share > 0, share, 1)
+    pixels = np.concatenate([(picture.colour * factor).astype(picture.pixels.dtype), alpha], 2)
+    return replace(picture, pixels=pixels, premultiplied=premultiplied)

@@ -1,0 +1,42 @@
+"""Which files of a folder are pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from escsr.errors import DataError, NoPicturesError
+from escsr.images.formats import READABLE, names
+
+__all__ = ["find_images"]
+
+
+def find_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """All files below a folder that bear a picture's suffix, sorted by path.
+
+    Args:
+        folder: The folder; hidden files and folders are passed over, links to folders not followed.
+
+    Returns:
+        The files.
+
+    Raises:
+        DataError: It is not a folder, or a part of it cannot be read.
+        NoPicturesError: It holds no pictures.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder.")
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(parent, name) for name in files if not name.startswith("."))
+        found += [path for path in paths if path.suffix.lower() in READABLE and path.is_file()]
+    if not found:
+        raise NoPicturesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
+    return sorted(found)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename}: the folder cannot be read ({error.strerror}).") from error

@@ -1,0 +1,199 @@
+"""Formats of picture files: what each can hold, and how a file shows which it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from escsr.errors import EscError, ImageError, OutputError
+
+__all__ = [
+    "FORMATS",
+    "READABLE",
+    "WRITABLE",
+    "Format",
+    "check_size",
+    "check_suffix",
+    "missing_extra",
+    "names",
+    "recognise",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a format can hold.
+
+    Attributes:
+        name: As people write it.
+        suffixes: Endings of its files, the usual one first.
+        depths: Types of pixel values, as numpy names them.
+        lossless: Whether pixels come back equal: always, never, or where `WriteOptions` asks for it.
+        max_side: Most pixels of width and of height.
+        has_alpha: Whether it holds opacity.
+        has_grey: Whether grey stays one channel.
+        is_animated: Whether it holds frames with their timing.
+        is_linear: Whether its values are proportional to light.
+        keeps: Which of ICC, EXIF and XMP it holds.
+        extra: What to install for it: `pip install "escsr[...]"`.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    depths: tuple[str, ...]
+    lossless: Literal["always", "option", "never"]
+    max_side: int
+    has_alpha: bool = True
+    has_grey: bool = True
+    is_animated: bool = False
+    is_linear: bool = False
+    keeps: tuple[str, ...] = ("ICC", "EXIF", "XMP")
+    extra: str | None = None
+
+
+_MOST = 2**30
+_FLOATS = ("float16", "float32")
+
+FORMATS = (
+    Format("PNG", (".png",), ("uint8", "uint16"), "always", 10_000_000),
+    Format("JPEG", (".jpg", ".jpeg", ".jfif"), ("uint8",), "never", 65_500, has_alpha=False),
+    Format("WebP", (".webp",), ("uint8",), "option", 16_383, has_grey=False, is_animated=True),
+    Format("AVIF", (".avif",), ("uint8", "uint16"), "option", 16_384, has_grey=False),
+    Format("TIFF", (".tif", ".tiff"), ("uint8", "uint16", "float32"), "always", 10_000_000),
+    Format("GIF", (".gif",), ("uint8",), "never", 65_535, has_grey=False, is_animated=True, keeps=()),
+    Format(
+        "JPEG XL", (".jxl",), ("uint8", "uint16", *_FLOATS), "option", _MOST, keeps=("ICC",), extra="jxl"
+    ),
+    Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr"),
+    Format(
+        "Radiance HDR",
+        (".hdr",),
+        ("float32",),
+        "never",
+        _MOST,
+        has_alpha=False,
+        has_grey=False,
+        is_linear=True,
+        keeps=(),
+        extra="exr",
+    ),
+    Format("HEIC", (".heic", ".heif"), ("uint8", "uint16"), "never", 16_384, has_grey=False, extra="heic"),
+)
+"""All formats that can be read and written."""
+
+READABLE = tuple(suffix for format in FORMATS for suffix in format.suffixes)
+"""Endings of files that can be read."""
+
+WRITABLE = {suffix: format for format in FORMATS for suffix in format.suffixes}
+"""Endings of files that can be written, with their format."""
+
+_SIGNATURES = (
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (8, b"WEBP", "WebP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (0, b"GIF8", "GIF"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"#?RGBE", "Radiance HDR"),
+)
+_BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")}
+_COMMON_BRANDS = (b"mif1", b"msf1")  # say nothing of the codec: those that follow do
+
+
+def recognise(path: str | os.PathLike[str]) -> Format:
+    """Tells a file's format from its first bytes; its ending does not matter.
+
+    Args:
+        path: The file.
+
+    Returns:
+        One of `FORMATS`.
+
+    Raises:
+        ImageError: The file is missing, empty, cannot be opened or is of another kind.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            there = path.exists() or path.is_symlink()
+            raise ImageError(f"{path}: not a file." if there else f"{path}: there is no such file.")
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ImageError(f"{path}: cannot be opened ({reason}).") from error
+    name = _name_of(head)
+    if name is None:
+        what = "the file is empty" if not head else "no known format"
+        raise ImageError(f"{path}: not a readable picture ({what}); supported are {names(READABLE)}.")
+    return next(format for format in FORMATS if format.name == name)
+
+
+def _name_of(head: bytes) -> str | None:
+    if head[4:8] == b"ftyp":
+        end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
+        brands = [head[8:12], *(head[at : at + 4] for at in range(16, end, 4))]
+        for name, known in _BRANDS.items():
+            if any(brand in known for brand in brands):
+                return name
+        return "HEIC" if brands[0] in _COMMON_BRANDS else None
+    found = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
+    return next(found, None)
+
+
+def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
+    """The format of a file to be written.
+
+    Args:
+        path: The file; its ending decides.
+        has_alpha: Whether the picture has opacity.
+
+    Raises:
+        OutputError: The ending is none of `WRITABLE`, or its format cannot hold transparency.
+    """
+    format = WRITABLE.get(path.suffix.lower())
+    if format is None:
+        raise OutputError(f"Cannot write {path.name}: its ending must be one of {names(WRITABLE)}.")
+    if has_alpha and not format.has_alpha:
+        raise OutputError(
+            f"{path}: {format.name} cannot hold transparency; choose .png, .webp, .tif or .avif."
+        )
+    return format
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuses a result that its format cannot hold.
+
+    Args:
+        path: File to be written, with an ending of `WRITABLE`.
+        width: Pixels of the result.
+        height: Pixels of the result.
+
+    Raises:
+        OutputError: A side is too long for the format.
+    """
+    format = check_suffix(path)
+    if max(width, height) > format.max_side:
+        raise OutputError(
+            f"{path}: {format.name} holds up to {format.max_side} pixels a side, not {width}×{height}; "
+            "choose .png or .tif, or a smaller size."
+        )
+
+
+def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
+    """The error for a format whose package is not installed, with the line that installs it."""
+    return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
+
+
+def names(suffixes: Iterable[str]) -> str:
+    """Endings as a list for a sentence."""
+    return ", ".join(suffixes)

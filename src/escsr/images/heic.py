@@ -1,0 +1,112 @@
+"""HEIC, the photographs of telephones, through pillow-heif."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from escsr.errors import EscError, ImageError, OutputError
+from escsr.images.formats import Format, missing_extra
+from escsr.images.metadata import ICC, fitted
+from escsr.images.picture import Picture
+
+__all__ = ["read", "read_header", "write"]
+
+_BLOCKS = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": ICC}
+_MODES = {3: "RGB", 4: "RGBA"}
+
+
+def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int, int]:
+    """Width, height and number of channels.
+
+    Raises:
+        ImageError: The file is damaged, or the package is not installed.
+    """
+    file = _opened(path, format)
+    return file.size[0], file.size[1], _channels(file)
+
+
+def read(path: str | os.PathLike[str], format: Format) -> Picture:
+    """Reads the main picture of a file, upright.
+
+    Raises:
+        ImageError: The file is damaged, or the package is not installed.
+    """
+    file = _opened(path, format)
+    try:
+        pixels = np.asarray(file)
+    except Exception as error:  # what libheif throws depends on its version
+        raise _unreadable(path, error) from error
+    width, height = file.size
+    pixels = pixels.reshape(height, width, -1)
+    bits = int(file.info.get("bit_depth", 8))
+    if pixels.dtype == np.uint16:
+        values = (pixels >> (16 - bits)).astype(np.float32)
+        pixels = np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
+    metadata = {ours: bytes(file.info[name]) for name, ours in _BLOCKS.items() if file.info.get(name)}
+    return Picture(
+        np.ascontiguousarray(pixels), fitted(metadata, width, height), bits=bits if bits > 8 else None
+    )
+
+
+def write(picture: Picture, path: Path, format: Format, quality: int, subsampling: str) -> None:
+    """Writes a picture of 8 bits, or of 10 where it has 16.
+
+    Args:
+        picture: 8 or 16 bits.
+        path: The file.
+        format: HEIC.
+        quality: 1 to 100.
+        subsampling: "444" or "420".
+
+    Raises:
+        OutputError: Writing fails, or the package is not installed.
+    """
+    pillow_heif = _pillow_heif(OutputError, path, format)
+    pixels = picture.pixels[..., [0, 0, 0, 1]] if picture.pixels.shape[2] == 2 else picture.pixels
+    pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+    height, width, channels = pixels.shape
+    wide = pixels.dtype == np.uint16
+    mode = _MODES[channels] + (";16" if wide else "")
+    blocks = {name: picture.metadata[ours] for name, ours in _BLOCKS.items() if ours in picture.metadata}
+    if picture.is_grey:
+        blocks.pop("icc_profile", None)
+    try:
+        pillow_heif.encode(
+            mode,
+            (width, height),
+            np.ascontiguousarray(pixels).tobytes(),
+            os.fspath(path),
+            quality=quality,
+            chroma=subsampling,
+            **blocks,
+        )
+    except Exception as error:  # what libheif throws depends on its version
+        raise OutputError(f"Cannot write {path}: {error}.") from error
+
+
+def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise missing_extra(kind, path, format) from error
+    return pillow_heif
+
+
+def _opened(path: str | os.PathLike[str], format: Format) -> Any:
+    pillow_heif = _pillow_heif(ImageError, path, format)
+    try:
+        return pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
+    except Exception as error:  # what libheif throws depends on its version
+        raise _unreadable(path, error) from error
+
+
+def _channels(file: Any) -> int:
+    return 4 if "A" in file.mode.upper() else 3
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
+    return ImageError(f"{path}: not a readable picture ({error}).")

@@ -1,0 +1,99 @@
+"""EXIF and XMP made to fit the picture they go with: upright, of its size, without a thumbnail."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+
+__all__ = ["CARRIED", "ICC", "fitted", "profile_space", "stripped"]
+
+ICC = "icc-profile-data"
+CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
+"""Names of the blocks that a picture carries, as libvips calls them."""
+
+_PREFIX = b"Exif\x00\x00"
+_EXIF_IFD = 0x8769
+_ORIENTATION = 0x0112
+_WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
+"""ImageWidth and PixelXDimension, ImageLength and PixelYDimension."""
+
+_SHORT, _LONG = 3, 4
+_XMP_UPRIGHT = ("tiff:Orientation",)
+_XMP_WIDTHS, _XMP_HEIGHTS = (
+    ("tiff:ImageWidth", "exif:PixelXDimension"),
+    ("tiff:ImageLength", "exif:PixelYDimension"),
+)
+
+
+def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, bytes]:
+    """Metadata for a picture of another size that stands upright.
+
+    Orientation becomes 1 and sizes those given, where the blocks have such fields; the thumbnail goes.
+
+    Args:
+        metadata: Blocks of `CARRIED`.
+        width: Pixels of the picture.
+        height: Pixels of the picture.
+
+    Returns:
+        The blocks; a damaged EXIF block stays as it is.
+    """
+    blocks = dict(metadata)
+    if "exif-data" in blocks:
+        blocks["exif-data"] = _fitted_exif(blocks["exif-data"], width, height)
+    if "xmp-data" in blocks:
+        blocks["xmp-data"] = _fitted_xmp(blocks["xmp-data"], width, height)
+    return blocks
+
+
+def stripped(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Only what the colours need: the ICC profile."""
+    return {name: block for name, block in metadata.items() if name == ICC}
+
+
+def profile_space(profile: bytes) -> str:
+    """The colour space an ICC profile is for: "RGB", "GRAY", "CMYK", ..."""
+    return profile[16:20].decode("latin-1").strip()
+
+
+def _fitted_exif(block: bytes, width: int, height: int) -> bytes:
+    prefix = _PREFIX if block.startswith(_PREFIX) else b""
+    data = bytearray(block[len(prefix) :])
+    order = ">" if data[:2] == b"MM" else "<"
+    try:
+        (first,) = struct.unpack_from(order + "I", data, 4)
+        behind = _fit_directory(data, order, first, width, height)
+        struct.pack_into(order + "I", data, behind, 0)  # no second IFD: it is the thumbnail's
+    except struct.error:
+        return block
+    return prefix + bytes(data)
+
+
+def _fit_directory(data: bytearray, order: str, start: int, width: int, height: int) -> int:
+    """Changes the entries of an IFD and of its Exif IFD in place; returns where its next pointer is."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind, items, value = struct.unpack_from(order + "HHII", data, entry)
+        if tag == _EXIF_IFD and value > start:
+            _fit_directory(data, order, value, width, height)
+        if kind not in (_SHORT, _LONG) or items != 1:
+            continue
+        if tag == _ORIENTATION:
+            struct.pack_into(order + "HIHH", data, entry + 2, _SHORT, 1, 1, 0)
+        elif tag in (*_WIDTHS, *_HEIGHTS):
+            struct.pack_into(order + "HII", data, entry + 2, _LONG, 1, width if tag in _WIDTHS else height)
+    return start + 2 + 12 * count
+
+
+def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:
+    values = (
+        dict.fromkeys(_XMP_UPRIGHT, 1)
+        | dict.fromkeys(_XMP_WIDTHS, width)
+        | dict.fromkeys(_XMP_HEIGHTS, height)
+    )
+    for name, value in values.items():
+        tag, number = re.escape(name.encode()), str(value).encode()
+        block = re.sub(rb"(\b" + tag + rb"\s*=\s*[\"'])\d+", rb"\g<1>" + number, block)
+        block = re.sub(rb"(<" + tag + rb">\s*)\d+", rb"\g<1>" + number, block)
+    return block

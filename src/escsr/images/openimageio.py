@@ -1,0 +1,155 @@
+"""OpenEXR, Radiance HDR and JPEG XL, through OpenImageIO."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr.errors import EscError, ImageError, OutputError
+from escsr.images.formats import Format, missing_extra
+from escsr.images.metadata import ICC, profile_space
+from escsr.images.picture import Picture
+
+__all__ = ["read", "read_header", "write"]
+
+_DEPTHS = {"uint8": "uint8", "uint16": "uint16", "half": "float16", "float": "float32"}
+_NAMES = {1: ("Y",), 2: ("Y", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
+
+
+def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int, int]:
+    """Width, height and number of channels.
+
+    Raises:
+        ImageError: The file is damaged, or the package is not installed.
+    """
+    source = _opened(path, format)
+    spec = source.spec()
+    source.close()
+    return spec.full_width, spec.full_height, len(_channels(spec))
+
+
+def read(path: str | os.PathLike[str], format: Format) -> Picture:
+    """Reads a picture; of an EXR file with many channels those of colour and alpha.
+
+    Raises:
+        ImageError: The file is damaged, or the package is not installed.
+    """
+    source = _opened(path, format)
+    try:
+        spec = source.spec()
+        depth = _DEPTHS.get(str(spec.format), "float32")
+        pixels = source.read_image(
+            0, 0, 0, spec.nchannels, _oiio(ImageError, path, format).TypeDesc(_oiio_name(depth))
+        )
+        if pixels is None or source.has_error:
+            raise ImageError(f"{path}: not a readable picture ({_first_line(source.geterror())}).")
+    finally:
+        source.close()
+    wanted = _channels(spec)
+    pixels = _in_full_window(pixels.reshape(spec.height, spec.width, spec.nchannels)[..., wanted], spec)
+    left_out = spec.nchannels - len(wanted)
+    notes = (f"{left_out} channels beside colour and alpha left out",) if left_out else ()
+    profile = spec.getattribute("ICCProfile")
+    metadata = {} if profile is None else {ICC: np.asarray(profile, np.uint8).tobytes()}
+    if metadata and profile_space(metadata[ICC]) != ("GRAY" if len(wanted) < 3 else "RGB"):
+        metadata = {}
+    return Picture(
+        pixels.astype(depth, copy=False),
+        metadata,
+        linear=format.is_linear,
+        premultiplied=format.is_linear and len(wanted) in (2, 4),
+        notes=notes,
+    )
+
+
+def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
+    """Writes a picture that the format can hold.
+
+    Args:
+        picture: Of a depth and form of the format.
+        path: The file.
+        format: JPEG XL, OpenEXR or Radiance HDR.
+        quality: 1 to 99, for JPEG XL; 100 for lossless.
+
+    Raises:
+        OutputError: Writing fails, or the package is not installed.
+    """
+    oiio = _oiio(OutputError, path, format)
+    pixels = picture.pixels
+    if pixels.shape[2] == 2 and format.name == "JPEG XL":
+        pixels = pixels[..., [0, 0, 0, 1]]  # OpenImageIO writes no grey with alpha
+    if picture.is_grey and not format.has_grey:
+        pixels = pixels[..., [0, 0, 0]]
+    height, width, channels = pixels.shape
+    spec = oiio.ImageSpec(width, height, channels, _oiio_name(pixels.dtype.name))
+    spec.channelnames = _NAMES[channels]
+    spec.alpha_channel = channels - 1 if channels in (2, 4) else -1
+    if format.name == "JPEG XL":
+        spec.attribute("Compression", f"jpegxl:{quality}")
+        spec.attribute("oiio:UnassociatedAlpha", 1)
+    profile = picture.metadata.get(ICC)
+    if profile and "ICC" in format.keeps and not (picture.is_grey and channels > 2):
+        spec.attribute(
+            "ICCProfile", oiio.TypeDesc(f"uint8[{len(profile)}]"), np.frombuffer(profile, np.uint8)
+        )
+    target = oiio.ImageOutput.create(os.fspath(path))
+    if target is None:
+        raise OutputError(f"Cannot write {path}: {_first_line(oiio.geterror())}.")
+    written = target.open(os.fspath(path), spec) and target.write_image(np.ascontiguousarray(pixels))
+    if not (target.close() and written):
+        raise OutputError(f"Cannot write {path}: {_first_line(target.geterror())}.")
+
+
+def _oiio(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
+    try:
+        import OpenImageIO
+    except ImportError as error:
+        raise missing_extra(kind, path, format) from error
+    return OpenImageIO
+
+
+def _opened(path: str | os.PathLike[str], format: Format) -> Any:
+    oiio = _oiio(ImageError, path, format)
+    settings = oiio.ImageSpec()
+    if not format.is_linear:
+        settings.attribute("oiio:UnassociatedAlpha", 1)
+    source = oiio.ImageInput.create(format.suffixes[0].removeprefix("."))
+    spec = oiio.ImageSpec()
+    if not source.open(os.fspath(path), spec, settings):
+        raise ImageError(f"{path}: not a readable picture ({_first_line(source.geterror())}).")
+    return source
+
+
+def _oiio_name(depth: str) -> str:
+    return next(name for name, known in _DEPTHS.items() if known == depth)
+
+
+def _channels(spec: Any) -> list[int]:
+    """Where colour and alpha are: RGB or Y by name, else the first channels."""
+    places = {name.upper(): place for place, name in enumerate(spec.channelnames)}
+    for wanted in (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",)):
+        if all(name in places for name in wanted):
+            return [places[name] for name in wanted]
+    return list(range(min(spec.nchannels, 4)))
+
+
+def _in_full_window(pixels: NDArray[Any], spec: Any) -> NDArray[Any]:
+    """EXR may store less or more than what is shown: the shown window, black where nothing is stored."""
+    left, top = spec.x - spec.full_x, spec.y - spec.full_y
+    if (left, top, spec.width, spec.height) == (0, 0, spec.full_width, spec.full_height):
+        return pixels
+    full = np.zeros((spec.full_height, spec.full_width, pixels.shape[2]), pixels.dtype)
+    rows = slice(max(top, 0), min(top + spec.height, spec.full_height))
+    columns = slice(max(left, 0), min(left + spec.width, spec.full_width))
+    full[rows, columns] = pixels[
+        rows.start - top : max(rows.stop - top, 0), columns.start - left : max(columns.stop - left, 0)
+    ]
+    return full
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["unknown error"])[0]

@@ -1,0 +1,78 @@
+"""Picture and Animation: decoded files with all that they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Animation", "Picture"]
+
+_GREY, _GREY_ALPHA, _RGBA = 1, 2, 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright, with what a file carries beside the pixels.
+
+    Attributes:
+        pixels: (H, W, C), of a type in `levels.DEPTHS`, which is the file's depth; C is 1 grey, 2 grey
+            and alpha, 3 RGB, 4 RGBA, in the colour space of the profile.
+        metadata: Blocks of the file as they were: "exif-data", "xmp-data", "iptc-data" and
+            "icc-profile-data". The orientation in EXIF is already applied; it is written as upright.
+        pixels_per_mm: Resolution for printing, or None.
+        bits: Bits per value that matter, where they are fewer than the type has (10-bit AVIF).
+        linear: Whether floating values are proportional to light (EXR, HDR).
+        premultiplied: Whether colours are multiplied by alpha (EXR).
+        notes: What reading had to change, in words for the user.
+    """
+
+    pixels: NDArray[Any]
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    pixels_per_mm: tuple[float, float] | None = None
+    bits: int | None = None
+    linear: bool = False
+    premultiplied: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def colour(self) -> NDArray[Any]:
+        """Colour or grey channels only: (H, W, 3) or (H, W, 1)."""
+        return self.pixels[..., : self.pixels.shape[2] - self.has_alpha]
+
+    @property
+    def alpha(self) -> NDArray[Any] | None:
+        """(H, W, 1), or None."""
+        return self.pixels[..., -1:] if self.has_alpha else None
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is opacity."""
+        return self.pixels.shape[2] in (_GREY_ALPHA, _RGBA)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether there is one channel instead of three colours."""
+        return self.pixels.shape[2] in (_GREY, _GREY_ALPHA)
+
+
+@dataclass(frozen=True)
+class Animation:
+    """Frames as they are seen, each whole, with their timing.
+
+    Attributes:
+        frames: (N, H, W, C), uint8, RGB or RGBA.
+        delays_ms: How long each frame is shown.
+        loops: How often the animation plays; 0 for ever.
+        metadata: As in `Picture`.
+        notes: As in `Picture`.
+    """
+
+    frames: NDArray[np.uint8]
+    delays_ms: tuple[int, ...]
+    loops: int = 0
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

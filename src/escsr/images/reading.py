@@ -1,0 +1,250 @@
+"""Files → pictures: the content decides the format, the header the depth."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from escsr import tiff_exif
+from escsr.errors import ImageError
+from escsr.images import colour, heic, openimageio
+from escsr.images.formats import READABLE, Format, check_suffix, names, recognise
+from escsr.images.metadata import CARRIED
+from escsr.images.picture import Animation, Picture
+
+__all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
+
+_LOADERS = {
+    "PNG": "pngload",
+    "JPEG": "jpegload",
+    "WebP": "webpload",
+    "AVIF": "heifload",
+    "TIFF": "tiffload",
+    "GIF": "gifload",
+}
+_FIRST_TRANSPOSED = 5
+"""EXIF orientations from here on swap width and height."""
+
+_USUAL_DELAY_MS = 100
+_DEPTHS = {"uchar": "uint8", "ushort": "uint16", "float": "float32", "double": "float32"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says before it is decoded.
+
+    Attributes:
+        format: Its format, by its content.
+        width: Pixels of the upright picture.
+        height: Pixels of the upright picture.
+        channels: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
+        frames: Frames of an animation, else 1.
+    """
+
+    format: Format
+    width: int
+    height: int
+    channels: int
+    frames: int = 1
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the picture has opacity."""
+        return self.channels in (2, 4)
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads what a file says of its picture, without decoding it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The header.
+
+    Raises:
+        ImageError: The file is missing or not a picture.
+    """
+    format = recognise(path)
+    if format.extra is not None:
+        reader = heic if format.name == "HEIC" else openimageio
+        width, height, channels = reader.read_header(path, format)
+        return Header(format, width, height, channels)
+    try:
+        image = _opened(path, format)
+        turned = image.get_typeof("orientation") and image.get("orientation") >= _FIRST_TRANSPOSED
+        width, height = (image.height, image.width) if turned else (image.width, image.height)
+        channels, _ = colour.to_grey_or_rgb(image)
+        frames = _pages(image) if format.is_animated else 1
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    return Header(format, width, height, channels.bands, frames)
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of the upright picture, from the file's header, without decoding it.
+
+    Raises:
+        ImageError: The file is missing or not a picture.
+    """
+    header = read_header(path)
+    return header.width, header.height
+
+
+def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
+    """Reads a picture file; of several pages or frames the first.
+
+    The bit depth is the file's; EXIF orientation is applied once; palettes become RGB, CMYK is
+    converted to sRGB through its profile.
+
+    Args:
+        path: The file, of one of `FORMATS`.
+        to_srgb: Convert the colours from the file's profile to sRGB.
+
+    Returns:
+        The picture.
+
+    Raises:
+        ImageError: The file is missing, damaged, truncated or of another kind, or its format needs a
+            package that is not installed.
+    """
+    format = recognise(path)
+    if format.name == "HEIC":
+        picture = heic.read(path, format)
+    elif format.extra is not None:
+        picture = openimageio.read(path, format)
+    else:
+        picture = _read_by_vips(path, format, to_srgb)
+    return replace(picture, pixels=_finite(picture.pixels))
+
+
+def read_for(
+    target: str | os.PathLike[str], path: str | os.PathLike[str], *, to_srgb: bool = False
+) -> Picture | Animation:
+    """Reads what of a file another can hold: an animation where both formats have them, else a picture.
+
+    Args:
+        target: The file to be written later; its ending decides.
+        path: The file to read.
+        to_srgb: As for `read`.
+
+    Returns:
+        An animation, where the file has several frames and the target can hold them; else a picture.
+
+    Raises:
+        ImageError: As for `read`.
+        OutputError: The target's ending is none of `WRITABLE`.
+    """
+    if check_suffix(Path(target)).is_animated and read_header(path).frames > 1:
+        return read_animation(path, to_srgb=to_srgb)
+    return read(path, to_srgb=to_srgb)
+
+
+def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Animation:
+    """Reads all frames of a GIF or WebP file, each as it is seen.
+
+    Args:
+        path: The file.
+        to_srgb: Convert the colours from the file's profile to sRGB.
+
+    Returns:
+        The animation; of one frame, where the file is a still picture.
+
+    Raises:
+        ImageError: The file is missing, damaged or holds no animations by its kind.
+    """
+    format = recognise(path)
+    if not format.is_animated:
+        raise ImageError(f"{path}: {format.name} files hold no animation; GIF and WebP do.")
+    try:
+        image = _opened(path, format, n=-1)
+        count, page_height = _pages(image), image.get_page_height()
+        image, _ = colour.to_grey_or_rgb(image)
+        image = colour.to_srgb(image)[0] if to_srgb else image
+        if image.bands < 3:
+            image = colour.grey_as_rgb(image)
+        delays = list(image.get("delay")) if image.get_typeof("delay") else []
+        loops = int(image.get("loop")) if image.get_typeof("loop") else 0
+        metadata = _metadata(image)
+        frames = image.numpy().reshape(count, page_height, image.width, image.bands)
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    delays += [_USUAL_DELAY_MS] * (count - len(delays))
+    return Animation(frames, tuple(delays[:count]), loops, metadata)
+
+
+def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -> Picture:
+    try:
+        image = _opened(path, format)
+        bits = int(image.get("bits-per-sample")) if image.get_typeof("bits-per-sample") else None
+        pages = _pages(image)
+        image, notes = colour.to_grey_or_rgb(image.autorot())
+        if to_srgb:
+            image, more = colour.to_srgb(image)
+            notes += more
+        if image.format not in _DEPTHS:
+            raise ImageError(
+                f"{path}: pixels of type {image.format} are not supported; use 8 or 16 bits or float."
+            )
+        metadata = _metadata(image)
+        if format.name == "TIFF" and (exif := tiff_exif.read_exif(path)):
+            metadata["exif-data"] = exif
+        pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    if pages > 1:
+        notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
+    if format.name == "AVIF" and pixels.dtype == np.uint16 and bits:
+        pixels = _spread(pixels, bits)
+    return Picture(
+        pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
+        metadata=metadata,
+        pixels_per_mm=(float(image.xres), float(image.yres)),
+        bits=bits if format.name == "AVIF" else None,
+        notes=tuple(notes),
+    )
+
+
+def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
+    load = getattr(pyvips.Image, _LOADERS[format.name])
+    return load(os.fspath(path), fail_on="truncated", revalidate=True, **options)
+
+
+def _pages(image: pyvips.Image) -> int:
+    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+
+
+def _metadata(image: pyvips.Image) -> dict[str, bytes]:
+    return {name: bytes(image.get(name)) for name in CARRIED if image.get_typeof(name)}
+
+
+def _spread(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
+    """Values of few bits, which libvips puts into the upper ones, to the whole range of 16."""
+    values = (pixels >> (16 - bits)).astype(np.float32)
+    return np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
+
+
+def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Floating pixels without infinities and NaN, which renderers leave: the greatest value, and 0."""
+    if pixels.dtype.kind != "f" or np.isfinite(pixels).all():
+        return pixels
+    greatest = pixels.max(initial=0, where=np.isfinite(pixels))
+    return np.nan_to_num(pixels, nan=0.0, posinf=greatest, neginf=0.0)
+
+
+def reason(error: pyvips.Error) -> str:
+    """The first line libvips gave, or the error itself."""
+    lines = str(error.detail or error.message or error).strip().splitlines()
+    return lines[0].strip() if lines else "unknown error"
+
+
+def _unreadable(path: str | os.PathLike[str], error: pyvips.Error) -> ImageError:
+    return ImageError(
+        f"{Path(path)}: not a readable picture ({reason(error)}); supported are {names(READABLE)}."
+    )

@@ -1,0 +1,231 @@
+"""Pictures → files, which appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from escsr import tiff_exif
+from escsr.atomic import atomic_path
+from escsr.errors import ConfigError, OutputError
+from escsr.images import heic, openimageio
+from escsr.images.colour import grey_as_rgb
+from escsr.images.conversion import held_by
+from escsr.images.formats import Format, check_size, check_suffix
+from escsr.images.metadata import fitted, stripped
+from escsr.images.picture import Animation, Picture
+from escsr.images.reading import reason
+
+__all__ = ["Subsampling", "WriteOptions", "write"]
+
+Subsampling = Literal["444", "420"]
+"""Colour at full resolution, or at half of it in both directions."""
+
+_SAVERS = {
+    "PNG": "pngsave",
+    "JPEG": "jpegsave",
+    "WebP": "webpsave",
+    "AVIF": "heifsave",
+    "TIFF": "tiffsave",
+    "GIF": "gifsave",
+}
+_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
+"""Where none is asked for."""
+
+_CLASSIC_TIFF = 2**32 - 2**24
+"""Bytes of pixels up to which a TIFF file needs no 64-bit offsets."""
+
+_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+_OPAQUE_FROM = 128
+_PALETTE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions:
+    """How files are written; formats pass over what they do not know.
+
+    Attributes:
+        quality: 1 to 100 for JPEG, WebP, AVIF, JPEG XL and HEIC; None for 95, in AVIF 85, in HEIC 90.
+        lossless: Pixels come back equal, where the format can (WebP, AVIF, JPEG XL).
+        subsampling: See `Subsampling`; for JPEG, AVIF, HEIC and lossy WebP (which is always "420").
+        strip: Leave out EXIF, XMP and IPTC; the colour profile stays, colours need it.
+
+    Raises:
+        ConfigError: A value is impossible.
+    """
+
+    quality: int | None = None
+    lossless: bool = False
+    subsampling: Subsampling = "444"
+    strip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality must be 1 to 100, not {self.quality}.")
+        if self.subsampling not in get_args(Subsampling):
+            raise ConfigError(
+                f"subsampling must be one of {', '.join(get_args(Subsampling))}, not {self.subsampling!r}."
+            )
+
+
+def write(
+    picture: Picture | Animation, path: str | os.PathLike[str], options: WriteOptions | None = None
+) -> None:
+    """Writes a picture, or an animation, in the format its suffix names.
+
+    The file appears whole or not at all.
+    Depth and values are brought to what the format holds, see `held_by`. EXIF and XMP are made to fit
+    the picture's size.
+
+    Args:
+        picture: The picture or animation.
+        path: Target with one of the suffixes in `WRITABLE`.
+        options: Quality and the like; None for the usual ones.
+
+    Raises:
+        OutputError: The suffix is unknown, the format cannot hold the picture, a package for it is
+            missing, or writing fails.
+    """
+    path, options = Path(path), options or WriteOptions()
+    if isinstance(picture, Animation):
+        _write_animation(picture, path, options)
+        return
+    format = check_suffix(path, has_alpha=picture.has_alpha)
+    height, width = picture.pixels.shape[:2]
+    check_size(path, width, height)
+    metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
+    picture = replace(held_by(picture, format), metadata=metadata)
+    quality = options.quality or _QUALITY.get(format.name, 100)
+    with atomic_path(path) as temporary:
+        if format.name == "HEIC":
+            heic.write(picture, temporary, format, quality, options.subsampling)
+        elif format.extra is not None:
+            openimageio.write(picture, temporary, format, 100 if options.lossless else min(quality, 99))
+        else:
+            _write_by_vips(picture, temporary, format, options, shown=path)
+
+
+def _write_animation(animation: Animation, path: Path, options: WriteOptions) -> None:
+    """All frames to a GIF or WebP file, one below the other as libvips has them, with their timing."""
+    format = check_suffix(path)
+    if not format.is_animated:
+        raise OutputError(f"{path}: {format.name} holds no animation; choose .gif or .webp.")
+    count, height, width, channels = animation.frames.shape
+    check_size(path, width, height)
+    metadata = stripped(animation.metadata) if options.strip else fitted(animation.metadata, width, height)
+    picture = Picture(animation.frames.reshape(count * height, width, channels), metadata)
+    timing = (height, animation.delays_ms, animation.loops)
+    with atomic_path(path) as temporary:
+        _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
+
+
+def _write_by_vips(
+    picture: Picture,
+    temporary: Path,
+    format: Format,
+    options: WriteOptions,
+    *,
+    shown: Path,
+    timing: tuple[int, tuple[int, ...], int] | None = None,
+) -> None:
+    settings = _encoder_settings(picture, format, options)
+    if "exif-data" not in picture.metadata:
+        settings["keep"] = "xmp|iptc|icc|other"  # else libvips makes up an EXIF block
+    try:
+        pixels = picture.pixels
+        if "bitdepth" in settings and pixels.dtype == np.uint16:
+            pixels = _in_upper_bits(pixels, settings["bitdepth"])
+        image = _with_metadata(_from_pixels(pixels), picture)
+        if picture.is_grey and not format.has_grey:
+            image = grey_as_rgb(image)
+        if format.name == "GIF":
+            image = _for_gif(image, settings)
+        if timing is not None:
+            image = _timed(image, *timing)
+        getattr(image, _SAVERS[format.name])(os.fspath(temporary), **settings)
+        if format.name == "TIFF" and "exif-data" in picture.metadata:
+            tiff_exif.write_exif(temporary, picture.metadata["exif-data"])
+    except pyvips.Error as error:
+        raise OutputError(f"Cannot write {shown}: {reason(error)}.") from error
+
+
+def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -> dict[str, Any]:
+    quality = options.quality or _QUALITY.get(format.name, 100)
+    depth = picture.pixels.dtype
+    full = options.subsampling == "444" or options.lossless
+    subsample = "off" if full else "on"
+    lossy = {"Q": quality}
+    if format.name == "WebP":
+        return {"lossless": True, "exact": True} if options.lossless else lossy | {"smart_subsample": full}
+    settings: dict[str, dict[str, Any]] = {
+        "PNG": {"compression": 6},
+        "JPEG": lossy | {"subsample_mode": subsample, "optimize_coding": True},
+        "AVIF": ({"lossless": True} if options.lossless else lossy)
+        | {"compression": "av1", "effort": 4, "subsample_mode": subsample}
+        | {"bitdepth": (picture.bits or 12) if depth == np.uint16 else 8},
+        "TIFF": {"compression": "deflate", "bigtiff": picture.pixels.nbytes > _CLASSIC_TIFF}
+        | {"predictor": "float" if depth.kind == "f" else "horizontal"},
+        "GIF": {},
+    }
+    return settings[format.name]
+
+
+def _from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
+    height, width, bands = pixels.shape
+    kind = _TYPES[pixels.dtype.name]
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels).data, width, height, bands, kind)
+    grey = bands < 3
+    colours = {"uchar": "srgb", "ushort": "rgb16", "float": "scrgb"}
+    greys = {"uchar": "b-w", "ushort": "grey16", "float": "b-w"}
+    return image.copy(interpretation=(greys if grey else colours)[kind])
+
+
+def _in_upper_bits(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
+    """Values rounded to few bits, which libvips takes from the upper ones."""
+    values = np.rint(pixels * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
+    return values << np.uint16(16 - bits)
+
+
+def _with_metadata(image: pyvips.Image, picture: Picture) -> pyvips.Image:
+    if picture.pixels_per_mm is not None:
+        image = image.copy(xres=picture.pixels_per_mm[0], yres=picture.pixels_per_mm[1])
+    for name, block in picture.metadata.items():
+        image.set_type(pyvips.GValue.blob_type, name, block)
+    # The EXIF block set above brought its own orientation and thumbnail.
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    image.remove("jpeg-thumbnail-data")
+    return image
+
+
+def _timed(image: pyvips.Image, page_height: int, delays_ms: tuple[int, ...], loops: int) -> pyvips.Image:
+    image = image.copy()
+    image.set_type(pyvips.GValue.gint_type, "page-height", page_height)
+    image.set_type(pyvips.GValue.gint_type, "n-pages", len(delays_ms))
+    image.set_type(pyvips.GValue.array_int_type, "delay", list(delays_ms))
+    image.set_type(pyvips.GValue.gint_type, "loop", loops)
+    return image
+
+
+def _for_gif(image: pyvips.Image, settings: dict[str, Any]) -> pyvips.Image:
+    """Opacity whole or none, as GIF has it; pictures of few colours keep exactly these."""
+    pixels = image.numpy()
+    if pixels.shape[2] == 4:
+        opaque = pixels[..., 3:] >= _OPAQUE_FROM
+        pixels = np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0))
+    packed = np.zeros(pixels.shape[:2], np.uint32)
+    for channel in range(3):
+        packed = packed << 8 | pixels[..., channel]
+    visible = packed if pixels.shape[2] == 3 else packed[pixels[..., 3] > 0]
+    colours = np.unique(visible)
+    still = _from_pixels(pixels)
+    if 0 < len(colours) < _PALETTE:
+        palette = (colours | np.uint32(0xFF000000)).view(np.int32).tolist()
+        still.set_type(pyvips.GValue.array_int_type, "gif-palette", palette)
+        settings |= {"reuse": True, "dither": 0.0}
+    return still
