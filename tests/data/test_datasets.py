@@ -191,7 +191,7 @@ def test_given_lr(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no LR picture for 0001\.png"):
         PatchPool.from_folder(tmp_path / "hr", lr=tmp_path / "lr", scale=2, patch_size=8)
     with pytest.raises(DataError, match="2 HR folders and 1 LR folders"):
-        PatchPool.from_folder([tmp_path / "hr"] * 2, lr=tmp_path / "lr", scale=2, patch_size=8)
+        PatchPool.from_folder([tmp_path / "hr", tmp_path], lr=tmp_path / "lr", scale=2, patch_size=8)
 
 
 def test_folders_that_would_mix(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "folders_text",
     "in_threads",
     "lr_names",
+    "match_pairs",
     "read_rgb",
     "read_sizes",
 ]
@@ -97,21 +98,39 @@ def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile,
     Raises:
         DataError: An HR picture has no LR picture, or the folders are not as many.
     """
+    pairs = []
+    for large, small in match_pairs(hr, lr, scale)[0]:
+        if small is None:
+            raise DataError(
+                f"{folders_text(lr)}: no LR picture for {large.path.name}; looked for "
+                f"{' and '.join(lr_names(large.name, scale))} with any suffix."
+            )
+        pairs.append((large, small))
+    return pairs
+
+
+def match_pairs(
+    hr: Folders, lr: Folders, scale: int
+) -> tuple[list[tuple[TrainingFile, TrainingFile | None]], list[TrainingFile]]:
+    """As `find_pairs`, but tells what has no partner.
+
+    Returns:
+        Every HR picture with its LR picture or None, and the LR pictures that belong to none.
+
+    Raises:
+        DataError: The folders are not as many.
+    """
     hr_roots, lr_roots = _as_paths(hr), _as_paths(lr)
     if len(hr_roots) != len(lr_roots):
         raise DataError(f"{len(hr_roots)} HR folders and {len(lr_roots)} LR folders; give one for each.")
-    pairs = []
-    for hr_root, lr_root in zip(hr_roots, lr_roots, strict=True):
-        small = {file.name: file for file in find_pictures(lr_root)}
-        for file in find_pictures(hr_root):
-            match = next((small[name] for name in lr_names(file.name, scale) if name in small), None)
-            if match is None:
-                raise DataError(
-                    f"{lr_root}: no LR picture for {file.path.name}; looked for "
-                    f"{' and '.join(lr_names(file.name, scale))} with any suffix."
-                )
-            pairs.append((file, match))
-    return pairs
+    found = {file.path: file for file in find_pictures(hr)}
+    by_name = [{file.name: file for file in find_pictures(root)} for root in lr_roots]
+    pairs: list[tuple[TrainingFile, TrainingFile | None]] = []
+    for file in found.values():
+        small = by_name[hr_roots.index(file.root)]
+        name = next((name for name in lr_names(file.name, scale) if name in small), None)
+        pairs.append((file, None if name is None else small.pop(name)))
+    return pairs, [file for small in by_name for file in small.values()]
 
 
 def lr_names(name: str, scale: int) -> tuple[str, str]:
