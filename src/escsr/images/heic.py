@@ -52,7 +52,9 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     )
 
 
-def write(picture: Picture, path: Path, format: Format, quality: int, subsampling: str) -> None:
+def write(
+    picture: Picture, path: Path, format: Format, quality: int, subsampling: str, *, shown: Path
+) -> None:
     """Writes a picture of 8 bits, or of 10 where it has 16.
 
     Args:
@@ -61,11 +63,12 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
         format: HEIC.
         quality: 1 to 100.
         subsampling: "444" or "420".
+        shown: The name for messages.
 
     Raises:
         OutputError: Writing fails, or the package is not installed.
     """
-    pillow_heif = _pillow_heif(OutputError, path, format)
+    pillow_heif = _pillow_heif(OutputError, shown, format)
     pixels = picture.pixels[..., [0, 0, 0, 1]] if picture.pixels.shape[2] == 2 else picture.pixels
     pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
     height, width, channels = pixels.shape
@@ -85,7 +88,7 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
             **blocks,
         )
     except Exception as error:  # what libheif throws depends on its version
-        raise OutputError(f"Cannot write {path}: {error}.") from error
+        raise OutputError(f"Cannot write {shown}: {_one_line(error)}.") from error
 
 
 def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
@@ -109,4 +112,8 @@ def _channels(file: Any) -> int:
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
-    return ImageError(f"{path}: not a readable picture ({error}).")
+    return ImageError(f"{path}: not a readable picture ({_one_line(error)}).")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

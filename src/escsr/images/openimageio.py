@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     )
 
 
-def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
+def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: Path) -> None:
     """Writes a picture that the format can hold.
 
     Args:
@@ -74,11 +74,12 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
         path: The file.
         format: JPEG XL, OpenEXR or Radiance HDR.
         quality: 1 to 99, for JPEG XL; 100 for lossless.
+        shown: The name for messages.
 
     Raises:
         OutputError: Writing fails, or the package is not installed.
     """
-    oiio = _oiio(OutputError, path, format)
+    oiio = _oiio(OutputError, shown, format)
     pixels = picture.pixels
     if pixels.shape[2] == 2 and format.name == "JPEG XL":
         pixels = pixels[..., [0, 0, 0, 1]]  # OpenImageIO writes no grey with alpha
@@ -98,10 +99,10 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
         )
     target = oiio.ImageOutput.create(os.fspath(path))
     if target is None:
-        raise OutputError(f"Cannot write {path}: {_first_line(oiio.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {_first_line(oiio.geterror())}.")
     written = target.open(os.fspath(path), spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
-        raise OutputError(f"Cannot write {path}: {_first_line(target.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {_first_line(target.geterror())}.")
 
 
 def _oiio(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
@@ -117,10 +118,9 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
     settings = oiio.ImageSpec()
     if not format.is_linear:
         settings.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.create(format.suffixes[0].removeprefix("."))
-    spec = oiio.ImageSpec()
-    if not source.open(os.fspath(path), spec, settings):
-        raise ImageError(f"{path}: not a readable picture ({_first_line(source.geterror())}).")
+    source = oiio.ImageInput.open(os.fspath(path), settings)
+    if source is None:
+        raise ImageError(f"{path}: not a readable picture ({_first_line(oiio.geterror())}).")
     return source
 
 

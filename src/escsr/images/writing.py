@@ -43,7 +43,6 @@ _CLASSIC_TIFF = 2**32 - 2**24
 
 _TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _OPAQUE_FROM = 128
-_PALETTE = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +103,11 @@ def write(
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary:
         if format.name == "HEIC":
-            heic.write(picture, temporary, format, quality, options.subsampling)
+            heic.write(picture, temporary, format, quality, options.subsampling, shown=path)
         elif format.extra is not None:
-            openimageio.write(picture, temporary, format, 100 if options.lossless else min(quality, 99))
+            openimageio.write(
+                picture, temporary, format, 100 if options.lossless else min(quality, 99), shown=path
+            )
         else:
             _write_by_vips(picture, temporary, format, options, shown=path)
 
@@ -145,7 +146,7 @@ def _write_by_vips(
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
         if format.name == "GIF":
-            image = _for_gif(image, settings)
+            image = _for_gif(image)
         if timing is not None:
             image = _timed(image, *timing)
         getattr(image, _SAVERS[format.name])(os.fspath(temporary), **settings)
@@ -212,20 +213,10 @@ def _timed(image: pyvips.Image, page_height: int, delays_ms: tuple[int, ...], lo
     return image
 
 
-def _for_gif(image: pyvips.Image, settings: dict[str, Any]) -> pyvips.Image:
-    """Opacity whole or none, as GIF has it; pictures of few colours keep exactly these."""
+def _for_gif(image: pyvips.Image) -> pyvips.Image:
+    """Opacity whole or none, as GIF has it."""
+    if not image.hasalpha():
+        return image
     pixels = image.numpy()
-    if pixels.shape[2] == 4:
-        opaque = pixels[..., 3:] >= _OPAQUE_FROM
-        pixels = np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0))
-    packed = np.zeros(pixels.shape[:2], np.uint32)
-    for channel in range(3):
-        packed = packed << 8 | pixels[..., channel]
-    visible = packed if pixels.shape[2] == 3 else packed[pixels[..., 3] > 0]
-    colours = np.unique(visible)
-    still = _from_pixels(pixels)
-    if 0 < len(colours) < _PALETTE:
-        palette = (colours | np.uint32(0xFF000000)).view(np.int32).tolist()
-        still.set_type(pyvips.GValue.array_int_type, "gif-palette", palette)
-        settings |= {"reuse": True, "dither": 0.0}
-    return still
+    opaque = pixels[..., 3:] >= _OPAQUE_FROM
+    return _from_pixels(np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0)))
