@@ -126,7 +126,7 @@ def test_modules_say_what_is_public(path: Path) -> None:
         assert names - {"main"} <= set(listed[0]) | {"app"} | COMMANDS
 
 
-COMMANDS = {"list_models", "info", "path", "fetch"}
+COMMANDS = {"list_models", "info", "path", "fetch", "compare"}
 
 
 def test_import_is_cheap() -> None:

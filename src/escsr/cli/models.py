@@ -1,14 +1,20 @@
-"""`escsr models` with list, info, path and fetch, and `escsr doctor`."""
+"""`escsr models` with list, info, path, fetch and compare, and `escsr doctor`."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, ExitCode, plain, progress_bar
+from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, progress_bar
+from escsr.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from escsr.evaluation.comparison import Comparison, ModelFigures
 
 __all__ = ["doctor", "models"]
 
@@ -117,6 +123,72 @@ def fetch(
     model = released.RELEASED[name]
     OUT.print(plain(f"{target}"))
     OUT.print(plain(f"Licences: weights {model.weights_licence}; training data: {model.data_licence}"))
+
+
+@models.command()
+def compare(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Models or files of weights; else all bundled ones.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of HR pictures to measure quality on; else from the cards.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Picture to enlarge, WIDTHxHEIGHT.")] = "512x512",
+    scale: Annotated[float | None, typer.Option(help="Enlargement, for models of any scale.")] = None,
+    rounds: Annotated[int, typer.Option(help="Timed runs of each model, in turn.")] = 3,
+    device: DeviceOption = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Compare models: seconds and memory on this device, size, and quality beside bicubic."""
+    own_memory()
+    from escsr.evaluation import comparison
+
+    with progress_bar(as_json) as bar:
+        task = bar.add_task("Loading", total=None)
+        result = comparison.compare(
+            models or (),
+            data=data,
+            size=size,
+            scale=scale,
+            rounds=rounds,
+            device=device,
+            precision=precision,  # type: ignore[arg-type]
+            on_step=lambda step: bar.update(task, description=plain(step)),
+        )
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")
+        return
+    print_table(_comparison_table(result))
+    kinds = ", ".join(dict.fromkeys(result.precision.values()))
+    threads = f", {result.threads} threads" if result.device == "cpu" else ""
+    OUT.print(plain(f"\n{result.device_name}{threads}, {kinds}, PyTorch {result.torch}."))
+    OUT.print("MP: LR megapixels. Memory: at the peak in all, and what the run itself took.")
+    OUT.print(plain(f"Y-PSNR dB (bicubic), protocol classic, from {result.quality_from}."))
+
+
+def _comparison_table(result: Comparison) -> Table:
+    sets = list(dict.fromkeys(quality.data for row in result.models for quality in row.quality))
+    size = f"{result.size[0]}×{result.size[1]}"
+    columns = ("model", "scale", "parameters", "GMAC/MP", "s/MP", f"MiB at {size}", "MiB/MP")
+    table = Table(*columns, *map(plain, sets), box=None, pad_edge=False)
+    for row in result.models:
+        table.add_row(*_comparison_row(row, sets))
+    return table
+
+
+def _comparison_row(row: ModelFigures, sets: list[str]) -> list[str]:
+    quality = {each.data: f"{each.psnr_y:.2f} ({each.bicubic_psnr_y:.2f})" for each in row.quality}
+    return [
+        plain(row.model),
+        f"×{row.scale:g}",
+        f"{row.parameters:,}",
+        f"{row.macs_g_per_megapixel:,.0f}",
+        f"{row.seconds_per_megapixel:.3g}",
+        "" if row.peak_memory_mib is None else f"{row.peak_memory_mib:,.0f}",
+        "" if row.memory_mib_per_megapixel is None else f"{row.memory_mib_per_megapixel:,.0f}",
+        *(quality.get(name, "") for name in sets),
+    ]
 
 
 def doctor() -> None:

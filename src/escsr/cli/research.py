@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from escsr.cli.console import OUT, DeviceOption, own_memory, plain, progress_bar
+from escsr.cli.tables import print_table
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def evaluate(
         told = [result.to_dict() for result in results]
         sys.stdout.write(json.dumps(told[0] if len(told) == 1 else told, indent=1) + "\n")
     else:
-        OUT.print(_score_table(results))
+        padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
+        names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
+        OUT.print(plain(f"{names}, protocol {results[0].protocol}, {padding}"))
+        print_table(_score_table(results))
 
 
 def train(
@@ -136,15 +140,7 @@ def recipes() -> None:
 
 def _score_table(results: list[Evaluation]) -> Table:
     """One row a picture, the figures of each model side by side."""
-    padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
-    names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
-    table = Table(
-        "picture",
-        title=plain(f"{names}, protocol {results[0].protocol}, {padding}"),
-        box=None,
-        pad_edge=False,
-        title_justify="left",
-    )
+    table = Table("picture", box=None, pad_edge=False)
     columns = [(result, figure) for result in results for figure in result.means]
     for result, figure in columns:
         title, _ = _FIGURES[figure]

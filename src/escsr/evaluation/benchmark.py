@@ -1,0 +1,201 @@
+"""What a model costs on this device: seconds, in turn with other models, and peak memory of a run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+
+from escsr.allocator import keep_freed_memory
+from escsr.checkpoints import load_network
+from escsr.errors import DeviceError
+from escsr.inference import Inference
+from escsr.networks import ESC
+from escsr.precision import Precision
+
+__all__ = ["Job", "PeakMemory", "device_name", "measure_peak_memory", "run_once", "time_in_turn"]
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+"""What Linux wants written to `clear_refs` to forget the peak of the resident memory."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to measure: one picture through one model.
+
+    Attributes:
+        model: Bundled name or file of weights.
+        height: LR rows.
+        width: LR columns.
+        scale: Enlargement, for models of any scale; None for a model with its own.
+        device: Name of the device.
+        precision: See `Precision`.
+        threads: Of the CPU.
+    """
+
+    model: str
+    height: int
+    width: int
+    scale: float | None
+    device: str
+    precision: Precision
+    threads: int
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Memory of a run.
+
+    Attributes:
+        loaded: Bytes before the run, with the model loaded and used once.
+        peak: Bytes at the peak of the run.
+    """
+
+    loaded: int
+    peak: int
+
+    @property
+    def run(self) -> int:
+        """Bytes that the run itself took."""
+        return max(0, self.peak - self.loaded)
+
+
+def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Times several functions in turn, so that a change of the machine's speed meets all of them.
+
+    Each runs once unmeasured; then all run in every round, forwards and backwards by turns.
+
+    Args:
+        runs: Functions by name; each returns only when its work is done.
+        rounds: Measured runs of each, at least 1.
+
+    Returns:
+        Seconds of each run, by name.
+    """
+    for function in runs.values():
+        function()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for index in range(rounds):
+        order = list(runs)[:: 1 if index % 2 == 0 else -1]
+        for name in order:
+            start = time.perf_counter()
+            runs[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def run_once(inference: Inference, job: Job) -> Tensor:
+    """Does the job on noise, from host memory to host memory; the content does not change the cost.
+
+    Args:
+        inference: Of the job's model.
+        job: Its size and scale.
+
+    Returns:
+        (1, 3, rH, rW).
+    """
+    lr = torch.rand(1, 3, job.height, job.width, generator=torch.Generator().manual_seed(0))
+    return inference.run(lr, scale=_asked_scale(inference.network, job))
+
+
+def measure_peak_memory(job: Job) -> PeakMemory | None:
+    """Does the job in a new process and asks how much memory it took there.
+
+    On a CPU that is the resident memory of the process, read from its peak mark; on CUDA and XPU what
+    PyTorch has allocated on the device.
+
+    Args:
+        job: The run.
+
+    Returns:
+        Bytes; None where the device does not tell.
+
+    Raises:
+        DeviceError: The process ended without an answer.
+    """
+    command = [sys.executable, "-m", "escsr.evaluation.benchmark", json.dumps(asdict(job))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise DeviceError(f"Measuring the memory of {job.model} failed ({done.returncode}): {last}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return None if answer is None else PeakMemory(**answer)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return _cpu_name()
+    return device.type
+
+
+def _measure(job: Job) -> dict[str, int] | None:
+    """In the new process: loads, runs once on a small picture, then the job."""
+    keep_freed_memory()  # as the commands do
+    torch.set_num_threads(job.threads)
+    network = load_network(job.model, device=job.device).requires_grad_(False)
+    inference = Inference(network, precision=job.precision)
+    small = torch.zeros(1, 3, network.config.window_size, network.config.window_size)
+    inference.run(small, scale=_asked_scale(network, job))
+    kind = torch.device(job.device).type
+    if kind in ("cuda", "xpu"):
+        backend: Any = getattr(torch, kind)
+        loaded = backend.memory_allocated()
+        backend.reset_peak_memory_stats()
+        run_once(inference, job)
+        return {"loaded": loaded, "peak": backend.max_memory_allocated()}
+    if kind != "cpu":
+        return None
+    loaded = psutil.Process().memory_info().rss
+    with suppress(OSError):
+        _CLEAR_REFS.write_text(_RESET_PEAK)
+    run_once(inference, job)
+    peak = _peak_of_process()
+    return None if peak is None else {"loaded": loaded, "peak": peak}
+
+
+def _peak_of_process() -> int | None:
+    """Largest resident memory of this process so far, bytes.
+
+    Not `ru_maxrss` on Linux: a new process inherits its parent's there.
+    """
+    with suppress(OSError, StopIteration):
+        lines = _STATUS.read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return None
+
+
+def _asked_scale(network: ESC, job: Job) -> float | None:
+    return job.scale if network.config.scale is None else None
+
+
+def _cpu_name() -> str:
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_measure(Job(**json.loads(sys.argv[1])))) + "\n")

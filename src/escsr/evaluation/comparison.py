@@ -1,0 +1,236 @@
+"""Models side by side: quality, speed, memory and size, so that one is chosen by figures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from escsr import __version__
+from escsr.checkpoints import find_model, list_models, load_network
+from escsr.devices import choose_device
+from escsr.errors import ConfigError
+from escsr.evaluation.benchmark import Job, device_name, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.cost import count_macs
+from escsr.evaluation.protocols import BICUBIC, evaluate
+from escsr.inference import Inference
+from escsr.networks import ESC
+from escsr.precision import Precision
+from escsr.sizes import TargetSize
+
+__all__ = ["Comparison", "ModelFigures", "Quality", "compare", "read_card"]
+
+_MEBI = 2**20
+_CARD_ROW = re.compile(r"^\| (\S+) \| ([\d.]+) / ([\d.]+) \| ([\d.]+) / ([\d.]+) \|", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a model is on one set of pictures, beside bicubic interpolation at its scale.
+
+    Attributes:
+        data: The set.
+        psnr_y: dB.
+        ssim_y: SSIM of luma.
+        bicubic_psnr_y: dB.
+        bicubic_ssim_y: SSIM of luma.
+    """
+
+    data: str
+    psnr_y: float
+    ssim_y: float
+    bicubic_psnr_y: float
+    bicubic_ssim_y: float
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model of a comparison; megapixels are those of the LR picture.
+
+    Attributes:
+        model: Name or file.
+        scale: Enlargement that it was measured at.
+        parameters: Number of trained values.
+        macs_g_per_megapixel: Multiply-accumulates of a forward pass, 1e9.
+        seconds: Of each run, from host memory to host memory.
+        seconds_per_megapixel: Median of the runs.
+        peak_memory_mib: Of the process (CPU) or of the device (GPU), model included; None where the
+            device does not tell.
+        memory_mib_per_megapixel: What the run itself took. It falls with the size of the picture, because
+            the work on one tile takes the same for all; compare figures of one size only.
+        quality: Figures by set.
+    """
+
+    model: str
+    scale: float
+    parameters: int
+    macs_g_per_megapixel: float
+    seconds: tuple[float, ...]
+    seconds_per_megapixel: float
+    peak_memory_mib: float | None
+    memory_mib_per_megapixel: float | None
+    quality: tuple[Quality, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models measured in turn on one device.
+
+    Attributes:
+        models: Their figures, in the order asked for.
+        quality_from: "cards" of the models, or the folder that quality was measured on.
+        size: LR columns and rows.
+        device: Kind of device.
+        device_name: What it calls itself.
+        threads: Of the CPU.
+        precision: By model, the arithmetic that was used.
+        torch: Version.
+        escsr: Version.
+    """
+
+    models: tuple[ModelFigures, ...]
+    quality_from: str
+    size: tuple[int, int]
+    device: str
+    device_name: str
+    threads: int
+    precision: dict[str, str]
+    torch: str
+    escsr: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def compare(
+    models: Sequence[str | os.PathLike[str]] = (),
+    *,
+    data: str | os.PathLike[str] | None = None,
+    size: str = "512x512",
+    scale: float | None = None,
+    rounds: int = 3,
+    device: str = "auto",
+    precision: Precision = "auto",
+    on_step: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Measures what models cost here, and tells or measures how good they are.
+
+    Args:
+        models: Bundled names or files of weights; none for all bundled models.
+        data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
+            figures of the models' cards.
+        size: Picture to enlarge, WIDTHxHEIGHT in LR pixels.
+        scale: Enlargement by models of any scale.
+        rounds: Timed runs of each model; the median counts.
+        device: See `choose_device`.
+        precision: See `Precision`.
+        on_step: Called with a line on what is done next.
+
+    Returns:
+        The figures.
+
+    Raises:
+        ConfigError: The size or the number of rounds is impossible, or a model needs a scale.
+        CheckpointError: A model cannot be loaded.
+        DeviceError: There is no such device, or its memory does not suffice.
+    """
+    width, height = _sides(size)
+    if rounds < 1:
+        raise ConfigError(f"rounds must be at least 1, not {rounds}.")
+    tell = on_step or (lambda _: None)
+    names = list(dict.fromkeys(os.fspath(model) for model in models)) or list_models()
+    where = choose_device(device)
+    networks = {name: load_network(name, device=where).requires_grad_(False) for name in names}
+    _check_scales(networks, scale)
+    jobs = {
+        name: Job(name, height, width, scale, str(where), precision, torch.get_num_threads())
+        for name in names
+    }
+    inferences = {name: Inference(networks[name], precision=precision) for name in names}
+    tell(f"Timing {len(names)} models")
+    seconds = time_in_turn({name: _timed(inferences[name], jobs[name]) for name in names}, rounds=rounds)
+    rows = []
+    for name in names:
+        tell(f"{name}: memory")
+        figures = _cost(networks[name], jobs[name], seconds[name])
+        tell(f"{name}: quality")
+        quality = read_card(name) if data is None else (_measure_quality(networks[name], data, scale),)
+        rows.append(ModelFigures(model=name, **figures, quality=quality))
+    return Comparison(
+        models=tuple(rows),
+        quality_from="cards" if data is None else os.fspath(data),
+        size=(width, height),
+        device=where.type,
+        device_name=device_name(where),
+        threads=torch.get_num_threads(),
+        precision={name: inferences[name].arithmetic.precision for name in names},
+        torch=torch.__version__,
+        escsr=__version__,
+    )
+
+
+def read_card(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
+    """The figures on the card that lies beside a model's weights.
+
+    Args:
+        model: Bundled name or file of weights.
+
+    Returns:
+        Figures by set; empty where there is no card.
+    """
+    card = find_model(model).with_suffix(".md")
+    if not card.is_file():
+        return ()
+    rows = _CARD_ROW.findall(card.read_text(encoding="utf-8"))
+    return tuple(Quality(row[0], *map(float, row[1:])) for row in rows)
+
+
+def _timed(inference: Inference, job: Job) -> Callable[[], object]:
+    return lambda: run_once(inference, job)
+
+
+def _cost(network: ESC, job: Job, seconds: list[float]) -> dict[str, Any]:
+    megapixels = job.height * job.width / 1e6
+    scale = network.config.scale or job.scale
+    asked = None if network.config.scale else job.scale
+    memory = measure_peak_memory(job)
+    return {
+        "scale": scale,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "macs_g_per_megapixel": count_macs(network.config, job.height, job.width, scale=asked)
+        / 1e9
+        / megapixels,
+        "seconds": tuple(seconds),
+        "seconds_per_megapixel": median(seconds) / megapixels,
+        "peak_memory_mib": None if memory is None else memory.peak / _MEBI,
+        "memory_mib_per_megapixel": None if memory is None else memory.run / _MEBI / megapixels,
+    }
+
+
+def _measure_quality(network: ESC, data: str | os.PathLike[str], scale: float | None) -> Quality:
+    ours = evaluate(network, data, scale=None if network.config.scale else scale)
+    bicubic = evaluate(BICUBIC, data, scale=ours.scale)
+    folder = Path(data).resolve()
+    name = folder.parent.name if folder.name in ("HR", "hr") else folder.name
+    return Quality(name, ours.psnr_y, ours.ssim_y, bicubic.psnr_y, bicubic.ssim_y)
+
+
+def _sides(size: str) -> tuple[int, int]:
+    target = TargetSize.choose(size=size)
+    assert target is not None
+    assert target.width is not None
+    assert target.height is not None
+    return target.width, target.height
+
+
+def _check_scales(networks: dict[str, ESC], scale: float | None) -> None:
+    for name, network in networks.items():
+        if network.config.scale is None and scale is None:
+            raise ConfigError(f"{name} takes any scale: say which, with --scale or scale=.")

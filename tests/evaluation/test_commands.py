@@ -1,0 +1,83 @@
+"""`escsr evaluate` with several models and `escsr models compare`, as a user meets them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from escsr import cli, images
+from escsr.checkpoints import save_network
+from escsr.cli.models import compare as compare_command
+from escsr.errors import ConfigError
+from escsr.evaluation.comparison import compare
+from escsr.images import Picture
+from samples import EXAMPLES, small_network
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    images.write(Picture(pixels[:46, :50]), tmp_path / "in" / "a.png")
+    images.write(Picture(pixels[40:80, :50]), tmp_path / "in" / "b.png")
+    save_network(small_network("esc"), tmp_path / "fixed.safetensors")
+    save_network(small_network("esc-lte"), tmp_path / "any.safetensors")
+    # The commands of a test share its process, whose allocator stays as it is.
+    monkeypatch.setattr("escsr.allocator.keep_freed_memory", lambda: False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+
+
+def test_several_models_in_one_table(folder: Path) -> None:
+    models = ["--model", "bicubic", "--model", "fixed.safetensors", "--model", "any.safetensors"]
+    done = run("evaluate", *models, "--data", "in", "--scale", "2", "--protocol", "lte")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert "bicubic ×2, fixed.safetensors ×2, any.safetensors ×2, protocol lte, no padding" in lines[0]
+    assert [line.split()[0] for line in lines[-3:]] == ["a", "b", "mean"]
+    assert all(len(line.split()) == 4 for line in lines[-3:])
+    told = json.loads(run("evaluate", *models, "--data", "in", "--scale", "2", "--json").stdout)
+    assert [each["model"] for each in told] == models[1::2]
+    assert all({"psnr_y", "ssim_y", "scores"} <= set(each) for each in told)
+
+
+def test_rgb_protocol_and_fractional_scale(folder: Path) -> None:
+    options = ["evaluate", "--model", "any.safetensors", "--data", "in", "--protocol", "lte-div2k"]
+    told = json.loads(run(*options, "--scale", "2.5", "--json").stdout)
+    assert told["scale"] == 2.5
+    assert set(told["scores"][0]) == {"name", "psnr_rgb"}
+    assert "RGB-PSNR dB" in run(*options, "--scale", "2.5").stdout
+
+
+def test_compare_as_a_table_and_as_json(folder: Path) -> None:
+    options = ["models", "compare", "any.safetensors", "--size", "24x16", "--rounds", "1"]
+    options += ["--scale", "2", "--device", "cpu", "--data", "in"]
+    lines = run(*options).stdout.splitlines()
+    assert lines[0].split()[-1] == "in"
+    assert "MiB at 24×16" in lines[0]
+    assert lines[1].startswith("any.safetensors  ×2")
+    assert lines[-1] == "Y-PSNR dB (bicubic), protocol classic, from in."
+    told = json.loads(run(*options, "--json").stdout)
+    assert [each["model"] for each in told["models"]] == ["any.safetensors"]
+    assert told["quality_from"] == "in"
+
+
+def test_compare_and_its_function_have_the_same_names_and_defaults() -> None:
+    ours = inspect.signature(compare_command).parameters
+    theirs = inspect.signature(compare).parameters
+    assert set(ours) - {"as_json"} == set(theirs) - {"on_step"}
+    for name in set(ours) - {"as_json"}:
+        default = theirs[name].default
+        assert ours[name].default == (None if default == () else default), name
+
+
+def test_a_mistake_is_the_librarys_own_error(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="takes any scale"):
+        run("models", "compare", "any.safetensors")

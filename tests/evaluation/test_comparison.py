@@ -1,0 +1,117 @@
+"""What models cost and how good they are: measured in turn, in processes of their own, read from cards."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import escsr
+import model_tables
+from escsr import images
+from escsr.checkpoints import save_network
+from escsr.errors import CheckpointError, ConfigError, DeviceError
+from escsr.evaluation.benchmark import Job, device_name, measure_peak_memory, time_in_turn
+from escsr.evaluation.comparison import compare, read_card
+from escsr.evaluation.cost import count_macs
+from escsr.images import Picture
+from samples import EXAMPLES, small_config, small_network
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> list[str]:
+    """Two small networks as files, ×2 and of any scale."""
+    paths = [tmp_path / "fixed.safetensors", tmp_path / "any.safetensors"]
+    for path, variant in zip(paths, ("esc", "esc-lte"), strict=True):
+        save_network(small_network(variant), path)
+    return [str(path) for path in paths]
+
+
+def test_runs_take_turns_and_the_first_is_not_counted() -> None:
+    order: list[str] = []
+    waits = {"a": iter([0.1, 0.02, 0.02, 0.02]), "b": iter([0.1, 0.0, 0.0, 0.0])}
+
+    def run(name: str) -> None:
+        order.append(name)
+        time.sleep(next(waits[name]))
+
+    seconds = time_in_turn({"a": lambda: run("a"), "b": lambda: run("b")}, rounds=3)
+    assert "".join(order) == "ab" + "ab" + "ba" + "ab"
+    assert [len(times) for times in seconds.values()] == [3, 3]
+    assert all(0.02 <= taken < 0.1 for taken in seconds["a"])
+    assert all(taken < 0.02 for taken in seconds["b"])
+
+
+def test_peak_memory_grows_with_the_picture_not_with_this_process(models: list[str]) -> None:
+    ballast = torch.ones(2**28, dtype=torch.uint8)  # 256 MiB that a child must not be charged with
+    small, large = (
+        measure_peak_memory(Job(models[0], side, side, None, "cpu", "float32", 1)) for side in (16, 512)
+    )
+    assert small is not None
+    assert large is not None
+    # The run holds at least the picture, its maps of 24 channels and the result at ×2, in float32.
+    least = 512 * 512 * 4 * (3 + 24 + 12)
+    assert least < large.run < 20 * least
+    assert small.run < large.run / 4
+    assert small.peak < large.peak
+    assert small.peak < 2**30 + len(ballast)
+
+
+def test_a_failed_measurement_says_why() -> None:
+    with pytest.raises(DeviceError, match=r"memory of nothing failed .*No model nothing"):
+        measure_peak_memory(Job("nothing", 8, 8, None, "cpu", "float32", 1))
+
+
+def test_compare_tells_what_the_parts_tell(models: list[str], tmp_path: Path) -> None:
+    pictures = tmp_path / "Own" / "HR"
+    images.write(Picture(images.read(EXAMPLES / "city.png").pixels[:48, :60]), pictures / "city.png")
+    steps: list[str] = []
+    result = compare(
+        models, data=pictures, size="40x24", scale=3, rounds=2, device="cpu", on_step=steps.append
+    )
+    fixed, free = result.models
+    assert (fixed.scale, free.scale) == (2, 3)
+    assert fixed.parameters == sum(p.numel() for p in small_network("esc").parameters())
+    megapixels = 40 * 24 / 1e6
+    assert fixed.macs_g_per_megapixel == pytest.approx(
+        count_macs(small_config("esc"), 24, 40) / 1e9 / megapixels
+    )
+    assert free.seconds_per_megapixel == pytest.approx(sum(free.seconds) / 2 / megapixels)
+    assert fixed.memory_mib_per_megapixel is not None
+    assert fixed.quality[0].data == "Own"
+    measured = escsr.evaluate(models[0], pictures, device="cpu")
+    bicubic = escsr.evaluate("bicubic", pictures, scale=2)
+    assert fixed.quality[0].psnr_y == pytest.approx(measured.psnr_y, abs=1e-4)
+    assert fixed.quality[0].bicubic_ssim_y == bicubic.ssim_y
+    told = result.to_dict()
+    assert told["size"] == (40, 24)
+    assert told["precision"] == dict.fromkeys(models, "float32")
+    assert told["device_name"] == device_name(torch.device("cpu"))
+    assert len(steps) == 5
+
+
+@pytest.mark.parametrize("name", escsr.list_models())
+def test_cards_are_read_as_they_were_written(name: str) -> None:
+    record = next(record for record in model_tables.read_records() if record["model"] == name)
+    quality = {each.data: each for each in read_card(name)}
+    assert set(quality) == set(record["sets"])
+    for data, figures in record["sets"].items():
+        assert quality[data].psnr_y == pytest.approx(figures["model"][0], abs=0.0051)
+        assert quality[data].bicubic_ssim_y == pytest.approx(figures["bicubic"][1], abs=0.000051)
+
+
+def test_no_card_no_figures(models: list[str]) -> None:
+    assert read_card(models[0]) == ()
+
+
+def test_refusals(models: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"any\.safetensors takes any scale: say which"):
+        compare(models, size="16x16", device="cpu")
+    with pytest.raises(ConfigError, match="rounds must be at least 1, not 0"):
+        compare(models, rounds=0)
+    with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
+        compare(models, size="512")
+    with pytest.raises(CheckpointError, match="No model esc-heavy"):
+        compare(["esc-heavy"])
