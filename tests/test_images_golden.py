@@ -5,6 +5,7 @@ The network repeats pixels, so that every result is known; Pillow is the indepen
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -173,6 +174,20 @@ def wide_gamut() -> bytes:
     return bytes(profile)
 
 
+def grey_profile() -> io.BytesIO:
+    """A profile of grey in linear light."""
+    white = struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061)
+    curve = struct.pack(">4s4xI", b"curv", 0)
+    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
+    body = tags + white + curve
+    head = struct.pack(
+        ">I4sI4s4s4s12s4s", 128 + len(body), b"", 0x02200000, b"mntr", b"GRAY", b"XYZ ", b"", b"acsp"
+    )
+    return io.BytesIO(
+        head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061).ljust(60, b"\0") + body
+    )
+
+
 @pytest.mark.parametrize("format", [f for f in FORMATS if "ICC" in f.keeps], ids=lambda f: f.name)
 def test_profiles(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
     need(format)
@@ -188,6 +203,34 @@ def test_profiles(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
     picture = images.read(converted)
     assert picture.metadata.get("icc-profile-data") != profile
     assert np.abs(picture.pixels.mean((0, 1)) - (60, 200, 30)).max() < 3, "red and green exchanged"
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".jxl", ".avif", ".tif", ".webp", ".jpg"])
+@pytest.mark.parametrize("depth", ["uint8", "uint16"])
+def test_every_format_is_converted_to_srgb(tmp_path: Path, suffix: str, depth: str) -> None:
+    need(images.WRITABLE[suffix])
+    peak = np.iinfo(depth).max
+    flat = np.full((16, 16, 3), np.array([200, 60, 30]) / 255 * peak).astype(depth)
+    path = tmp_path / f"a{suffix}"
+    images.write(Picture(flat, {"icc-profile-data": wide_gamut()}), path)
+    picture = images.read(path, to_srgb=True)
+    peak = np.iinfo(picture.pixels.dtype).max
+    assert np.abs(picture.pixels.mean((0, 1)) / peak * 255 - (60, 200, 30)).max() < 3
+    assert picture.metadata.get("icc-profile-data") != wide_gamut()
+
+
+def test_grey_is_converted_to_srgb_and_stays_grey(tmp_path: Path) -> None:
+    linear = ImageCms.ImageCmsProfile(grey_profile()).tobytes()
+    pixels = np.stack([np.full((4, 4), 55, np.uint8), np.arange(16, dtype=np.uint8).reshape(4, 4)], -1)
+    images.write(Picture(pixels, {"icc-profile-data": linear}), tmp_path / "a.png")
+    assert images.read(tmp_path / "a.png").metadata["icc-profile-data"] == linear
+    picture = images.read(tmp_path / "a.png", to_srgb=True)
+    assert picture.pixels.shape == (4, 4, 2)
+    assert np.abs(picture.pixels[..., 0].astype(int) - 128).max() <= 2, "22 % of light"
+    assert np.array_equal(picture.pixels[..., 1], pixels[..., 1])
+    images.write(Picture(pixels, {"icc-profile-data": linear}), tmp_path / "a.webp", LOSSLESS)
+    picture = images.read(tmp_path / "a.webp")
+    assert np.abs(picture.colour.astype(int) - 128).max() <= 2, "WebP knows no grey profile"
 
 
 def test_a_profile_of_another_space_is_not_passed_on(tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ class Inference:
         self.tile_size = tile_size
         self._largest: int | None = None
 
+    @property
+    def usual_tile_size(self) -> int:
+        """Tile side that was asked for, or the usual one, LR pixels."""
+        window = self.network.config.window_size
+        usual = _USUAL_TILE_SIZE.get(self.device.type, _DEVICE_TILE_SIZE)
+        return self.tile_size or max(1, usual // window) * window
+
     def run(
         self,
         lr: Tensor,
@@ -122,7 +129,7 @@ class Inference:
             self.network.config,
             size,
             out_size,
-            tile_size=self.tile_size or self._usual_tile_size(),
+            tile_size=self.usual_tile_size,
             batch=batch,
             maps="float32" if self.maps == "auto" else self.maps,
         )
@@ -151,7 +158,7 @@ class Inference:
 
     def _tile_size(self, lr: Tensor) -> int:
         """The size asked for, or the usual one, or for large pictures the fastest that fits."""
-        usual = self.tile_size or self._usual_tile_size()
+        usual = self.usual_tile_size
         if self.tile_size is None:
             candidates = [size for size in self._candidates() if self._fits(size)] or [usual]
             if lr.shape[-2] * lr.shape[-1] >= _PROBE_FROM * candidates[-1] ** 2:
@@ -164,10 +171,6 @@ class Inference:
         window = self.network.config.window_size
         sizes = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
         return sorted({max(1, size // window) * window for size in sizes})
-
-    def _usual_tile_size(self) -> int:
-        window = self.network.config.window_size
-        return max(1, _USUAL_TILE_SIZE.get(self.device.type, _DEVICE_TILE_SIZE) // window) * window
 
     def _fits(self, tile_size: int) -> bool:
         scale = self.network.config.scale or 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from escsr.atomic import atomic_path
+from escsr.digests import sha256_of
 from escsr.downloads import DownloadError, discard, download
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 
@@ -25,7 +25,6 @@ __all__ = ["RELEASED", "RELEASE_URL", "ReleasedModel", "cache_folder", "fetch"]
 RELEASE_URL = "https://github.com/dslisleedh/ESC/releases/download/1.0.0/"
 """Where the authors published their files: the mirror that is used when no other is given."""
 
-_CHUNK_BYTES = 1 << 20
 _LOG = logging.getLogger(__name__)
 
 
@@ -190,7 +189,7 @@ def _obtain(
         except DownloadError as error:
             failures.append(f"{url}: {error}.")
             continue
-        found = _sha256(part)
+        found = _digest(part)
         if expected in (None, found):
             _record(target, found, part.stat().st_size, url)
             with atomic_path(target) as temporary:
@@ -239,7 +238,7 @@ def _is_intact(model: ReleasedModel, target: Path) -> bool:
     """Whether the file is there with its digest; one put there by hand is recorded if nothing is known."""
     if not target.is_file():
         return False
-    found = _sha256(target)
+    found = _digest(target)
     expected = _expected_digest(model, target)
     if expected is None:
         with suppress(OutputError):  # the folder may be for reading only
@@ -270,12 +269,8 @@ def _expected_digest(model: ReleasedModel, target: Path) -> str | None:
         raise CheckpointError(f"{record}: unreadable; delete it and {target} to download anew.") from error
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _digest(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+        return sha256_of(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-    return digest.hexdigest()

@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     NO_PICTURES = 3
     NO_MODEL = 4
     NO_DEVICE = 5
+    INTERRUPTED = 130
 
 
 def own_memory() -> None:

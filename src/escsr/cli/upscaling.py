@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from escsr.cli.console import ERR, OUT, DeviceOption, ExitCode, ModelOption, own_memory, plain, progress_bar
+from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, plain, progress_bar
+from escsr.cli.interrupts import finish_on_interrupt
+from escsr.cli.reports import JsonReport, Report, TextReport
+from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from escsr.batch import Job
+    from escsr.batch import Batch, Progress
 
 __all__ = ["upscale"]
 
 
 def upscale(
     inputs: Annotated[
-        list[str], typer.Argument(help="Pictures, and folders of pictures.", show_default=False)
+        list[str],
+        typer.Argument(help="Pictures, folders, patterns, or - for standard input.", show_default=False),
     ],
     output: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="File for one picture, folder for several; else beside the input."
+            "--output",
+            "-o",
+            help="File for one picture, folder for several, - for standard output; else beside the input.",
         ),
     ] = None,
     model: ModelOption = "esc-light",
@@ -38,6 +46,23 @@ def upscale(
         ),
     ] = "contain",
     longest: Annotated[int | None, typer.Option(help="Pixels of the longer side.")] = None,
+    suffix: Annotated[
+        str | None, typer.Option("--format", help="Format of the results: png, jpg, webp, tif, avif ...")
+    ] = None,
+    quality: Annotated[
+        int | None, typer.Option(help="1 to 100, for JPEG, WebP and AVIF; else 95, for AVIF 85.")
+    ] = None,
+    lossless: Annotated[bool, typer.Option("--lossless", help="For WebP and AVIF.")] = False,
+    subsampling: Annotated[
+        str, typer.Option(help="444, or 420 for colour at half resolution (smaller JPEG, AVIF).")
+    ] = "444",
+    strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and IPTC.")] = False,
+    to_srgb: Annotated[
+        bool, typer.Option("--to-srgb", help="Convert colours to sRGB instead of keeping the profile.")
+    ] = False,
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Refuse pictures of more pixels, before they are decoded.")
+    ] = None,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
     tile_size: Annotated[
@@ -50,46 +75,84 @@ def upscale(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Mean over 8 flips and turns: 8 times the work.")
     ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Leave out what was made from equal input and settings."),
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(help="2/5: the second of five parts, for arrays of jobs.")
+    ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done: sizes, model, memory, time.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line; see docs/command-line.md.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also say which model, device and settings are chosen.")
+    ] = False,
 ) -> None:
     """Enlarge pictures.
 
     Depth, transparency, colour profile and metadata are kept; the format is that of the output's ending.
+    The first Ctrl-C finishes the picture at hand, the second stops at once.
     """
+    options = {name: value for name, value in locals().items() if name not in _NOT_OF_THE_BATCH}
     own_memory()
-    from escsr import batch, images
+    if as_json and "-" in (output, *inputs):
+        raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
+    to_stdout = output == "-" or (output is None and "-" in inputs)
+    report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
+    if suffix is not None:
+        options["suffix"] = f".{suffix.lower().lstrip('.')}"
+    from escsr.batch import Batch, forecast
+    from escsr.batch.pipes import piped
 
-    failed = 0
-    with progress_bar(quiet) as bar:
-        task = bar.add_task("Loading the model", total=None)
+    pipes = piped(inputs, output, options["suffix"], sys.stdin.buffer, sys.stdout.buffer)
+    with pipes as (sources, target):
+        batch = Batch(sources, target, **options)
+        report.begin(batch)
+        if dry_run:
+            for planned in forecast(batch):
+                report.forecast(planned)
+        else:
+            _run(batch, report, skip_existing, fail_fast, show_bar=not (quiet or as_json))
+    code = report.end()
+    if code is not ExitCode.DONE:
+        raise typer.Exit(code)
 
-        def show(job: Job, share: float) -> None:
-            bar.update(task, description=plain(job.source.name), total=1.0, completed=share)
 
-        outcomes = batch.upscale(
-            inputs,
-            output,
-            model=model,
-            scale=scale,
-            width=width,
-            height=height,
-            size=size,
-            fit=fit,  # type: ignore[arg-type]
-            longest=longest,
-            device=device,
-            precision=precision,  # type: ignore[arg-type]
-            tile_size=tile_size,
-            maps=maps,  # type: ignore[arg-type]
-            ensemble=ensemble,
-            on_progress=show,
-        )
-        for outcome in outcomes:
-            if outcome.error is not None:
-                failed += 1
-                ERR.print(f"[red]Error:[/] {plain(str(outcome.error))}")
-            elif not quiet:
-                measures = "×".join(map(str, images.read_size(outcome.job.target)))
-                line = f"{outcome.job.target}  {measures}  {outcome.model}  {outcome.seconds:.1f} s"
-                OUT.print(plain(line))
-    if failed:
-        raise typer.Exit(ExitCode.FAILED)
+def _run(batch: Batch, report: Report, skip_existing: bool, fail_fast: bool, *, show_bar: bool) -> None:
+    stop = threading.Event()
+    with progress_bar(not show_bar) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(progress: Progress) -> None:
+            name = plain(progress.job.source.name)
+            count = f"  {progress.number} of {progress.jobs}" if progress.jobs > 1 else ""
+            bar.update(task, description=name + count, completed=progress.overall)
+
+        with finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
+            outcomes = batch.run(
+                skip_existing=skip_existing, fail_fast=fail_fast, stop=stop, on_progress=show
+            )
+            for outcome in outcomes:
+                report.outcome(outcome)
+    report.stopped = stop.is_set()
+
+
+_NOT_OF_THE_BATCH = (
+    "inputs",
+    "output",
+    "skip_existing",
+    "fail_fast",
+    "dry_run",
+    "as_json",
+    "quiet",
+    "verbose",
+)
+_FINISHING = "Finishing the picture at hand; press Ctrl-C again to stop at once."

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from escsr.images.metadata import ICC, profile_space
 
-__all__ = ["grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
+__all__ = ["from_pixels", "grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
 
+_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _GREY_SPACES = ("b-w", "grey16")
 _PLAIN = (*_GREY_SPACES, "srgb", "rgb16", "rgb", "scrgb", "multiband")
+
+
+def from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
+    """(H, W, C), uint8, uint16 or float32 → an image of libvips."""
+    height, width, bands = pixels.shape
+    kind = _TYPES[pixels.dtype.name]
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels).data, width, height, bands, kind)
+    grey = bands < 3
+    colours = {"uchar": "srgb", "ushort": "rgb16", "float": "scrgb"}
+    greys = {"uchar": "b-w", "ushort": "grey16", "float": "b-w"}
+    return image.copy(interpretation=(greys if grey else colours)[kind])
 
 
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:

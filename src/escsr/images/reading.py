@@ -15,7 +15,7 @@ from escsr import tiff_exif
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio
 from escsr.images.formats import READABLE, Format, check_suffix, names, recognise
-from escsr.images.metadata import CARRIED
+from escsr.images.metadata import CARRIED, ICC
 from escsr.images.picture import Animation, Picture
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
@@ -115,12 +115,11 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
             package that is not installed.
     """
     format = recognise(path)
-    if format.name == "HEIC":
-        picture = heic.read(path, format)
-    elif format.extra is not None:
-        picture = openimageio.read(path, format)
-    else:
+    if format.extra is None:
         picture = _read_by_vips(path, format, to_srgb)
+    else:
+        picture = (heic if format.name == "HEIC" else openimageio).read(path, format)
+        picture = _in_srgb(picture, path) if to_srgb and ICC in picture.metadata else picture
     return replace(picture, pixels=_finite(picture.pixels))
 
 
@@ -209,6 +208,20 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         bits=bits if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
+
+
+def _in_srgb(picture: Picture, path: str | os.PathLike[str]) -> Picture:
+    """What a library other than libvips has read, with its colours converted through its profile."""
+    floating = picture.pixels.dtype.kind == "f"
+    image = colour.from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
+    image.set_type(pyvips.GValue.blob_type, ICC, picture.metadata[ICC])
+    try:
+        image, notes = colour.to_srgb(image)
+        pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
+    except pyvips.Error as error:
+        raise _unreadable(path, error) from error
+    metadata = {name: block for name, block in picture.metadata.items() if name != ICC} | _metadata(image)
+    return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))
 
 
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:

@@ -15,7 +15,7 @@ from escsr import tiff_exif
 from escsr.atomic import atomic_path
 from escsr.errors import ConfigError, OutputError
 from escsr.images import heic, openimageio
-from escsr.images.colour import grey_as_rgb
+from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
 from escsr.images.formats import Format, check_size, check_suffix
 from escsr.images.metadata import fitted, stripped
@@ -41,7 +41,6 @@ _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
 _CLASSIC_TIFF = 2**32 - 2**24
 """Bytes of pixels up to which a TIFF file needs no 64-bit offsets."""
 
-_TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _OPAQUE_FROM = 128
 
 
@@ -142,7 +141,7 @@ def _write_by_vips(
         pixels = picture.pixels
         if "bitdepth" in settings and pixels.dtype == np.uint16:
             pixels = _in_upper_bits(pixels, settings["bitdepth"])
-        image = _with_metadata(_from_pixels(pixels), picture)
+        image = _with_metadata(from_pixels(pixels), picture)
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
         if format.name == "GIF":
@@ -177,16 +176,6 @@ def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -
     return settings[format.name]
 
 
-def _from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
-    height, width, bands = pixels.shape
-    kind = _TYPES[pixels.dtype.name]
-    image = pyvips.Image.new_from_memory(np.ascontiguousarray(pixels).data, width, height, bands, kind)
-    grey = bands < 3
-    colours = {"uchar": "srgb", "ushort": "rgb16", "float": "scrgb"}
-    greys = {"uchar": "b-w", "ushort": "grey16", "float": "b-w"}
-    return image.copy(interpretation=(greys if grey else colours)[kind])
-
-
 def _in_upper_bits(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
     """Values rounded to few bits, which libvips takes from the upper ones."""
     values = np.rint(pixels * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
@@ -219,4 +208,4 @@ def _for_gif(image: pyvips.Image) -> pyvips.Image:
         return image
     pixels = image.numpy()
     opaque = pixels[..., 3:] >= _OPAQUE_FROM
-    return _from_pixels(np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0)))
+    return from_pixels(np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0)))

@@ -1,0 +1,134 @@
+"""Which pictures become which files."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from escsr import images
+from escsr.errors import ConfigError, NoPicturesError, OutputError
+from escsr.sizes import TargetSize
+from escsr.upscaler import default_target
+
+__all__ = ["Job", "plan"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+def plan(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    size: TargetSize,
+    suffix: str | None = None,
+    shard: str | None = None,
+) -> list[Job]:
+    """Pairs every picture with the file its result goes to.
+
+    Args:
+        inputs: Files, folders, and patterns like "photos/**/*.jpg".
+        output: File, folder or None; see `upscale`.
+        size: What is asked for, for the default names.
+        suffix: Ending of the results, ".png"; None for that of each input.
+        shard: "2/5" for the second of five parts of the jobs, which together are all of them.
+
+    Returns:
+        The jobs, in the order of the inputs; within folders and patterns sorted by name.
+
+    Raises:
+        ConfigError: There are no inputs, or the shard is impossible.
+        NoPicturesError: A folder or a pattern holds no pictures.
+        OutputError: Two results would have one name, a result would replace an input, the output does
+            not fit the inputs, or its folder cannot be written.
+    """
+    if not inputs:
+        raise ConfigError("Nothing to enlarge: name at least one picture or folder.")
+    if suffix is not None:
+        images.check_suffix(Path(f"result{suffix}"))
+    sources = [path for entry in inputs for path in _expanded(entry)]
+    target = None if output is None else Path(output)
+    one_file = len(sources) == 1 and not sources[0].is_dir()
+    into_folder = target is not None and (
+        target.is_dir() or not one_file or os.fspath(output or "").endswith(("/", os.sep))
+    )
+    if target is not None and into_folder and target.is_file():
+        raise OutputError(f"{target} is a file; several pictures need a folder.")
+    if target is not None and not into_folder:
+        images.check_suffix(target)
+        jobs = [Job(sources[0], target)]
+    else:
+        jobs = [job for source in sources for job in _pairs(source, target, size, suffix)]
+    _check_names(jobs)
+    _check_folders(jobs)
+    return jobs if shard is None else _part(jobs, shard)
+
+
+def _expanded(entry: str | os.PathLike[str]) -> list[Path]:
+    """The path itself, or what a pattern matches; a file may bear a pattern's signs in its name."""
+    path = Path(entry)
+    if not glob.has_magic(os.fspath(entry)) or path.exists():
+        return [path]
+    found = [Path(match) for match in sorted(glob.glob(os.fspath(entry), recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    pictures = [match for match in found if match.is_file() and match.suffix.lower() in images.READABLE]
+    if not pictures:
+        raise NoPicturesError(f"{entry}: no picture matches this pattern.")
+    return pictures
+
+
+def _pairs(source: Path, target: Path | None, size: TargetSize, suffix: str | None) -> Iterator[Job]:
+    if source.is_dir():
+        named = source if source.name not in ("", "..") else source.resolve()
+        base = target or named.with_name(f"{named.name}_{size.label}")
+        for path in images.find_images(source):
+            yield Job(path, _suffixed(base / path.relative_to(source), suffix))
+    elif target is None:
+        result = default_target(source, size)
+        yield Job(source, result if suffix is None else result.with_suffix(suffix))
+    else:
+        yield Job(source, _suffixed(target / source.name, suffix))
+
+
+def _suffixed(path: Path, suffix: str | None) -> Path:
+    """The path with the ending asked for, else its own where that can be written, else .png."""
+    if suffix is None:
+        suffix = path.suffix if path.suffix.lower() in images.WRITABLE else ".png"
+    return path.with_suffix(suffix)
+
+
+def _check_names(jobs: Sequence[Job]) -> None:
+    owners: dict[Path, Path] = {}
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        target = job.target.resolve()
+        if target in sources:
+            raise OutputError(f"{job.target} is an input; choose another output.")
+        if target in owners:
+            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
+        owners[target] = job.source
+
+
+def _check_folders(jobs: Sequence[Job]) -> None:
+    """Raises where a folder of results is a file or closed to us, before any work is done."""
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise OutputError(f"Cannot write to {folder}: {nearest} may not be written; choose another.")
+
+
+def _part(jobs: list[Job], shard: str) -> list[Job]:
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError(f"shard reads PART/PARTS, like 2/5, not {shard!r}.")
+    return jobs[int(match[1]) - 1 :: int(match[2])]

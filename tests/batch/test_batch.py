@@ -1,0 +1,198 @@
+"""Many pictures: order, failures, what is done already, interruptions."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from escsr import images
+from escsr.batch import Batch, Outcome, Progress, forecast
+from escsr.batch.manifest import MANIFEST
+from escsr.checkpoints import save_network
+from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.images import Animation, Picture
+from samples import small_network
+
+SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".gif")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_network(small_network("esc-light"), path)
+    return path
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """30 files of five formats and several depths, five of them broken."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "in"
+    for index in range(25):
+        suffix = SUFFIXES[index % 5]
+        depth = np.uint16 if suffix in (".png", ".tif") and index % 2 else np.uint8
+        channels = (1, 3, 4)[index % 3] if suffix in (".png", ".tif") else 3
+        pixels = random.integers(0, np.iinfo(depth).max, (9 + index, 12, channels)).astype(depth)
+        images.write(Picture(pixels), folder / f"{index % 3}" / f"picture {index:02d}{suffix}")
+    moving = Animation(random.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8), (50, 70))
+    images.write(moving, folder / "1" / "picture 04.gif")
+    whole = (folder / "0" / "picture 00.png").read_bytes()
+    broken = {
+        "empty.png": b"",
+        "text.jpg": b"not a picture",
+        "cut.png": whole[: len(whole) // 2],
+        "noise.webp": random.bytes(500),
+        "noise.tif": random.bytes(500),
+    }
+    for name, content in broken.items():
+        (folder / "1" / name).write_bytes(content)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_mixed_folder_twice(mixed: Path, model: Path) -> None:
+    batch = Batch([mixed], model=model, device="cpu")
+    outcomes = list(batch.run())
+    assert [outcome.job for outcome in outcomes] == batch.jobs
+    assert sum(outcome.status == "done" for outcome in outcomes) == 25
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert {outcome.job.source.name for outcome in failed} == {
+        "empty.png",
+        "text.jpg",
+        "cut.png",
+        "noise.webp",
+        "noise.tif",
+    }
+    assert all(outcome.job.source.name in str(outcome.error) for outcome in failed)
+    results = mixed.with_name("in_x2")
+    made = [path for path in results.rglob("*") if path.is_file() and path.name != MANIFEST]
+    assert len(made) == 25
+    for path in made:
+        source = images.read_header(mixed / path.relative_to(results))
+        result = images.read_header(path)
+        assert (result.width, result.height) == (2 * source.width, 2 * source.height)
+        assert result.frames == source.frames
+    before = contents(results)
+    again = list(Batch([mixed], model=model, device="cpu").run(skip_existing=True))
+    assert contents(results) == before
+    assert sorted(outcome.status for outcome in again) == ["failed"] * 5 + ["skipped"] * 25
+
+
+def statuses(outcomes: list[Outcome]) -> list[str]:
+    return [outcome.status for outcome in outcomes]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    random = np.random.default_rng(1)
+    for name in "abc":
+        pixels = random.integers(0, 256, (16, 10, 3), dtype=np.uint8)
+        images.write(Picture(pixels), tmp_path / "three" / f"{name}.png")
+    return tmp_path / "three"
+
+
+def test_only_what_changed_is_done_again(three: Path, model: Path) -> None:
+    def run(**options: object) -> list[str]:
+        batch = Batch([three], model=model, device="cpu", **options)  # type: ignore[arg-type]
+        return statuses(list(batch.run(skip_existing=True)))
+
+    assert run() == ["done"] * 3
+    assert run() == ["skipped"] * 3
+    (three / "b.png").write_bytes((three / "a.png").read_bytes())
+    (three.with_name("three_x2") / "c.png").unlink()
+    assert run() == ["skipped", "done", "done"]
+    assert run(ensemble=True) == ["done"] * 3
+    manifest = three.with_name("three_x2") / MANIFEST
+    manifest.write_bytes(manifest.read_bytes()[:-30] + b"\xff\xfe torn")
+    assert run(ensemble=True) == ["skipped", "skipped", "done"]
+
+
+def test_one_picture_leaves_no_list_behind(three: Path, model: Path) -> None:
+    assert statuses(list(Batch([three / "a.png"], model=model).run())) == ["done"]
+    assert sorted(path.name for path in three.iterdir()) == ["a.png", "a_x2.png", "b.png", "c.png"]
+
+
+def test_fail_fast(three: Path, model: Path) -> None:
+    (three / "b.png").write_bytes(b"")
+    assert statuses(list(Batch([three], model=model).run(fail_fast=True))) == ["done", "failed"]
+    assert statuses(list(Batch([three], model=model).run())) == ["done", "failed", "done"]
+
+
+def test_a_stop_finishes_the_picture_at_hand(three: Path, model: Path) -> None:
+    stop = threading.Event()
+
+    def at_first(progress: Progress) -> None:
+        if progress.number == 2:
+            stop.set()
+
+    outcomes = list(Batch([three], model=model).run(stop=stop, on_progress=at_first))
+    assert statuses(outcomes) == ["done", "done"]
+    resumed = list(Batch([three], model=model).run(skip_existing=True))
+    assert statuses(resumed) == ["skipped", "skipped", "done"]
+
+
+def test_an_interrupt_leaves_whole_files_only(three: Path, model: Path) -> None:
+    def interrupted(progress: Progress) -> None:
+        if progress.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(Batch([three], model=model).run(on_progress=interrupted))
+    results = three.with_name("three_x2")
+    assert sorted(path.name for path in results.iterdir()) == [MANIFEST, "a.png"]
+    assert images.read_size(results / "a.png") == (20, 32)
+
+
+def test_progress_counts_pixels(three: Path, model: Path) -> None:
+    images.write(Picture(np.zeros((64, 40, 3), np.uint8)), three / "d.png")
+    seen: list[Progress] = []
+    list(Batch([three], model=model).run(on_progress=seen.append))
+    assert [progress.overall for progress in seen] == sorted(progress.overall for progress in seen)
+    assert seen[-1].overall == pytest.approx(1)
+    assert {progress.jobs for progress in seen} == {4}
+    third = max(progress.overall for progress in seen if progress.number == 3)
+    assert third == pytest.approx(3 / 19)
+
+
+def test_a_forecast_is_what_comes(three: Path, model: Path, tmp_path: Path) -> None:
+    (three / "b.png").write_bytes(b"")
+    batch = Batch([three], tmp_path / "out", model=model, longest=40)
+    forecasts = list(forecast(batch))
+    assert not (tmp_path / "out").exists()
+    outcomes = list(batch.run())
+    for said, became in zip(forecasts, outcomes, strict=True):
+        assert (said.job, said.model if said.error is None else "") == (became.job, became.model)
+        assert (said.out_size, said.error is None) == (became.size, became.error is None)
+    assert forecasts[0].seconds > 0
+    assert forecasts[0].memory_bytes > 0
+
+
+def test_limits_concern_one_picture(three: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images.write(Picture(np.zeros((64, 64, 3), np.uint8)), three / "large.png")
+    outcomes = list(Batch([three], model=model, max_pixels=4000).run())
+    assert statuses(outcomes) == ["done"] * 3 + ["failed"]
+    assert isinstance(outcomes[-1].error, OutputError)
+    monkeypatch.setattr("escsr.limits.free_host_memory", lambda: 1 << 15)
+    outcomes = list(Batch([three], model=model).run())
+    assert statuses(outcomes) == ["done"] * 3 + ["failed"]
+    assert isinstance(outcomes[-1].error, DeviceError)
+
+
+def test_links_in_circles_end(three: Path, model: Path) -> None:
+    (three / "self").symlink_to(three)
+    assert len(Batch([three], model=model).jobs) == 3
+
+
+def test_a_scale_must_be_said_for_models_of_any(tmp_path: Path, three: Path) -> None:
+    save_network(small_network("esc-lte"), tmp_path / "any.safetensors")
+    with pytest.raises(ConfigError, match="takes any scale"):
+        Batch([three], model=tmp_path / "any.safetensors")
+    batch = Batch([three / "a.png"], model=tmp_path / "any.safetensors", scale=1.7)
+    assert [outcome.size for outcome in batch.run()] == [(17, 27)]

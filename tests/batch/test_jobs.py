@@ -1,0 +1,97 @@
+"""Which files become which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from escsr.batch import plan
+from escsr.errors import ConfigError, DataError, NoPicturesError, OutputError
+from escsr.sizes import TargetSize
+
+TWICE = TargetSize(scale=2)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for name in ("a.png", "x/a.png", "y/a.png", "y/b.gif", "y/[c].png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    return tmp_path
+
+
+def targets(folder: Path, inputs: list[str], output: str | None = None, **options: str) -> list[str]:
+    jobs = plan(
+        [folder / i for i in inputs],
+        output and f"{folder}/{output}",
+        size=TWICE,
+        **options,
+    )
+    return [str(job.target.relative_to(folder)) for job in jobs]
+
+
+def test_names(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert targets(files, ["a.png"]) == ["a_x2.png"]
+    assert targets(files, ["a.png"], "b.jpg") == ["b.jpg"]
+    assert targets(files, ["a.png"], "new/") == ["new/a.png"]
+    assert targets(files, ["a.png"], "x") == ["x/a.png"]
+    assert targets(files, ["x"]) == ["x_x2/a.png"]
+    assert targets(files, ["x", "a.png"]) == ["x_x2/a.png", "a_x2.png"]
+    assert targets(files, ["y"], "out", suffix=".webp") == [
+        "out/[c].webp",
+        "out/a.webp",
+        "out/b.webp",
+    ]
+    assert targets(files, ["a.png"], suffix=".jpg") == ["a_x2.jpg"]
+    monkeypatch.chdir(files / "x")
+    assert [job.target for job in plan(["."], size=TWICE)] == [files / "x_x2" / "a.png"]
+
+
+def test_patterns(files: Path) -> None:
+    assert targets(files, ["y/*.png"]) == ["y/[c]_x2.png", "y/a_x2.png"]
+    assert targets(files, ["y/[c].png"]) == ["y/[c]_x2.png"], "a file of that name is meant"
+    assert targets(files, ["**/b.*"]) == ["y/b_x2.gif"]
+    with pytest.raises(NoPicturesError, match="no picture matches"):
+        targets(files, ["y/*.tif"])
+
+
+def test_parts_are_the_whole(files: Path) -> None:
+    whole = targets(files, ["y", "x", "a.png"])
+    parts = [targets(files, ["y", "x", "a.png"], shard=f"{part}/3") for part in (1, 2, 3)]
+    assert sorted(target for part in parts for target in part) == sorted(whole)
+    assert {len(part) for part in parts} == {1, 2}
+    assert targets(files, ["a.png"], shard="2/2") == []
+    for shard in ("0/2", "3/2", "2", "a/b"):
+        with pytest.raises(ConfigError, match="PART/PARTS"):
+            targets(files, ["a.png"], shard=shard)
+
+
+def test_collisions_are_found_before_the_work(files: Path) -> None:
+    with pytest.raises(OutputError, match=r"would both become .*out/a\.png"):
+        targets(files, ["x/a.png", "y/a.png"], "out")
+    (files / "x" / "a.jpg").write_bytes(b"")
+    with pytest.raises(OutputError, match="would both become"):
+        targets(files, ["x"], "out", suffix=".webp")
+    with pytest.raises(OutputError, match="is an input"):
+        targets(files, ["x/a.png", "y/b.gif"], "x")
+
+
+def test_mistakes(files: Path) -> None:
+    with pytest.raises(ConfigError, match="Nothing to enlarge"):
+        targets(files, [])
+    (files / "empty").mkdir()
+    with pytest.raises(DataError, match="no pictures"):
+        targets(files, ["empty"])
+    with pytest.raises(OutputError, match="its ending must be"):
+        targets(files, ["y"], suffix=".xyz")
+    with pytest.raises(OutputError, match=r"a\.png is a file"):
+        targets(files, ["y/a.png"], "a.png/deeper/b.png")
+    closed = files / "closed"
+    closed.mkdir(mode=0o500)
+    try:
+        (closed / "probe").touch()
+    except OSError:
+        with pytest.raises(OutputError, match="may not be written"):
+            targets(files, ["a.png"], "closed/deep/b.png")
