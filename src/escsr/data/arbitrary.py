@@ -109,7 +109,7 @@ class ArbitraryScalePool:
         if not wanted:
             raise DataError(
                 f"{folders_text(folder)}: none of {len(files)} pictures has sides of {least} pixels, as "
-                f"patches of {patch_size} at ×{LARGEST_SCALE:g} need; smaller patches or larger pictures do."
+                f"patches of {patch_size} at ×{LARGEST_SCALE:g} need; smaller patches need less."
             )
         left_out = len(files) - len(wanted)
 
