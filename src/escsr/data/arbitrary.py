@@ -45,9 +45,14 @@ class ArbitraryScaleBatch:
 
     @property
     def coordinates(self) -> Tensor:
-        """(B, Q, 2), float32: centres of the query pixels as (row, column), HR spanning [−1, 1]."""
-        places = torch.stack((self.rows, self.columns), -1).float()
-        return (2 * places + 1) / self.sizes[:, None, None] - 1
+        """(B, Q, 2), float32: centres of the query pixels as (row, column), HR spanning [−1, 1].
+
+        Rounded as `networks.lte.query_axis` rounds them, since the last bit may decide which LR pixel
+        is the nearest.
+        """
+        sizes = self.sizes.double()[:, None, None]
+        first, step = (1 / sizes - 1).float(), (2 / sizes).float()
+        return first + step * torch.stack((self.rows, self.columns), -1)
 
     @property
     def cells(self) -> Tensor:
@@ -75,6 +80,7 @@ class ArbitraryScalePool:
         if not hr:
             raise DataError("A pool needs pictures; none were given.")
         self.hr = hr
+        self._least_side = min(side for picture in hr for side in picture.shape[:2])
 
     @classmethod
     def from_folder(
@@ -156,8 +162,14 @@ class ArbitraryScalePool:
 
         Raises:
             ConfigError: The batch cannot be shared so, or there are more queries than pixels.
-            DataError: A picture is too small for the patch size.
+            DataError: A picture is too small for the patch size at the largest scale.
         """
+        least = math.ceil(patch_size * LARGEST_SCALE)
+        if self._least_side < least:
+            raise DataError(
+                f"Patches of {patch_size} at ×{LARGEST_SCALE:g} need pictures with sides of {least} "
+                f"pixels; the smallest has {self._least_side}."
+            )
         if not 1 <= queries <= patch_size**2:
             raise ConfigError(f"queries must be 1 to {patch_size**2}, the pixels at ×1, not {queries}.")
         part = part_of_batch(batch_size, rank, world_size)
@@ -188,8 +200,6 @@ def _draw(pictures: list[Tensor], generator: np.random.Generator, patch_size: in
     """LR (p, p, 3), targets (Q, 3), rows and columns (Q,), side of the crop."""
     picture = pictures[generator.integers(len(pictures))]
     size = round(patch_size * generator.uniform(1, LARGEST_SCALE))
-    if min(picture.shape[:2]) < size:
-        raise DataError(f"A picture of {tuple(picture.shape[:2])} holds no crop of {size} pixels.")
     top, left = (int(generator.integers(side - size + 1)) for side in picture.shape[:2])
     crop = picture[top : top + size, left : left + size].cpu().numpy()
     flips = generator.random(3) < 0.5
