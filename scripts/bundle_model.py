@@ -1,9 +1,15 @@
 """Turns a checkpoint into a bundled model: half-precision weights, a record of its figures, a card.
 
     python scripts/bundle_model.py runs/NAME/best.safetensors esc-light-x2 --data TEST_SETS \
-        --recipe esc-light-x2-quick --iterations 11000 --hardware "..." --time "..." --trained-on "..."
+        --summary "..." --recipe esc-light-x2-quick --iterations 11000 --hardware "..." \
+        --time "..." --trained-on "..."
 
-TEST_SETS holds Set5/HR, Set14/HR and B100/HR.
+TEST_SETS holds Set5/HR, Set14/HR and B100/HR. With --card-only the weights of a bundled model and its
+figures on the sets stay as they are; what they say of its training is changed by the options given, its
+stability is measured anew, and its card is written:
+
+    python scripts/bundle_model.py --card-only src/escsr/weights/esc-light-x3.safetensors esc-light-x3 \
+        --started-from esc-light-x2
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ import argparse
 import hashlib
 import json
 import platform
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,13 +28,22 @@ import torch
 import escsr
 import model_tables
 from escsr.allocator import keep_freed_memory
-from escsr.networks import variant_name
+from escsr.evaluation.stability import measure_stability
+from escsr.networks import ESC, variant_name
 
-PAPER: dict[str, dict[str, list[float]]] = {
-    "esc-light-x2": {"Set5": [38.24, 0.9615], "Set14": [33.98, 0.9211], "B100": [32.35, 0.9020]},
-    "esc-light-x3": {"Set5": [34.61, 0.9295], "Set14": [30.52, 0.8475], "B100": [29.26, 0.8102]},
-    "esc-light-x4": {"Set5": [32.52, 0.8995], "Set14": [28.87, 0.7878], "B100": [27.72, 0.7423]},
+PAPER: dict[str, tuple[tuple[float, float], ...]] = {
+    "esc-light-x2": ((38.24, 0.9615), (33.98, 0.9211), (32.35, 0.9020)),
+    "esc-light-x3": ((34.61, 0.9295), (30.52, 0.8475), (29.26, 0.8102)),
+    "esc-light-x4": ((32.52, 0.8995), (28.87, 0.7878), (27.72, 0.7423)),
+    "esc-x2": ((38.35, 0.9619), (34.11, 0.9223), (32.41, 0.9027)),
+    "esc-x3": ((34.84, 0.9308), (30.74, 0.8493), (29.34, 0.8118)),
+    "esc-x4": ((32.68, 0.9011), (28.93, 0.7902), (27.80, 0.7447)),
 }
+"""Y-PSNR (dB) and SSIM on `model_tables.SETS`: ESC, ICCV 2025, Table 2, trained on DIV2K."""
+
+TRAINING = ("summary", "started_from", "recipe", "iterations", "hardware", "time", "trained_on")
+"""Options that tell where weights come from; only `started_from` may be left out for new ones."""
+
 LICENCE = "MIT"
 
 
@@ -35,13 +51,30 @@ def main() -> None:
     """Writes weights, record, card and README's table."""
     options = _options()
     keep_freed_memory()
+    target = model_tables.RECORDS / f"{options.name}.json"
+    if options.card_only:
+        record = json.loads(target.read_text())
+        record["training"] = {"started_from": None, **record["training"], **_training(options)}
+        for name, figures in record["sets"].items():
+            figures["paper"] = _paper(options.name, name)
+    else:
+        record = _bundle(options)
+    record["stability"] = _stability(escsr.load_network(options.name))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(record, indent=1) + "\n")
+    model_tables.main()
+    print(json.dumps({key: record[key] for key in ("sets", "stability")}, indent=1))
+
+
+def _bundle(options: argparse.Namespace) -> dict[str, Any]:
+    """Writes the weights in half precision, and measures those."""
     network = escsr.load_network(options.checkpoint)
     path = model_tables.CARDS / f"{options.name}.safetensors"
     note = f"recipe {options.recipe}, {options.iterations} iterations, {options.trained_on}"
     escsr.save_network(network, path, training=note, licence=LICENCE, half=True)
     bundled = escsr.load_network(path)
     scale = bundled.config.scale
-    record: dict[str, Any] = {
+    return {
         "model": options.name,
         "variant": variant_name(bundled.config),
         "scale": scale,
@@ -50,28 +83,41 @@ def main() -> None:
         "licence": LICENCE,
         "sets": {name: _measure(path, options.data / name / "HR", name) for name in model_tables.SETS},
         "training": {
-            "summary": options.summary,
-            "recipe": options.recipe,
-            "iterations": options.iterations,
-            "hardware": options.hardware,
-            "time": options.time,
-            "data": options.trained_on,
+            "started_from": None,
+            **_training(options),
             "learning_curve": _learning_curve(options.log),
         },
         "conditions": {
             "protocol": "classic",
-            "date": date.today().isoformat(),
-            "device": f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)",
+            **_machine(),
             "dtype": "float32",
-            "torch": torch.__version__,
             "escsr": escsr.__version__,
             "command": f"escsr evaluate --model {options.name} --data SET/HR --scale {scale}",
         },
     }
-    model_tables.RECORDS.mkdir(parents=True, exist_ok=True)
-    (model_tables.RECORDS / f"{options.name}.json").write_text(json.dumps(record, indent=1) + "\n")
-    model_tables.main()
-    print(json.dumps(record["sets"], indent=1))
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "date": date.today().isoformat(),
+        "device": f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)",
+        "torch": torch.__version__,
+    }
+
+
+def _training(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given, under the names of the record."""
+    given = {name: getattr(options, name) for name in TRAINING if getattr(options, name) is not None}
+    return {"data" if name == "trained_on" else name: value for name, value in given.items()}
+
+
+def _stability(network: ESC) -> dict[str, Any]:
+    return {**asdict(measure_stability(network)), "conditions": _machine()}
+
+
+def _paper(model: str, data: str) -> list[float] | None:
+    figures = PAPER.get(model)
+    return list(figures[model_tables.SETS.index(data)]) if figures else None
 
 
 def _measure(model: Path, folder: Path, name: str) -> dict[str, Any]:
@@ -85,7 +131,7 @@ def _measure(model: Path, folder: Path, name: str) -> dict[str, Any]:
     return {
         "model": [ours.psnr_y, ours.ssim_y],
         "bicubic": [bicubic.psnr_y, bicubic.ssim_y],
-        "paper": PAPER.get(model.stem, {}).get(name),
+        "paper": _paper(model.stem, name),
         "not_above_bicubic": lost,
     }
 
@@ -102,15 +148,23 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--summary", required=True)
-    parser.add_argument("--recipe", required=True)
-    parser.add_argument("--iterations", type=int, required=True)
-    parser.add_argument("--hardware", required=True)
-    parser.add_argument("--time", required=True)
-    parser.add_argument("--trained-on", required=True)
+    parser.add_argument(
+        "--card-only", action="store_true", help="keep weights and figures of a bundled one"
+    )
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--summary")
+    parser.add_argument("--started-from", help="model whose weights it began with; else random ones")
+    parser.add_argument("--recipe")
+    parser.add_argument("--iterations", type=int)
+    parser.add_argument("--hardware")
+    parser.add_argument("--time")
+    parser.add_argument("--trained-on")
     parser.add_argument("--log", type=Path, help="log.jsonl of the run, for its learning curve")
-    return parser.parse_args()
+    options = parser.parse_args()
+    missing = [name for name in ("data", *TRAINING) if getattr(options, name) is None]
+    if not options.card_only and set(missing) - {"started_from"}:
+        parser.error(f"missing: {', '.join(missing)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from escsr.evaluation.stability import BORDER, HALF_LIMIT
+
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "quality"
 CARDS = ROOT / "src" / "escsr" / "weights"
@@ -54,7 +56,7 @@ def table(records: list[Record]) -> str:
 
 def card(record: Record) -> str:
     """The card that lies beside the weights."""
-    training, conditions = record["training"], record["conditions"]
+    training, conditions, stability = record["training"], record["conditions"], record["stability"]
     rows = "\n".join(
         f"| {name} | {_figures(sets['model'])} | {_figures(sets['bicubic'])} | {_figures(sets['paper'])} |"
         for name, sets in record["sets"].items()
@@ -67,6 +69,7 @@ def card(record: Record) -> str:
 |---|---|
 | network | {record["variant"]}, ×{record["scale"]}, {record["parameters"]:,} parameters |
 | file | `{record["model"]}.safetensors`, half precision, sha256 `{record["sha256"]}` |
+| started from | {_start(training)} |
 | recipe | `{training["recipe"]}`, {training["iterations"]:,} iterations |
 | hardware and time | {training["hardware"]}; {training["time"]} |
 | data | {training["data"]} |
@@ -81,9 +84,32 @@ Y-PSNR (dB) and SSIM by protocol `{conditions["protocol"]}`, LR padded to the wi
 Measured on {conditions["date"]} with PyTorch {conditions["torch"]} on {conditions["device"]}:
 `{conditions["command"]}`
 
+Stability, on made pictures of noise, patterns, lettering and pure colours (`escsr.evaluation.stability`):
+
+* {_half_precision(stability["activations"])}
+* A constant picture stays so within {stability["constant_inside"]:.2f} of 255 levels, in the {BORDER} outermost LR
+  pixels within {stability["constant_border"]:.2f}: convolutions see zeros beyond the border.
+
 Limits: trained on clean pictures shrunk by MATLAB's bicubic. Noise and compression artefacts of a photo
 are enlarged with it; they are not removed.{_lost(record)}
 """
+
+
+def _start(training: Record) -> str:
+    start = training["started_from"]
+    return f"the weights of `{start}`" if start else "random weights"
+
+
+def _half_precision(activations: dict[str, float]) -> str:
+    """How far the model stays below what half precision holds, and where it does not."""
+    over = {name: largest for name, largest in activations.items() if largest > HALF_LIMIT}
+    largest = max(value for name, value in activations.items() if name not in over)
+    line = f"Largest activation {largest:,.0f} of {HALF_LIMIT:,.0f}"
+    if not over:
+        return f"{line}: it does not overflow in float16."
+    worst = ", ".join(f"{value:.1e} on {name}" for name, value in over.items())
+    return f"""{line}, but {worst} (single-pixel patterns): float16
+  overflows there, which `escsr` notices and computes again in bfloat16; the result is close to float32's."""
 
 
 def _lost(record: Record) -> str:

@@ -1,0 +1,155 @@
+"""How a model takes pictures that no test set holds: range of its activations, constants, borders.
+
+The pictures are made, not read, so that the figures of two models, or of two machines, are comparable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from escsr.networks import ESC
+
+__all__ = ["BORDER", "HALF_LIMIT", "Stability", "hard_pictures", "measure_stability"]
+
+HALF_LIMIT = torch.finfo(torch.float16).max
+"""Largest number of half precision, 65504."""
+
+BORDER = 4
+"""LR pixels at each side within which a constant picture may differ from itself: convolutions see zeros
+beyond the border, and layers carry that inwards."""
+
+_LEVELS = (0, 3, 64, 128, 192, 255)
+_SIDE = 32
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Figures of one model.
+
+    Attributes:
+        activations: Largest magnitude of any tensor of a forward pass, products of queries and keys
+            included, by name of `hard_pictures`.
+        constant_inside: Largest difference of a constant picture's result from the constant, in levels
+            of 255, more than `BORDER` LR pixels from the border.
+        constant_border: The same nearer the border.
+    """
+
+    activations: dict[str, float]
+    constant_inside: float
+    constant_border: float
+
+    @property
+    def overflowing(self) -> list[str]:
+        """Pictures that half precision cannot compute; `Inference` then takes a higher one."""
+        return [name for name, largest in self.activations.items() if largest > HALF_LIMIT]
+
+
+def measure_stability(network: ESC, pictures: Mapping[str, Tensor] | None = None) -> Stability:
+    """Measures a network on made pictures, in float32.
+
+    Args:
+        network: With weights; at ×2 where it takes any scale.
+        pictures: (3, H, W) in [0, 1] by name, for the activations; None for `hard_pictures`.
+
+    Returns:
+        Its figures.
+    """
+    inside, border = _constant_errors(network)
+    return Stability(_largest_activations(network, pictures or hard_pictures()), inside, border)
+
+
+def hard_pictures(side: int = _SIDE) -> dict[str, Tensor]:
+    """Pictures that networks find hard: flat, noisy, of single pixels, text-like, of pure colours.
+
+    Args:
+        side: Rows and columns, pixels.
+
+    Returns:
+        (3, side, side) in [0, 1], by name; the same every time.
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.arange(side)[:, None].expand(side, side)
+    columns = rows.T
+    noise = torch.rand(3, side, side, generator=generator)
+    pictures = {
+        "black": torch.zeros(side, side),
+        "white": torch.ones(side, side),
+        "grey": torch.full((side, side), 0.5),
+        "noise": noise,
+        "black and white noise": noise[0].round(),
+        "checkerboard": (rows + columns) % 2,
+        "stripes": columns % 2,
+        "gradient": columns / max(1, side - 1),
+        "edge": columns >= side // 2,
+        "dot": (rows == side // 2) & (columns == side // 2),
+        "text": _text(rows, columns),
+        "red": torch.tensor([1.0, 0.0, 0.0])[:, None, None],
+        "blue on yellow": torch.stack([_text(rows, columns)] * 2 + [1 - _text(rows, columns)]),
+    }
+    return {name: pixels.float().expand(3, side, side).contiguous() for name, pixels in pictures.items()}
+
+
+def _text(rows: Tensor, columns: Tensor) -> Tensor:
+    """Black strokes of one and two pixels on white, in lines of letter-like cells of 6×9 pixels."""
+    cell = rows // 9 * 31 + columns // 6 * 17
+    row, column = rows % 9, columns % 6
+    upright = (column == cell % 3) | ((column == 3) & (cell % 2 == 0))
+    level = (row == 1 + cell % 5) & (column < 5)
+    return 1 - ((upright | level) & (row < 7) & (column < 5)).float()
+
+
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Keeps the largest magnitude of any result of any operation."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.magnitude = 0.0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        made = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
+        if made and not func.is_view and "empty" not in str(func):  # what is unwritten holds anything
+            self.magnitude = max(self.magnitude, float(torch.linalg.vector_norm(result, math.inf)))
+        return result
+
+
+@torch.no_grad()
+def _largest_activations(network: ESC, pictures: Mapping[str, Tensor]) -> dict[str, float]:
+    device = next(network.parameters()).device
+    plain = deepcopy(network).float().set_attention_backend("plain")  # fused attention hides its products
+    found = {}
+    for name, picture in pictures.items():
+        with _Largest() as largest:
+            _run(plain, picture[None].to(device))
+        found[name] = largest.magnitude
+    return found
+
+
+@torch.no_grad()
+def _constant_errors(network: ESC) -> tuple[float, float]:
+    device = next(network.parameters()).device
+    side = 2 * _SIDE
+    inside = border = 0.0
+    for level in _LEVELS:
+        picture = torch.full((1, 3, side, side), level / 255, device=device)
+        error = (_run(network, picture).clamp(0, 1) * 255 - level).abs()
+        edge = math.ceil(BORDER * error.shape[-1] / side)
+        inner = error[..., edge:-edge, edge:-edge]
+        inside = max(inside, float(inner.max()))
+        inner.zero_()
+        border = max(border, float(error.max()))
+    return inside, border
+
+
+def _run(network: ESC, lr: Tensor) -> Tensor:
+    return network(lr) if network.config.scale else network(lr, scale=2)
