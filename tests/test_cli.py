@@ -232,5 +232,5 @@ def test_completion_of_every_command() -> None:
         "recipes",
         "doctor",
     }
-    assert [group.name for group in cli.app.registered_groups] == ["models"]
+    assert [group.name for group in cli.app.registered_groups] == ["models", "data"]
     assert isinstance(cli.app, typer.Typer)

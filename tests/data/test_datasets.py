@@ -201,8 +201,13 @@ def test_folders_that_would_mix(tmp_path: Path) -> None:
         PatchPool.from_folder(tmp_path / "DIV2K", scale=2, patch_size=8)
     hr = tmp_path / "DIV2K" / "DIV2K_train_HR"
     assert len(PatchPool.from_folder(hr, scale=2, patch_size=8)) == 1
-    with pytest.raises(DataError, match="lie within others"):
-        PatchPool.from_folder([hr, hr], scale=2, patch_size=8)
+    write_crops(hr / "more", [(64, 48)])
+    for folders in ([hr, hr], [hr, hr / "more"]):
+        with pytest.raises(DataError, match="share pictures; give each folder once"):
+            PatchPool.from_folder(folders, scale=2, patch_size=8)
+    (hr / "link.png").symlink_to(hr / "0000.png")
+    with pytest.raises(DataError, match=r"0000\.png and .*link\.png are one file"):
+        PatchPool.from_folder(hr, scale=2, patch_size=8)
     with pytest.raises(DataError, match="No folder"):
         PatchPool.from_folder([], scale=2, patch_size=8)
 

@@ -184,8 +184,13 @@ def test_refusals(tmp_path: Path) -> None:
         verify(tmp_path / "nowhere")
 
 
-def test_flat_pictures_tell_nothing(tmp_path: Path) -> None:
+def test_flat_pictures_are_compared_by_their_level(tmp_path: Path) -> None:
     grey = np.full((64, 64, 3), (10, 20, 30), np.uint8)
     write(grey, tmp_path / "hr" / "flat.png")
     write(downscale(grey, 2), tmp_path / "lr" / "flat.png")
     assert not verify(tmp_path / "hr", lr=tmp_path / "lr", scale=2, patch_size=32).problems
+    for other in (downscale(example(size=64), 2), downscale(grey + np.uint8(50), 2)):
+        write(other, tmp_path / "lr" / "flat.png")
+        assert kinds(verify(tmp_path / "hr", lr=tmp_path / "lr", scale=2, patch_size=32)) == {
+            "flat.png": "content"
+        }

@@ -9,6 +9,7 @@ import typer
 
 from escsr import __version__
 from escsr.cli.console import ERR, ExitCode, plain
+from escsr.cli.data import data
 from escsr.cli.models import doctor, models
 from escsr.cli.research import evaluate, recipes, train
 from escsr.cli.upscaling import upscale
@@ -33,6 +34,7 @@ app = typer.Typer(
 for _command in (upscale, evaluate, train, recipes, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
+app.add_typer(data, name="data")
 
 
 def main() -> None:

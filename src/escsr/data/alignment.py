@@ -19,6 +19,9 @@ _MARGIN = 4
 
 _ROUNDS = 4
 
+_FLAT_DIFFERENCE = 4
+"""Levels of 255, on the mean, that a flat picture and its LR may differ by."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -28,7 +31,7 @@ class Alignment:
         down: LR pixels by which its content lies lower than it should.
         right: The same to the right.
         correlation: Of the two in place, from −1 to 1; below about 0.7 they show different things.
-            NaN where one is flat, which tells nothing.
+            Where one is flat or tiny there is nothing to correlate: NaN if they are alike, else 0.
     """
 
     down: float
@@ -58,7 +61,8 @@ def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) 
     moved = _middle(lr.mean(2))
     still = _middle(imresize(hr.astype(np.float32), 1 / scale).mean(2))
     if min(moved.shape) <= 2 * _MARGIN or min(moved.std(), still.std()) < 1:
-        return Alignment(0, 0, float("nan"))
+        differs = np.abs(moved - still).mean() > _FLAT_DIFFERENCE
+        return Alignment(0, 0, 0.0 if differs else float("nan"))
     shift = _whole_pixels(still, moved)
     for _ in range(_ROUNDS):
         shift = shift + _fraction(_shifted(still, shift), moved, shift)

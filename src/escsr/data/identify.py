@@ -77,8 +77,12 @@ class Identification:
         return f"{found}; no known resizer alone made these pictures, this one comes closest"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"verdict": self.verdict, **asdict(self)}
+        """Plain values for JSON, which has no infinity: psnr is None where all samples are equal."""
+        scores = [
+            {**asdict(score), "psnr": None if math.isinf(score.psnr) else score.psnr}
+            for score in self.scores
+        ]
+        return {"verdict": self.verdict, **asdict(self), "scores": scores}
 
 
 def identify_lr(

@@ -63,8 +63,9 @@ def find_pictures(folders: Folders) -> list[TrainingFile]:
         The pictures, each once.
 
     Raises:
-        DataError: There is no such folder, no folder at all, one lies within another, or one is the
-            root of a known set, whose LR or test pictures must not be taken for more HR ones.
+        DataError: There is no such folder, no folder at all, one lies within another, a file has two
+            names, or one is the root of a known set, whose LR or test pictures must not be taken for
+            more HR ones.
         NoPicturesError: One of them holds no pictures.
     """
     roots = _as_paths(folders)
@@ -79,8 +80,13 @@ def find_pictures(folders: Folders) -> list[TrainingFile]:
             TrainingFile(path, root, path.relative_to(root).with_suffix("").as_posix())
             for path in images.find_images(root)
         ]
-    if len({file.path.resolve() for file in found}) < len(found):
-        raise DataError(f"{', '.join(map(str, roots))}: some folders lie within others; give each once.")
+    first: dict[Path, TrainingFile] = {}
+    for file in found:
+        same = first.setdefault(file.path.resolve(), file)
+        if same.root != file.root or (same is not file and same.path == file.path):
+            raise DataError(f"{same.root} and {file.root} share pictures; give each folder once.")
+        if same is not file:
+            raise DataError(f"{same.path} and {file.path} are one file; remove one of the names.")
     return found
 
 

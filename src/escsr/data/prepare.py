@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,15 @@ class Preparation:
     num_skipped: int
     failures: tuple[tuple[Path, str], ...]
     fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **asdict(self),
+            "hr": str(self.hr),
+            "lr": {str(scale): str(folder) for scale, folder in self.lr.items()},
+            "failures": [{"path": str(path), "reason": reason} for path, reason in self.failures],
+        }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,242 @@
+"""`escsr data` with prepare, verify, identify-lr and sets: training pictures before the training."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from escsr.cli.console import ERR, OUT, ExitCode, plain, progress_bar
+from escsr.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from escsr.data.identify import Identification
+    from escsr.data.known_sets import LocatedSet
+    from escsr.data.verify import Problem, Verification
+
+__all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
+
+data = typer.Typer(
+    help="Training pictures: make sets, check them, and find out how their LR was made.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+_LINES_PER_KIND = 20
+"""Findings of a kind that are printed; --json has them all."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@data.command()
+def prepare(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Folders of pictures, searched with their subfolders.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the set.", show_default=False)],
+    sub_image: Annotated[
+        int | None, typer.Option(help="Cut into squares of so many HR pixels; else whole pictures.")
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(help="HR pixels from one square to the next; else their side.")
+    ] = None,
+    lr: Annotated[
+        str,
+        typer.Option(help="What makes the LR pictures: matlab-bicubic, pil-bicubic ... (docs/data.md)."),
+    ] = "matlab-bicubic",
+    scale: Annotated[
+        list[int] | None, typer.Option(help="Make LR for this scale; may be repeated. Else HR alone.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a training set: sub-images and LR; the same command again goes on where it stopped."""
+    from escsr.data import prepare as preparation
+
+    _tell_licences(sources)
+    with _progress("Preparing", as_json) as report:
+        made = preparation.prepare(
+            sources,
+            output,
+            sub_image=sub_image,
+            step=step,
+            lr=lr,  # type: ignore[arg-type]
+            scale=scale or (),
+            on_progress=report,
+        )
+    for path, reason in made.failures:
+        ERR.print(f"[red]Error:[/] {plain(f'{path}: {reason}')}")
+    if as_json:
+        _print_json(made.to_dict())
+    else:
+        OUT.print(plain(f"{made.hr}: {_count(made.num_pictures, 'picture')} HR"))
+        for each, folder in made.lr.items():
+            OUT.print(plain(f"{folder}: LR ×{each} by {lr}"))
+        skipped = f", {made.num_skipped} of them done before" if made.num_skipped else ""
+        failed = f"; {len(made.failures)} failed" if made.failures else ""
+        OUT.print(f"From {_count(made.num_sources, 'source')}{skipped}{failed}.")
+        OUT.print(f"Fingerprint {made.fingerprint}")
+    if made.failures:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@data.command()
+def verify(
+    hr: Annotated[list[Path], typer.Argument(help="Folders of HR pictures.")],
+    lr: Annotated[
+        list[Path] | None, typer.Option(help="Folder of their LR pictures; one for each folder of HR.")
+    ] = None,
+    scale: Annotated[int | None, typer.Option(help="Enlargement from LR to HR; needed with --lr.")] = None,
+    patch_size: Annotated[int, typer.Option(help="LR patch side to be trained with.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every picture and pair: files, sizes, content, shifts, duplicates.
+
+    Ends with status 1 where something must be mended.
+    """
+    from escsr.data import verify as verification
+
+    _tell_licences(hr)
+    with _progress("Verifying", as_json) as report:
+        found = verification.verify(
+            hr, lr=lr or None, scale=scale, patch_size=patch_size, on_progress=report
+        )
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        _print_verification(found)
+    if found.faults:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@data.command("identify-lr")
+def identify_lr(
+    hr: Annotated[Path, typer.Argument(help="Folder of HR pictures.")],
+    lr: Annotated[Path, typer.Argument(help="Folder of their LR pictures.")],
+    scale: Annotated[int, typer.Option(help="Enlargement from LR to HR.", show_default=False)],
+    max_pictures: Annotated[
+        int, typer.Option(help="Compare at most so many, spread over the folder.")
+    ] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out which resizer made LR pictures, by making them anew with each known one."""
+    from escsr.data import identify
+
+    with _progress("Comparing", as_json) as report:
+        found = identify.identify_lr(hr, lr, scale=scale, max_pictures=max_pictures, on_progress=report)
+    if as_json:
+        _print_json(found.to_dict())
+        return
+    print_table(_scores_table(found))
+    OUT.print(plain(f"\n{_count(found.num_pictures, 'picture')} at ×{scale}: {found.verdict}."))
+
+
+@data.command()
+def sets(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Tell which known sets lie in these folders.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the known training and test sets with their licences, or those that lie in a folder.
+
+    Nothing is downloaded: the pictures come from their holders, under their terms.
+    """
+    from escsr.data.known_sets import KNOWN_SETS, locate
+
+    if not folders:
+        if as_json:
+            _print_json([asdict(known) for known in KNOWN_SETS])
+            return
+        table = Table("set", "use", "pictures", "licence", "from", box=None, pad_edge=False)
+        for known in KNOWN_SETS:
+            count = "" if known.num_pictures is None else f"{known.num_pictures:,}"
+            table.add_row(known.name, known.use, count, known.licence, known.homepage)
+        print_table(table)
+        return
+    located = [each for folder in folders for each in locate(folder)]
+    if as_json:
+        _print_json([_told(each) for each in located])
+        return
+    for each in located:
+        OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
+        OUT.print(plain(f"  HR     {each.hr}"))
+        for scale, folder in each.lr.items():
+            OUT.print(plain(f"  LR ×{scale}  {folder}"))
+    if not located:
+        OUT.print("No known set lies there; any folder of pictures can be trained on.")
+
+
+@contextmanager
+def _progress(description: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar for callbacks of (done, total)."""
+    with progress_bar(quiet) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _tell_licences(folders: Sequence[Path]) -> None:
+    """Says on stderr under which terms the known sets among the folders stand."""
+    from escsr.data.known_sets import locate
+
+    known = {each.known.name: each.known for folder in folders for each in locate(folder)}
+    for each in known.values():
+        ERR.print(plain(f"{each.name}: {each.licence} ({each.homepage})"))
+
+
+def _print_verification(found: Verification) -> None:
+    for style, problems in (("red", found.faults), ("yellow", found.warnings)):
+        for problem in _first_of_each_kind(problems):
+            OUT.print(f"[{style}]{problem.kind}[/]  {plain(f'{problem.path}: {problem.message}')}")
+    counts = Counter(problem.kind for problem in found.problems)
+    for kind, count in counts.items():
+        if count > _LINES_PER_KIND:
+            OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
+    pairs = f", {_count(found.num_pairs, 'pair')}" if found.num_pairs else ""
+    faults, warnings = _count(len(found.faults), "fault"), _count(len(found.warnings), "warning")
+    OUT.print(f"{_count(found.num_pictures, 'picture')}{pairs}: {faults}, {warnings}.")
+    OUT.print(f"Fingerprint {found.fingerprint}")
+
+
+def _first_of_each_kind(problems: Sequence[Problem]) -> Iterator[Problem]:
+    seen: Counter[str] = Counter()
+    for problem in problems:
+        seen[problem.kind] += 1
+        if seen[problem.kind] <= _LINES_PER_KIND:
+            yield problem
+
+
+def _scores_table(found: Identification) -> Table:
+    table = Table(
+        "resizer", "PSNR dB", "largest difference", "samples that differ", box=None, pad_edge=False
+    )
+    for score in found.scores:
+        share = f"{score.differing_share:.2%}"
+        table.add_row(score.resizer, _decibels(score.psnr), str(score.max_difference), share)
+    return table
+
+
+def _decibels(psnr: float) -> str:
+    return "equal" if math.isinf(psnr) else f"{psnr:.2f}"
+
+
+def _told(located: LocatedSet) -> dict[str, Any]:
+    folders = {str(scale): str(folder) for scale, folder in located.lr.items()}
+    return {"set": asdict(located.known), "hr": str(located.hr), "lr": folders}
+
+
+def _count(number: int, noun: str) -> str:
+    """1 picture, 2 pictures."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
