@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from escsr.data.pictures import in_threads
+from escsr.data.storage import PictureSource, cache_folder, choose_storage, keep
+from escsr.errors import DataError, DeviceError, OutputError
+
+SHAPES = [[(2, 3, 3), (4, 6, 3)], [(5, 1, 3)], [(1, 1, 3), (3, 3, 3)]]
+PICTURES = [
+    tuple(np.full(shape, 10 * number + part, np.uint8) for part, shape in enumerate(group))
+    for number, group in enumerate(SHAPES)
+]
+
+
+class Source:
+    """Pictures made up for files that need only exist; counts how often they are decoded."""
+
+    def __init__(self, folder: Path, *, num_bytes: int | None = None, recipe: str = "test") -> None:
+        self.decoded: list[int] = []
+        self.broken: set[int] = set()
+        files = [(folder / f"{number}.png",) for number in range(len(PICTURES))]
+        for (file,) in files:
+            file.touch()
+        real = sum(picture.nbytes for group in PICTURES for picture in group)
+        self.source = PictureSource(files, self.decode, recipe, real if num_bytes is None else num_bytes)
+
+    def decode(self, index: int) -> tuple[NDArray[np.uint8], ...]:
+        if index in self.broken:
+            raise DataError(f"{index}.png: not a readable picture")
+        self.decoded.append(index)
+        return PICTURES[index]
+
+
+def assert_whole(kept: list[tuple[torch.Tensor, ...]]) -> None:
+    assert [[tuple(picture.shape) for picture in group] for group in kept] == SHAPES
+    for ours, theirs in zip(kept, PICTURES, strict=True):
+        assert all(np.array_equal(a.numpy(), b) for a, b in zip(ours, theirs, strict=True))
+        assert all(picture.dtype == torch.uint8 for picture in ours)
+
+
+def test_auto_maps_what_would_fill_the_memory() -> None:
+    assert choose_storage("auto", 1 << 20) == "memory"
+    assert choose_storage("auto", 1 << 60) == "mapped"
+    assert choose_storage("mapped", 1 << 60) == "mapped"
+    assert choose_storage("cpu", 1 << 20) == "cpu"
+
+
+@pytest.mark.parametrize("storage", ["memory", "cpu"])
+def test_too_large_for_where_it_was_asked_for(storage: str) -> None:
+    with pytest.raises(DataError, match=r"take 1073741824\.0 GiB decoded, .* choose storage 'mapped'"):
+        choose_storage(storage, 1 << 60)
+
+
+def test_unknown_device() -> None:
+    with pytest.raises(DeviceError):
+        choose_storage("disk", 1)
+
+
+@pytest.mark.parametrize("storage", ["memory", "mapped"])
+def test_groups_come_back_whole_and_in_order(storage: str, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    made = Source(tmp_path)
+    kept = keep(made.source, storage, cache=tmp_path / "cache", on_progress=lambda *n: seen.append(n))
+    assert_whole(kept)
+    assert sorted(made.decoded) == [0, 1, 2]
+    assert [done for done, _ in seen[:3]] == [1, 2, 3]
+    assert {total for _, total in seen} == {3}
+
+
+def test_a_mapped_file_is_made_once_by_many_at_a_time(tmp_path: Path) -> None:
+    made = Source(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(keep, made.source, "mapped", cache=tmp_path / "cache") for _ in range(4)]
+        for run in runs:
+            assert_whole(run.result())
+    assert sorted(made.decoded) == [0, 1, 2]
+    again = Source(tmp_path, recipe="another way to decode")
+    assert_whole(keep(again.source, "mapped", cache=tmp_path / "cache"))
+    assert sorted(again.decoded) == [0, 1, 2]
+
+
+def test_an_interrupted_file_is_made_anew(tmp_path: Path) -> None:
+    made = Source(tmp_path)
+    made.broken = {2}
+    with pytest.raises(DataError, match=r"2\.png: not a readable"):
+        keep(made.source, "mapped", cache=tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*.json"))
+    made.broken = set()
+    assert_whole(keep(made.source, "mapped", cache=tmp_path / "cache"))
+
+
+def test_nobody_writes_into_the_mapped_file(tmp_path: Path) -> None:
+    made = Source(tmp_path)
+    keep(made.source, "mapped", cache=tmp_path / "cache")[0][0].zero_()
+    assert_whole(keep(made.source, "mapped", cache=tmp_path / "cache"))
+
+
+def test_no_room_on_disk(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="choose another cache folder, or fewer pictures"):
+        keep(Source(tmp_path, num_bytes=1 << 60).source, "mapped", cache=tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="Cannot write pictures to"):
+        keep(Source(tmp_path).source, "mapped", cache=tmp_path / "file" / "cache")
+
+
+def test_the_usual_cache_is_in_the_users_own_folder() -> None:
+    assert cache_folder().parts[-2:] == ("escsr", "pictures")
+
+
+def test_threads_keep_the_order_and_run_little_ahead() -> None:
+    started: list[int] = []
+
+    def work(index: int) -> int:
+        started.append(index)
+        return index * index
+
+    results = in_threads(work, 100, threads=3)
+    assert next(results) == 0
+    assert len(started) <= 7, "two for each thread, and one for what was taken"
+    assert list(results) == [index * index for index in range(1, 100)]
+    assert sorted(started) == list(range(100))
+
+
+def test_the_first_error_of_a_thread_ends_the_work() -> None:
+    done: list[int] = []
+
+    def work(index: int) -> int:
+        if index == 5:
+            raise DataError("five")
+        done.append(index)
+        return index
+
+    with pytest.raises(DataError, match="five"):
+        list(in_threads(work, 1000, threads=2))
+    assert len(done) < 20
