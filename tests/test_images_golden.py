@@ -5,13 +5,12 @@ The network repeats pixels, so that every result is known; Pillow is the indepen
 
 from __future__ import annotations
 
-import io
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
 from escsr import images
 from escsr.checkpoints import save_network
@@ -21,7 +20,6 @@ from escsr.upscaler import Upscaler
 from samples import nearest_network
 
 LOSSLESS = WriteOptions(lossless=True)
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif"}
 LOSSLESS_CASES = [
     pytest.param(format, depth, channels, id=f"{format.name}-{depth}-{channels}")
@@ -161,81 +159,6 @@ def test_orientations(upscaler: Upscaler, tmp_path: Path, suffix: str, orientati
         assert np.abs(np.asarray(result).astype(int) - twice(upright)).max() <= (
             3 if suffix == ".jpg" else 0
         )
-
-
-def wide_gamut() -> bytes:
-    """sRGB's profile with red and green exchanged: colours that are told apart from sRGB's at a glance."""
-    profile = bytearray(SRGB)
-    (count,) = struct.unpack_from(">I", profile, 128)
-    entries = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
-    red, green = entries[b"rXYZ"], entries[b"gXYZ"]
-    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    profile[84:100] = bytes(16)  # the checksum
-    return bytes(profile)
-
-
-def grey_profile() -> io.BytesIO:
-    """A profile of grey in linear light."""
-    white = struct.pack(">4s4x3i", b"XYZ ", 63190, 65536, 54061)
-    curve = struct.pack(">4s4xI", b"curv", 0)
-    tags = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 12)
-    body = tags + white + curve
-    head = struct.pack(
-        ">I4sI4s4s4s12s4s", 128 + len(body), b"", 0x02200000, b"mntr", b"GRAY", b"XYZ ", b"", b"acsp"
-    )
-    return io.BytesIO(
-        head.ljust(68, b"\0") + struct.pack(">3i", 63190, 65536, 54061).ljust(60, b"\0") + body
-    )
-
-
-@pytest.mark.parametrize("format", [f for f in FORMATS if "ICC" in f.keeps], ids=lambda f: f.name)
-def test_profiles(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
-    need(format)
-    profile = wide_gamut()
-    flat = np.full((16, 16, 3), (200, 60, 30), np.uint8)
-    Image.fromarray(flat).save(tmp_path / "a.png", icc_profile=profile)
-    kept, converted = (tmp_path / f"{name}{format.suffixes[0]}" for name in ("kept", "converted"))
-    upscaler.upscale_file(tmp_path / "a.png", kept, write_options=LOSSLESS)
-    picture = images.read(kept)
-    assert picture.metadata["icc-profile-data"] == profile
-    assert np.abs(picture.pixels.mean((0, 1)) - (200, 60, 30)).max() < 2
-    upscaler.upscale_file(tmp_path / "a.png", converted, to_srgb=True, write_options=LOSSLESS)
-    picture = images.read(converted)
-    assert picture.metadata.get("icc-profile-data") != profile
-    assert np.abs(picture.pixels.mean((0, 1)) - (60, 200, 30)).max() < 3, "red and green exchanged"
-
-
-@pytest.mark.parametrize("suffix", [".heic", ".jxl", ".avif", ".tif", ".webp", ".jpg"])
-@pytest.mark.parametrize("depth", ["uint8", "uint16"])
-def test_every_format_is_converted_to_srgb(tmp_path: Path, suffix: str, depth: str) -> None:
-    need(images.WRITABLE[suffix])
-    peak = np.iinfo(depth).max
-    flat = np.full((16, 16, 3), np.array([200, 60, 30]) / 255 * peak).astype(depth)
-    path = tmp_path / f"a{suffix}"
-    images.write(Picture(flat, {"icc-profile-data": wide_gamut()}), path)
-    picture = images.read(path, to_srgb=True)
-    peak = np.iinfo(picture.pixels.dtype).max
-    assert np.abs(picture.pixels.mean((0, 1)) / peak * 255 - (60, 200, 30)).max() < 3
-    assert picture.metadata.get("icc-profile-data") != wide_gamut()
-
-
-def test_grey_is_converted_to_srgb_and_stays_grey(tmp_path: Path) -> None:
-    linear = ImageCms.ImageCmsProfile(grey_profile()).tobytes()
-    pixels = np.stack([np.full((4, 4), 55, np.uint8), np.arange(16, dtype=np.uint8).reshape(4, 4)], -1)
-    images.write(Picture(pixels, {"icc-profile-data": linear}), tmp_path / "a.png")
-    assert images.read(tmp_path / "a.png").metadata["icc-profile-data"] == linear
-    picture = images.read(tmp_path / "a.png", to_srgb=True)
-    assert picture.pixels.shape == (4, 4, 2)
-    assert np.abs(picture.pixels[..., 0].astype(int) - 128).max() <= 2, "22 % of light"
-    assert np.array_equal(picture.pixels[..., 1], pixels[..., 1])
-    images.write(Picture(pixels, {"icc-profile-data": linear}), tmp_path / "a.webp", LOSSLESS)
-    picture = images.read(tmp_path / "a.webp")
-    assert np.abs(picture.colour.astype(int) - 128).max() <= 2, "WebP knows no grey profile"
-
-
-def test_a_profile_of_another_space_is_not_passed_on(tmp_path: Path) -> None:
-    Image.fromarray(noise(1, "uint8")[..., 0]).save(tmp_path / "a.jpg", icc_profile=SRGB)
-    assert "icc-profile-data" not in images.read(tmp_path / "a.jpg").metadata
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from escsr import images
@@ -38,7 +39,8 @@ def check_result(
 
     Raises:
         ConfigError: `max_pixels` is impossible.
-        OutputError: The format cannot hold such sides or transparency, or there are too many pixels.
+        OutputError: The target's name cannot be, its format cannot hold such sides or transparency, or
+            there are too many pixels.
         DeviceError: The memory does not suffice for the source and the result.
     """
     if max_pixels is not None and max_pixels < 1:
@@ -46,6 +48,7 @@ def check_result(
     out_size = wanted.enlarged(header.height, header.width)
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
     rows, columns = (part.stop - part.start for part in wanted.cropped(*out_size))
+    _check_name(target)
     images.check_suffix(target, has_alpha=header.has_alpha)
     images.check_size(target, columns, rows)
     sizes = {
@@ -68,6 +71,19 @@ def check_result(
             f"{target}: {columns}×{rows} pixels take {needed / 2**30:.1f} GiB of memory, of which "
             f"{free / 2**30:.1f} are free; choose a smaller size or a part of the picture."
         )
+
+
+def _check_name(target: Path) -> None:
+    """Refuses what no file can be called, and folders."""
+    try:
+        is_folder = stat.S_ISDIR(target.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{target}: cannot be written ({reason}).") from error
+    if is_folder:
+        raise OutputError(f"{target}: is a folder; choose another name for the result.")
 
 
 def _bytes(header: Header, size: tuple[int, int], computed: tuple[int, int]) -> int:

@@ -207,10 +207,10 @@ class Upscaler:
         wanted = self._target(scale, size)
         source = Path(source)
         target = default_target(source, wanted) if target is None else Path(target)
-        if target.exists() and source.exists() and target.samefile(source):
-            raise OutputError(f"{target} is the input itself; choose another name for the result.")
         images.check_suffix(target)
         check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=max_pixels)
+        if target.exists() and target.samefile(source):
+            raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=to_srgb)
         for note in picture.notes:
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +58,11 @@ def plan(
         images.check_suffix(Path(f"result{suffix}"))
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
-    one_file = len(sources) == 1 and not sources[0].is_dir()
+    one_file = len(sources) == 1 and not _is(sources[0], stat.S_ISDIR)
     into_folder = target is not None and (
-        target.is_dir() or not one_file or os.fspath(output or "").endswith(("/", os.sep))
+        _is(target, stat.S_ISDIR) or not one_file or os.fspath(output or "").endswith(("/", os.sep))
     )
-    if target is not None and into_folder and target.is_file():
+    if target is not None and into_folder and _is(target, stat.S_ISREG):
         raise OutputError(f"{target} is a file; several pictures need a folder.")
     if target is not None and not into_folder:
         images.check_suffix(target)
@@ -76,7 +77,7 @@ def plan(
 def _expanded(entry: str | os.PathLike[str]) -> list[Path]:
     """The path itself, or what a pattern matches; a file may bear a pattern's signs in its name."""
     path = Path(entry)
-    if not glob.has_magic(os.fspath(entry)) or path.exists():
+    if not glob.has_magic(os.fspath(entry)) or _is(path):
         return [path]
     found = [Path(match) for match in sorted(glob.glob(os.fspath(entry), recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
     pictures = [match for match in found if match.is_file() and match.suffix.lower() in images.READABLE]
@@ -86,7 +87,7 @@ def _expanded(entry: str | os.PathLike[str]) -> list[Path]:
 
 
 def _pairs(source: Path, target: Path | None, size: TargetSize, suffix: str | None) -> Iterator[Job]:
-    if source.is_dir():
+    if _is(source, stat.S_ISDIR):
         named = source if source.name not in ("", "..") else source.resolve()
         base = target or named.with_name(f"{named.name}_{size.label}")
         for path in images.find_images(source):
@@ -105,11 +106,19 @@ def _suffixed(path: Path, suffix: str | None) -> Path:
     return path.with_suffix(suffix)
 
 
+def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
+    """Whether there is something of a kind; not so what cannot be looked at, or cannot be a name."""
+    try:
+        return kind(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def _check_names(jobs: Sequence[Job]) -> None:
-    owners: dict[Path, Path] = {}
-    sources = {job.source.resolve() for job in jobs}
+    owners: dict[str, Path] = {}
+    sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
-        target = job.target.resolve()
+        target = os.path.realpath(job.target)  # Path.resolve raises where links go round
         if target in sources:
             raise OutputError(f"{job.target} is an input; choose another output.")
         if target in owners:
@@ -120,7 +129,7 @@ def _check_names(jobs: Sequence[Job]) -> None:
 def _check_folders(jobs: Sequence[Job]) -> None:
     """Raises where a folder of results is a file or closed to us, before any work is done."""
     for folder in dict.fromkeys(job.target.parent for job in jobs):
-        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        nearest = next(path for path in (folder, *folder.absolute().parents) if _is(path))
         if not nearest.is_dir():
             raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
         if not os.access(nearest, os.W_OK | os.X_OK):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from escsr import images
 from escsr.batch.jobs import Job
 from escsr.batch.manifest import Manifest, key_of
-from escsr.errors import EscError, ImageError
+from escsr.errors import DeviceError, EscError, ImageError
 from escsr.images import Animation, Picture
 from escsr.limits import check_result
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from escsr.batch.run import Batch
 
 __all__ = ["Item", "Line", "Notes", "Outcome", "Progress", "Status"]
+
+_NO_MEMORY = "the memory does not suffice; close other programs, or choose a smaller size."
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -101,6 +103,8 @@ class Item:
             yield
         except EscError as error:
             self.error, self.picture = error, None
+        except MemoryError:
+            self.error, self.picture = DeviceError(f"{self.job.source}: {_NO_MEMORY}"), None
         finally:
             self.seconds += time.perf_counter() - start
 

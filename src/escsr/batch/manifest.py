@@ -37,9 +37,10 @@ class Manifest:
         Raises:
             OutputError: The folder's list cannot be written.
         """
-        line = json.dumps({"result": target.name, "key": key}, ensure_ascii=False) + "\n"
+        text = json.dumps({"result": target.name, "key": key}, ensure_ascii=False) + "\n"
+        line = text.encode(errors="backslashreplace")  # names that are not UTF-8, as JSON escapes them
         try:
-            with open(target.parent / MANIFEST, "a", encoding="utf-8") as file:
+            with open(target.parent / MANIFEST, "ab") as file:
                 file.write(line)
         except OSError as error:
             raise OutputError(f"Cannot write {target.parent / MANIFEST}: {error.strerror}.") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -12,7 +14,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-__all__ = ["ERR", "OUT", "DeviceOption", "ExitCode", "ModelOption", "own_memory", "plain", "progress_bar"]
+__all__ = [
+    "ERR",
+    "OUT",
+    "DeviceOption",
+    "ExitCode",
+    "ModelOption",
+    "own_memory",
+    "plain",
+    "print_any_name",
+    "progress_bar",
+]
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -34,6 +46,16 @@ class ExitCode(IntEnum):
     NO_MODEL = 4
     NO_DEVICE = 5
     INTERRUPTED = 130
+
+
+def print_any_name() -> None:
+    """Shows characters that the output's encoding lacks as escapes, where they would end the command.
+
+    File names may hold anything, and outputs of pipes on Windows a few hundred characters only.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def own_memory() -> None:

@@ -1,4 +1,4 @@
-"""Pictures brought to what a format can hold: depth, light or display values, form of alpha."""
+"""Pictures brought to what a format can hold: depth, light or display values, form of alpha, colours."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
 
+from escsr.images.colour import from_pixels, to_srgb
 from escsr.images.formats import Format
+from escsr.images.metadata import ICC, carried_by
 from escsr.images.picture import Picture
 from escsr.levels import Levels, srgb_decoded, srgb_encoded
 
-__all__ = ["held_by"]
+__all__ = ["held_by", "in_srgb"]
 
 _DEEPEST_FIRST = ("float32", "uint16", "uint8")
 
@@ -22,7 +25,7 @@ def held_by(picture: Picture, format: Format) -> Picture:
 
     Floating values stay the same numbers in every format of floats. Linear light becomes integers by
     the curve of sRGB, cut at white, and integers become linear light by its inverse. 16 bits are
-    rounded to 8 where a format has no more.
+    rounded to 8 where a format has no more. Colours become sRGB where it has no profiles.
 
     Args:
         picture: Any picture.
@@ -30,7 +33,11 @@ def held_by(picture: Picture, format: Format) -> Picture:
 
     Returns:
         The same picture where nothing has to change.
+
+    Raises:
+        pyvips.Error: The picture's profile is damaged.
     """
+    picture = picture if "ICC" in format.keeps else in_srgb(picture)
     picture = _associated(picture, premultiplied=format.is_linear)
     depth = picture.pixels.dtype.name
     if depth in format.depths:
@@ -52,6 +59,26 @@ def held_by(picture: Picture, format: Format) -> Picture:
     pixels = colour if alpha is None else np.concatenate([colour, alpha], 2)
     done = replace(picture, pixels=pixels, bits=None, linear=format.is_linear, premultiplied=False)
     return _associated(done, premultiplied=format.is_linear)
+
+
+def in_srgb(picture: Picture) -> Picture:
+    """The picture with its colours converted from its profile to sRGB; without a profile, as it is.
+
+    Args:
+        picture: Any picture; floating values stay as they are, with a note.
+
+    Raises:
+        pyvips.Error: The profile is damaged.
+    """
+    if ICC not in picture.metadata:
+        return picture
+    floating = picture.pixels.dtype.kind == "f"
+    image = from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
+    image.set_type(pyvips.GValue.blob_type, ICC, picture.metadata[ICC])
+    image, notes = to_srgb(image)
+    pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
+    metadata = {name: block for name, block in picture.metadata.items() if name != ICC} | carried_by(image)
+    return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))
 
 
 def _converted(values: NDArray[Any], depth: str) -> NDArray[Any]:

@@ -17,6 +17,7 @@ __all__ = [
     "Format",
     "check_size",
     "check_suffix",
+    "is_utf8",
     "missing_extra",
     "names",
     "recognise",
@@ -192,6 +193,15 @@ def check_size(path: Path, width: int, height: int) -> None:
 def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
     """The error for a format whose package is not installed, with the line that installs it."""
     return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
+
+
+def is_utf8(path: str) -> bool:
+    """Whether a path is text; on Linux it may be any bytes, which libvips and others cannot take."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def names(suffixes: Iterable[str]) -> str:

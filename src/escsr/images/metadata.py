@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["CARRIED", "ICC", "fitted", "profile_space", "stripped"]
+__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "stripped"]
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
@@ -24,6 +25,11 @@ _XMP_WIDTHS, _XMP_HEIGHTS = (
     ("tiff:ImageWidth", "exif:PixelXDimension"),
     ("tiff:ImageLength", "exif:PixelYDimension"),
 )
+
+
+def carried_by(image: Any) -> dict[str, bytes]:
+    """The blocks of `CARRIED` that an image of libvips has."""
+    return {name: bytes(image.get(name)) for name in CARRIED if image.get_typeof(name)}
 
 
 def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, missing_extra
+from escsr.images.formats import Format, is_utf8, missing_extra
 from escsr.images.metadata import ICC, profile_space
 from escsr.images.picture import Picture
 
@@ -97,10 +97,11 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
         spec.attribute(
             "ICCProfile", oiio.TypeDesc(f"uint8[{len(profile)}]"), np.frombuffer(profile, np.uint8)
         )
-    target = oiio.ImageOutput.create(os.fspath(path))
+    name = _name(OutputError, path)
+    target = oiio.ImageOutput.create(name)
     if target is None:
         raise OutputError(f"Cannot write {shown}: {_first_line(oiio.geterror())}.")
-    written = target.open(os.fspath(path), spec) and target.write_image(np.ascontiguousarray(pixels))
+    written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
         raise OutputError(f"Cannot write {shown}: {_first_line(target.geterror())}.")
 
@@ -118,10 +119,18 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
     settings = oiio.ImageSpec()
     if not format.is_linear:
         settings.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(os.fspath(path), settings)
+    source = oiio.ImageInput.open(_name(ImageError, path), settings)
     if source is None:
         raise ImageError(f"{path}: not a readable picture ({_first_line(oiio.geterror())}).")
     return source
+
+
+def _name(kind: type[EscError], path: str | os.PathLike[str]) -> str:
+    """A path as OpenImageIO takes it: in UTF-8."""
+    name = os.fspath(path)
+    if not is_utf8(name):
+        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.")
+    return name
 
 
 def _oiio_name(depth: str) -> str:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from escsr import tiff_exif
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio
-from escsr.images.formats import READABLE, Format, check_suffix, names, recognise
-from escsr.images.metadata import CARRIED, ICC
+from escsr.images.conversion import in_srgb
+from escsr.images.formats import READABLE, Format, check_suffix, is_utf8, names, recognise
+from escsr.images.frames import moves, upright
+from escsr.images.metadata import carried_by
 from escsr.images.picture import Animation, Picture
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
@@ -78,7 +80,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         return Header(format, width, height, channels)
     try:
         image = _opened(path, format)
-        turned = image.get_typeof("orientation") and image.get("orientation") >= _FIRST_TRANSPOSED
+        turned = _orientation(image) >= _FIRST_TRANSPOSED
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         channels, _ = colour.to_grey_or_rgb(image)
         frames = _pages(image) if format.is_animated else 1
@@ -119,7 +121,10 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
         picture = _read_by_vips(path, format, to_srgb)
     else:
         picture = (heic if format.name == "HEIC" else openimageio).read(path, format)
-        picture = _in_srgb(picture, path) if to_srgb and ICC in picture.metadata else picture
+        try:
+            picture = in_srgb(picture) if to_srgb else picture
+        except pyvips.Error as error:
+            raise _unreadable(path, error) from error
     return replace(picture, pixels=_finite(picture.pixels))
 
 
@@ -170,8 +175,10 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
         loops = int(image.get("loop")) if image.get_typeof("loop") else 0
-        metadata = _metadata(image)
-        frames = image.numpy().reshape(count, page_height, image.width, image.bands)
+        metadata = carried_by(image)
+        frames = upright(
+            image.numpy().reshape(count, page_height, image.width, image.bands), _orientation(image)
+        )
     except pyvips.Error as error:
         raise _unreadable(path, error) from error
     delays += [_USUAL_DELAY_MS] * (count - len(delays))
@@ -191,14 +198,16 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
             raise ImageError(
                 f"{path}: pixels of type {image.format} are not supported; use 8 or 16 bits or float."
             )
-        metadata = _metadata(image)
+        metadata = carried_by(image)
         if format.name == "TIFF" and (exif := tiff_exif.read_exif(path)):
             metadata["exif-data"] = exif
         pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
-    except pyvips.Error as error:
+        if pages > 1:
+            notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
+        elif moves(path, format):
+            notes.append("the first frame of an animation")
+    except (pyvips.Error, OSError) as error:
         raise _unreadable(path, error) from error
-    if pages > 1:
-        notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
     if format.name == "AVIF" and pixels.dtype == np.uint16 and bits:
         pixels = _spread(pixels, bits)
     return Picture(
@@ -210,31 +219,19 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
     )
 
 
-def _in_srgb(picture: Picture, path: str | os.PathLike[str]) -> Picture:
-    """What a library other than libvips has read, with its colours converted through its profile."""
-    floating = picture.pixels.dtype.kind == "f"
-    image = colour.from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
-    image.set_type(pyvips.GValue.blob_type, ICC, picture.metadata[ICC])
-    try:
-        image, notes = colour.to_srgb(image)
-        pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
-    metadata = {name: block for name, block in picture.metadata.items() if name != ICC} | _metadata(image)
-    return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))
-
-
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
-    load = getattr(pyvips.Image, _LOADERS[format.name])
-    return load(os.fspath(path), fail_on="truncated", revalidate=True, **options)
+    options |= {"fail_on": "truncated", "revalidate": True}
+    if is_utf8(name := os.fspath(path)):
+        return getattr(pyvips.Image, _LOADERS[format.name])(name, **options)
+    return getattr(pyvips.Image, f"{_LOADERS[format.name]}_buffer")(Path(path).read_bytes(), **options)
 
 
 def _pages(image: pyvips.Image) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
-def _metadata(image: pyvips.Image) -> dict[str, bytes]:
-    return {name: bytes(image.get(name)) for name in CARRIED if image.get_typeof(name)}
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _spread(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
@@ -251,13 +248,17 @@ def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.nan_to_num(pixels, nan=0.0, posinf=greatest, neginf=0.0)
 
 
-def reason(error: pyvips.Error) -> str:
-    """The first line libvips gave, or the error itself."""
-    lines = str(error.detail or error.message or error).strip().splitlines()
+def reason(error: Exception) -> str:
+    """The first line of what libvips or the system gives as its reason."""
+    if isinstance(error, pyvips.Error):
+        text = str(error.detail or error.message)
+    else:
+        text = str(getattr(error, "strerror", None) or error)
+    lines = text.strip().splitlines()
     return lines[0].strip() if lines else "unknown error"
 
 
-def _unreadable(path: str | os.PathLike[str], error: pyvips.Error) -> ImageError:
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
     return ImageError(
         f"{Path(path)}: not a readable picture ({reason(error)}); supported are {names(READABLE)}."
     )

@@ -17,7 +17,7 @@ from escsr.errors import ConfigError, OutputError
 from escsr.images import heic, openimageio
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import Format, check_size, check_suffix
+from escsr.images.formats import Format, check_size, check_suffix, is_utf8
 from escsr.images.metadata import fitted, stripped
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import reason
@@ -98,7 +98,7 @@ def write(
     height, width = picture.pixels.shape[:2]
     check_size(path, width, height)
     metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
-    picture = replace(held_by(picture, format), metadata=metadata)
+    picture = _held(replace(picture, metadata=metadata), format, path)
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary:
         if format.name == "HEIC":
@@ -120,9 +120,17 @@ def _write_animation(animation: Animation, path: Path, options: WriteOptions) ->
     check_size(path, width, height)
     metadata = stripped(animation.metadata) if options.strip else fitted(animation.metadata, width, height)
     picture = Picture(animation.frames.reshape(count * height, width, channels), metadata)
+    picture = _held(picture, format, path)
     timing = (height, animation.delays_ms, animation.loops)
     with atomic_path(path) as temporary:
         _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
+
+
+def _held(picture: Picture, format: Format, path: Path) -> Picture:
+    try:
+        return held_by(picture, format)
+    except pyvips.Error as error:
+        raise OutputError(f"Cannot write {path}: {reason(error)}.") from error
 
 
 def _write_by_vips(
@@ -148,7 +156,11 @@ def _write_by_vips(
             image = _for_gif(image)
         if timing is not None:
             image = _timed(image, *timing)
-        getattr(image, _SAVERS[format.name])(os.fspath(temporary), **settings)
+        save = _SAVERS[format.name]
+        if is_utf8(name := os.fspath(temporary)):
+            getattr(image, save)(name, **settings)
+        else:
+            temporary.write_bytes(getattr(image, f"{save}_buffer")(**settings))
         if format.name == "TIFF" and "exif-data" in picture.metadata:
             tiff_exif.write_exif(temporary, picture.metadata["exif-data"])
     except pyvips.Error as error:

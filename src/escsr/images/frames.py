@@ -1,0 +1,60 @@
+"""Moving pictures: frames turned upright, and files that move where only one picture is read."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr.images.formats import Format
+
+__all__ = ["moves", "upright"]
+
+_CHUNK = struct.Struct(">I4s")
+_SEQUENCE_BRAND = b"avis"
+
+
+def upright(frames: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turns and mirrors frames as EXIF says.
+
+    Args:
+        frames: (N, H, W, C).
+        orientation: EXIF's number, 1 to 8; another is passed over.
+
+    Returns:
+        (N, H, W, C), or (N, W, H, C) from 5 on.
+    """
+    if orientation in (5, 6, 7, 8):
+        frames = frames.swapaxes(1, 2)
+    if orientation in (3, 4, 7, 8):
+        frames = frames[:, ::-1]
+    if orientation in (2, 3, 6, 7):
+        frames = frames[:, :, ::-1]
+    return np.ascontiguousarray(frames)
+
+
+def moves(path: str | os.PathLike[str], format: Format) -> bool:
+    """Whether a PNG or AVIF file holds further frames, which are not read.
+
+    Args:
+        path: The file.
+        format: Its format.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    if format.name not in ("PNG", "AVIF"):
+        return False
+    with open(path, "rb") as file:
+        if format.name == "AVIF":
+            return file.read(12)[8:] == _SEQUENCE_BRAND
+        file.seek(8)
+        while len(head := file.read(_CHUNK.size)) == _CHUNK.size:
+            length, kind = _CHUNK.unpack(head)
+            if kind in (b"acTL", b"IDAT"):
+                return bool(kind == b"acTL")
+            file.seek(length + 4, os.SEEK_CUR)
+    return False
