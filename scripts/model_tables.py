@@ -1,4 +1,4 @@
-"""Writes README's table of models and the models' cards from the records in `results/quality`.
+"""Writes README's table of models and the models' cards from the records in `results`.
 
 python scripts/model_tables.py
 """
@@ -13,6 +13,7 @@ from escsr.evaluation.stability import BORDER, HALF_LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "quality"
+COSTS = ROOT / "results" / "models" / "compare-cpu.json"
 CARDS = ROOT / "src" / "escsr" / "weights"
 README = ROOT / "README.md"
 START, END = "<!-- models -->", "<!-- /models -->"
@@ -30,7 +31,7 @@ def main() -> None:
 
 
 def read_records() -> list[Record]:
-    """All records, sorted by model."""
+    """All records of quality, sorted by model."""
     return [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
 
 
@@ -38,20 +39,41 @@ def with_table(text: str, records: list[Record]) -> str:
     """A text with the table between its markers replaced."""
     before, rest = text.split(START)
     _, after = rest.split(END)
-    return f"{before}{START}\n{table(records)}{END}{after}"
+    return f"{before}{START}\n{table(records, json.loads(COSTS.read_text()))}{END}{after}"
 
 
-def table(records: list[Record]) -> str:
-    """One row a model, and one for bicubic at the same scale."""
+def table(records: list[Record], costs: Record) -> str:
+    """One row a model, one for bicubic at the same scale, one for the paper; below, what the cost is of."""
     lines = [
-        "| model | scale | parameters | " + " | ".join(SETS) + " |",
-        "|---|---|---|" + "---|" * len(SETS),
+        "| model | scale | parameters | s/MP | MiB/MP | " + " | ".join(SETS) + " |",
+        "|---|---|---|---|---|" + "---|" * len(SETS),
     ]
+    cost_of = {figures["model"]: figures for figures in costs["models"]}
     for record in records:
-        lines.append(_row(f"`{record['model']}`", record, f"{record['parameters']:,}", "model"))
-        lines.append(_row("bicubic", record, "", "bicubic"))
-        lines.append(_row(f"{record['variant']} in the paper (DIV2K)", record, "", "paper"))
-    return "\n".join(lines) + "\n"
+        size = f"{record['parameters']:,} | {_cost(cost_of.get(record['model']))}"
+        lines.append(_row(f"`{record['model']}`", record, size, "model"))
+        lines.append(_row("bicubic", record, "| |", "bicubic"))
+        lines.append(_row(f"{record['variant']} in the paper (DIV2K)", record, "| |", "paper"))
+    return "\n".join(lines) + f"\n\n{_conditions(costs)}\n"
+
+
+def _cost(figures: Record | None) -> str:
+    if figures is None:
+        return "|"
+    return f"{figures['seconds_per_megapixel']:.0f} | {figures['memory_mib_per_megapixel']:,.0f}"
+
+
+def _conditions(costs: Record) -> str:
+    width, height = costs["size"]
+    kinds = ", ".join(dict.fromkeys(costs["precision"].values()))
+    rounds = len(costs["models"][0]["seconds"])
+    versions = f"{kinds}, PyTorch {costs['torch']}, {costs['date']}"
+    return (
+        f"s/MP and MiB/MP: seconds and memory of a run on {width}×{height} per megapixel of the input (a larger "
+        f"picture takes less\nmemory per megapixel), on {costs['threads']} threads of a server CPU "
+        f"({costs['device_name']}), {versions}; median of {rounds}.\n"
+        "On your own device: `escsr models compare`."
+    )
 
 
 def card(record: Record) -> str:
@@ -87,8 +109,7 @@ Measured on {conditions["date"]} with PyTorch {conditions["torch"]} on {conditio
 Stability, on made pictures of noise, patterns, lettering and pure colours (`escsr.evaluation.stability`):
 
 * {_half_precision(stability["activations"])}
-* A constant picture stays so within {stability["constant_inside"]:.2f} of 255 levels, in the {BORDER} outermost LR
-  pixels within {stability["constant_border"]:.2f}: convolutions see zeros beyond the border.
+* {_constants(stability)}
 
 Limits: trained on clean pictures shrunk by MATLAB's bicubic. Noise and compression artefacts of a photo
 are enlarged with it; they are not removed.{_lost(record)}
@@ -108,8 +129,18 @@ def _half_precision(activations: dict[str, float]) -> str:
     if not over:
         return f"{line}: it does not overflow in float16."
     worst = ", ".join(f"{value:.1e} on {name}" for name, value in over.items())
-    return f"""{line}, but {worst} (single-pixel patterns): float16
-  overflows there, which `escsr` notices and computes again in bfloat16; the result is close to float32's."""
+    return (
+        f"{line}, but {worst} (single-pixel patterns): float16\n  overflows there, which `escsr` notices "
+        "and computes again in bfloat16; the result is close to float32's."
+    )
+
+
+def _constants(stability: Record) -> str:
+    inside, border = stability["constant_inside"], stability["constant_border"]
+    return (
+        f"A constant picture stays so within {inside:.2f} of 255 levels, in the {BORDER} outermost LR\n"
+        f"  pixels within {border:.2f}: convolutions see zeros beyond the border."
+    )
 
 
 def _lost(record: Record) -> str:
@@ -118,9 +149,9 @@ def _lost(record: Record) -> str:
     return f" Bicubic has the higher PSNR on {', '.join(names)}." if names else ""
 
 
-def _row(name: str, record: Record, parameters: str, key: str) -> str:
+def _row(name: str, record: Record, size: str, key: str) -> str:
     figures = " | ".join(_figures(record["sets"][name][key]) for name in SETS)
-    return f"| {name} | ×{record['scale']} | {parameters} | {figures} |"
+    return f"| {name} | ×{record['scale']} | {size} | {figures} |"
 
 
 def _figures(pair: list[float] | None) -> str:

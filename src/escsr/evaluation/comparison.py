@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,6 +93,7 @@ class Comparison:
         precision: By model, the arithmetic that was used.
         torch: Version.
         escsr: Version.
+        date: Day of the measurement, year first.
     """
 
     models: tuple[ModelFigures, ...]
@@ -103,6 +105,7 @@ class Comparison:
     precision: dict[str, str]
     torch: str
     escsr: str
+    date: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -173,6 +176,7 @@ def compare(
         precision={name: inferences[name].arithmetic.precision for name in names},
         torch=torch.__version__,
         escsr=__version__,
+        date=date.today().isoformat(),
     )
 
 
