@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from escsr import __version__
-from escsr.cli.console import ERR, ExitCode, plain
+from escsr.cli.console import ERR, ExitCode, plain, print_any_name
 from escsr.cli.data import data
 from escsr.cli.models import doctor, models
 from escsr.cli.research import evaluate, recipes, train
@@ -39,6 +39,7 @@ app.add_typer(data, name="data")
 
 def main() -> None:
     """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback."""
+    print_any_name()
     try:
         app()
     except EscError as error:
