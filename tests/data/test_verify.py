@@ -150,6 +150,7 @@ def test_every_problem_is_found(tmp_path: Path) -> None:
     add("deep", good.astype(np.uint16) * 257, half)
     add("small", good[:100], half[:50])
     add("grey", good[..., :1], half[..., :1])
+    add("faded", good[::-1, ::-1].copy(), np.repeat(downscale(good[::-1, ::-1].copy(), 2)[..., :1], 3, 2))
     add("clear", np.concatenate([good, good[..., :1]], 2), half)
     add("again", example("city"), downscale(example("city"), 2))
     write(half, lr / "stranger.png")
@@ -162,6 +163,7 @@ def test_every_problem_is_found(tmp_path: Path) -> None:
         "city.png": "duplicate",
         "clear.png": "transparent",
         "deep.png": "not 8 bits",
+        "faded.png": "grey",
         "grey.png": "grey",
         "moved.png": "shift",
         "small.png": "too small",
@@ -171,6 +173,10 @@ def test_every_problem_is_found(tmp_path: Path) -> None:
     }
     assert {problem.kind for problem in found.warnings} == {"too small", "grey", "transparent", "duplicate"}
     assert len(found.faults) + len(found.warnings) == len(found.problems)
+    assert [(p.path.parent.name, p.message) for p in found.problems if p.kind == "grey"] == [
+        ("lr", "has no colour, but HR has"),
+        ("hr", "has no colour"),
+    ]
     shifted = next(problem for problem in found.problems if problem.kind == "shift")
     assert "HR pixels down and +1.0" in shifted.message or "HR pixels down and +0.9" in shifted.message
     assert found.to_dict()["problems"][0].keys() == {"kind", "path", "message", "is_fault"}

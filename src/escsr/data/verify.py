@@ -175,6 +175,10 @@ def _inspect(large: TrainingFile, small: TrainingFile | None, scale: int | None,
     if scale is not None and small is None:
         report("no LR", large.path, "has no LR picture")
     lr = None if small is None else _read(small, report)
+    if hr is not None and _is_grey(hr):
+        report("grey", large.path, "has no colour")
+    elif small is not None and lr is not None and _is_grey(lr):
+        report("grey", small.path, "has no colour" if hr is None else "has no colour, but HR has")
     if scale is not None and small is not None and hr is not None and lr is not None:
         _compare(hr, lr, scale, small.path, report)
     digests = [
@@ -205,9 +209,11 @@ def _read(file: TrainingFile, report: _Report) -> NDArray[np.uint8] | None:
         return None
     if picture.has_alpha:
         report("transparent", file.path, "has an alpha channel, which training drops")
-    if colour.shape[2] == 1 or (colour == colour[..., :1]).all():
-        report("grey", file.path, "has no colour")
     return colour
+
+
+def _is_grey(colour: NDArray[np.uint8]) -> bool:
+    return bool((colour == colour[..., :1]).all())
 
 
 def _compare(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, path: Path, report: _Report) -> None:
