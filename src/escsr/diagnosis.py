@@ -20,7 +20,11 @@ from escsr.precision import Arithmetic
 
 __all__ = ["Finding", "diagnose"]
 
-_EXTRAS = {"pillow": "PIL images in Python: pip install pillow"}
+_EXTRAS = {
+    "pillow": "PIL images in Python: pip install pillow",
+    "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
+    "pillow-heif": 'HEIC: pip install "escsr[heic]"',
+}
 """Optional packages, and what each is for with its install line."""
 
 
