@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from escsr import images
+from escsr.images import Animation, Picture
 from escsr.networks import ESC, VARIANTS, NetworkConfig
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +55,25 @@ def nearest_network() -> ESC:
         for parameter in network.parameters():
             parameter.zero_()
     return network
+
+
+BROKEN = ("cut.png", "empty.png", "noise.tif", "noise.webp", "text.jpg")
+"""Names of what cannot be read in a `mixed_folder`."""
+
+
+def mixed_folder(folder: Path) -> None:
+    """30 files of five formats, several depths and modes, one of them moving, five of them `BROKEN`."""
+    random = np.random.default_rng(0)
+    suffixes = (".png", ".jpg", ".webp", ".tif", ".gif")
+    for index in range(25):
+        suffix = suffixes[index % 5]
+        depth = np.uint16 if suffix in (".png", ".tif") and index % 2 else np.uint8
+        channels = (1, 3, 4)[index % 3] if suffix in (".png", ".tif") else 3
+        pixels = random.integers(0, np.iinfo(depth).max, (9 + index, 12, channels)).astype(depth)
+        images.write(Picture(pixels), folder / f"{index % 3}" / f"picture {index:02d}{suffix}")
+    moving = Animation(random.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8), (50, 70))
+    images.write(moving, folder / "1" / "picture 04.gif")
+    whole = (folder / "0" / "picture 00.png").read_bytes()
+    contents = (whole[: len(whole) // 2], b"", random.bytes(500), random.bytes(500), b"not a picture")
+    for name, content in zip(BROKEN, contents, strict=True):
+        (folder / "1" / name).write_bytes(content)

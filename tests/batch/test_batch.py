@@ -13,10 +13,8 @@ from escsr.batch import Batch, Outcome, Progress, forecast
 from escsr.batch.manifest import MANIFEST
 from escsr.checkpoints import save_network
 from escsr.errors import ConfigError, DeviceError, OutputError
-from escsr.images import Animation, Picture
-from samples import small_network
-
-SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".gif")
+from escsr.images import Picture
+from samples import BROKEN, mixed_folder, small_network
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +26,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """30 files of five formats and several depths, five of them broken."""
-    random = np.random.default_rng(0)
-    folder = tmp_path / "in"
-    for index in range(25):
-        suffix = SUFFIXES[index % 5]
-        depth = np.uint16 if suffix in (".png", ".tif") and index % 2 else np.uint8
-        channels = (1, 3, 4)[index % 3] if suffix in (".png", ".tif") else 3
-        pixels = random.integers(0, np.iinfo(depth).max, (9 + index, 12, channels)).astype(depth)
-        images.write(Picture(pixels), folder / f"{index % 3}" / f"picture {index:02d}{suffix}")
-    moving = Animation(random.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8), (50, 70))
-    images.write(moving, folder / "1" / "picture 04.gif")
-    whole = (folder / "0" / "picture 00.png").read_bytes()
-    broken = {
-        "empty.png": b"",
-        "text.jpg": b"not a picture",
-        "cut.png": whole[: len(whole) // 2],
-        "noise.webp": random.bytes(500),
-        "noise.tif": random.bytes(500),
-    }
-    for name, content in broken.items():
-        (folder / "1" / name).write_bytes(content)
-    return folder
+    mixed_folder(tmp_path / "in")
+    return tmp_path / "in"
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -63,13 +41,7 @@ def test_a_mixed_folder_twice(mixed: Path, model: Path) -> None:
     assert [outcome.job for outcome in outcomes] == batch.jobs
     assert sum(outcome.status == "done" for outcome in outcomes) == 25
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    assert {outcome.job.source.name for outcome in failed} == {
-        "empty.png",
-        "text.jpg",
-        "cut.png",
-        "noise.webp",
-        "noise.tif",
-    }
+    assert {outcome.job.source.name for outcome in failed} == set(BROKEN)
     assert all(outcome.job.source.name in str(outcome.error) for outcome in failed)
     results = mixed.with_name("in_x2")
     made = [path for path in results.rglob("*") if path.is_file() and path.name != MANIFEST]
