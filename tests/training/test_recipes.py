@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from escsr.errors import ConfigError
 from escsr.training.config import TrainingConfig
-from escsr.training.recipes import RECIPES, recipe
+from escsr.training.recipes import RECIPES, about, recipe, source_of
 from escsr.training.schedule import learning_rate_at
 
 
@@ -13,7 +15,10 @@ def test_recipes(name: str) -> None:
     config = recipe(name)
     assert config.name == name
     assert TrainingConfig.from_dict(config.to_dict()) == config
-    assert "Command: `escsr train --recipe" in (RECIPES[name].__doc__ or "")
+    text = about(name)
+    assert "Command: `escsr train --recipe" in text
+    assert "Hardware:" in text
+    assert {source_of(name, field.name) for field in dataclasses.fields(config)} - {"ours"}
 
 
 def test_settings() -> None:
@@ -47,7 +52,7 @@ def test_settings() -> None:
         ("iterations=true", "expected int"),
         ("iterations=0", "at least 1"),
         ("schedule=linear", "expected steps or cosine"),
-        ("precision=float16", "expected float32 or bfloat16"),
+        ("precision=float8", "expected float32 or tf32 or bfloat16 or float16"),
         ("network.dim=65", "not a multiple"),
         ("ema_decay=1", r"\[0, 1\)"),
     ],
@@ -58,8 +63,23 @@ def test_wrong_settings_are_refused(text: str, message: str) -> None:
 
 
 def test_unknown_recipe() -> None:
-    with pytest.raises(ConfigError, match="esc-light-x2"):
-        recipe("esc-medium")
+    with pytest.raises(ConfigError, match="Did you mean esc-light-x2"):
+        recipe("esc-ligth-x2")
+
+
+def test_the_papers_text() -> None:
+    assert recipe("esc-x3@paper").betas == (0.9, 0.999)
+    assert recipe("esc-x3").betas == (0.9, 0.9)
+    assert source_of("esc-x3@paper", "betas") == "paper text"
+    assert "reference" in source_of("esc-x3", "betas")
+    with pytest.raises(ConfigError, match="not a recipe of the paper"):
+        recipe("esc-x2-quick@paper")
+
+
+def test_queries_are_pixels_that_there_are() -> None:
+    with pytest.raises(ConfigError, match="at most patch_size"):
+        recipe("esc-lte").with_settings(["patch_size=40"])
+    assert recipe("esc-light-x2").with_settings(["patch_size=40"]).patch_size == 40
 
 
 def test_the_references_learning_rate_trace() -> None:

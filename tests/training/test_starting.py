@@ -50,9 +50,15 @@ def test_an_any_scale_network_takes_the_encoder() -> None:
     weights = starting_weights(as_checkpoint(trained), network)
     head = network.state_dict()["upsampler.coef.weight"]
     assert torch.equal(weights["upsampler.coef.weight"], head)
-    body = trained.state_dict()["shallow.weight"].half().float()
-    assert torch.equal(weights["shallow.weight"], body)
     network.load_state_dict(weights)
+    trained.load_state_dict({k: v.half().float() for k, v in trained.state_dict().items()})
+    lr = torch.rand(1, 3, 9, 12)
+    inner = slice(1, -1)
+    with torch.no_grad():
+        expected, result = trained.shallow(lr), network.shallow(network.normalise(lr))
+    torch.testing.assert_close(result[..., inner, inner], expected[..., inner, inner])
+    back = starting_weights(Checkpoint(network.config, weights), trained)
+    torch.testing.assert_close(back["shallow.bias"], trained.state_dict()["shallow.bias"])
 
 
 @pytest.mark.parametrize("change", [{"dim": 12}, {"num_blocks": 1}, {"window_size": 16}])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from safetensors.torch import load_file
 
 import escsr
 from escsr import images
+from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool
 from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.images import Picture
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
-from escsr.training.trainer import Progress, Trainer, latest_checkpoint
+from escsr.training.records import latest_checkpoint
+from escsr.training.trainer import Progress, Trainer
 from samples import EXAMPLES
 
 TINY = [
@@ -64,8 +67,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path,
     second = Trainer(config, pool_of(folder), halves, validation={"own": folder})
     newest = latest_checkpoint(halves)
     assert newest is not None
-    second.resume(newest)
-    assert second.iteration == 4
+    second.state.load(newest)
+    assert second.state.iteration == 4
     second.train()
     expected = load_file(whole / "iter_0000008.safetensors")
     resumed = load_file(halves / "iter_0000008.safetensors")
@@ -135,7 +138,7 @@ def test_starting_from_a_model_of_another_scale(folder: Path, tmp_path: Path) ->
     pool = PatchPool.from_folder(folder, scale=3, patch_size=16)
     trainer = Trainer(config, pool, tmp_path / "x3", start=start)
     body = start.weights["blocks.0.attention.qkv.weight"]
-    assert torch.equal(trainer.network.state_dict()["blocks.0.attention.qkv.weight"], body)
+    assert torch.equal(trainer.state.network.state_dict()["blocks.0.attention.qkv.weight"], body)
     with pytest.raises(ConfigError, match="another network"):
         Trainer(tiny("network.dim=32"), pool_of(folder), tmp_path / "b", start=start)
     with pytest.raises(ConfigError, match="recipe is for ×3"):
@@ -146,28 +149,172 @@ def test_what_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     Trainer(tiny("iterations=4"), pool_of(folder), run, validation={"own": folder}).train()
     with pytest.raises(CheckpointError, match="without training state"):
-        Trainer(tiny("iterations=4"), pool_of(folder), run).resume(run / "best.safetensors")
+        Trainer(tiny("iterations=4"), pool_of(folder), run).state.load(run / "best.safetensors")
     other = Trainer(tiny("iterations=4", "network.num_blocks=2"), pool_of(folder), run)
     with pytest.raises(CheckpointError, match="not the recipe's"):
-        other.resume(run / "iter_0000004.safetensors")
+        other.state.load(run / "iter_0000004.safetensors")
 
 
-def test_a_loss_that_is_not_finite_stops_before_any_change(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(tiny(), pool_of(folder), tmp_path / "run")
-    before = {key: value.clone() for key, value in trainer.network.state_dict().items()}
-    with pytest.raises(EscError, match="lower the learning rate"):
-        trainer.step(torch.full((1, 3, 16, 16), float("nan")), torch.zeros(1, 3, 32, 32))
-    assert trainer.iteration == 0
-    assert all(torch.equal(value, before[key]) for key, value in trainer.network.state_dict().items())
+class Spoilt(PatchPool):
+    """A pool whose batches are broken from a step on."""
+
+    broken: frozenset[int] = frozenset()
+
+    def batch(
+        self, seed: int, iteration: int, *sizes: int, **part: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        lr, hr = super().batch(seed, iteration, *sizes, **part)
+        return (lr * float("nan") if iteration + 1 in self.broken else lr), hr
+
+
+def spoilt(folder: Path, *broken: int) -> Spoilt:
+    pool = pool_of(folder)
+    spoilt = Spoilt(pool.lr, pool.hr, 2)
+    spoilt.broken = frozenset(broken)
+    return spoilt
+
+
+def test_a_step_without_finite_numbers_is_left_out(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(tiny("iterations=6", "patience=3"), spoilt(folder, 3, 4), tmp_path / "run")
+    weights = []
+    seen: list[Progress] = []
+
+    def note(progress: Progress) -> None:
+        seen.append(progress)
+        weights.append(trainer.state.network.last.weight.detach().clone())
+
+    assert trainer.train(note)
+    assert [progress.skipped for progress in seen] == [False, False, True, True, False, False]
+    assert torch.equal(weights[1], weights[3])
+    assert not torch.equal(weights[3], weights[4])
+    assert all(weight.isfinite().all() for weight in weights)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines if line.get("skipped")] == [3, 4]
+
+
+def test_many_such_steps_end_the_run_at_its_last_good_state(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trainer = Trainer(tiny("iterations=20", "patience=3"), spoilt(folder, 2, *range(6, 20)), run)
+    with pytest.raises(EscError, match=r"to step 8, .*iter_0000004.*lower learning_rate"):
+        trainer.train()
+    assert trainer.state.iteration == 4
+    saved = load_file(run / "bad-batch-0000008-0.safetensors")
+    assert saved["0.lr"].isnan().all()
+    assert torch.equal(saved["0.hr"], pool_of(folder).batch(0, 7, 4, 16)[1])
+    good = Trainer(tiny("iterations=20", "patience=3"), pool_of(folder), run)
+    good.state.load(run / "iter_0000004.safetensors")
+    assert torch.equal(good.state.network.last.weight, trainer.state.network.last.weight)
+    assert good.train()
 
 
 @pytest.mark.parametrize("ramp", ["true", "false"])
 def test_averaged_weights(folder: Path, tmp_path: Path, ramp: str) -> None:
     """The average of the weights after each step, by its definition."""
-    trainer = Trainer(tiny("ema_decay=0.6", f"ema_ramp={ramp}"), pool_of(folder), tmp_path)
-    expected = trainer.network.last.weight.detach().clone()
-    for iteration in range(1, 16):
-        trainer.step(*pool_of(folder).batch(0, iteration, 2, 16))
-        decay = min(0.6, iteration / (iteration + 9)) if ramp == "true" else 0.6
-        expected = decay * expected + (1 - decay) * trainer.network.last.weight.detach()
-    torch.testing.assert_close(trainer.average.last.weight, expected)
+    trainer = Trainer(tiny("iterations=15", "ema_decay=0.6", f"ema_ramp={ramp}"), pool_of(folder), tmp_path)
+    expected = trainer.state.network.last.weight.detach().clone()
+
+    def follow(progress: Progress) -> None:
+        nonlocal expected
+        i = progress.iteration
+        decay = min(0.6, i / (i + 9)) if ramp == "true" else 0.6
+        expected = decay * expected + (1 - decay) * trainer.state.network.last.weight.detach()
+
+    trainer.train(follow)
+    torch.testing.assert_close(trainer.state.average.last.weight, expected)
+
+
+def test_a_batch_in_parts_gives_the_same_step(folder: Path, tmp_path: Path) -> None:
+    weights = []
+    for parts in (1, 2, 4):
+        config = tiny("iterations=3", f"accumulation={parts}", "precision=float32", "optimizer=adamw")
+        trainer = Trainer(config, pool_of(folder), tmp_path / str(parts))
+        trainer.train()
+        weights.append(trainer.state.network.last.weight)
+    torch.testing.assert_close(weights[1], weights[0], atol=2e-5, rtol=0)
+    torch.testing.assert_close(weights[2], weights[0], atol=2e-5, rtol=0)
+    with pytest.raises(ConfigError, match="cannot be shared"):
+        Trainer(tiny("accumulation=3"), pool_of(folder), tmp_path / "3").train()
+
+
+def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_path: Path) -> None:
+    config = tiny("iterations=8", "precision=float16")
+    trainer = Trainer(config, pool_of(folder), tmp_path / "whole")
+    scaler = trainer.state.scaler
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**24})  # overflows at first
+    seen: list[Progress] = []
+    trainer.train(seen.append)
+    assert seen[0].skipped
+    assert not seen[-1].skipped
+    assert scaler.get_scale() < 2.0**24
+    again = Trainer(config, pool_of(folder), tmp_path / "again")
+    again.state.load(tmp_path / "whole" / "iter_0000004.safetensors")
+    again.train()
+    assert again.state.scaler.state_dict() == scaler.state_dict()
+    assert torch.equal(again.state.network.last.weight, trainer.state.network.last.weight)
+
+
+def test_stopping_leaves_a_checkpoint_to_go_on_from(folder: Path, tmp_path: Path) -> None:
+    config, stop = tiny("iterations=8"), threading.Event()
+    Trainer(config, pool_of(folder), tmp_path / "whole").train()
+    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    assert not trainer.train(lambda progress: stop.set() if progress.iteration == 5 else None, stop=stop)
+    newest = latest_checkpoint(tmp_path / "run")
+    assert newest == tmp_path / "run" / "iter_0000006.safetensors"
+    second = Trainer(config, pool_of(folder), tmp_path / "run")
+    second.state.load(newest)
+    assert second.train()
+    whole, run = (load_file(tmp_path / name / "iter_0000008.safetensors") for name in ("whole", "run"))
+    assert all(torch.equal(value, run[key]) for key, value in whole.items())
+
+
+def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> None:
+    Trainer(tiny("iterations=4"), pool_of(folder), tmp_path / "run").train()
+    with pytest.raises(ConfigError, match=r"learning_rate was 0\.002, now 0\.1"):
+        Trainer(tiny("iterations=4", "learning_rate=0.1"), pool_of(folder), tmp_path / "run").train()
+    Trainer(tiny("iterations=4", "keep=9"), pool_of(folder), tmp_path / "run").train()
+
+
+def test_lines_beyond_the_checkpoint_are_forgotten(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "run" / "log.jsonl"
+    config = tiny("iterations=8")
+    Trainer(config, pool_of(folder), tmp_path / "run").train()
+    log.write_text(log.read_text() + '{"iteration": 12, "los')
+    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    trainer.state.load(tmp_path / "run" / "iter_0000004.safetensors")
+    trainer.train()
+    assert [json.loads(line)["iteration"] for line in log.read_text().splitlines()] == [4, 8]
+
+
+def test_samples_are_shown(folder: Path, tmp_path: Path) -> None:
+    config = tiny("iterations=4")
+    Trainer(config, pool_of(folder), tmp_path / "run", validation={"own": folder}).train()
+    (strip,) = (tmp_path / "run" / "samples").iterdir()
+    assert strip.name == "own-0000004.png"
+    pixels = images.read(strip).pixels
+    assert pixels.shape == (96, 3 * 96 + 2 * 4, 3)
+    hr = images.read(folder / "0.png").pixels[:, 16:112]
+    assert np.array_equal(pixels[:, -96:], hr)
+    repeated = pixels[:, :96]
+    assert np.array_equal(repeated[::2, ::2], repeated[1::2, 1::2])
+
+
+def test_networks_of_any_scale_learn(folder: Path, tmp_path: Path) -> None:
+    config = tiny(
+        "iterations=60",
+        "network.scale=none",
+        "network.upsampler=lte",
+        "network.shortcut=bilinear",
+        "queries=200",
+        "validation_scales=[1.5, 2.0]",
+        "validate_every=60",
+    )
+    pool = ArbitraryScalePool.from_folder(folder, patch_size=16)
+    seen: list[Progress] = []
+    Trainer(config, pool, tmp_path / "run", validation={"own": folder}).train(seen.append)
+    losses = [progress.loss for progress in seen]
+    assert np.mean(losses[-20:]) < 0.9 * np.mean(losses[:5])
+    assert set(seen[-1].validation) == {"own ×1.5", "own ×2"}
+    upscaler = escsr.Upscaler(tmp_path / "run" / "best.safetensors", device="cpu")
+    assert upscaler(np.zeros((10, 12, 3), np.uint8), scale=2.5).shape == (25, 30, 3)
+    with pytest.raises(ConfigError, match="for any scale"):
+        Trainer(config, pool_of(folder), tmp_path / "b")

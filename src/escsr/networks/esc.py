@@ -12,7 +12,7 @@ from escsr.networks.attention import AttentionBackend, WindowAttention, check_ba
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
 from escsr.networks.layers import NO_MARGIN, ConvFFN, LayerNorm, Margin, crop
-from escsr.networks.lte import LTE, query_axis
+from escsr.networks.lte import LTE, query_axis, sampled_axis
 from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
 
 __all__ = ["ESC", "Block", "Stage"]
@@ -157,16 +157,38 @@ class ESC(nn.Module):
         """
         height, width = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
         lr = self.normalise(lr)
-        large_kernel = self.large_kernel()
-        x = shallow = self.shallow(lr)
-        for block in self.blocks:
-            x = block(x, large_kernel)
-        features = self.deep(x, shallow, lr)
+        features = self.features(lr)
         if isinstance(self.upsampler, LTE):
             rows = query_axis(lr.shape[-2], height, lr.device, lr.dtype)
             columns = query_axis(lr.shape[-1], width, lr.device, lr.dtype)
             return self.upsampler(features, lr, rows, columns) * 0.5 + 0.5
         return self.upsampler(features, lr)
+
+    def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Some pixels of enlargements to a size of its own for each picture; LTE only.
+
+        Args:
+            lr: (B, 3, H, W), RGB in [0, 1].
+            sizes: (B, 2), int64: rows and columns of each result.
+            rows: (B, Q), int64: which rows the wanted pixels lie in.
+            columns: (B, Q), int64: which columns.
+
+        Returns:
+            (B, 3, Q), about [0, 1]: the same pixels as of `forward`, but for rounding.
+        """
+        assert isinstance(self.upsampler, LTE), "only LTE takes queries"
+        lr = self.normalise(lr)
+        places = zip(lr.shape[-2:], sizes.unbind(1), (rows, columns), strict=True)
+        axes = (sampled_axis(side, size, positions) for side, size, positions in places)
+        return self.upsampler.sample(self.features(lr), lr, *axes) * 0.5 + 0.5
+
+    def features(self, lr: Tensor) -> Tensor:
+        """Everything before the upsampler: (B, 3, H, W), normalised → (B, C, H, W)."""
+        large_kernel = self.large_kernel()
+        x = shallow = self.shallow(lr)
+        for block in self.blocks:
+            x = block(x, large_kernel)
+        return self.deep(x, shallow, lr)
 
     def normalise(self, lr: Tensor) -> Tensor:
         """The picture as the network sees it: [0, 1], or [−1, 1] for LTE."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from escsr.networks.config import NetworkConfig
 
-__all__ = ["LTE", "Axis", "query_axis"]
+__all__ = ["LTE", "Axis", "query_axis", "sampled_axis"]
 
 _CELL_SCALE_LIMIT = 4
 _QUERY_CHUNK = 32768
@@ -31,7 +31,8 @@ class Axis:
         low: int64, (...): first of the two LR pixels that bilinear sampling reads.
         high: int64, (...): the second.
         weight: (...): weight of the second, in [0, 1].
-        cell: Size of an output pixel, in LR pixels times 2; held from scale 4 on.
+        cell: Size of an output pixel, in LR pixels times 2; held from scale 4 on. One number, or a tensor
+            that broadcasts with the queries.
     """
 
     nearest: Tensor
@@ -39,7 +40,7 @@ class Axis:
     low: Tensor
     high: Tensor
     weight: Tensor
-    cell: float
+    cell: float | Tensor
 
     def part(self, start: int, stop: int) -> Axis:
         """The queries start..stop of the first query dimension."""
@@ -52,8 +53,8 @@ class Axis:
             self.cell,
         )
 
-    def moved(self, origin: int) -> Axis:
-        """The same queries, with LR pixels counted from `origin`."""
+    def moved(self, origin: int | Tensor) -> Axis:
+        """The same queries, with LR pixels counted from `origin`, one or a tensor that broadcasts."""
         return Axis(
             self.nearest - origin,
             self.offset,
@@ -93,7 +94,33 @@ def query_axis(
     Returns:
         The axis, query shape (out_size,).
     """
-    q, centres = _pixel_centres(out_size), _pixel_centres(size)
+    cell = 2 * size / out_size * max(out_size / size / _CELL_SCALE_LIMIT, 1.0)
+    return _axis(_pixel_centres(out_size), size, cell, device, dtype)
+
+
+def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor) -> Axis:
+    """Geometry of some output pixels of one side of many results, one for each picture of a batch.
+
+    Args:
+        size: LR pixels n, of all pictures.
+        out_sizes: (B,), int64: output pixels of each.
+        positions: (B, Q), int64: which of them are wanted.
+
+    Returns:
+        The axis, query shape (B, Q).
+    """
+    sides = out_sizes[:, None].double()
+    # Rounded as `_pixel_centres` rounds, whose last bit may decide between two LR pixels.
+    q = (1 / sides - 1).float() + (2 / sides).float() * positions
+    cell = 2 * size / sides * (sides / size / _CELL_SCALE_LIMIT).clamp(min=1)
+    return _axis(q, size, cell.float(), q.device, torch.float32)
+
+
+def _axis(
+    q: Tensor, size: int, cell: float | Tensor, device: torch.device | str, dtype: torch.dtype
+) -> Axis:
+    """Queries at q, float32 in [−1, 1], among n LR pixels."""
+    centres = _pixel_centres(size).to(q.device)
     nearest, offset = [], []
     for step in (-1.0, 1.0):
         moved = (q + step / size + 1e-6).clamp(-1 + 1e-6, 1 - 1e-6)
@@ -108,7 +135,7 @@ def query_axis(
         low=low.long().to(device),
         high=(low + 1).clamp(max=size - 1).long().to(device),
         weight=(place - low).to(device, dtype),
-        cell=2 * size / out_size * max(out_size / size / _CELL_SCALE_LIMIT, 1.0),
+        cell=cell,
     )
 
 
@@ -170,6 +197,24 @@ class LTE(nn.Module):
             bands.append(torch.cat(parts, dim=-1))
         return torch.cat(bands, dim=-2)
 
+    def sample(self, features: Tensor, lr: Tensor, rows: Axis, columns: Axis) -> Tensor:
+        """Some output pixels of every picture of a batch, as training wants them.
+
+        Args:
+            features: (B, C, H, W).
+            lr: (B, 3, H, W), in [−1, 1].
+            rows: Query shape (B, Q), see `sampled_axis`.
+            columns: Query shape (B, Q).
+
+        Returns:
+            (B, 3, Q), about [−1, 1].
+        """
+        # The pictures are stacked into one tall picture, in which each query finds its own.
+        tops = torch.arange(len(lr), device=lr.device)[:, None] * lr.shape[-2]
+        coef, freq = (maps.flatten(0, 1)[None] for maps in self.texture(features))
+        tall = lr.movedim(0, 1).flatten(1, 2)[None]
+        return self.query(coef, freq, tall, rows.moved(-tops), columns)[0].movedim(0, 1)
+
     def texture(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes and frequencies of every LR pixel: (B, C, H, W) → two (B, H, W, 256)."""
         return self.coef(features).permute(0, 2, 3, 1), self.freq(features).permute(0, 2, 3, 1)
@@ -187,8 +232,8 @@ class LTE(nn.Module):
         Returns:
             (B, 3, *queries), about [−1, 1].
         """
-        cell = torch.tensor([rows.cell, columns.cell], dtype=coef.dtype, device=coef.device)
-        phase = self.phase(cell)
+        sides = (torch.as_tensor(a.cell, dtype=coef.dtype, device=coef.device) for a in (rows, columns))
+        phase = self.phase(torch.stack(tuple(sides), -1))
         colours, areas = [], []
         for i in (0, 1):
             for j in (0, 1):

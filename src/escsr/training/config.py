@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from escsr.data.resizers import Resizer
 from escsr.errors import ConfigError
 from escsr.networks import NetworkConfig
 
@@ -23,14 +24,18 @@ class TrainingConfig:
 
     Attributes:
         name: The recipe's name.
-        network: Shape of the network.
+        network: Shape of the network. One of any scale (LTE) is trained on scales s ~ U[1, 4].
         iterations: Steps in all.
-        batch_size: Patches a step.
+        batch_size: Patches a step, of all processes together.
         patch_size: LR side of a patch, pixels.
-        optimizer: "adamw" for all parameters, or "muon" for the matrices of the blocks and AdamW for
-            the rest.
+        queries: HR pixels of each patch that the loss looks at; for networks of any scale only.
+        resizer: What makes LR from HR where LR is not given; for networks of a fixed scale only.
+        accumulation: Parts that a process's share of the batch is computed in, one after the other;
+            less memory, the same step but for rounding.
+        optimizer: "adam" or "adamw" for all parameters, or "muon" for the matrices of the blocks and
+            AdamW for the rest.
         learning_rate: Peak rate.
-        betas: AdamW's averaging constants.
+        betas: Averaging constants of Adam and AdamW.
         weight_decay: Decoupled decay.
         warmup: Steps of linear warm-up.
         schedule: "steps" (× `decay` after each milestone) or "cosine" (down to `final_ratio`).
@@ -40,9 +45,15 @@ class TrainingConfig:
         clip_norm: Largest gradient norm, or None.
         ema_decay: Decay of the averaged weights, which are what is validated and kept.
         ema_ramp: Lower decay in the first steps (i / (i + 9)), so that they do not weigh for thousands.
-        precision: "float32" or "bfloat16" (autocast; weights, loss and averages stay float32).
+        precision: "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), or
+            "bfloat16" and "float16" (autocast; weights, loss and averages stay float32; the loss is
+            scaled for float16).
+        compile: Compile the blocks (`torch.compile`): faster on GPUs, minutes to begin.
+        patience: Steps in a row that may come out without finite numbers, and are left out, before the
+            run goes back to its last checkpoint and stops.
         seed: Seed of weights and patches.
         validate_every: Steps between validations and checkpoints.
+        validation_scales: Scales to validate a network of any scale at.
         keep: Checkpoints to keep, beside the best.
         start: Model to start from instead of random weights (bundled name or file), or None; see
             `starting_weights` for what is made to fit.
@@ -53,7 +64,10 @@ class TrainingConfig:
     iterations: int
     batch_size: int
     patch_size: int
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    queries: int = 2304
+    resizer: Resizer = "matlab-bicubic"
+    accumulation: int = 1
+    optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = 5e-4
     betas: tuple[float, float] = (0.9, 0.9)
     weight_decay: float = 0.0
@@ -65,14 +79,17 @@ class TrainingConfig:
     clip_norm: float | None = None
     ema_decay: float = 0.999
     ema_ramp: bool = False
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    compile: bool = False
+    patience: int = 5
     seed: int = 0
     validate_every: int = 5000
+    validation_scales: tuple[float, ...] = (2.0, 3.0, 4.0)
     keep: int = 2
     start: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch_size", "patch_size", "validate_every", "keep"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if not self.learning_rate > 0:
@@ -81,11 +98,12 @@ class TrainingConfig:
             raise ConfigError(f"ema_decay must be in [0, 1), not {self.ema_decay}.")
         if self.seed < 0 or self.warmup < 0:
             raise ConfigError("seed and warmup must not be negative.")
-        if self.network.scale is None:
+        if self.network.scale is None and self.queries > self.patch_size**2:
             raise ConfigError(
-                "Training of networks for any scale is not supported yet; choose a fixed scale."
+                f"queries must be at most patch_size² = {self.patch_size**2}, the pixels at ×1, not "
+                f"{self.queries}."
             )
-        for name in ("optimizer", "schedule", "precision"):
+        for name in ("resizer", "optimizer", "schedule", "precision"):
             accepted = typing.get_args(_hints()[name])
             if getattr(self, name) not in accepted:
                 raise ConfigError(f"{name} must be {' or '.join(accepted)}, not {getattr(self, name)!r}.")
@@ -105,7 +123,7 @@ class TrainingConfig:
         for key in values:
             if key not in known:
                 raise ConfigError(_unknown(key, known))
-        tuples = {key: tuple(values[key]) for key in ("betas", "milestones") if key in values}
+        tuples = {key: tuple(values[key]) for key in _TUPLES if key in values}
         network = values["network"]
         if not isinstance(network, NetworkConfig):
             network = NetworkConfig.from_dict(network)
@@ -136,6 +154,19 @@ class TrainingConfig:
                 raise ConfigError(_unknown(key, known))
             target[inner] = _parse(key, value.strip(), typing.get_type_hints(owner)[inner])
         return self.from_dict({**values, "network": network})
+
+
+_COUNTS = (
+    "iterations",
+    "batch_size",
+    "patch_size",
+    "queries",
+    "accumulation",
+    "patience",
+    "validate_every",
+    "keep",
+)
+_TUPLES = ("betas", "milestones", "validation_scales")
 
 
 def _hints() -> dict[str, Any]:

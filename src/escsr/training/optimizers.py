@@ -106,11 +106,12 @@ def build_optimizers(network: ESC, config: TrainingConfig) -> list[torch.optim.O
         config: The recipe.
 
     Returns:
-        [AdamW], or [AdamW, Muon].
+        [Adam], [AdamW], or [AdamW, Muon].
     """
     matrices = matrix_parameters(network) if config.optimizer == "muon" else {}
     rest = [weight for name, weight in network.named_parameters() if name not in matrices]
-    adamw = torch.optim.AdamW(
+    adam = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    element_wise = adam(
         rest,
         lr=config.learning_rate,
         betas=config.betas,
@@ -119,6 +120,6 @@ def build_optimizers(network: ESC, config: TrainingConfig) -> list[torch.optim.O
         foreach=True,
     )
     if not matrices:
-        return [adamw]
+        return [element_wise]
     muon = Muon(list(matrices.values()), lr=config.learning_rate, weight_decay=config.weight_decay)
-    return [adamw, muon]
+    return [element_wise, muon]

@@ -3,63 +3,117 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from escsr.checkpoints import find_model, read_checkpoint
+from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool
+from escsr.data.pictures import Folders
 from escsr.devices import choose_device
 from escsr.errors import ConfigError
+from escsr.training.config import TrainingConfig
+from escsr.training.objectives import Pool
+from escsr.training.processes import join_processes
 from escsr.training.recipes import recipe as named_recipe
-from escsr.training.trainer import Progress, Trainer, latest_checkpoint
+from escsr.training.records import RunFolder, latest_checkpoint
+from escsr.training.trainer import Progress, Trainer
 
 __all__ = ["train"]
 
 
 def train(
     recipe: str,
-    data: str | os.PathLike[str],
+    data: Folders,
     output: str | os.PathLike[str],
     *,
     settings: Sequence[str] = (),
+    lr: Folders | None = None,
     validate: Mapping[str, str | os.PathLike[str]] | None = None,
     start: str | os.PathLike[str] | None = None,
     device: str = "auto",
+    storage: str = "auto",
+    tensorboard: bool = False,
+    stop: threading.Event | None = None,
     on_load: Callable[[int, int], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Trains a network; called again with the same output folder, it goes on where it stopped.
 
+    Started by `torchrun` or `srun` several times, the processes share every batch and the validation.
+
     Args:
         recipe: Name of a recipe.
-        data: Folder of HR pictures.
+        data: Folder of HR pictures, or several.
         output: Folder of the run.
         settings: Changes to the recipe, "key=value".
-        validate: Names and folders of HR pictures to measure on, protocol `classic`.
+        lr: Folder of LR pictures for each folder of HR; None to make them.
+        validate: Names and folders of HR pictures to measure on, protocol `classic` (`lte` for networks
+            of any scale).
         start: Model to start from (bundled name or file), instead of the recipe's `start`.
         device: As for `Upscaler`.
+        storage: Where the pictures are kept, see `PatchPool.from_folder`.
+        tensorboard: Also write TensorBoard's files.
+        stop: Once set, the step at hand is finished, a checkpoint written and the run left.
         on_load: Called with (pictures read, pictures in all).
-        on_progress: Called after every step.
+        on_progress: Called after every step, in the first process.
 
     Returns:
         The last checkpoint, which is a model for `upscale`.
 
     Raises:
-        EscError: Recipe, settings, data or a checkpoint are not as they should be.
+        EscError: Recipe, settings, data or a checkpoint are not as they should be, or the loss is not
+            finite any more.
     """
     config = named_recipe(recipe).with_settings(settings)
-    scale = config.network.scale
-    assert scale is not None
     chosen = choose_device(device)
-    newest = latest_checkpoint(output)
-    start = config.start if start is None else start
-    beginning = read_checkpoint(find_model(start, scale=scale)) if start and newest is None else None
-    pool = PatchPool.from_folder(data, scale=scale, patch_size=config.patch_size, on_progress=on_load)
-    trainer = Trainer(config, pool, output, device=str(chosen), validation=validate, start=beginning)
-    if newest is not None:
-        trainer.resume(newest)
-    trainer.train(on_progress)
-    last = latest_checkpoint(output)
+    with join_processes(chosen.type) as processes:
+        if chosen.type == "cuda" and processes.world_size > 1:
+            chosen = choose_device(f"cuda:{processes.local_rank}")
+        newest = processes.agree(latest_checkpoint(output))
+        source = config.start if start is None else start
+        if newest is not None:
+            source = None
+        trainer = Trainer(
+            config,
+            _read(config, data, lr, storage, on_load if processes.is_first else None),
+            RunFolder(output, tensorboard=tensorboard and processes.is_first),
+            device=str(chosen),
+            validation=validate,
+            start=read_checkpoint(find_model(source, scale=config.network.scale)) if source else None,
+            processes=processes,
+        )
+        if newest is not None:
+            trainer.state.load(newest)
+        trainer.train(on_progress if processes.is_first else None, stop=stop)
+        last = processes.agree(latest_checkpoint(output))
     if last is None:
         raise ConfigError(f"{output}: the checkpoint just written cannot be read.")
-    return last
+    return Path(last)
+
+
+def _read(
+    config: TrainingConfig,
+    data: Folders,
+    lr: Folders | None,
+    storage: str,
+    on_load: Callable[[int, int], None] | None,
+) -> Pool:
+    """The pictures, as the recipe wants them."""
+    scale = config.network.scale
+    if scale is None:
+        if lr is not None:
+            raise ConfigError("A network of any scale makes its LR itself; leave out the LR folder.")
+        return ArbitraryScalePool.from_folder(
+            data, patch_size=config.patch_size, storage=storage, on_progress=on_load
+        )
+    return PatchPool.from_folder(
+        data,
+        scale=scale,
+        patch_size=config.patch_size,
+        lr=lr,
+        resizer=config.resizer,
+        storage=storage,
+        on_progress=on_load,
+    )

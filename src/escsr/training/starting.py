@@ -22,7 +22,9 @@ def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
 
     * Another scale: the output layer is converted (`with_scale`).
     * More blocks: `grow`.
-    * An upsampler of another kind: the network keeps its own, the encoder is the model's.
+    * An upsampler of another kind: the network keeps its own, the encoder is the model's. Where it sees
+      pictures in [−1, 1] and the model saw them in [0, 1], or the other way round, the first
+      convolution is changed so that it gives the same, apart from the border.
 
     Args:
         start: The trained model.
@@ -52,9 +54,8 @@ def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
         weights = {key: value.float() for key, value in start.weights.items()}
     else:
         body = {key: value.float() for key, value in start.weights.items() if not _is_head(key)}
-        weights = body | {
-            key: value.clone() for key, value in network.state_dict().items() if _is_head(key)
-        }
+        head = {key: value.clone() for key, value in network.state_dict().items() if _is_head(key)}
+        weights = _seeing(body, before=own.upsampler == "lte", now=wanted.upsampler == "lte") | head
     return grow(weights, own.num_blocks, wanted.num_blocks)
 
 
@@ -84,6 +85,19 @@ def grow(weights: Mapping[str, Tensor], num_blocks: int, wanted: int) -> dict[st
                 is_last = inner.startswith("conv_last.")
                 grown[f"blocks.{block}.{inner}"] = torch.zeros_like(value) if is_last else value.clone()
     return grown
+
+
+def _seeing(weights: dict[str, Tensor], *, before: bool, now: bool) -> dict[str, Tensor]:
+    """Shallow convolution of x in [0, 1] to one of 2x − 1 in [−1, 1], or back."""
+    if before == now:
+        return weights
+    weight, bias = weights["shallow.weight"], weights["shallow.bias"]
+    total = weight.sum((1, 2, 3))
+    if now:
+        changed = {"shallow.weight": weight / 2, "shallow.bias": bias + total / 2}
+    else:
+        changed = {"shallow.weight": weight * 2, "shallow.bias": bias - total}
+    return weights | changed
 
 
 def _is_head(key: str) -> bool:

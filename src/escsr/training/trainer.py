@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import copy
-import json
-import math
 import os
-import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
-from escsr.checkpoints import Checkpoint, read_checkpoint, save_network
-from escsr.data.datasets import PatchPool
-from escsr.errors import CheckpointError, ConfigError, EscError
-from escsr.evaluation.protocols import evaluate
-from escsr.networks import ESC
+from escsr.atomic import atomic_path
+from escsr.checkpoints import Checkpoint
+from escsr.errors import EscError
+from escsr.training.batches import Batches, Clock
 from escsr.training.config import TrainingConfig
-from escsr.training.optimizers import build_optimizers
+from escsr.training.objectives import Batch, Pool, objective_for
+from escsr.training.processes import Processes
+from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
-from escsr.training.starting import starting_weights
-from escsr.training.state import pack_state, restore_state
+from escsr.training.state import TrainingState
+from escsr.training.validation import Validation
 
-__all__ = ["Progress", "Trainer", "latest_checkpoint"]
+__all__ = ["Progress", "Trainer"]
 
-_BEST = "best.safetensors"
+_LOG_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Progress:
         learning_rate: Rate of the step.
         iterations_per_second: Averaged over the last steps.
         data_share: Share of the time spent waiting for patches.
+        skipped: Whether the step was left out, since its numbers were not finite.
         checkpoint: Whether a checkpoint was written after this step.
         validation: Set name to Y-PSNR in dB, on these steps.
     """
@@ -53,25 +53,30 @@ class Progress:
     learning_rate: float
     iterations_per_second: float
     data_share: float
+    skipped: bool = False
     checkpoint: bool = False
     validation: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trainer:
-    """Trains a network for fidelity: L1 between result and HR, AdamW or Muon, averaged weights.
+    """Trains a network: L1, AdamW or Muon, averaged weights.
 
-    A run lives in a folder: `iter_N.safetensors` checkpoints, `best.safetensors` (by the mean over the
-    validation sets; the newest where there are none), `log.jsonl` and `recipe.json`. A checkpoint holds
-    the averaged weights as an ordinary model, which `upscale` loads, and beside them all that resuming
-    needs; a resumed run continues bit for bit on a CPU.
+    A run lives in a folder, see `RunFolder`. A checkpoint holds the averaged weights as an ordinary
+    model, which `upscale` loads, and beside them all that resuming needs; a resumed run continues bit
+    for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest
+    where there are none.
+
+    Several processes give the result of one: each batch is the same, whoever computes which part of it.
+    Only the order of sums differs, by about 1e-7 of a gradient.
 
     Args:
         config: The recipe.
         pool: Where patches come from.
-        output: Folder of the run.
+        output: Folder of the run, or the run's records.
         device: Where to train.
-        validation: Names and folders of HR pictures for protocol `classic`.
-        start: Weights to start from, converted to the recipe's scale; None for random ones.
+        validation: Names and folders of HR pictures to measure on, see `Validation`.
+        start: Weights to start from, made to fit (`starting_weights`); None for random ones.
+        processes: Who trains together.
 
     Raises:
         ConfigError: The pool's scale or the starting weights do not fit the recipe.
@@ -80,207 +85,147 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        pool: PatchPool,
-        output: str | os.PathLike[str],
+        pool: Pool,
+        output: str | os.PathLike[str] | RunFolder,
         *,
         device: str = "cpu",
         validation: Mapping[str, str | os.PathLike[str]] | None = None,
         start: Checkpoint | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        if pool.scale != config.network.scale:
-            raise ConfigError(f"The recipe is for ×{config.network.scale}, the pictures are ×{pool.scale}.")
-        self.config, self.pool, self.output = config, pool, Path(output)
+        self.config = config
+        self.objective = objective_for(config, pool)
+        self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
-        self.validation = dict(validation or {})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.network = ESC(config.network)
-        if start is not None:
-            self.network.load_state_dict(starting_weights(start, self.network))
-        self.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizers = build_optimizers(self.network, config)
-        self.iteration = 0
-        self.best = -math.inf
+        self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
+        self.processes = processes or Processes()
+        self.state = TrainingState(config, self.device, start=start, processes=self.processes)
 
-    def train(self, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def train(
+        self,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        stop: threading.Event | None = None,
+    ) -> bool:
         """Runs to the recipe's last step, from wherever the state stands.
 
         Args:
             on_progress: Called after every step.
-
-        Raises:
-            EscError: The loss is not finite; the last checkpoint is intact.
-        """
-        self.output.mkdir(parents=True, exist_ok=True)
-        (self.output / "recipe.json").write_text(json.dumps(self.config.to_dict(), indent=1) + "\n")
-        clock = _Clock()
-        while self.iteration < self.config.iterations:
-            clock.start()
-            lr, hr = self._next_batch()
-            clock.ready()
-            loss = self.step(lr, hr)
-            clock.stop()
-            due = self.iteration % self.config.validate_every == 0
-            due = due or self.iteration == self.config.iterations
-            results = self._validate() if due else {}
-            if due:
-                self._save(results)
-            progress = Progress(
-                iteration=self.iteration,
-                iterations=self.config.iterations,
-                loss=loss,
-                learning_rate=learning_rate_at(self.iteration, self.config),
-                iterations_per_second=clock.rate,
-                data_share=clock.data_share,
-                checkpoint=due,
-                validation=results,
-            )
-            self._log(progress)
-            if on_progress is not None:
-                on_progress(progress)
-
-    def step(self, lr: Tensor, hr: Tensor) -> float:
-        """One optimisation step.
-
-        Args:
-            lr: (B, 3, p, p) in [0, 1].
-            hr: (B, 3, rp, rp) in [0, 1].
+            stop: Once set, the step at hand is finished and a checkpoint written.
 
         Returns:
-            The loss.
+            Whether the last step was reached.
 
         Raises:
-            EscError: The loss is not finite; nothing is changed.
+            EscError: `patience` steps in a row were not finite; the state is again that of the last
+                checkpoint, and the last batch is saved in the folder.
+            ConfigError: The folder holds a run of another recipe.
+            OutputError: The folder cannot be written.
         """
-        config = self.config
-        low = config.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16) if low else nullcontext():
-            sr = self.network(lr)
-        loss = F.l1_loss(sr.float(), hr)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise EscError(
-                f"The loss of step {self.iteration + 1} is {value}; lower the learning rate or use "
-                f"precision=float32, and resume from the last checkpoint in {self.output}."
-            )
-        self.iteration += 1
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(self.iteration, config)
-        torch.autograd.backward([loss])
-        if config.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
-        for optimizer in self.optimizers:
-            optimizer.step()
-        self._update_average()
-        return value
+        if self.processes.is_first:
+            self.folder.begin(self.config, self.state.iteration)
+        clock, ahead = Clock(), self.device.type != "cpu"
+        try:
+            with self._products(), Batches(self._draw, self.state.iteration, ahead=ahead) as batches:
+                while self.state.iteration < self.config.iterations:
+                    clock.start()
+                    parts = batches.take()
+                    clock.ready()
+                    stopped, progress = self._advance(parts, clock, stop)
+                    if on_progress is not None:
+                        on_progress(progress)
+                    if stopped:
+                        break
+        finally:
+            self.folder.close()
+        return self.state.iteration == self.config.iterations
 
-    def resume(self, path: str | os.PathLike[str]) -> None:
-        """Restores the whole state from a checkpoint of this recipe.
-
-        Raises:
-            CheckpointError: The file is damaged, of another network, or holds no training state.
-        """
-        checkpoint = read_checkpoint(path)
-        if checkpoint.config != self.config.network:
-            raise CheckpointError(f"{path}: the checkpoint's network is not the recipe's.")
-        if "training.iteration" not in checkpoint.metadata or not checkpoint.extra:
-            raise CheckpointError(f"{path}: a model without training state; start from it instead.")
-        self.average.load_state_dict(checkpoint.weights)
-        restore_state(checkpoint.extra, self.network, self.optimizers)
-        self.iteration = int(checkpoint.metadata["training.iteration"])
-        self.best = float(checkpoint.metadata["training.best"])
-
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        config = self.config
-        lr, hr = self.pool.batch(config.seed, self.iteration, config.batch_size, config.patch_size)
-        return (
-            lr.to(self.device, memory_format=torch.channels_last, non_blocking=True),
-            hr.to(self.device, memory_format=torch.channels_last, non_blocking=True),
+    def _advance(
+        self, parts: Sequence[Batch], clock: Clock, stop: threading.Event | None
+    ) -> tuple[bool, Progress]:
+        """One step and all that follows from it; whether to stop, and what to report."""
+        config, state = self.config, self.state
+        step = state.step(self.objective, parts, stop=stop is not None and stop.is_set())
+        clock.stop()
+        if state.bad_steps >= config.patience:
+            self._give_up(parts)
+        due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
+        results = self.validation.measure(state.average, self.processes) if due else {}
+        if due or step.stop:
+            self._save(results)
+        progress = Progress(
+            iteration=state.iteration,
+            iterations=config.iterations,
+            loss=step.loss,
+            learning_rate=learning_rate_at(state.iteration, config),
+            iterations_per_second=clock.rate,
+            data_share=clock.data_share,
+            skipped=step.skipped,
+            checkpoint=due or step.stop,
+            validation=results,
         )
+        self._log(progress)
+        return step.stop, progress
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = self.config.ema_decay
-        if self.config.ema_ramp:
-            decay = min(decay, self.iteration / (self.iteration + 9))
-        for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+    def _draw(self, iteration: int) -> list[Batch]:
+        count, place = self.config.accumulation, self.processes
+        parts = range(place.rank * count, (place.rank + 1) * count)
+        drawn = [self.objective.draw(iteration, part, place.world_size * count) for part in parts]
+        return [{name: self._to_device(tensor) for name, tensor in part.items()} for part in drawn]
 
-    def _validate(self) -> dict[str, float]:
-        return {name: evaluate(self.average, folder).psnr_y for name, folder in self.validation.items()}
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
+        return tensor.to(self.device, memory_format=layout, non_blocking=True)
+
+    def _products(self) -> AbstractContextManager[Any]:
+        """Of GPUs, rounded to TF32 only where the recipe says so, in backward passes too."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=self.config.precision == "tf32")
 
     def _save(self, results: Mapping[str, float]) -> None:
-        mean = sum(results.values()) / len(results) if results else self.best
-        improved = mean > self.best or not results
-        self.best = max(self.best, mean)
-        path = self.output / f"iter_{self.iteration:07d}.safetensors"
-        metadata = {"training.iteration": str(self.iteration), "training.best": repr(self.best)}
-        note = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
-        save_network(
-            self.average,
-            path,
-            training=note,
-            extra=pack_state(self.network, self.optimizers),
-            metadata=metadata,
-        )
+        state = self.state
+        mean = sum(results.values()) / len(results) if results else state.best
+        improved = mean > state.best or not self.validation.folders
+        state.best = max(state.best, mean)
+        if not self.processes.is_first:
+            return
+        state.save(self.folder.checkpoint(state.iteration))
         if improved:
-            save_network(self.average, self.output / _BEST, training=note, metadata=metadata)
-        for old in sorted(self.output.glob("iter_*.safetensors"))[: -self.config.keep]:
-            old.unlink()
+            state.save(self.folder.best, resumable=False)
+        self.folder.remove_old(self.config.keep)
+        if results:
+            self.folder.show(self.validation.samples(state.average), state.iteration)
+
+    def _give_up(self, parts: Sequence[Batch]) -> None:
+        """Keeps the batch, goes back to the last good state, and says so."""
+        failed = self.state.iteration
+        batch = self.folder.path / f"bad-batch-{failed:07d}-{self.processes.rank}.safetensors"
+        tensors = {
+            f"{k}.{name}": t.contiguous() for k, part in enumerate(parts) for name, t in part.items()
+        }
+        with atomic_path(batch) as temporary:
+            save_file(tensors, temporary)
+        last = latest_checkpoint(self.folder.path)
+        if last is not None:
+            self.state.load(last)
+        raise EscError(
+            f"{self.config.patience} steps in a row, to step {failed}, came out without finite numbers. Go "
+            f"on from {last or 'the start'} with a lower learning_rate, or with precision=float32. The "
+            f"last batch is in {batch}."
+        )
 
     def _log(self, progress: Progress) -> None:
+        told = progress.checkpoint or progress.skipped or progress.iteration % _LOG_EVERY == 0
+        if not (told and self.processes.is_first):
+            return
         line = {
             "iteration": progress.iteration,
             "loss": progress.loss,
             "learning_rate": progress.learning_rate,
             "iterations_per_second": round(progress.iterations_per_second, 3),
+            "data_share": round(progress.data_share, 4),
+            **({"skipped": True} if progress.skipped else {}),
             **({"validation": dict(progress.validation)} if progress.validation else {}),
         }
-        if progress.checkpoint or progress.iteration % 20 == 0:
-            with open(self.output / "log.jsonl", "a") as file:
-                file.write(json.dumps(line) + "\n")
-
-
-def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
-    """The newest checkpoint of a run that can be read, or None."""
-    for path in sorted(Path(output).glob("iter_*.safetensors"), reverse=True):
-        with suppress(CheckpointError):
-            read_checkpoint(path)
-            return path
-    return None
-
-
-class _Clock:
-    """Speed over the last steps, and the share of it spent on data; validation does not count."""
-
-    def __init__(self, memory: float = 0.95) -> None:
-        self.memory = memory
-        self.step_s = self.data_s = 0.0
-        self._start = self._ready = 0.0
-
-    def start(self) -> None:
-        """A step begins, with waiting for its data."""
-        self._start = time.perf_counter()
-
-    def ready(self) -> None:
-        """Its data are there."""
-        self._ready = time.perf_counter()
-
-    def stop(self) -> None:
-        """The step is done."""
-        keep = self.memory if self.step_s else 0.0
-        self.step_s = keep * self.step_s + (1 - keep) * (time.perf_counter() - self._start)
-        self.data_s = keep * self.data_s + (1 - keep) * (self._ready - self._start)
-
-    @property
-    def rate(self) -> float:
-        """Steps a second."""
-        return 1 / self.step_s
-
-    @property
-    def data_share(self) -> float:
-        """Share of a step spent waiting, in [0, 1]."""
-        return self.data_s / self.step_s
+        self.folder.log(line)

@@ -1,0 +1,104 @@
+"""What a step makes better: pictures at one scale, or single pixels at any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from escsr.data.arbitrary import ArbitraryScalePool
+from escsr.data.datasets import PatchPool
+from escsr.errors import ConfigError
+from escsr.networks import ESC
+from escsr.training.config import TrainingConfig
+
+__all__ = ["AnyScale", "Batch", "Fidelity", "Objective", "Pool", "objective_for"]
+
+Batch = dict[str, Tensor]
+"""Tensors by name; "lr" is (B, 3, p, p) in [0, 1]."""
+
+Pool = PatchPool | ArbitraryScalePool
+
+
+class Objective(Protocol):
+    """Draws batches, and says how far a network is from them."""
+
+    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+        """Part `part` of `parts` of the batch of a step: a pure function of its arguments."""
+
+    def loss(self, network: ESC, batch: Batch) -> Tensor:
+        """The mean over the batch's pixels, a differentiable scalar, float32."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]."""
+
+    pool: PatchPool
+    config: TrainingConfig
+
+    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+        """See `Objective`."""
+        config = self.config
+        lr, hr = self.pool.batch(
+            config.seed, iteration, config.batch_size, config.patch_size, rank=part, world_size=parts
+        )
+        return {"lr": lr, "hr": hr}
+
+    def loss(self, network: ESC, batch: Batch) -> Tensor:
+        """See `Objective`."""
+        return F.l1_loss(network(batch["lr"]).float(), batch["hr"])
+
+
+@dataclass(frozen=True)
+class AnyScale:
+    """L1 in [−1, 1] at Q pixels of each sample, which has a scale of its own (LTE, CVPR 2022)."""
+
+    pool: ArbitraryScalePool
+    config: TrainingConfig
+
+    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+        """See `Objective`."""
+        config = self.config
+        drawn = self.pool.batch(
+            config.seed,
+            iteration,
+            config.batch_size,
+            config.patch_size,
+            queries=config.queries,
+            rank=part,
+            world_size=parts,
+        )
+        return dict(vars(drawn))
+
+    def loss(self, network: ESC, batch: Batch) -> Tensor:
+        """See `Objective`."""
+        sizes = batch["sizes"][:, None].expand(-1, 2)
+        sr = network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
+        return 2 * F.l1_loss(sr.float(), batch["targets"])
+
+
+def objective_for(config: TrainingConfig, pool: Pool) -> Objective:
+    """The objective of a recipe.
+
+    Args:
+        config: The recipe.
+        pool: Where its patches come from.
+
+    Returns:
+        `AnyScale` for networks of any scale, else `Fidelity`.
+
+    Raises:
+        ConfigError: The pool is of another kind or scale.
+    """
+    scale = config.network.scale
+    if scale is None:
+        if not isinstance(pool, ArbitraryScalePool):
+            raise ConfigError("The recipe is for any scale; its pictures come from an ArbitraryScalePool.")
+        return AnyScale(pool, config)
+    if not isinstance(pool, PatchPool) or pool.scale != scale:
+        other = f"×{pool.scale}" if isinstance(pool, PatchPool) else "any scale"
+        raise ConfigError(f"The recipe is for ×{scale}, the pictures are prepared for {other}.")
+    return Fidelity(pool, config)

@@ -1,0 +1,141 @@
+"""Recipes for little hardware: an hour or so on a few CPU cores, or on one GPU. Ours, not the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from escsr.networks import NetworkConfig, variant_config
+from escsr.training.config import TrainingConfig
+
+__all__ = [
+    "esc_light_x2_gpu_hour",
+    "esc_light_x2_quick",
+    "esc_light_x3_quick",
+    "esc_light_x4_quick",
+    "esc_lte_quick",
+    "esc_x2_quick",
+]
+
+
+def esc_light_x2_quick() -> TrainingConfig:
+    """ESC-light ×2 in an hour and a half on a few CPU cores; ours, not the paper's.
+
+    Small patches of one attention window, Muon for the matrices, bfloat16 products.
+    Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
+    Hardware: three cores with avx512_bf16, 85 minutes (2.3 steps a second). Reached, Y-PSNR on Set5 /
+    Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
+    (`results/quality/esc-light-x2.json`).
+    """
+    return _quick("esc-light-x2-quick", variant_config("esc-light", scale=2), iterations=11_000)
+
+
+def esc_light_x3_quick() -> TrainingConfig:
+    """ESC-light ×3 in an hour on two CPU cores, started from ×2; ours, not the paper's.
+
+    Command: `escsr train --recipe esc-light-x3-quick --data PICTURES --output RUN`.
+    Hardware: two cores with avx512_bf16, 54 minutes (1.7 steps a second). Reached, Y-PSNR on Set5 /
+    Set14 / B100: 34.10 / 30.08 / 28.92 dB (`results/quality/esc-light-x3.json`).
+    """
+    return _continued(
+        "esc-light-x3-quick", variant_config("esc-light", scale=3), iterations=5500, learning_rate=1.5e-3
+    )
+
+
+def esc_light_x4_quick() -> TrainingConfig:
+    """ESC-light ×4 in an hour on two CPU cores, started from ×2; ours, not the paper's.
+
+    Command: `escsr train --recipe esc-light-x4-quick --data PICTURES --output RUN`.
+    Hardware: two cores with avx512_bf16, 66 minutes (1.8 steps a second). Reached, Y-PSNR on Set5 /
+    Set14: 31.84 / 28.38 dB (`results/quality/esc-light-x4.json`).
+    """
+    return _continued(
+        "esc-light-x4-quick", variant_config("esc-light", scale=4), iterations=7000, learning_rate=1.5e-3
+    )
+
+
+def esc_x2_quick() -> TrainingConfig:
+    """ESC ×2 in an hour on two CPU cores, grown from ESC-light ×2; ours, not the paper's.
+
+    Command: `escsr train --recipe esc-x2-quick --data PICTURES --output RUN`.
+    Hardware: two cores with avx512_bf16, an hour (1 step a second). Reached: see
+    `results/quality/esc-x2.json`.
+    """
+    return _continued("esc-x2-quick", variant_config("esc", scale=2), iterations=3600, learning_rate=1e-3)
+
+
+def esc_lte_quick() -> TrainingConfig:
+    """ESC+LTE, any scale, in an hour on two CPU cores, its encoder from ESC ×2; ours, not the paper's.
+
+    Command: `escsr train --recipe esc-lte-quick --data PICTURES --output RUN`.
+    Hardware: two cores with avx512_bf16, an hour.
+    """
+    return _continued(
+        "esc-lte-quick",
+        variant_config("esc-lte"),
+        iterations=2400,
+        learning_rate=1e-3,
+        start="esc-x2",
+        queries=768,
+        validation_scales=(2.0, 4.0),
+        validate_every=300,
+    )
+
+
+def esc_light_x2_gpu_hour() -> TrainingConfig:
+    """ESC-light ×2 in an hour on one GPU; ours, not the paper's.
+
+    Patches of two windows, compiled blocks, bfloat16 products.
+    Command: `escsr train --recipe esc-light-x2-gpu-hour --data PICTURES --output RUN --storage cuda`.
+    Hardware: one GPU with bfloat16 (compute capability 8.0 on); the time and what it reaches are not
+    measured yet. Fewer or more `--set iterations=N` fit the schedule to the time there is.
+    """
+    return dataclasses.replace(
+        _quick("esc-light-x2-gpu-hour", variant_config("esc-light", scale=2), iterations=60_000),
+        batch_size=32,
+        patch_size=64,
+        warmup=500,
+        ema_decay=0.999,
+        compile=True,
+        validate_every=2000,
+    )
+
+
+def _quick(name: str, network: NetworkConfig, *, iterations: int) -> TrainingConfig:
+    """Small patches of one attention window, Muon for the matrices, bfloat16 products.
+
+    How the values were found is in `docs/training.md`, with the figures.
+    """
+    return TrainingConfig(
+        name=name,
+        network=network,
+        iterations=iterations,
+        batch_size=16,
+        patch_size=32,
+        queries=1024,
+        optimizer="muon",
+        learning_rate=2e-3,
+        betas=(0.9, 0.99),
+        warmup=100,
+        schedule="cosine",
+        final_ratio=0.01,
+        clip_norm=0.5,
+        ema_decay=0.997,
+        ema_ramp=True,
+        precision="bfloat16",
+        validate_every=500,
+    )
+
+
+def _continued(
+    name: str,
+    network: NetworkConfig,
+    *,
+    iterations: int,
+    learning_rate: float,
+    start: str = "esc-light-x2",
+    **changes: Any,
+) -> TrainingConfig:
+    """From a trained model: a lower peak rate, a longer warm-up of what is new."""
+    quick = _quick(name, network, iterations=iterations)
+    return dataclasses.replace(quick, learning_rate=learning_rate, warmup=200, start=start, **changes)

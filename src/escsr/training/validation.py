@@ -1,0 +1,97 @@
+"""Measuring the network in training on sets of pictures, and showing what it makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr.evaluation.any_scale import shrink
+from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
+from escsr.evaluation.protocols import evaluate
+from escsr.inference import Inference
+from escsr.networks import ESC
+from escsr.training.config import TrainingConfig
+from escsr.training.processes import Processes
+
+__all__ = ["Validation"]
+
+_SAMPLE_SIDE = 48
+_GAP = 4
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Sets to validate on: by protocol `classic`, or by `lte` at several scales for networks of any.
+
+    Attributes:
+        config: The recipe.
+        folders: Names and folders of HR pictures.
+    """
+
+    config: TrainingConfig
+    folders: Mapping[str, Path] = field(default_factory=dict)
+
+    def measure(self, network: ESC, processes: Processes | None = None) -> dict[str, float]:
+        """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
+
+        Args:
+            network: What to measure.
+            processes: Who shares the work; all get all figures.
+
+        Returns:
+            Figures by the name of the set, with the scale behind it for networks of any.
+        """
+        processes = processes or Processes()
+        means = {}
+        for name, folder, scale in self._sets():
+            evaluation = evaluate(
+                network,
+                folder,
+                scale=scale,
+                protocol="lte" if self.config.network.scale is None else "classic",
+                part=(processes.rank, processes.world_size),
+            )
+            figures = processes.gather(score.psnr_y for score in evaluation.scores)
+            means[name] = float(np.mean(figures))
+        return means
+
+    def samples(self, network: ESC) -> dict[str, NDArray[np.uint8]]:
+        """LR (pixels repeated), result and HR of the middle of each set's first picture, side by side.
+
+        Args:
+            network: What to show.
+
+        Returns:
+            uint8 (H, W, 3) by the name of the set.
+        """
+        return {name: _strip(network, folder, scale) for name, folder, scale in self._sets()}
+
+    def _sets(self) -> Iterator[tuple[str, Path, float]]:
+        scale = self.config.network.scale
+        for name, folder in self.folders.items():
+            if scale is not None:
+                yield name, folder, scale
+            else:
+                for any_scale in self.config.validation_scales:
+                    yield f"{name} ×{any_scale:g}", folder, any_scale
+
+
+def _strip(network: ESC, folder: Path, scale: float) -> NDArray[np.uint8]:
+    whole = next(read_pairs(folder, None, scale)).hr
+    hr = np.repeat(whole, 3, axis=2) if whole.shape[2] == 1 else whole
+    sides = [min(_SAMPLE_SIDE, lr_side(side, scale)) for side in hr.shape[:2]]
+    height, width = (round(side * scale) for side in sides)
+    top, left = ((side - part) // 2 for side, part in zip(hr.shape[:2], (height, width), strict=True))
+    hr = np.ascontiguousarray(hr[top : top + height, left : left + width])
+    lr = shrink(hr, scale)
+    small = to_tensor(lr).float()[None] / 255
+    size = (height, width) if network.config.scale is None else None
+    sr = Inference(network, precision="float32").run(small, size=size)[0].clamp(0, 1)
+    shown = (sr * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), lr.shape[:2], strict=True))
+    gap = np.full((height, _GAP, 3), 255, np.uint8)
+    return np.concatenate((lr[rows][:, columns], gap, shown, gap, hr), axis=1)
