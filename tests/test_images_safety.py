@@ -194,11 +194,17 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
         (tmp_path / "closed").chmod(0o755)
 
 
-def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("where", "what"), [(os, "scandir"), (Path, "is_file"), (Path, "is_dir")])
+def test_a_folder_that_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: object, what: str
+) -> None:
+    """Root may read everything, so that the system's refusal is played."""
+
     def deny(path: str) -> None:
         raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(os, "scandir", deny)
+    (tmp_path / "a.png").touch()
+    monkeypatch.setattr(where, what, deny)
     with pytest.raises(DataError, match=r"the folder cannot be read \(Permission denied\)"):
         images.find_images(tmp_path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,16 +27,22 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         NoPicturesError: It holds no pictures.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder.")
-    found = []
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(parent, name) for name in files if not name.startswith("."))
-        found += [path for path in paths if path.suffix.lower() in READABLE and path.is_file()]
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: there is no such folder.")
+        found = list(_pictures(folder))
+    except OSError as error:
+        _refuse(error)
     if not found:
         raise NoPicturesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
     return sorted(found)
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(parent, name) for name in files if not name.startswith("."))
+        yield from (path for path in paths if path.suffix.lower() in READABLE and path.is_file())
 
 
 def _refuse(error: OSError) -> NoReturn:
