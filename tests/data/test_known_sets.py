@@ -9,6 +9,7 @@ from escsr import images
 from escsr.data.known_sets import KNOWN_SETS, KnownSet, Layout, locate
 from escsr.data.pictures import find_pairs, find_pictures
 from escsr.errors import DataError
+from samples import ROOT
 
 LAYOUTS = [(known, layout) for known in KNOWN_SETS for layout in known.layouts]
 NAMES = [f"{known.name} {layout.hr}" for known, layout in LAYOUTS]
@@ -64,6 +65,17 @@ def test_what_is_something_else(tmp_path: Path) -> None:
     (tmp_path / "HR").mkdir()  # the layout of Set5 under another name
     (tmp_path / "set5").mkdir()  # its name with another layout
     assert locate(tmp_path) == locate(tmp_path / "set5") == locate(tmp_path / "nowhere") == []
+
+
+def test_the_page_lists_the_same() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    listed = page.split("<!-- sets -->")[1].split("<!-- /sets -->")[0].strip().splitlines()[2:]
+    assert listed == [
+        f"| [{known.name}]({known.homepage}) | {known.use} | "
+        + ("" if known.num_pictures is None else f"{known.num_pictures:,} ")
+        + f"| {' or '.join(f'`{layout.hr}`' for layout in known.layouts)} | {known.licence} |"
+        for known in KNOWN_SETS
+    ]
 
 
 def test_the_table_is_whole() -> None:

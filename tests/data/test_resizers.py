@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from escsr import images
 from escsr.data.pil_resize import PilFilter, pil_resize
 from escsr.data.resize import imresize
 from escsr.data.resizers import Resizer, downscale
 from escsr.errors import ConfigError, DataError
+from samples import EXAMPLES, ROOT
 
 RESIZERS: tuple[Resizer, ...] = get_args(Resizer)
 
@@ -98,6 +100,23 @@ def test_equals_opencv(name: Resizer) -> None:
     half, quarter = OPENCV[name]
     assert downscale(image, 2, name)[..., 0].tolist() == half
     assert downscale(image, 4, name)[..., 0].tolist() == quarter
+
+
+def test_the_page_tells_how_far_each_is_from_matlabs() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = page.split("<!-- resizers -->")[1].split("<!-- /resizers -->")[0].strip().splitlines()[2:]
+    pictures = [images.read(EXAMPLES / f"{name}.png").pixels for name in ("city", "flowers")]
+    told = {}
+    for row in rows:
+        name, _, *figures = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        told[name] = figures
+    assert tuple(told) == RESIZERS
+    for column, scale in enumerate((2, 4)):
+        originals = [downscale(picture, scale).astype(float) for picture in pictures]
+        for name in RESIZERS[1:]:
+            made = [downscale(picture, scale, name) for picture in pictures]
+            error = np.mean([np.mean((a - b) ** 2) for a, b in zip(made, originals, strict=True)])
+            assert told[name][column] == f"{10 * np.log10(255**2 / error):.1f}", name
 
 
 def test_refusals() -> None:
