@@ -148,6 +148,19 @@ def test_several_folders(source: Path, tmp_path: Path) -> None:
         prepare(source, tmp_path / "other")
 
 
+def test_sources_and_set_are_kept_apart(source: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in source.rglob("*.png")}
+    for output in (source, source / "set", source / "deep" / ".." / "set"):
+        with pytest.raises(ConfigError, match="lies within the source"):
+            prepare(source, output)
+    made = prepare(source, tmp_path, scale=[2])  # beside the source is well
+    assert made.num_sources == 2
+    for again in (made.hr, made.lr[2], made.hr / "deep"):
+        with pytest.raises(ConfigError, match="is part of the set"):
+            prepare(again, tmp_path, scale=[2])
+    assert {path: path.read_bytes() for path in source.rglob("*.png")} == before
+
+
 def test_refusals(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "set", sub_image=48)
     with pytest.raises(ConfigError, match="begun with other settings"):

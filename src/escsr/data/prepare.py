@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,8 @@ def prepare(
         What was made, and which sources failed.
 
     Raises:
-        ConfigError: Settings do not fit each other, or those that `output` was begun with.
+        ConfigError: Settings do not fit each other, or those that `output` was begun with; or `output`
+            and a source lie within each other.
         DataError: There are no sources, or two would have the same name.
         OutputError: The folder cannot be written to.
 
@@ -109,8 +110,10 @@ def prepare(
         >>> prepare("DIV2K_train_HR", "div2k", sub_image=480, step=240, scale=[2])  # doctest: +SKIP
     """
     settings = _check(_Settings(sub_image, step, lr, sorted(set(scale))))
-    targets = _targets(find_pictures(sources))
+    files = find_pictures(sources)
+    targets = _targets(files)
     folder = Path(output)
+    _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
     entries, failures, skipped = [], [], 0
     work = partial(_prepare_or_fail, list(targets.items()), folder, settings, manifest.entries)
@@ -174,6 +177,18 @@ def _check(settings: _Settings) -> _Settings:
             f"are whole."
         )
     return _Settings(size, step, settings.lr, settings.scale)
+
+
+def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
+    """Refuses sources that the set would be written over, and sets that would be sources next time."""
+    output = folder.resolve()
+    for root in roots:
+        source = root.resolve()
+        if output.is_relative_to(source):
+            raise ConfigError(f"{folder} lies within the source {root}; choose a folder outside of it.")
+        inside = source.relative_to(output).parts if source.is_relative_to(output) else ("",)
+        if inside[0] == "HR" or inside[0].startswith("LR_"):
+            raise ConfigError(f"{root} is part of the set {folder}; choose another folder for the result.")
 
 
 def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
