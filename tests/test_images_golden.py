@@ -87,8 +87,8 @@ def test_pixels_are_bit_equal(
         assert np.abs(before.pixels.astype(int) - expected).max() <= 8, "12 bits"
         expected = before.pixels
     assert np.array_equal(before.pixels, expected)
-    if format.is_linear:
-        np.testing.assert_allclose(after.pixels, twice(expected), rtol=2e-3 if depth == "float16" else 3e-5)
+    if format.is_linear and depth == "float32":  # the curve of displays has no more digits
+        np.testing.assert_allclose(after.pixels, twice(expected), rtol=2e-6)
     else:
         assert np.array_equal(after.pixels, twice(expected))
     assert images.read_header(target).channels == after.pixels.shape[2]

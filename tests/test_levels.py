@@ -46,6 +46,14 @@ def test_light_comes_back_closely(values: np.ndarray) -> None:
     assert levels.decode(np.ones(1, np.float32)) <= max(1, values.max())
 
 
+@pytest.mark.parametrize("peak", [1, 100, 65504])
+def test_every_light_of_16_bits_comes_back(peak: float) -> None:
+    values = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
+    values = values[values <= peak]
+    levels = Levels.of(values, linear=True)
+    assert np.array_equal(levels.decode(levels.encode(values)), values)
+
+
 def test_the_curve_is_srgbs_and_goes_on_smoothly() -> None:
     light = np.array([-1, 0, 0.0021, 0.214, 1], np.float32)
     np.testing.assert_allclose(srgb_encoded(light), [0, 0, 0.0271, 0.5, 1], atol=5e-4)
