@@ -69,9 +69,9 @@ def _conditions(costs: Record) -> str:
     rounds = len(costs["models"][0]["seconds"])
     versions = f"{kinds}, PyTorch {costs['torch']}, {costs['date']}"
     return (
-        f"s/MP and MiB/MP: seconds and memory of a run on {width}×{height} per megapixel of the input (a larger "
-        f"picture takes less\nmemory per megapixel), on {costs['threads']} threads of a server CPU "
-        f"({costs['device_name']}), {versions}; median of {rounds}.\n"
+        f"s/MP and MiB/MP: seconds and memory of a run on {width}×{height} per megapixel of the input "
+        f"(a larger picture takes less\nmemory per megapixel), on {costs['threads']} threads of a server "
+        f"CPU ({costs['device_name']}), {versions}; median of {rounds}.\n"
         "On your own device: `escsr models compare`."
     )
 
