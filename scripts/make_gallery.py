@@ -78,15 +78,16 @@ CROPS = (
         3,
         190,
         130,
-        "Strokes have clean borders. The grain of the print is wiped out, and thin lines beside dark ones waver.",
+        "Strokes have clean borders. The grain of the print is wiped out, and thin lines beside dark ones "
+        "waver.",
     ),
     Crop(
         "city",
         3,
         130,
         456,
-        "Where a window has about three pixels in the input it becomes a window; at the left, where it has two, "
-        "windows run together into slanting smears, as crisp as the right ones.",
+        "Where a window has about three pixels in the input it becomes a window; at the left, where it has "
+        "two, windows run together into slanting smears, as crisp as the right ones.",
     ),
     Crop(
         "dog", 4, 250, 130, "Outline and nostril are sharp; fur and whiskers are gone, some as dark specks."
