@@ -17,7 +17,7 @@ from escsr import images
 from escsr.data.arbitrary import ArbitraryScaleBatch, ArbitraryScalePool
 from escsr.errors import ConfigError, DataError
 from escsr.networks.lte import query_axis
-from samples import EXAMPLES
+from samples import EXAMPLES, small_network
 
 PATCH = 16
 SIZES = [(70, 90), (120, 64), (80, 80)]
@@ -195,6 +195,20 @@ def test_coordinates_are_those_the_network_asks_for(
             nearest = axis.nearest[:, places]
             assert torch.equal((query - centres[nearest]) * PATCH, axis.offset[:, places])
         assert batch.cells[index].tolist() == pytest.approx([2 / size] * 2)
+
+
+def test_the_network_is_asked_where_the_targets_are() -> None:
+    """With all parameters 0 only its bilinear shortcut is left, which is near the truth when smooth."""
+    network = small_network("esc-lte")
+    y, x = np.mgrid[:256, :256]
+    waves = (np.sin(y / 20 + x / 45), np.cos(x / 15), np.sin((x + 2 * y) / 35))
+    smooth = np.stack([127 + 100 * wave for wave in waves], -1).round().astype(np.uint8)
+    batch = ArbitraryScalePool([torch.from_numpy(smooth)]).batch(0, 0, 8, queries=500)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        sr = network.sample(batch.lr, batch.sizes[:, None].expand(-1, 2), batch.rows, batch.columns)
+    assert (sr - batch.targets).abs().mean() * 255 < 1
 
 
 def test_a_pure_function_of_its_arguments(pool: ArbitraryScalePool) -> None:
