@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from escsr.cli import main
 from escsr.cli.data import identify_lr as identify_lr_command
 from escsr.cli.data import prepare as prepare_command
 from escsr.cli.data import verify as verify_command
+from escsr.data.datasets import PatchPool
 from escsr.data.identify import identify_lr
 from escsr.data.known_sets import KNOWN_SETS
 from escsr.data.prepare import prepare
@@ -154,6 +156,26 @@ def test_known_sets_and_their_licences(run: Run, folder: Path) -> None:
     made = run("prepare", "DIV2K_train_HR", "-o", "set")
     assert made.returncode == 0
     assert made.stderr.startswith("DIV2K: academic research only")
+
+
+def test_file_names_of_any_bytes(run: Run, folder: Path) -> None:
+    name = os.fsdecode(b"\xff\xe9 [red].png")
+    try:
+        (folder / "photos" / "a.png").rename(folder / "photos" / name)
+    except OSError:
+        pytest.skip("this file system wants names in Unicode")
+    for _ in range(2):
+        made = run("prepare", "photos", "-o", "set", "--scale", "2")
+        assert (made.returncode, made.stderr) == (0, "")
+    assert "2 of them done before" in made.stdout
+    assert (folder / "set" / "HR" / name).exists()
+    (folder / "set" / "LR_matlab-bicubic" / "X2" / name.replace(".png", "x2.png")).unlink()
+    arguments = ["verify", "set/HR", "--lr", "set/LR_matlab-bicubic/X2", "--scale", "2"]
+    assert "no LR  " in run(*arguments).stdout
+    told = json.loads(run(*arguments, "--json").stdout)
+    assert [Path(problem["path"]).name for problem in told["problems"]] == [name]
+    pool = PatchPool.from_folder("set/HR", scale=2, patch_size=8, storage="mapped", cache=folder / "cache")
+    assert len(pool) == 2
 
 
 @pytest.mark.parametrize(

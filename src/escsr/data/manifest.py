@@ -77,7 +77,7 @@ class Manifest:
         """sha256 over the settings and these sources' names and digests, in order of their names."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
         for entry in sorted(entries, key=lambda entry: entry.source):
-            digest.update(f"\n{entry.source}\0{entry.sha256}".encode())
+            digest.update(f"\n{entry.source}\0{entry.sha256}".encode(errors="surrogatepass"))
         return digest.hexdigest()
 
     def _read(self) -> dict[str, Entry]:

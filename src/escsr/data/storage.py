@@ -174,5 +174,6 @@ def _fingerprint(source: PictureSource) -> str:
     for group in source.files:
         for path in group:
             status = path.stat()
-            digest.update(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            line = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(line.encode(errors="surrogatepass"))
     return digest.hexdigest()[:32]

@@ -153,7 +153,7 @@ def verify(
     for done, (found, (large, _)) in enumerate(zip(in_threads(inspect, len(pairs)), pairs, strict=True), 1):
         problems += found.problems
         for name, pixels in found.digests:
-            digest.update(f"{name}\0{pixels}\n".encode())
+            digest.update(f"{name}\0{pixels}\n".encode(errors="surrogatepass"))
         if found.hr_digest is not None:
             first = first_seen.setdefault(found.hr_digest, large.path)
             if first != large.path:
