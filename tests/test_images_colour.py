@@ -13,8 +13,8 @@ from PIL import Image, ImageCms
 from escsr import images
 from escsr.checkpoints import save_network
 from escsr.images import FORMATS, Format, Picture, WriteOptions
-from escsr.images.colour import from_pixels
-from escsr.images.metadata import profile_space
+from escsr.images.colour import DAMAGED_PROFILE, from_pixels
+from escsr.images.metadata import ICC, profile_space
 from escsr.upscaler import Upscaler
 from samples import nearest_network
 from test_images_golden import need, noise, twice
@@ -82,6 +82,45 @@ def test_formats_without_profiles_hold_srgb(upscaler: Upscaler, tmp_path: Path, 
     seen = images.read(tmp_path / "seen.png")
     values = seen.colour.mean((0, 1)) / np.iinfo(seen.pixels.dtype).max * 255
     assert np.abs(values - (60, 200, 30)).max() < 3
+
+
+WHOLE = wide_gamut()
+DAMAGED = {
+    "too short": WHOLE[:100],
+    "cut": WHOLE[:-8],
+    "no signature": WHOLE[:36] + b"none" + WHOLE[40:],
+    "connected to nothing": WHOLE[:20] + b"none" + WHOLE[24:],
+    "tags without end": WHOLE[:128] + b"\xff" * 4 + WHOLE[132:],
+    "a tag outside": WHOLE[:136] + b"\x7f" * 4 + WHOLE[140:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("source", [".jpg", ".webp", ".heic"])
+def test_a_damaged_profile_ends_nothing(
+    upscaler: Upscaler, tmp_path: Path, source: str, damage: str
+) -> None:
+    need(images.WRITABLE[source])
+    images.write(Picture(noise(3, "uint8"), {ICC: DAMAGED[damage]}), tmp_path / f"a{source}")
+    held = DAMAGED[damage] in (tmp_path / f"a{source}").read_bytes()
+    for target in ("b.png", "b.gif", "b.jpg"):
+        said: list[str] = []
+        upscaler.upscale_file(tmp_path / f"a{source}", tmp_path / target, to_srgb=True, on_note=said.append)
+        assert said == ([DAMAGED_PROFILE] if held else [])
+
+
+def test_what_stands_behind_a_profile_is_cut_off(upscaler: Upscaler, tmp_path: Path) -> None:
+    images.write(Picture(noise(3, "uint8"), {ICC: WHOLE + b"more"}), tmp_path / "a.jpg")
+    target = upscaler.upscale_file(tmp_path / "a.jpg", tmp_path / "b.png")
+    assert images.read(target).metadata[ICC] == WHOLE
+
+
+def test_a_profile_nobody_can_use_is_as_good_as_none(tmp_path: Path) -> None:
+    """Whole as a file, but without the curves that a conversion needs."""
+    useless = WHOLE.replace(b"rTRC", b"none").replace(b"gTRC", b"none").replace(b"bTRC", b"none")
+    pixels = np.full((8, 8, 3), (200, 60, 30), np.uint8)
+    images.write(Picture(pixels, {ICC: useless}), tmp_path / "a.gif")
+    assert np.abs(images.read(tmp_path / "a.gif").colour.astype(int) - (200, 60, 30)).max() < 3
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".jpg"])

@@ -77,6 +77,14 @@ def test_mutated_files(tmp_path: Path, name: str) -> None:
     check()
 
 
+def test_text_of_an_exr_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "whole.exr"
+    whole = sample(tmp_path, "OpenEXR")
+    path.write_bytes(whole.replace(b"compression\0compression\0", b"compression\0co\xffpression\0"))
+    with pytest.raises(ImageError, match="text in it is not UTF-8"):
+        images.read(path)
+
+
 @given(data=st.binary(max_size=400), head=st.sampled_from(["", *NAMES]))
 def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes, head: str) -> None:
     signatures = {

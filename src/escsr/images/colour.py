@@ -8,9 +8,11 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr.images.metadata import ICC, profile_space
+from escsr.images.metadata import ICC, profile_space, sound_profile
 
-__all__ = ["from_pixels", "grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
+__all__ = ["DAMAGED_PROFILE", "from_pixels", "grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
+
+DAMAGED_PROFILE = "its colour profile is damaged and left out"
 
 _TYPES = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 _GREY_SPACES = ("b-w", "grey16")
@@ -37,7 +39,7 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     Returns:
         Image of 1 to 4 bands, with a profile only where it fits them, and notes on what was changed.
     """
-    notes = []
+    image, notes = _with_sound_profile(image)
     space = image.interpretation
     if space == "cmyk":
         own = _profile_is_for(image, "CMYK")
@@ -99,6 +101,19 @@ def _through_profile(image: pyvips.Image, colours: int, intent: str, *, own: boo
         "srgb", depth=depth, intent=intent, black_point_compensation=True, **options
     )
     return converted if alpha is None else converted.bandjoin(alpha)
+
+
+def _with_sound_profile(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
+    own = bytes(image.get(ICC)) if image.get_typeof(ICC) else None
+    sound = None if own is None else sound_profile(own)
+    if sound == own:
+        return image, []
+    image = image.copy()
+    image.remove(ICC)
+    if sound is None:
+        return image, [DAMAGED_PROFILE]
+    image.set_type(pyvips.GValue.blob_type, ICC, sound)
+    return image, []
 
 
 def _profile_is_for(image: pyvips.Image, space: str) -> bool:

@@ -7,11 +7,14 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "stripped"]
+__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "stripped"]
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 """Names of the blocks that a picture carries, as libvips calls them."""
+
+_PROFILE_HEAD = 132
+_CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 
 _PREFIX = b"Exif\x00\x00"
 _EXIF_IFD = 0x8769
@@ -61,6 +64,24 @@ def stripped(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
 def profile_space(profile: bytes) -> str:
     """The colour space an ICC profile is for: "RGB", "GRAY", "CMYK", ..."""
     return profile[16:20].decode("latin-1").strip()
+
+
+def sound_profile(profile: bytes) -> bytes | None:
+    """An ICC profile that encoders take: of the length it states, its tags inside; else None.
+
+    What stands behind the stated length is cut off. PNG's encoder would refuse the whole picture.
+    """
+    if len(profile) < _PROFILE_HEAD:
+        return None
+    (length, tags) = struct.unpack_from(">I", profile)[0], struct.unpack_from(">I", profile, 128)[0]
+    end = _PROFILE_HEAD + 12 * tags
+    whole = end <= length <= len(profile) and not (profile[8] > 3 and length % 4)
+    if not whole or profile[36:40] != b"acsp" or profile[20:24] not in _CONNECTION_SPACES:
+        return None
+    for _, start, size in struct.iter_unpack(">III", profile[_PROFILE_HEAD:end]):
+        if start + size > length:
+            return None
+    return profile[:length]
 
 
 def _fitted_exif(block: bytes, width: int, height: int) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,11 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
     Raises:
         ImageError: The file is damaged, or the package is not installed.
     """
-    source = _opened(path, format)
-    spec = source.spec()
-    source.close()
-    return spec.full_width, spec.full_height, len(_channels(spec))
+    with _text_told(path):
+        source = _opened(path, format)
+        spec = source.spec()
+        source.close()
+        return spec.full_width, spec.full_height, len(_channels(spec))
 
 
 def read(path: str | os.PathLike[str], format: Format) -> Picture:
@@ -38,6 +41,11 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     Raises:
         ImageError: The file is damaged, or the package is not installed.
     """
+    with _text_told(path):
+        return _read(path, format)
+
+
+def _read(path: str | os.PathLike[str], format: Format) -> Picture:
     source = _opened(path, format)
     try:
         spec = source.spec()
@@ -123,6 +131,15 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
     if source is None:
         raise ImageError(f"{path}: not a readable picture ({_first_line(oiio.geterror())}).")
     return source
+
+
+@contextmanager
+def _text_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names of channels and messages come from the file, and OpenImageIO takes them for UTF-8."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ImageError(f"{path}: not a readable picture (text in it is not UTF-8).") from error
 
 
 def _name(kind: type[EscError], path: str | os.PathLike[str]) -> str:

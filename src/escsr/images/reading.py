@@ -17,7 +17,7 @@ from escsr.images import colour, heic, openimageio
 from escsr.images.conversion import in_srgb
 from escsr.images.formats import READABLE, Format, check_suffix, is_utf8, names, recognise
 from escsr.images.frames import moves, upright
-from escsr.images.metadata import carried_by
+from escsr.images.metadata import ICC, carried_by, sound_profile
 from escsr.images.picture import Animation, Picture
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
@@ -120,7 +120,7 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
     if format.extra is None:
         picture = _read_by_vips(path, format, to_srgb)
     else:
-        picture = (heic if format.name == "HEIC" else openimageio).read(path, format)
+        picture = _with_sound_profile((heic if format.name == "HEIC" else openimageio).read(path, format))
         try:
             picture = in_srgb(picture) if to_srgb else picture
         except pyvips.Error as error:
@@ -217,6 +217,17 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         bits=bits if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
+
+
+def _with_sound_profile(picture: Picture) -> Picture:
+    metadata = dict(picture.metadata)
+    own = metadata.pop(ICC, None)
+    if own is None:
+        return picture
+    sound = sound_profile(own)
+    if sound is None:
+        return replace(picture, metadata=metadata, notes=(*picture.notes, colour.DAMAGED_PROFILE))
+    return replace(picture, metadata=metadata | {ICC: sound})
 
 
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:

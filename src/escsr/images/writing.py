@@ -18,7 +18,7 @@ from escsr.images import heic, openimageio
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
 from escsr.images.formats import Format, check_size, check_suffix, is_utf8
-from escsr.images.metadata import fitted, stripped
+from escsr.images.metadata import ICC, fitted, stripped
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import reason
 
@@ -98,7 +98,7 @@ def write(
     height, width = picture.pixels.shape[:2]
     check_size(path, width, height)
     metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
-    picture = _held(replace(picture, metadata=metadata), format, path)
+    picture = _held(replace(picture, metadata=metadata), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary:
         if format.name == "HEIC":
@@ -120,17 +120,18 @@ def _write_animation(animation: Animation, path: Path, options: WriteOptions) ->
     check_size(path, width, height)
     metadata = stripped(animation.metadata) if options.strip else fitted(animation.metadata, width, height)
     picture = Picture(animation.frames.reshape(count * height, width, channels), metadata)
-    picture = _held(picture, format, path)
+    picture = _held(picture, format)
     timing = (height, animation.delays_ms, animation.loops)
     with atomic_path(path) as temporary:
         _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
 
 
-def _held(picture: Picture, format: Format, path: Path) -> Picture:
+def _held(picture: Picture, format: Format) -> Picture:
     try:
         return held_by(picture, format)
-    except pyvips.Error as error:
-        raise OutputError(f"Cannot write {path}: {reason(error)}.") from error
+    except pyvips.Error:  # a damaged profile is as good as none, and the work is done
+        metadata = {name: block for name, block in picture.metadata.items() if name != ICC}
+        return held_by(replace(picture, metadata=metadata), format)
 
 
 def _write_by_vips(
