@@ -108,7 +108,9 @@ def test_it_goes_on_where_it_stopped(source: Path, tmp_path: Path) -> None:
     assert run() == (2, fingerprint, files)
     manifest = tmp_path / "set" / "manifest.jsonl"
     text = manifest.read_text()
-    manifest.write_text(text[: len(text) - 20])  # as an interrupt leaves it
+    manifest.write_text(
+        text[: len(text) - 20] + '\n{"of": "later versions"}\n[1]\n'
+    )  # an interrupt and more
     skipped, again, remade = run()
     assert (skipped, again) == (1, fingerprint)
     assert {name for name in files if files[name] != remade[name]} == {
@@ -146,6 +148,14 @@ def test_several_folders(source: Path, tmp_path: Path) -> None:
     images.write(images.read(source / "a.png"), source / "a.webp")
     with pytest.raises(DataError, match=r"a\.webp and .*a\.png would both become a"):
         prepare(source, tmp_path / "other")
+
+
+def test_a_manifest_of_something_else(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for content in (b"", b"\xff\xfe", b"[1]\n", b"no json"):
+        (tmp_path / "set" / "manifest.jsonl").write_bytes(content)
+        with pytest.raises(ConfigError, match="begun with other settings"):
+            prepare(source, tmp_path / "set")
 
 
 def test_sources_and_set_are_kept_apart(source: Path, tmp_path: Path) -> None:

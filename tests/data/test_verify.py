@@ -186,6 +186,9 @@ def test_refusals(tmp_path: Path) -> None:
     hr, lr = make_set(tmp_path)
     with pytest.raises(ConfigError, match="Which scale"):
         verify(hr, lr=lr)
+    for scale, patch_size in ((0, 64), (2, 0)):
+        with pytest.raises(ConfigError, match="must be positive"):
+            verify(hr, scale=scale, patch_size=patch_size)
     with pytest.raises(DataError, match="no such folder"):
         verify(tmp_path / "nowhere")
 

@@ -81,11 +81,11 @@ class Manifest:
         return digest.hexdigest()
 
     def _read(self) -> dict[str, Entry]:
-        """Entries by source; a line that an interrupt cut short is passed over."""
+        """Entries by source; what an interrupt cut short, or is no entry, is passed over."""
         if not self.path.exists():
             return {}
         lines = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 lines.append(json.loads(line))
         if not lines or lines[0] != self.settings:
@@ -94,7 +94,12 @@ class Manifest:
                 f"{self.path.parent} was begun with other settings ({there}); give the same, or another "
                 f"output folder."
             )
-        return {line["source"]: Entry(**line) for line in lines[1:]}
+        entries: dict[str, Entry] = {}
+        for line in lines[1:]:
+            with suppress(TypeError):
+                entry = Entry(**line)
+                entries[entry.source] = entry
+        return entries
 
 
 def sha256_of(path: Path) -> str:

@@ -131,11 +131,13 @@ def verify(
         The findings.
 
     Raises:
-        ConfigError: LR is given without a scale.
+        ConfigError: LR is given without a scale, or scale or patch size are not positive.
         DataError: There are no such folders.
     """
     if lr is not None and scale is None:
         raise ConfigError("Which scale do the LR pictures have? Give it, as scale=2.")
+    if patch_size < 1 or (scale is not None and scale < 1):
+        raise ConfigError(f"patch_size and scale must be positive, not {patch_size} and {scale}.")
     strangers: list[TrainingFile] = []
     pairs: list[tuple[TrainingFile, TrainingFile | None]]
     if lr is None or scale is None:
