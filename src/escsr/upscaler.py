@@ -31,10 +31,13 @@ from escsr.sizes import TargetSize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEFAULT_MODEL", "Upscaler", "default_target", "upscale_file"]
+__all__ = ["DEFAULT_MODEL", "DEFAULT_REASON", "Upscaler", "default_target", "upscale_file"]
 
 DEFAULT_MODEL = "esc-light"
 """The model where none is named; at ×2 where no scale is asked for."""
+
+DEFAULT_REASON = "three fifths of the full ESC's time, and hardly less sharp"
+"""Why, on any device; with figures in docs/command-line.md."""
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 from escsr.checkpoints import find_model
 from escsr.errors import ConfigError
 from escsr.sizes import TargetSize
-from escsr.upscaler import Upscaler
+from escsr.upscaler import DEFAULT_MODEL, DEFAULT_REASON, Upscaler
 
 __all__ = ["Models"]
 
@@ -43,6 +43,26 @@ class Models:
             if path not in self._loaded:
                 self._loaded[path] = Upscaler(path, **self.options)
             return self._loaded[path]
+
+    def why(self, enlargement: float | None) -> str:
+        """Why the model for an enlargement is the one it is, in a line for people.
+
+        Args:
+            enlargement: As for `path`; None where each picture has its own.
+
+        Returns:
+            Which family, because it is the default or was named; which scale of it, where it has several.
+        """
+        name, chosen = os.fspath(self.name), self.path(enlargement).stem
+        family = f"{name}: the default, {DEFAULT_REASON}" if name == DEFAULT_MODEL else f"{name}: as named"
+        if chosen == Path(name).stem:
+            return family
+        if enlargement is None:
+            return f"{family}; of its scales each picture takes the smallest that reaches its size"
+        scale = int(chosen.removeprefix(f"{name}-x"))
+        if scale < enlargement:
+            return f"{family}; {chosen}: its largest scale, ×{enlargement:g} is reached by resizing"
+        return f"{family}; {chosen}: its smallest scale that reaches ×{enlargement:g}"
 
     def target_size(self, wanted: TargetSize | None) -> TargetSize:
         """What was asked for, or else the scale of the default model.

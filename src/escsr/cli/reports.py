@@ -90,6 +90,7 @@ class TextReport(Report):
                 f"(first {upscaler.name}), on {upscaler.device}, {upscaler.inference.arithmetic.precision}"
             )
         )
+        self.out.print(plain(batch.models.why(batch.size.scale)))
 
     def _tell_outcome(self, outcome: Outcome) -> None:
         if outcome.error is not None:
