@@ -36,6 +36,13 @@ def sample(path: Path, name: str) -> bytes:
     return target.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
+    path = tmp_path_factory.mktemp("models") / "nearest.safetensors"
+    save_network(nearest_network(), path)
+    return Upscaler(path, device="cpu", precision="float32")
+
+
 @st.composite
 def mutated(draw: st.DrawFn, whole: bytes) -> bytes:
     """The data with some bytes changed, a stretch cut out or doubled, or the end missing."""
@@ -85,6 +92,31 @@ def test_text_of_an_exr_that_is_not_utf8(tmp_path: Path) -> None:
         images.read(path)
 
 
+def test_a_heic_without_a_picture(tmp_path: Path) -> None:
+    whole = sample(tmp_path, "HEIC")
+    path = tmp_path / "whole.heic"
+    path.write_bytes(whole.replace(b"hvc1", b"none"))
+    for read in (images.read, images.read_header):
+        with pytest.raises(ImageError, match="not a readable picture"):
+            read(path)
+
+
+def test_an_exr_that_stores_more_than_it_shows(upscaler: Upscaler, tmp_path: Path) -> None:
+    oiio = pytest.importorskip("OpenImageIO", reason='needs pip install "escsr[exr]"')
+    for shown, name in ((20, "overscan.exr"), (2, "bomb.exr")):
+        spec = oiio.ImageSpec(30, 24, 3, "half")
+        spec.x = spec.y = -2
+        spec.full_width = spec.full_height = shown
+        output = oiio.ImageOutput.create(str(tmp_path / name))
+        output.open(str(tmp_path / name), spec)
+        output.write_image(noise(3, "float16", height=24, width=30))
+        output.close()
+    stored = noise(3, "float16", height=24, width=30)
+    assert np.array_equal(images.read(tmp_path / "overscan.exr").pixels, stored[2:22, 2:22])
+    with pytest.raises(ImageError, match="it stores 30×24 pixels but shows 2×2"):
+        upscaler.upscale_file(tmp_path / "bomb.exr", tmp_path / "b.png")
+
+
 @given(data=st.binary(max_size=400), head=st.sampled_from(["", *NAMES]))
 def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes, head: str) -> None:
     signatures = {
@@ -131,13 +163,6 @@ def bomb(side: int) -> bytes:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-
-
-@pytest.fixture(scope="module")
-def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
-    path = tmp_path_factory.mktemp("models") / "nearest.safetensors"
-    save_network(nearest_network(), path)
-    return Upscaler(path, device="cpu", precision="float32")
 
 
 def test_bombs_are_refused_before_they_go_off(upscaler: Upscaler, tmp_path: Path) -> None:

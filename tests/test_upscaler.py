@@ -131,6 +131,21 @@ def test_threads_do_not_mix_pictures(model: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(serial, parallel, strict=True))
 
 
+def test_threads_write_the_files_that_one_writes(model: Path, tmp_path: Path) -> None:
+    upscaler = Upscaler(model, device="cpu", tile_size=16)
+    jobs = []
+    for number, suffix in enumerate([".png", ".jpg", ".webp", ".tif", ".gif", ".png", ".webp", ".avif"]):
+        source = tmp_path / f"{number}{suffix}"
+        images.write(images.Picture(np.roll(crop(24, 40), number, 1)), source)
+        jobs.append((source, tmp_path / f"serial {number}{suffix}", tmp_path / f"threads {number}{suffix}"))
+    for source, serial, _ in jobs:
+        upscaler.upscale_file(source, serial)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda job: upscaler.upscale_file(job[0], job[2]), jobs))
+    for _, serial, parallel in jobs:
+        assert np.array_equal(images.read(serial).pixels, images.read(parallel).pixels)
+
+
 @pytest.mark.parametrize(
     "image",
     [

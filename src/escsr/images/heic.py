@@ -102,7 +102,10 @@ def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: For
 def _opened(path: str | os.PathLike[str], format: Format) -> Any:
     pillow_heif = _pillow_heif(ImageError, path, format)
     try:
-        return pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
+        file = pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
+        return file[file.primary_index]
+    except IndexError as error:
+        raise ImageError(f"{path}: not a readable picture (there is none in it).") from error
     except Exception as error:  # what libheif throws depends on its version
         raise _unreadable(path, error) from error
 

@@ -19,6 +19,9 @@ from escsr.images.picture import Picture
 __all__ = ["read", "read_header", "write"]
 
 _DEPTHS = {"uint8": "uint8", "uint16": "uint16", "half": "float16", "float": "float32"}
+_MOST_STORED = 16
+"""Times more pixels than are shown that a file may hold: film has some beyond its edges."""
+
 _NAMES = {1: ("Y",), 2: ("Y", "A"), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}
 
 
@@ -26,12 +29,17 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
     """Width, height and number of channels.
 
     Raises:
-        ImageError: The file is damaged, or the package is not installed.
+        ImageError: The file is damaged or hides far more than it shows, or the package is not installed.
     """
     with _text_told(path):
         source = _opened(path, format)
         spec = source.spec()
         source.close()
+        if spec.image_pixels() > _MOST_STORED * spec.full_width * spec.full_height:
+            raise ImageError(
+                f"{path}: not a readable picture (it stores {spec.width}×{spec.height} pixels but shows "
+                f"{spec.full_width}×{spec.full_height})."
+            )
         return spec.full_width, spec.full_height, len(_channels(spec))
 
 
