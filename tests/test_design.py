@@ -126,7 +126,7 @@ def test_modules_say_what_is_public(path: Path) -> None:
         assert names - {"main"} <= set(listed[0]) | {"app"} | COMMANDS
 
 
-COMMANDS = {"list_models", "info", "path", "fetch", "compare"}
+COMMANDS = {"list_models", "info", "path", "fetch", "compare", "list_recipes", "show", "diff"}
 
 
 def test_import_is_cheap() -> None:

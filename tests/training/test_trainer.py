@@ -8,31 +8,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_runs import TINY, write_pictures
 
 import escsr
 from escsr import images
 from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool
 from escsr.errors import CheckpointError, ConfigError, EscError
-from escsr.images import Picture
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
 from escsr.training.records import latest_checkpoint
 from escsr.training.trainer import Progress, Trainer
-from samples import EXAMPLES
-
-TINY = [
-    "network.dim=16",
-    "network.attended_dim=8",
-    "network.num_heads=2",
-    "network.num_blocks=1",
-    "network.num_conv_attn=1",
-    "network.window_size=8",
-    "patch_size=16",
-    "batch_size=4",
-    "validate_every=4",
-    "warmup=3",
-]
 
 
 def tiny(*settings: str) -> TrainingConfig:
@@ -41,10 +27,7 @@ def tiny(*settings: str) -> TrainingConfig:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
-    for index, top in enumerate((0, 200, 400)):
-        images.write(Picture(pixels[top : top + 96, 100:228]), tmp_path / "hr" / f"{index}.png")
-    return tmp_path / "hr"
+    return write_pictures(tmp_path / "hr")
 
 
 def pool_of(folder: Path) -> PatchPool:

@@ -11,7 +11,9 @@ from escsr import __version__
 from escsr.cli.console import ERR, ExitCode, plain, print_any_name
 from escsr.cli.data import data
 from escsr.cli.models import doctor, models
-from escsr.cli.research import evaluate, recipes, train
+from escsr.cli.recipes import recipes
+from escsr.cli.research import evaluate
+from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 from escsr.errors import (
     ConfigError,
@@ -31,10 +33,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for _command in (upscale, evaluate, train, recipes, doctor):
+for _command in (upscale, evaluate, train, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
+app.add_typer(recipes, name="recipes")
 
 
 def main() -> None:

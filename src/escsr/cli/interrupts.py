@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,12 +12,15 @@ __all__ = ["finish_on_interrupt"]
 
 
 @contextmanager
-def finish_on_interrupt(stop: threading.Event, say: Callable[[], None]) -> Iterator[None]:
+def finish_on_interrupt(
+    stop: threading.Event, say: Callable[[], object], *, also: Sequence[str] = ()
+) -> Iterator[None]:
     """Sets an event at the first interrupt, and lets the second one through as KeyboardInterrupt.
 
     Args:
         stop: What the work looks at before it begins anything new.
         say: Called at the first interrupt.
+        also: Names of other signals that are taken so; those that the system lacks are passed over.
     """
 
     def interrupted(_: int, __: FrameType | None) -> None:
@@ -26,8 +29,10 @@ def finish_on_interrupt(stop: threading.Event, say: Callable[[], None]) -> Itera
         stop.set()
         say()
 
-    before = signal.signal(signal.SIGINT, interrupted)
+    taken = [getattr(signal, name) for name in ("SIGINT", *also) if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupted) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

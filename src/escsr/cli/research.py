@@ -1,4 +1,4 @@
-"""`escsr evaluate`, `escsr train`, `escsr recipes`."""
+"""`escsr evaluate`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from rich.table import Table
 
 from escsr.cli.console import OUT, DeviceOption, own_memory, plain, progress_bar
 from escsr.cli.tables import print_table
-from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from escsr.evaluation.protocols import Evaluation, Score
-    from escsr.training.trainer import Progress as TrainingProgress
 
-__all__ = ["evaluate", "recipes", "train"]
+__all__ = ["evaluate"]
 
 
 def evaluate(
@@ -75,69 +73,6 @@ def evaluate(
         print_table(_score_table(results))
 
 
-def train(
-    recipe: Annotated[
-        str, typer.Option(help="Name of a recipe (see `escsr recipes`).", show_default=False)
-    ],
-    data: Annotated[Path, typer.Option(help="Folder of HR pictures.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
-    ] = None,
-    validate: Annotated[
-        list[Path] | None, typer.Option(help="Folder of HR pictures to measure on; may be repeated.")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option(help="Model to start from, instead of random weights.")
-    ] = None,
-    device: DeviceOption = "auto",
-) -> None:
-    """Train a network; the same command again goes on where it stopped.
-
-    Checkpoints in the output folder are models: `escsr upscale --model OUTPUT/best.safetensors`.
-    """
-    own_memory()
-    import escsr
-
-    with progress_bar(False) as bar:
-        task = bar.add_task("Reading pictures", total=None)
-
-        def show(progress: TrainingProgress) -> None:
-            bar.update(
-                task,
-                total=progress.iterations,
-                completed=progress.iteration,
-                description=f"{progress.iteration}/{progress.iterations}  loss {progress.loss:.4f}  "
-                f"{progress.iterations_per_second:.2f} it/s",
-            )
-            if progress.checkpoint:
-                OUT.print(plain(_training_line(progress)))
-
-        last = escsr.train(
-            recipe,
-            data,
-            output,
-            settings=settings or (),
-            validate=_named_folders(validate or []),
-            start=start,
-            device=device,
-            on_load=lambda done, total: bar.update(task, completed=done, total=total),
-            on_progress=show,
-        )
-    OUT.print(f"Trained: {plain(str(last))}")
-
-
-def recipes() -> None:
-    """List the training recipes."""
-    from escsr.training.recipes import RECIPES
-
-    table = Table("recipe", "what it is", box=None, pad_edge=False)
-    for name, function in RECIPES.items():
-        table.add_row(name, (function.__doc__ or "").splitlines()[0])
-    OUT.print(table)
-
-
 def _score_table(results: list[Evaluation]) -> Table:
     """One row a picture, the figures of each model side by side."""
     table = Table("picture", box=None, pad_edge=False)
@@ -160,20 +95,3 @@ _FIGURES = {"psnr_y": ("Y-PSNR dB", 2), "psnr_rgb": ("RGB-PSNR dB", 2), "ssim_y"
 
 def _told(figure: str, value: float) -> str:
     return f"{value:.{_FIGURES[figure][1]}f}"
-
-
-def _training_line(progress: TrainingProgress) -> str:
-    minutes = (progress.iterations - progress.iteration) / progress.iterations_per_second / 60
-    figures = "".join(f"  {name} {value:.2f} dB" for name, value in progress.validation.items())
-    return (
-        f"{progress.iteration}/{progress.iterations}  loss {progress.loss:.4f}  "
-        f"{progress.iterations_per_second:.2f} it/s  {minutes:.0f} min left{figures}"
-    )
-
-
-def _named_folders(folders: list[Path]) -> dict[str, Path]:
-    """Validation folders by a short name: Set5/HR is called Set5."""
-    named = {(path.parent.name if path.name in ("HR", "hr") else path.name): path for path in folders}
-    if len(named) != len(folders):
-        raise ConfigError("Validation folders need different names.")
-    return named

@@ -151,8 +151,6 @@ class Trainer:
             self._give_up(parts)
         due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
         results = self.validation.measure(state.average, self.processes) if due else {}
-        if due or step.stop:
-            self._save(results)
         progress = Progress(
             iteration=state.iteration,
             iterations=config.iterations,
@@ -164,7 +162,10 @@ class Trainer:
             checkpoint=due or step.stop,
             validation=results,
         )
+        # Killed between the two, the run begins before this line, and forgets it.
         self._log(progress)
+        if progress.checkpoint:
+            self._save(results)
         return step.stop, progress
 
     def _draw(self, iteration: int) -> list[Batch]:

@@ -83,14 +83,12 @@ def source_of(name: str, key: str) -> str:
     Returns:
         In words.
     """
-    if name.endswith(_PAPER) and getattr(recipe(name), key) != getattr(recipe(name[: -len(_PAPER)]), key):
+    value = getattr(recipe(name), key)
+    if key in ("name", "network"):
+        return "docs/paper.md" if key == "network" else ""
+    if name.endswith(_PAPER) and value != getattr(recipe(name.removesuffix(_PAPER)), key):
         return "paper text"
-    if name.removesuffix(_PAPER) in _AS_PUBLISHED:
+    is_classic = name.removesuffix(_PAPER) in _AS_PUBLISHED
+    if is_classic or value == getattr(recipe("esc-light-x2"), key):
         return classic.SOURCES.get(key, "ours")
-    return "ours, see docs/training.md" if key in _tuned() else "ours"
-
-
-def _tuned() -> set[str]:
-    """Values in which the quick recipes differ from a classic one."""
-    one, other = (dataclasses.asdict(RECIPES[name]()) for name in ("esc-light-x2-quick", "esc-light-x2"))
-    return {key for key in one if one[key] != other[key]}
+    return "ours, see docs/training.md"

@@ -1,0 +1,114 @@
+"""`escsr recipes` with list, show and diff."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from escsr.cli.charts import curve
+from escsr.cli.console import OUT, plain
+from escsr.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from escsr.training.config import TrainingConfig
+
+__all__ = ["recipes"]
+
+recipes = typer.Typer(
+    help="Training recipes: what there is, where each value is from, how two differ.", add_completion=False
+)
+
+_COLUMNS = 72
+
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, as for `escsr train`."),
+]
+NameArgument = Annotated[
+    str, typer.Argument(help="Recipe; one of the paper with @paper for its text's values.")
+]
+
+
+@recipes.callback(invoke_without_command=True)
+def _default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_recipes()
+
+
+@recipes.command("list")
+def list_recipes() -> None:
+    """List the recipes."""
+    from escsr.training.recipes import RECIPES, about, recipe
+
+    table = Table("recipe", "iterations", "what it is", box=None, pad_edge=False)
+    for name in RECIPES:
+        table.add_row(name, f"{recipe(name).iterations:,}", about(name).splitlines()[0])
+    print_table(table)
+
+
+@recipes.command()
+def show(
+    name: NameArgument,
+    settings: SettingsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show every value of a recipe with its source, and draw its learning rate."""
+    from escsr.training.recipes import about, recipe, source_of
+
+    begun = recipe(name)
+    config = begun.with_settings(settings or ())
+    if as_json:
+        sys.stdout.write(json.dumps(config.to_dict(), indent=1) + "\n")
+        return
+    OUT.print(plain(about(name)) + "\n")
+    table = Table("value", "", "source", box=None, pad_edge=False)
+    for key, value in _values(config).items():
+        changed = value != _values(begun)[key]
+        table.add_row(key, plain(value), "--set" if changed else source_of(name, key.partition(".")[0]))
+    print_table(table)
+    OUT.print()
+    for line in _learning_rate(config):
+        OUT.print(line)
+
+
+@recipes.command()
+def diff(
+    name: NameArgument,
+    other: Annotated[
+        str | None, typer.Argument(help="Recipe to compare with; else the paper's text of the first.")
+    ] = None,
+) -> None:
+    """Show in which values two recipes differ."""
+    from escsr.training.recipes import recipe, source_of
+
+    other = f"{name}@paper" if other is None else other
+    one, two = (_values(recipe(each)) for each in (name, other))
+    table = Table("value", name, other, "source", box=None, pad_edge=False)
+    for key in one:
+        if key != "name" and one[key] != two[key]:
+            sources = " | ".join(source_of(each, key.partition(".")[0]) for each in (name, other))
+            table.add_row(key, plain(one[key]), plain(two[key]), sources)
+    print_table(table)
+
+
+def _values(config: TrainingConfig) -> dict[str, Any]:
+    """Every value, those of the network as network.KEY."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    network = values.pop("network").to_dict()
+    return values | {f"network.{key}": value for key, value in network.items()}
+
+
+def _learning_rate(config: TrainingConfig) -> list[str]:
+    from escsr.training.schedule import learning_rate_at
+
+    steps = [max(1, round((column + 0.5) * config.iterations / _COLUMNS)) for column in range(_COLUMNS)]
+    rates = [learning_rate_at(step, config) for step in steps]
+    ends = (1, config.iterations)
+    first, last = (f"{learning_rate_at(step, config):.3g} at step {step:,}" for step in ends)
+    peak = f"learning rate, at most {max(rates):.3g}"
+    return [peak, *curve(rates), f"{first}{last:>{max(1, _COLUMNS - len(first))}}"]

@@ -1,0 +1,39 @@
+"""Trainings of a second or two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from escsr import images
+from escsr.images import Picture
+from samples import EXAMPLES
+
+TINY = [
+    "network.dim=16",
+    "network.attended_dim=8",
+    "network.num_heads=2",
+    "network.num_blocks=1",
+    "network.num_conv_attn=1",
+    "network.window_size=8",
+    "patch_size=16",
+    "queries=200",
+    "batch_size=4",
+    "validate_every=4",
+    "warmup=3",
+]
+
+
+def write_pictures(folder: Path) -> Path:
+    """Three pictures of 96×128 pixels."""
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    for index, top in enumerate((0, 200, 400)):
+        images.write(Picture(pixels[top : top + 96, 100:228]), folder / f"{index}.png")
+    return folder
+
+
+def tiny_arguments(data: Path, output: Path, settings: Sequence[str]) -> list[str]:
+    """Arguments of `escsr train` for ESC-light with these settings, validated on its own data."""
+    command = ["train", "--recipe", "esc-light-x2-quick", "--device", "cpu"]
+    command += ["--data", str(data), "--validate", str(data), "--output", str(output)]
+    return [*command, *(part for setting in settings for part in ("--set", setting))]
