@@ -161,8 +161,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trained-on")
     parser.add_argument("--log", type=Path, help="log.jsonl of the run, for its learning curve")
     options = parser.parse_args()
-    missing = [name for name in ("data", *TRAINING) if getattr(options, name) is None]
-    if not options.card_only and set(missing) - {"started_from"}:
+    needed = {"data", *TRAINING} - {"started_from"}
+    missing = [f"--{name.replace('_', '-')}" for name in sorted(needed) if getattr(options, name) is None]
+    if missing and not options.card_only:
         parser.error(f"missing: {', '.join(missing)}")
     return options
 

@@ -33,7 +33,7 @@ def test_figures_are_the_recorded_ones(name: str) -> None:
     assert set(figures.overflowing) == OVERFLOWING.get(name, set())
     for key, largest in figures.activations.items():
         if key not in figures.overflowing:  # beyond the range they are chaotic
-            assert largest == pytest.approx(recorded["activations"][key], rel=0.02)
+            assert largest == pytest.approx(recorded["activations"][key], rel=0.05)
     assert figures.constant_inside == pytest.approx(recorded["constant_inside"], abs=0.02)
     assert figures.constant_border == pytest.approx(recorded["constant_border"], abs=0.02)
     assert figures.constant_inside < INSIDE
