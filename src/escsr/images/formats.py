@@ -65,9 +65,7 @@ FORMATS = (
     Format("AVIF", (".avif",), ("uint8", "uint16"), "option", 16_384, has_grey=False),
     Format("TIFF", (".tif", ".tiff"), ("uint8", "uint16", "float32"), "always", 10_000_000),
     Format("GIF", (".gif",), ("uint8",), "never", 65_535, has_grey=False, is_animated=True, keeps=()),
-    Format(
-        "JPEG XL", (".jxl",), ("uint8", "uint16", *_FLOATS), "option", _MOST, keeps=("ICC",), extra="jxl"
-    ),
+    Format("JPEG XL", (".jxl",), ("uint8", "uint16", *_FLOATS), "option", _MOST, extra="jxl"),
     Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr"),
     Format(
         "Radiance HDR",

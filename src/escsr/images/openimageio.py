@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from escsr.errors import EscError, ImageError, OutputError
 from escsr.images.formats import Format, is_utf8, missing_extra
-from escsr.images.metadata import ICC, profile_space
+from escsr.images.jxl_boxes import read_boxes, write_boxes
+from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
 
 __all__ = ["read", "read_header", "write"]
@@ -73,6 +74,8 @@ def _read(path: str | os.PathLike[str], format: Format) -> Picture:
     metadata = {} if profile is None else {ICC: np.asarray(profile, np.uint8).tobytes()}
     if metadata and profile_space(metadata[ICC]) != ("GRAY" if len(wanted) < 3 else "RGB"):
         metadata = {}
+    if format.name == "JPEG XL":
+        metadata |= fitted(read_boxes(path), spec.full_width, spec.full_height)
     return Picture(
         pixels.astype(depth, copy=False),
         metadata,
@@ -120,6 +123,8 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
         raise OutputError(f"Cannot write {shown}: {_first_line(target.geterror())}.")
+    if format.name == "JPEG XL":
+        write_boxes(path, picture.metadata)
 
 
 def _oiio(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
