@@ -110,6 +110,26 @@ def test_metadata_is_kept(tmp_path: Path, suffix: str) -> None:
         assert back.getexif().get_ifd(0x8769)[0x9003] == "2021:02:03 04:05:06"
 
 
+@pytest.mark.parametrize("source", [".png", ".jpg", ".tif"])
+def test_resolution_is_kept(tmp_path: Path, source: str) -> None:
+    Image.fromarray(gradient(3)).save(tmp_path / f"a{source}", dpi=(300, 150))
+    picture = images.read(tmp_path / f"a{source}")
+    for target in (".png", ".jpg", ".tif"):
+        images.write(picture, tmp_path / f"b{target}")
+        with Image.open(tmp_path / f"b{target}") as result:
+            assert result.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+            assert np.array_equal(np.asarray(result), images.read(tmp_path / f"b{target}").pixels)
+
+
+def test_absurd_resolutions_are_passed_over(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(gradient(3)).save(tmp_path / "a.png", dpi=(1e8, 1e8))
+    picture = images.read(tmp_path / "a.png")
+    assert picture.pixels_per_mm is None
+    images.write(picture, tmp_path / "b.jpg")
+    images.write(Picture(gradient(3), pixels_per_mm=(5000, 5000)), tmp_path / "c.jpg")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_metadata_is_made_up(tmp_path: Path) -> None:
     Image.fromarray(gradient(3)).save(tmp_path / "in.png")
     picture = images.read(tmp_path / "in.png")

@@ -34,6 +34,7 @@ _FIRST_TRANSPOSED = 5
 """EXIF orientations from here on swap width and height."""
 
 _USUAL_DELAY_MS = 100
+_MOST_PIXELS_PER_MM = 10_000
 _DEPTHS = {"uchar": "uint8", "ushort": "uint16", "float": "float32", "double": "float32"}
 
 
@@ -213,7 +214,7 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
     return Picture(
         pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
         metadata=metadata,
-        pixels_per_mm=(float(image.xres), float(image.yres)),
+        pixels_per_mm=_resolution(image),
         bits=bits if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
@@ -239,6 +240,13 @@ def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyv
 
 def _pages(image: pyvips.Image) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+
+
+def _resolution(image: pyvips.Image) -> tuple[float, float] | None:
+    """Pixels per mm; None for what no print has, and for what libvips puts where the file says nothing."""
+    across, down = float(image.xres), float(image.yres)
+    known = 0 < across < _MOST_PIXELS_PER_MM and 0 < down < _MOST_PIXELS_PER_MM
+    return (across, down) if known and (across, down) != (1, 1) else None
 
 
 def _orientation(image: pyvips.Image) -> int:

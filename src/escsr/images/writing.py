@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -42,6 +43,7 @@ _CLASSIC_TIFF = 2**32 - 2**24
 """Bytes of pixels up to which a TIFF file needs no 64-bit offsets."""
 
 _OPAQUE_FROM = 128
+_MOST_DPI = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +164,22 @@ def _write_by_vips(
             getattr(image, save)(name, **settings)
         else:
             temporary.write_bytes(getattr(image, f"{save}_buffer")(**settings))
+        if format.name == "JPEG" and "exif-data" not in picture.metadata and picture.pixels_per_mm:
+            _add_jfif(temporary, picture.pixels_per_mm)
         if format.name == "TIFF" and "exif-data" in picture.metadata:
             tiff_exif.write_exif(temporary, picture.metadata["exif-data"])
     except pyvips.Error as error:
         raise OutputError(f"Cannot write {shown}: {reason(error)}.") from error
+
+
+def _add_jfif(path: Path, pixels_per_mm: tuple[float, float]) -> None:
+    """Tells the resolution in a JPEG file: libvips does so only where it writes EXIF."""
+    across, down = (round(25.4 * resolution) for resolution in pixels_per_mm)
+    if not (0 < across <= _MOST_DPI and 0 < down <= _MOST_DPI):
+        return
+    data = path.read_bytes()
+    segment = struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x0101, 1, across, down, 0, 0)
+    path.write_bytes(data[:2] + segment + data[2:])
 
 
 def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -> dict[str, Any]:
