@@ -68,7 +68,7 @@ def probe(network: ESC, compute: Compute, sizes: Sequence[int]) -> dict[int, flo
         Seconds per megapixel, the better of two runs, by size.
     """
     parameter = next(network.parameters())
-    large_kernel, block = network.large_kernel(), network.blocks[0]
+    large_kernel, block = network.shared_kernel(), network.blocks[0]
     seconds = {}
     for size in sizes:
         noise = torch.randn(

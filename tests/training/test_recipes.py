@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from pathlib import Path
 
 import pytest
+import torch
 
+from escsr import streaming
+from escsr.checkpoints import load_network, save_network
 from escsr.errors import ConfigError
+from escsr.evaluation.cost import count_macs, count_parameters
+from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import RECIPES, about, recipe, source_of
+from escsr.training.recipes.ablations import ABLATIONS
 from escsr.training.schedule import learning_rate_at
+from samples import lively
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -99,3 +108,43 @@ def test_cosine() -> None:
     assert learning_rate_at(100, config) == pytest.approx(peak)
     assert learning_rate_at(600, config) == pytest.approx(peak * 0.55)
     assert learning_rate_at(1100, config) == pytest.approx(peak * 0.1)
+
+
+TABLE_3 = {
+    "attention-only": (737, 456.6),
+    "conv-attn-only": (1210, 962.4),
+    "large-kernel-9": (924, 462.2),
+    "large-kernel-17": (977, 768.9),
+    "unshared": (1985, 592.0),
+    "unshared-static": (1950, 591.1),
+    "window-16": (1054, 603.6),
+    "window-24": (995, 583.5),
+}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablations_are_those_of_table_3(name: str) -> None:
+    config = recipe(f"esc-x2-{name}").network
+    thousands, giga = TABLE_3[name]
+    assert math.floor(count_parameters(config) / 1e3 + 0.5) == thousands
+    assert round(count_macs(config, 360, 640) / 1e9, 1) == giga
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_ablations_are_whole_networks(name: str, tmp_path: Path) -> None:
+    small = {"dim": 24, "attended_dim": 8, "num_heads": 3, "num_blocks": 2, "window_size": 8}
+    kernel = min(ABLATIONS[name].large_kernel_size, 9)
+    config = ABLATIONS[name].replace(**small, large_kernel_size=kernel)
+    config = config.replace(num_conv_attn=min(config.num_conv_attn, 2))
+    network = lively(ESC(config).double())
+    lr = torch.rand(2, 3, 21, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole, tiled = network(lr), streaming.run(network, lr, tile_size=8)
+    torch.testing.assert_close(tiled, whole, atol=1e-12, rtol=0)
+    torch.autograd.backward([network(lr).square().mean()])
+    assert all(weight.grad is not None and weight.grad.any() for weight in network.parameters())
+    save_network(network.float(), tmp_path / "a.safetensors")
+    loaded = load_network(tmp_path / "a.safetensors")
+    assert loaded.config == config
+    with torch.no_grad():
+        assert torch.equal(loaded(lr.float()), network(lr.float()))

@@ -19,6 +19,8 @@ _SHORTCUTS = {
     "lte": ("bilinear",),
 }
 
+_LARGE_KERNELS = ("dense", "decomposed", "unshared")
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
@@ -31,6 +33,8 @@ class NetworkConfig:
         dim: Channels C of the feature maps.
         attended_dim: First channels of a map that ConvAttn convolves; the rest pass as they are.
         num_blocks: Blocks N.
+        num_attention: Self-attentions in each block, each behind a ConvFFN; with 0 the first ConvFFN
+            stands alone. Other than 1 in the paper's ablations only.
         num_conv_attn: ConvAttn modules M in each block.
         num_heads: Attention heads; must divide `dim`.
         window_size: Side of an attention window, LR pixels.
@@ -38,9 +42,11 @@ class NetworkConfig:
         ffn_ratio: Hidden width of the other ConvFFNs over `dim`.
         norm_before_ffn: LayerNorm before each ConvFFN that precedes a ConvAttn.
         norm_last: LayerNorm before the last 3×3 convolution of the deep features.
-        large_kernel: "dense" (C_a→C_a, averaged over its flips and rotations) or "decomposed"
-            (1×1 over channels, then depthwise; ESC-FP).
+        large_kernel: "dense" (C_a→C_a, averaged over its flips and rotations), "decomposed"
+            (1×1 over channels, then depthwise; ESC-FP), or "unshared" (a plain convolution C_a→C_a in
+            each ConvAttn; ablations only).
         large_kernel_size: Side of the large kernel, odd.
+        dynamic_kernel: Whether small kernels are made for each picture; false in an ablation only.
         upsampler: U: "pixel_shuffle", "nearest_conv" (ESC-Real) or "lte" (any scale).
         shortcut: S, from the picture itself: "nearest" or "bicubic" (pixel_shuffle), "conv"
             (nearest_conv), "bilinear" (lte).
@@ -55,6 +61,7 @@ class NetworkConfig:
     dim: int = 64
     attended_dim: int = 16
     num_blocks: int = 5
+    num_attention: int = 1
     num_conv_attn: int = 5
     num_heads: int = 4
     window_size: int = 32
@@ -62,8 +69,9 @@ class NetworkConfig:
     ffn_ratio: float = 1.25
     norm_before_ffn: bool = False
     norm_last: bool = False
-    large_kernel: Literal["dense", "decomposed"] = "dense"
+    large_kernel: Literal["dense", "decomposed", "unshared"] = "dense"
     large_kernel_size: int = 13
+    dynamic_kernel: bool = True
     upsampler: Literal["pixel_shuffle", "nearest_conv", "lte"] = "pixel_shuffle"
     shortcut: Literal["nearest", "bicubic", "conv", "bilinear"] = "nearest"
     bias_rank: int | None = None
@@ -76,7 +84,7 @@ class NetworkConfig:
     @property
     def estimator_dim(self) -> int:
         """Hidden width of the dynamic-kernel estimator."""
-        return self.attended_dim // (2 if self.large_kernel == "dense" else 4)
+        return self.attended_dim // (4 if self.large_kernel == "decomposed" else 2)
 
     @property
     def halo(self) -> int:
@@ -117,7 +125,6 @@ class NetworkConfig:
             "dim",
             "attended_dim",
             "num_blocks",
-            "num_conv_attn",
             "num_heads",
             "window_size",
             "large_kernel_size",
@@ -126,6 +133,10 @@ class NetworkConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} must be a positive integer, not {value!r}.")
+        for name in ("num_attention", "num_conv_attn"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"{name} must be an integer, 0 or more, not {value!r}.")
         if self.bias_rank is not None and (not isinstance(self.bias_rank, int) or self.bias_rank < 1):
             raise ConfigError(f"bias_rank must be None or a positive integer, not {self.bias_rank!r}.")
         for name in ("ffn_ratio_first", "ffn_ratio"):
@@ -137,8 +148,11 @@ class NetworkConfig:
             raise ConfigError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}.")
         if self.attended_dim >= self.dim:
             raise ConfigError(f"attended_dim {self.attended_dim} must be smaller than dim {self.dim}.")
-        if self.large_kernel not in ("dense", "decomposed"):
-            raise ConfigError(f"large_kernel must be 'dense' or 'decomposed', not {self.large_kernel!r}.")
+        if self.large_kernel not in _LARGE_KERNELS:
+            accepted = ", ".join(map(repr, _LARGE_KERNELS))
+            raise ConfigError(f"large_kernel must be one of {accepted}, not {self.large_kernel!r}.")
+        if self.large_kernel == "decomposed" and not self.dynamic_kernel:
+            raise ConfigError("A decomposed large kernel goes with a dynamic kernel.")
         if self.estimator_dim < 1:
             raise ConfigError(f"attended_dim {self.attended_dim} is too small for the estimator.")
         if self.large_kernel_size % 2 == 0 or self.large_kernel_size < 3:

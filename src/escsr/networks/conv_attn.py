@@ -114,19 +114,29 @@ class ConvAttn(nn.Module):
 
     Dense: `attended ⊗ LK + attended ⊗ DK`. Decomposed (ESC-FP): `(attended ⊗ LK^c) ⊗ (DK + LK^s)`.
     DK is a 3×3 depthwise kernel per image, estimated from the mean of the attended channels.
+    In ablations the module has an LK of its own, with a bias, and may do without DK.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.attended_dim = config.attended_dim
         self.decomposed = config.large_kernel == "decomposed"
+        size = config.large_kernel_size
+        self.own = (
+            nn.Conv2d(config.attended_dim, config.attended_dim, size, padding=size // 2)
+            if config.large_kernel == "unshared"
+            else None
+        )
+        self.estimator = self._estimator(config) if config.dynamic_kernel else None
+        self.fuse = nn.Conv2d(config.dim, config.dim, 1)
+
+    def _estimator(self, config: NetworkConfig) -> nn.Sequential:
         squeeze = nn.Conv2d(config.attended_dim, config.estimator_dim, 1)
         kernels = nn.Conv2d(config.estimator_dim, config.attended_dim * 9, 1)
         if not self.decomposed:
             for parameter in kernels.parameters():
                 nn.init.zeros_(parameter)
-        self.estimator = nn.Sequential(squeeze, nn.GELU(), kernels)
-        self.fuse = nn.Conv2d(config.dim, config.dim, 1)
+        return nn.Sequential(squeeze, nn.GELU(), kernels)
 
     def pool(self, z: Tensor) -> Tensor:
         """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""
@@ -143,22 +153,39 @@ class ConvAttn(nn.Module):
 
         Args:
             z: (B, C, H, W) and a margin, the output of a ConvFFN.
-            large_kernel: The shared kernel, from `DenseLargeKernel` or `DecomposedLargeKernel`.
+            large_kernel: The shared kernel, from `DenseLargeKernel` or `DecomposedLargeKernel`; empty
+                where there is none.
             pooled: (B, C_a, 1, 1), `pool` of the whole picture where `z` is a part of it.
             margin: Pixels around the part whose result is wanted.
 
         Returns:
             (B, C, H, W), to be added to the stream.
         """
-        kernel = self.estimator(self.pool(z) if pooled is None else pooled)
-        kernel = kernel.reshape(-1, self.attended_dim, 3, 3)
         attended, identity = z.tensor_split((self.attended_dim,), dim=1)
+        small = self._dynamic_kernel(z, pooled)
         if self.decomposed:
+            assert small is not None
             channel, spatial = large_kernel
             ring = spatial.shape[-1] // 2 - 1
-            kernel = spatial[:, 0] + F.pad(kernel, (ring,) * 4)
-            attended = dynamic_depthwise(F.conv2d(attended, channel), kernel, margin)
+            kernel = spatial[:, 0] + F.pad(small, (ring,) * 4)
+            mixed = dynamic_depthwise(F.conv2d(attended, channel), kernel, margin)
         else:
+            mixed = self._large(attended, large_kernel, margin)
+            if small is not None:
+                mixed = mixed + dynamic_depthwise(attended, small, margin)
+        return self.fuse(torch.cat((mixed, crop(identity, margin)), dim=1))
+
+    def _dynamic_kernel(self, z: Tensor, pooled: Tensor | None) -> Tensor | None:
+        """DK, (B, C_a, 3, 3)."""
+        if self.estimator is None:
+            return None
+        kernel = self.estimator(self.pool(z) if pooled is None else pooled)
+        return kernel.reshape(-1, self.attended_dim, 3, 3)
+
+    def _large(self, attended: Tensor, large_kernel: tuple[Tensor, ...], margin: Margin) -> Tensor:
+        """LK alone: attended ⊗ LK."""
+        if self.own is None:
             (dense,) = large_kernel
-            attended = convolve(attended, dense, margin) + dynamic_depthwise(attended, kernel, margin)
-        return self.fuse(torch.cat((attended, crop(identity, margin)), dim=1))
+            return convolve(attended, dense, margin)
+        assert self.own.bias is not None
+        return convolve(attended, self.own.weight, margin) + self.own.bias[:, None, None]

@@ -41,6 +41,20 @@ class Stage:
     pool: Callable[[Tensor], Tensor] | None = None
 
 
+class AttentionPair(nn.Module):
+    """ConvFFN and window attention, in the place of ConvFFN and ConvAttn; ablations only."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.conv_ffn = ConvFFN(config.dim, config.ffn_ratio_first)
+        self.norm = LayerNorm(config.dim)
+        self.attention = WindowAttention(config)
+
+    def attend(self, z: Tensor, y: Tensor, _: Margin = NO_MARGIN) -> Tensor:
+        """Attention on the ConvFFN's output z, with a residual: y + SelfAttn(LN(z))."""
+        return y + self.attention(self.norm(z))
+
+
 class Block(nn.Module):
     """One block: ConvFFN, window attention, M pairs of ConvFFN and ConvAttn, a 3×3 convolution."""
 
@@ -50,8 +64,11 @@ class Block(nn.Module):
         self.large_kernel_halo = config.halo
         self.norm_first = LayerNorm(dim)
         self.conv_ffn_first = ConvFFN(dim, config.ffn_ratio_first)
-        self.norm_attention = LayerNorm(dim)
-        self.attention = WindowAttention(config)
+        if config.num_attention:
+            self.norm_attention = LayerNorm(dim)
+            self.attention = WindowAttention(config)
+        self.attends = config.num_attention > 0
+        self.attention_pairs = nn.ModuleList(AttentionPair(config) for _ in range(1, config.num_attention))
         self.norms = nn.ModuleList(
             LayerNorm(dim) if config.norm_before_ffn else nn.Identity() for _ in pairs
         )
@@ -63,7 +80,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor, large_kernel: tuple[Tensor, ...]) -> Tensor:
         """(B, C, H, W) → (B, C, H, W); the first ConvFFN has no residual around it."""
         y = self.first(x)
-        y = self.attend(y)
+        if self.attends:
+            y = self.attend(y)
+        for pair in self._attention_pairs():
+            y = pair.attend(pair.conv_ffn(y), y)
         for norm, conv_ffn, conv_attn in self._pairs():
             z = conv_ffn(norm(y))
             y = y + conv_attn(z, large_kernel)
@@ -84,7 +104,11 @@ class Block(nn.Module):
     def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
         """`forward`, cut where the whole picture is pooled or the windows begin."""
         yield Stage(("x",), (), "y", 1, self.first)
-        yield Stage((), ("y",), "y", 0, self.attend)
+        if self.attends:
+            yield Stage((), ("y",), "y", 0, self.attend)
+        for attention in self._attention_pairs():
+            yield Stage(("y",), (), "z", 1, attention.conv_ffn)
+            yield Stage((), ("z", "y"), "y", 0, attention.attend)
         for pair in self._pairs():
             yield from self._pair_stages(*pair, large_kernel)
         yield Stage(("y",), ("x",), "x", 1, self.last)
@@ -95,11 +119,17 @@ class Block(nn.Module):
         def feed(y: Tensor, margin: Margin) -> Tensor:
             return conv_ffn(norm(y), margin)
 
-        def mix(z: Tensor, y: Tensor, pooled: Tensor, margin: Margin) -> Tensor:
-            return y + conv_attn(z, large_kernel, pooled, margin)
+        def mix(z: Tensor, y: Tensor, *pooled: Tensor | Margin) -> Tensor:
+            *mean, margin = pooled
+            return y + conv_attn(z, large_kernel, *mean, margin=margin)
 
-        yield Stage(("y",), (), "z", 1, feed, pool=conv_attn.pool)
+        yield Stage(("y",), (), "z", 1, feed, pool=conv_attn.pool if conv_attn.estimator else None)
         yield Stage(("z",), ("y",), "y", self.large_kernel_halo, mix)
+
+    def _attention_pairs(self) -> Iterator[AttentionPair]:
+        for pair in self.attention_pairs:
+            assert isinstance(pair, AttentionPair)
+            yield pair
 
     def _pairs(self) -> Iterator[tuple[nn.Module, ConvFFN, ConvAttn]]:
         for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
@@ -124,9 +154,8 @@ class ESC(nn.Module):
         super().__init__()
         self.config = config
         dim = config.dim
-        self.large_kernel = (
-            DenseLargeKernel(config) if config.large_kernel == "dense" else DecomposedLargeKernel(config)
-        )
+        is_shared = config.num_conv_attn > 0 and config.large_kernel != "unshared"
+        self.large_kernel = _LARGE_KERNELS[config.large_kernel](config) if is_shared else None
         self.shallow = nn.Conv2d(3, dim, 3, padding=1)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_blocks))
         self.norm_last = LayerNorm(dim) if config.norm_last else nn.Identity()
@@ -184,11 +213,15 @@ class ESC(nn.Module):
 
     def features(self, lr: Tensor) -> Tensor:
         """Everything before the upsampler: (B, 3, H, W), normalised → (B, C, H, W)."""
-        large_kernel = self.large_kernel()
+        large_kernel = self.shared_kernel()
         x = shallow = self.shallow(lr)
         for block in self.blocks:
             x = block(x, large_kernel)
         return self.deep(x, shallow, lr)
+
+    def shared_kernel(self) -> tuple[Tensor, ...]:
+        """LK as the blocks take it; empty where none is shared."""
+        return () if self.large_kernel is None else self.large_kernel()
 
     def normalise(self, lr: Tensor) -> Tensor:
         """The picture as the network sees it: [0, 1], or [−1, 1] for LTE."""
@@ -204,7 +237,7 @@ class ESC(nn.Module):
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
         """
-        large_kernel = self.large_kernel()
+        large_kernel = self.shared_kernel()
         yield Stage(("lr",), (), "x", 1, lambda lr, margin: crop(self.shallow(lr), margin))
         for block in self.blocks:
             assert isinstance(block, Block)
@@ -268,6 +301,10 @@ class ESC(nn.Module):
         return self
 
 
+_LARGE_KERNELS: dict[str, type[DenseLargeKernel | DecomposedLargeKernel]] = {
+    "dense": DenseLargeKernel,
+    "decomposed": DecomposedLargeKernel,
+}
 _UPSAMPLERS: dict[str, type[PixelShuffleUpsampler | NearestConvUpsampler | LTE]] = {
     "pixel_shuffle": PixelShuffleUpsampler,
     "nearest_conv": NearestConvUpsampler,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from functools import partial
 from escsr.errors import ConfigError
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import classic, quick
+from escsr.training.recipes.ablations import ABLATIONS, ablation
 
 __all__ = ["RECIPES", "about", "recipe", "source_of"]
 
@@ -26,7 +26,12 @@ _AT_EACH_SCALE = {
     for name, function in _CLASSIC.items()
     for scale in (2, 3, 4)
 }
-_AS_PUBLISHED: dict[str, Callable[[], TrainingConfig]] = {**_AT_EACH_SCALE, "esc-lte": classic.esc_lte}
+_ABLATIONS = {f"esc-x2-{name}": partial(ablation, name) for name in ABLATIONS}
+_AS_PUBLISHED: dict[str, Callable[[], TrainingConfig]] = {
+    **_AT_EACH_SCALE,
+    "esc-lte": classic.esc_lte,
+    **_ABLATIONS,
+}
 
 RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     **_AS_PUBLISHED,
