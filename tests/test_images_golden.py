@@ -144,6 +144,24 @@ def test_modes(upscaler: Upscaler, tmp_path: Path, mode: str, suffix: str) -> No
     assert np.array_equal(result, twice(expected))
 
 
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_opaque_alpha_is_no_hindrance(
+    upscaler: Upscaler, tmp_path: Path, depth: str, channels: int
+) -> None:
+    pixels = noise(channels, depth)
+    pixels[..., -1] = 1 if depth == "float32" else np.iinfo(depth).max
+    images.write(Picture(pixels), tmp_path / "a.tif")
+    result = images.read(upscaler.upscale_file(tmp_path / "a.tif", tmp_path / "b.jpg"))
+    assert result.pixels.shape == (12, 18, channels - 1)
+    kept = images.read(upscaler.upscale_file(tmp_path / "a.tif", tmp_path / "b.tif"))
+    assert np.array_equal(kept.pixels, twice(pixels))
+    pixels[3, 4, -1] = pixels[3, 4, -1] * 0.99
+    images.write(Picture(pixels), tmp_path / "a.tif")
+    with pytest.raises(OutputError, match="cannot hold transparency"):
+        upscaler.upscale_file(tmp_path / "a.tif", tmp_path / "c.jpg")
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_orientations(upscaler: Upscaler, tmp_path: Path, suffix: str, orientation: int) -> None:

@@ -39,8 +39,8 @@ def check_result(
 
     Raises:
         ConfigError: `max_pixels` is impossible.
-        OutputError: The target's name cannot be, its format cannot hold such sides or transparency, or
-            there are too many pixels.
+        OutputError: The target's name cannot be, its format cannot hold such sides, or there are too many
+            pixels.
         DeviceError: The memory does not suffice for the source and the result.
     """
     if max_pixels is not None and max_pixels < 1:
@@ -49,7 +49,6 @@ def check_result(
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
     rows, columns = (part.stop - part.start for part in wanted.cropped(*out_size))
     _check_name(target)
-    images.check_suffix(target, has_alpha=header.has_alpha)
     images.check_size(target, columns, rows)
     sizes = {
         "source": (header.height, header.width),

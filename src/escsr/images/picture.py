@@ -54,6 +54,14 @@ class Picture:
         return self.pixels.shape[2] in (_GREY_ALPHA, _RGBA)
 
     @property
+    def is_opaque(self) -> bool:
+        """Whether nothing can be seen through, with or without alpha."""
+        if self.alpha is None:
+            return True
+        floating = self.alpha.dtype.kind == "f"
+        return bool((self.alpha >= (1 if floating else np.iinfo(self.alpha.dtype).max)).all())
+
+    @property
     def is_grey(self) -> bool:
         """Whether there is one channel instead of three colours."""
         return self.pixels.shape[2] in (_GREY, _GREY_ALPHA)

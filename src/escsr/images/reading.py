@@ -140,15 +140,21 @@ def read_for(
         to_srgb: As for `read`.
 
     Returns:
-        An animation, where the file has several frames and the target can hold them; else a picture.
+        An animation, where the file has several frames and the target can hold them; else a picture,
+        without its alpha where that is opaque throughout and the target knows none.
 
     Raises:
         ImageError: As for `read`.
-        OutputError: The target's ending is none of `WRITABLE`.
+        OutputError: The target's ending is none of `WRITABLE`, or it cannot hold the transparency.
     """
-    if check_suffix(Path(target)).is_animated and read_header(path).frames > 1:
+    format = check_suffix(Path(target))
+    if format.is_animated and read_header(path).frames > 1:
         return read_animation(path, to_srgb=to_srgb)
-    return read(path, to_srgb=to_srgb)
+    picture = read(path, to_srgb=to_srgb)
+    if not format.has_alpha and picture.is_opaque:
+        picture = replace(picture, pixels=np.ascontiguousarray(picture.colour), premultiplied=False)
+    check_suffix(Path(target), has_alpha=picture.has_alpha)
+    return picture
 
 
 def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Animation:
