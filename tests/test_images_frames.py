@@ -95,6 +95,19 @@ def test_frames_that_are_left_out_are_said(upscaler: Upscaler, tmp_path: Path, s
     assert not images.read(tmp_path / f"still{suffix}").notes
 
 
+def test_further_pictures_of_heic_and_tiff_are_said(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason='needs pip install "escsr[heic]"')
+    first, second = (Image.fromarray(noise(3, "uint8", height=64, width=size)) for size in (80, 96))
+    file = pillow_heif.from_pillow(first)
+    file.add_from_pillow(second)
+    file.save(tmp_path / "a.heic", primary_index=1)
+    picture = images.read(tmp_path / "a.heic")
+    assert picture.pixels.shape == (64, 96, 3)
+    assert picture.notes == ("the main one of 2 pictures",)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
+    assert images.read(tmp_path / "a.tif").notes == ("the first of 2 pages",)
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".avif"])
 def test_damaged_animations(tmp_path: Path, suffix: str) -> None:
     moving(tmp_path / f"a{suffix}")

@@ -25,7 +25,7 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
     Raises:
         ImageError: The file is damaged, or the package is not installed.
     """
-    file = _opened(path, format)
+    file, _ = _opened(path, format)
     return file.size[0], file.size[1], _channels(file)
 
 
@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     Raises:
         ImageError: The file is damaged, or the package is not installed.
     """
-    file = _opened(path, format)
+    file, count = _opened(path, format)
     try:
         pixels = np.asarray(file)
     except Exception as error:  # what libheif throws depends on its version
@@ -48,7 +48,10 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
         pixels = np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
     metadata = {ours: bytes(file.info[name]) for name, ours in _BLOCKS.items() if file.info.get(name)}
     return Picture(
-        np.ascontiguousarray(pixels), fitted(metadata, width, height), bits=bits if bits > 8 else None
+        np.ascontiguousarray(pixels),
+        fitted(metadata, width, height),
+        bits=bits if bits > 8 else None,
+        notes=(f"the main one of {count} pictures",) if count > 1 else (),
     )
 
 
@@ -99,11 +102,12 @@ def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: For
     return pillow_heif
 
 
-def _opened(path: str | os.PathLike[str], format: Format) -> Any:
+def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
+    """The main picture of a file, and how many there are."""
     pillow_heif = _pillow_heif(ImageError, path, format)
     try:
         file = pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
-        return file[file.primary_index]
+        return file[file.primary_index], len(file)
     except IndexError as error:
         raise ImageError(f"{path}: not a readable picture (there is none in it).") from error
     except Exception as error:  # what libheif throws depends on its version

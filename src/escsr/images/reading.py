@@ -56,11 +56,6 @@ class Header:
     channels: int
     frames: int = 1
 
-    @property
-    def has_alpha(self) -> bool:
-        """Whether the picture has opacity."""
-        return self.channels in (2, 4)
-
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Reads what a file says of its picture, without decoding it.
