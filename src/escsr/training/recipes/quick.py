@@ -78,7 +78,7 @@ def esc_lte_quick() -> TrainingConfig:
         start="esc-x2",
         queries=768,
         validation_scales=(2.0, 4.0),
-        validate_every=300,
+        validate_every=600,
     )
 
 
