@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from escsr.data.arbitrary import ArbitraryScalePool
-from escsr.data.datasets import PatchPool
+from escsr.data.datasets import PatchPool, part_of_batch
+from escsr.data.patterns import draw_pattern
 from escsr.errors import ConfigError
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
@@ -20,6 +24,9 @@ Batch = dict[str, Tensor]
 """Tensors by name; "lr" is (B, 3, p, p) in [0, 1]."""
 
 Pool = PatchPool | ArbitraryScalePool
+
+_STREAM = 1
+"""Third word of the random counter, which keeps these numbers apart from the pools'."""
 
 
 class Objective(Protocol):
@@ -45,6 +52,9 @@ class Fidelity:
         lr, hr = self.pool.batch(
             config.seed, iteration, config.batch_size, config.patch_size, rank=part, world_size=parts
         )
+        for index, pattern in _patterns(config, iteration, part, parts):
+            lr[index] = pattern
+            hr[index] = pattern.repeat_interleave(self.pool.scale, 1).repeat_interleave(self.pool.scale, 2)
         return {"lr": lr, "hr": hr}
 
     def loss(self, network: ESC, batch: Batch) -> Tensor:
@@ -71,13 +81,35 @@ class AnyScale:
             rank=part,
             world_size=parts,
         )
-        return dict(vars(drawn))
+        batch = dict(vars(drawn))
+        for index, pattern in _patterns(config, iteration, part, parts):
+            batch["lr"][index] = pattern
+            size = batch["sizes"][index]
+            places = ((batch[name][index] + 0.5) / size for name in ("rows", "columns"))
+            row, column = ((place * config.patch_size).long() for place in places)
+            batch["targets"][index] = pattern[:, row, column]
+        return batch
 
     def loss(self, network: ESC, batch: Batch) -> Tensor:
         """See `Objective`."""
         sizes = batch["sizes"][:, None].expand(-1, 2)
         sr = network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
         return 2 * F.l1_loss(sr.float(), batch["targets"])
+
+
+def _patterns(
+    config: TrainingConfig, iteration: int, part: int, parts: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Which samples of a part of the batch are made patterns, (3, p, p) in [0, 1]."""
+    if not config.patterns:
+        return
+    share = part_of_batch(config.batch_size, part, parts)
+    for index in range(share.start, share.stop):
+        key = np.array([config.seed, iteration], np.uint64)
+        generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, _STREAM, index]))
+        if generator.random() < config.patterns:
+            pattern = draw_pattern(generator, config.patch_size)
+            yield index - share.start, torch.from_numpy(pattern).permute(2, 0, 1).float() / 255
 
 
 def objective_for(config: TrainingConfig, pool: Pool) -> Objective:
