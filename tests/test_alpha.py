@@ -76,3 +76,21 @@ def test_no_fringes(dtype: type, hidden: float) -> None:
     assert np.abs(difference).max() < (0.005 if dtype is np.uint8 else 0.0001)
     assert (result[:6, :6, :3] == np.asarray(hidden * peak, dtype)).all(), "as the file had it"
     assert (result[33:39, 33:39, 3] == peak).all(), "whole in the middle"
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_no_rings_around_what_is_brighter_than_white(linear: bool, channels: int) -> None:
+    y, x = np.mgrid[:40, :40]
+    pixels = np.full((40, 40, channels), 0.05, np.float32)
+    pixels[np.hypot(y - 19.5, x - 25.5) < 6, :3] = 900
+    if channels == 4:
+        pixels[..., 3] = 1
+    result = enlarge(pixels, bicubic, linear=linear)[..., :3]
+    assert result.min() == pytest.approx(0.05, rel=1e-4)
+    assert result.max() == pytest.approx(900, rel=1e-4)
+    far = result[:, :20]
+    assert far.max() == pytest.approx(0.05, rel=1e-4)
+    ordinary = np.clip(pixels, 0, 1)
+    expected = bicubic(torch.from_numpy(ordinary[..., :1].transpose(2, 0, 1)).expand(3, -1, -1)[None], None)
+    assert (enlarge(ordinary, bicubic)[..., 0] == expected[0, 0].numpy()).all(), "others are as ever"

@@ -43,23 +43,23 @@ def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
     return torch.where(hidden, filled[0], colour)
 
 
-def within_neighbourhood(sr_alpha: Tensor, alpha: Tensor) -> Tensor:
-    """Holds enlarged opacity between the least and the greatest of the 3×3 pixels it comes from.
+def within_neighbourhood(sr: Tensor, lr: Tensor) -> Tensor:
+    """Holds enlarged opacity or colour between the least and the greatest of the 3×3 pixels it comes from.
 
     What was fully opaque, fully transparent or of one value stays exactly so, and nothing rings.
 
     Args:
-        sr_alpha: (1, R, S), of any size.
-        alpha: (1, H, W), what it was enlarged from.
+        sr: (C, R, S), of any size.
+        lr: (C, H, W), what it was enlarged from.
 
     Returns:
-        (1, R, S).
+        (C, R, S).
     """
-    padded = functional.pad(alpha[None], (1, 1, 1, 1), mode="replicate")
+    padded = functional.pad(lr[None], (1, 1, 1, 1), mode="replicate")
     greatest = functional.max_pool2d(padded, 3, stride=1)[0]
     least = -functional.max_pool2d(-padded, 3, stride=1)[0]
-    size = sr_alpha.shape[-2:]
-    return torch.clamp(sr_alpha, _nearest(least, size), _nearest(greatest, size))
+    size = sr.shape[-2:]
+    return torch.clamp(sr, _nearest(least, size), _nearest(greatest, size))
 
 
 def keep_hidden(sr: Tensor, sr_alpha: Tensor, colour: Tensor) -> Tensor:

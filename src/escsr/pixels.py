@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from escsr import alpha as transparency
 from escsr.errors import ConfigError
 from escsr.levels import Levels
 
 __all__ = ["OnProgress", "Run", "enlarge", "enlarge_frames", "enlarge_pil", "part_of"]
+
+_RINGS_REACH = 4
+"""How far from an edge rings can be seen, LR pixels."""
 
 OnProgress = Callable[[float], None]
 """Takes the share of the work that is done, in [0, 1]."""
@@ -56,12 +60,12 @@ def enlarge(
     levels = Levels.of(colour, linear=linear)
     lr = _planes(levels.encode(colour))
     if not has_alpha:
-        return levels.decode(_interleaved(_through(lr, run, on_progress)))
+        return levels.decode(_interleaved(_without_rings(_through(lr, run, on_progress), lr, levels)))
     opacity = Levels.of(pixels[..., :0])
     alpha = _planes(opacity.encode(pixels[..., -1:])).clamp_(0, 1)
     varies = bool((alpha != alpha[0, 0, 0]).any())
     bled = lr if premultiplied or not varies else transparency.bleed(lr, alpha)
-    sr = _through(bled, run, part_of(on_progress, 0, 1 + varies))
+    sr = _without_rings(_through(bled, run, part_of(on_progress, 0, 1 + varies)), bled, levels)
     if not varies:
         sr_alpha = alpha[:, :1, :1].expand(1, *sr.shape[1:])
     else:
@@ -130,6 +134,20 @@ def _through(lr: Tensor, run: Run, on_progress: OnProgress | None) -> Tensor:
         return sr
     red, green, blue = sr[:1], sr[1:2], sr[2:]
     return red + ((green - red) + (blue - red)) / 3  # the mean; of three equal values exactly the value
+
+
+def _without_rings(sr: Tensor, lr: Tensor, levels: Levels) -> Tensor:
+    """Holds results near floating values above white between those of the 3×3 pixels they come from.
+
+    A network rings by some percent of an edge's height: beside a sun, that is black or as bright as lamps.
+    """
+    white = 1 / levels.peak
+    if not levels.depth.startswith("float") or lr.max() <= white:
+        return sr
+    radius = _RINGS_REACH
+    bright = functional.max_pool2d(lr.amax(0)[None, None], 2 * radius + 1, stride=1, padding=radius)
+    near = functional.interpolate(bright, size=tuple(sr.shape[-2:]), mode="nearest-exact")[0] > white
+    return torch.where(near, transparency.within_neighbourhood(sr, lr), sr)
 
 
 def _planes(values: NDArray[np.float32]) -> Tensor:
