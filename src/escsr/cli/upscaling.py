@@ -47,12 +47,15 @@ def upscale(
     ] = "contain",
     longest: Annotated[int | None, typer.Option(help="Pixels of the longer side.")] = None,
     suffix: Annotated[
-        str | None, typer.Option("--format", help="Format of the results: png, jpg, webp, tif, avif ...")
+        str | None,
+        typer.Option(
+            "--format", help="Format of the results: png, jpg, webp, tif, avif ...; see docs/pictures.md."
+        ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(help="1 to 100, for JPEG, WebP and AVIF; else 95, for AVIF 85.")
+        int | None, typer.Option(help="1 to 100, where a format is lossy; else 95, for HEIC 90, AVIF 85.")
     ] = None,
-    lossless: Annotated[bool, typer.Option("--lossless", help="For WebP and AVIF.")] = False,
+    lossless: Annotated[bool, typer.Option("--lossless", help="For WebP, AVIF and JPEG XL.")] = False,
     subsampling: Annotated[
         str, typer.Option(help="444, or 420 for colour at half resolution (smaller JPEG, AVIF).")
     ] = "444",
