@@ -15,7 +15,7 @@ from escsr.networks.layers import NO_MARGIN, ConvFFN, LayerNorm, Margin, crop
 from escsr.networks.lte import LTE, query_axis, sampled_axis
 from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
 
-__all__ = ["ESC", "Block", "Stage"]
+__all__ = ["ESC", "AttentionPair", "Block", "Stage"]
 
 
 @dataclass(frozen=True)
