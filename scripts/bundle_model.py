@@ -41,6 +41,16 @@ PAPER: dict[str, tuple[tuple[float, float], ...]] = {
 }
 """Y-PSNR (dB) and SSIM on `model_tables.SETS`: ESC, ICCV 2025, Table 2, trained on DIV2K."""
 
+ANY_SCALE_PAPER: dict[str, dict[float, float]] = {
+    "Set5": {2: 38.29, 3: 34.79, 4: 32.72, 6: 29.18, 8: 27.24},
+    "Set14": {2: 34.05, 3: 30.69, 4: 28.94, 6: 26.70, 8: 25.24},
+    "B100": {2: 32.38, 3: 29.32, 4: 27.77, 6: 26.00, 8: 24.96},
+}
+"""Y-PSNR (dB) of ESC+LTE: ESC, ICCV 2025, Table 6."""
+
+ANY_SCALES = {"Set5": (1.5, 2, 3, 4, 6, 8), "Set14": (2, 3, 4), "B100": (2, 3, 4)}
+"""At which scales a model for any is measured."""
+
 TRAINING = ("summary", "started_from", "recipe", "iterations", "hardware", "time", "trained_on")
 """Options that tell where weights come from; only `started_from` may be left out for new ones."""
 
@@ -55,8 +65,9 @@ def main() -> None:
     if options.card_only:
         record = json.loads(target.read_text())
         record["training"] = {"started_from": None, **record["training"], **_training(options)}
-        for name, figures in record["sets"].items():
-            figures["paper"] = _paper(options.name, name)
+        if record["scale"] is not None:
+            for name, figures in record["sets"].items():
+                figures["paper"] = _paper(options.name, name)
     else:
         record = _bundle(options)
     record["stability"] = _stability(escsr.load_network(options.name))
@@ -81,18 +92,19 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in bundled.parameters()),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "licence": LICENCE,
-        "sets": {name: _measure(path, options.data / name / "HR", name) for name in model_tables.SETS},
+        "sets": _measure_all(path, options.data, any_scale=scale is None),
         "training": {
             "started_from": None,
             **_training(options),
             "learning_curve": _learning_curve(options.log),
         },
         "conditions": {
-            "protocol": "classic",
+            "protocol": "lte" if scale is None else "classic",
             **_machine(),
             "dtype": "float32",
             "escsr": escsr.__version__,
-            "command": f"escsr evaluate --model {options.name} --data SET/HR --scale {scale}",
+            "command": f"escsr evaluate --model {options.name} --data SET/HR "
+            + ("--protocol lte --scale SCALE" if scale is None else f"--scale {scale}"),
         },
     }
 
@@ -120,18 +132,34 @@ def _paper(model: str, data: str) -> list[float] | None:
     return list(figures[model_tables.SETS.index(data)]) if figures else None
 
 
-def _measure(model: Path, folder: Path, name: str) -> dict[str, Any]:
-    ours = escsr.evaluate(model, folder, device="cpu")
-    bicubic = escsr.evaluate("bicubic", folder, scale=ours.scale)
+def _measure_all(model: Path, data: Path, *, any_scale: bool) -> dict[str, Any]:
+    if not any_scale:
+        return {
+            name: _measure(model, data / name / "HR", _paper(model.stem, name))
+            for name in model_tables.SETS
+        }
+    return {
+        f"{name} ×{scale:g}": _measure(
+            model, data / name / "HR", [paper] if paper else None, protocol="lte", scale=scale
+        )
+        for name, scales in ANY_SCALES.items()
+        for scale in scales
+        for paper in [ANY_SCALE_PAPER[name].get(scale)]
+    }
+
+
+def _measure(model: Path, folder: Path, paper: list[float] | None, **how: Any) -> dict[str, Any]:
+    ours = escsr.evaluate(model, folder, device="cpu", **how)
+    bicubic = escsr.evaluate("bicubic", folder, **{"scale": ours.scale, **how})
     lost = [
         score.name
         for score, base in zip(ours.scores, bicubic.scores, strict=True)
         if score.psnr_y <= base.psnr_y
     ]
     return {
-        "model": [ours.psnr_y, ours.ssim_y],
-        "bicubic": [bicubic.psnr_y, bicubic.ssim_y],
-        "paper": _paper(model.stem, name),
+        "model": list(ours.means.values()),
+        "bicubic": list(bicubic.means.values()),
+        "paper": paper,
         "not_above_bicubic": lost,
     }
 

@@ -49,12 +49,32 @@ def table(records: list[Record], costs: Record) -> str:
         "|---|---|---|---|---|" + "---|" * len(SETS),
     ]
     cost_of = {figures["model"]: figures for figures in costs["models"]}
-    for record in records:
+    for record in (each for each in records if each["scale"] is not None):
         size = f"{record['parameters']:,} | {_cost(cost_of.get(record['model']))}"
         lines.append(_row(f"`{record['model']}`", record, size, "model"))
         lines.append(_row("bicubic", record, "| |", "bicubic"))
         lines.append(_row(f"{record['variant']} in the paper (DIV2K)", record, "| |", "paper"))
-    return "\n".join(lines) + f"\n\n{_conditions(costs)}\n"
+    any_scale = "".join(any_scale_table(each) for each in records if each["scale"] is None)
+    return "\n".join(lines) + f"\n\n{_conditions(costs)}\n{any_scale}"
+
+
+def any_scale_table(record: Record) -> str:
+    """One column a scale, on Set5."""
+    sets = {name.split()[1]: each for name, each in record["sets"].items() if name.startswith("Set5 ")}
+    rows = {
+        f"`{record['model']}`": "model",
+        "bicubic": "bicubic",
+        "ESC+LTE in the paper (DIV2K)": "paper",
+    }
+    lines = [
+        f"\nAny scale, by one model of {record['parameters']:,} parameters: Y-PSNR in dB on Set5, protocol "
+        f"`{record['conditions']['protocol']}`.\n",
+        "| model | " + " | ".join(sets) + " |",
+        "|---|" + "---|" * len(sets),
+    ]
+    for name, key in rows.items():
+        lines.append(f"| {name} | " + " | ".join(_figures(each[key]) for each in sets.values()) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _cost(figures: Record | None) -> str:
@@ -83,13 +103,19 @@ def card(record: Record) -> str:
         f"| {name} | {_figures(sets['model'])} | {_figures(sets['bicubic'])} | {_figures(sets['paper'])} |"
         for name, sets in record["sets"].items()
     )
+    any_scale = record["scale"] is None
+    scale = "any scale" if any_scale else f"×{record['scale']}"
+    measure = "Y-PSNR (dB)" if any_scale else "Y-PSNR (dB) and SSIM"
+    way = "float32" if any_scale else "LR padded to the window, float32"
+    paper = f"{'ESC+LTE' if any_scale else record['variant']} in the paper (DIV2K)"
+    shrunk = "Pillow's" if any_scale else "MATLAB's"
     return f"""# {record["model"]}
 
 {training["summary"]}
 
 | | |
 |---|---|
-| network | {record["variant"]}, ×{record["scale"]}, {record["parameters"]:,} parameters |
+| network | {record["variant"]}, {scale}, {record["parameters"]:,} parameters |
 | file | `{record["model"]}.safetensors`, half precision, sha256 `{record["sha256"]}` |
 | started from | {_start(training)} |
 | recipe | `{training["recipe"]}`, {training["iterations"]:,} iterations |
@@ -97,9 +123,9 @@ def card(record: Record) -> str:
 | data | {training["data"]} |
 | licence of the weights | {record["licence"]} |
 
-Y-PSNR (dB) and SSIM by protocol `{conditions["protocol"]}`, LR padded to the window, float32:
+{measure} by protocol `{conditions["protocol"]}`, {way}:
 
-| set | this model | bicubic | {record["variant"]} in the paper (DIV2K) |
+| set | this model | bicubic | {paper} |
 |---|---|---|---|
 {rows}
 
@@ -111,7 +137,7 @@ Stability, on made pictures of noise, patterns, lettering and pure colours (`esc
 * {_half_precision(stability["activations"])}
 * {_constants(stability)}
 
-Limits: trained on clean pictures shrunk by MATLAB's bicubic. Noise and compression artefacts of a photo
+Limits: trained on clean pictures shrunk by {shrunk} bicubic. Noise and compression artefacts of a photo
 are enlarged with it; they are not removed.{_lost(record)}
 """
 
@@ -155,7 +181,10 @@ def _row(name: str, record: Record, size: str, key: str) -> str:
 
 
 def _figures(pair: list[float] | None) -> str:
-    return f"{pair[0]:.2f} / {pair[1]:.4f}" if pair else ""
+    """PSNR / SSIM, or PSNR alone."""
+    if not pair:
+        return ""
+    return f"{pair[0]:.2f}" + "".join(f" / {ssim:.4f}" for ssim in pair[1:])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ def test_readme_and_cards_are_made_from_the_records() -> None:
     assert model_tables.with_table(readme, list(RECORDS.values())) == readme
     for name, record in RECORDS.items():
         assert (model_tables.CARDS / f"{name}.md").read_text() == model_tables.card(record)
-        assert all(sets["model"][0] > sets["bicubic"][0] + 1 for sets in record["sets"].values())
+        for data, sets in record["sets"].items():
+            least = 0.5 if data.endswith(("×6", "×8")) else 1
+            assert sets["model"][0] > sets["bicubic"][0] + least
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -43,18 +45,26 @@ def test_the_file_is_the_recorded_one_and_tells_its_origin(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_better_than_bicubic(name: str, picture: str) -> None:
     upscaler = escsr.Upscaler(name, device="cpu")
-    assert upscaler.scale is not None
+    scale = upscaler.scale or 3
     hr = images.read(EXAMPLES / f"{picture}.png").colour[100:292, 200:392]
-    lr = imresize(hr, 1 / upscaler.scale)
+    lr = imresize(hr, 1 / scale)
     truth, ours, bicubic = (
-        torch.from_numpy(pixels) for pixels in (hr, upscaler(lr), imresize(lr, upscaler.scale))
+        torch.from_numpy(pixels) for pixels in (hr, upscaler(lr, scale=scale), imresize(lr, scale))
     )
     assert psnr(ours, truth) > psnr(bicubic, truth) + 1
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_set5_figures_are_the_cards(name: str, shared: Path) -> None:
-    result = escsr.evaluate(name, shared / "data" / "Set5" / "HR", device="cpu")
-    expected = RECORDS[name]["sets"]["Set5"]["model"]
+    any_scale = RECORDS[name]["scale"] is None
+    result = escsr.evaluate(
+        name,
+        shared / "data" / "Set5" / "HR",
+        scale=3 if any_scale else None,
+        protocol="lte" if any_scale else "classic",
+        device="cpu",
+    )
+    expected = RECORDS[name]["sets"]["Set5 ×3" if any_scale else "Set5"]["model"]
     assert result.psnr_y == pytest.approx(expected[0], abs=2e-3)
-    assert result.ssim_y == pytest.approx(expected[1], abs=1e-4)
+    if not any_scale:
+        assert result.ssim_y == pytest.approx(expected[1], abs=1e-4)

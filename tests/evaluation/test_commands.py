@@ -79,5 +79,5 @@ def test_compare_and_its_function_have_the_same_names_and_defaults() -> None:
 
 
 def test_a_mistake_is_the_librarys_own_error(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="takes any scale"):
-        run("models", "compare", "any.safetensors")
+    with pytest.raises(ConfigError, match="rounds must be at least 1"):
+        run("models", "compare", "any.safetensors", "--rounds", "0")

@@ -99,7 +99,8 @@ def test_cards_are_read_as_they_were_written(name: str) -> None:
     assert set(quality) == set(record["sets"])
     for data, figures in record["sets"].items():
         assert quality[data].psnr_y == pytest.approx(figures["model"][0], abs=0.0051)
-        assert quality[data].bicubic_ssim_y == pytest.approx(figures["bicubic"][1], abs=0.000051)
+        if record["scale"] is not None:
+            assert quality[data].bicubic_ssim_y == pytest.approx(figures["bicubic"][1], abs=0.000051)
 
 
 def test_no_card_no_figures(models: list[str]) -> None:
@@ -107,8 +108,6 @@ def test_no_card_no_figures(models: list[str]) -> None:
 
 
 def test_refusals(models: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"any\.safetensors takes any scale: say which"):
-        compare(models, size="16x16", device="cpu")
     with pytest.raises(ConfigError, match="rounds must be at least 1, not 0"):
         compare(models, rounds=0)
     with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):

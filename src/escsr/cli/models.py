@@ -134,7 +134,7 @@ def compare(
         Path | None, typer.Option(help="Folder of HR pictures to measure quality on; else from the cards.")
     ] = None,
     size: Annotated[str, typer.Option(help="Picture to enlarge, WIDTHxHEIGHT.")] = "512x512",
-    scale: Annotated[float | None, typer.Option(help="Enlargement, for models of any scale.")] = None,
+    scale: Annotated[float, typer.Option(help="Enlargement, for models of any scale.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Timed runs of each model, in turn.")] = 3,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",

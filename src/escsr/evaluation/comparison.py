@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -28,7 +28,8 @@ from escsr.sizes import TargetSize
 __all__ = ["Comparison", "ModelFigures", "Quality", "compare", "read_card"]
 
 _MEBI = 2**20
-_CARD_ROW = re.compile(r"^\| (\S+) \| ([\d.]+) / ([\d.]+) \| ([\d.]+) / ([\d.]+) \|", re.MULTILINE)
+_CARD_FIGURES = r"([\d.]+)(?: / ([\d.]+))?"
+_CARD_ROW = re.compile(rf"^\| (\S+(?: ×\S+)?) \| {_CARD_FIGURES} \| {_CARD_FIGURES} \|", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,18 @@ class Quality:
     """How good a model is on one set of pictures, beside bicubic interpolation at its scale.
 
     Attributes:
-        data: The set.
+        data: The set; with its scale behind it on the card of a model of any, "Set5 ×2".
         psnr_y: dB.
-        ssim_y: SSIM of luma.
         bicubic_psnr_y: dB.
-        bicubic_ssim_y: SSIM of luma.
+        ssim_y: SSIM of luma; None where the protocol has none.
+        bicubic_ssim_y: SSIM of luma; None likewise.
     """
 
     data: str
     psnr_y: float
-    ssim_y: float
     bicubic_psnr_y: float
-    bicubic_ssim_y: float
+    ssim_y: float | None = None
+    bicubic_ssim_y: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def compare(
     *,
     data: str | os.PathLike[str] | None = None,
     size: str = "512x512",
-    scale: float | None = None,
+    scale: float = 2.0,
     rounds: int = 3,
     device: str = "auto",
     precision: Precision = "auto",
@@ -140,7 +141,7 @@ def compare(
         The figures.
 
     Raises:
-        ConfigError: The size or the number of rounds is impossible, or a model needs a scale.
+        ConfigError: The size or the number of rounds is impossible.
         CheckpointError: A model cannot be loaded.
         DeviceError: There is no such device, or its memory does not suffice.
     """
@@ -151,7 +152,6 @@ def compare(
     names = list(dict.fromkeys(os.fspath(model) for model in models)) or list_models()
     where = choose_device(device)
     networks = {name: load_network(name, device=where).requires_grad_(False) for name in names}
-    _check_scales(networks, scale)
     jobs = {
         name: Job(name, height, width, scale, str(where), precision, torch.get_num_threads())
         for name in names
@@ -164,7 +164,11 @@ def compare(
         tell(f"{name}: memory")
         figures = _cost(networks[name], jobs[name], seconds[name])
         tell(f"{name}: quality")
-        quality = read_card(name) if data is None else (_measure_quality(networks[name], data, scale),)
+        quality = (
+            _at(read_card(name), scale)
+            if data is None
+            else (_measure_quality(networks[name], data, scale),)
+        )
         rows.append(ModelFigures(model=name, **figures, quality=quality))
     return Comparison(
         models=tuple(rows),
@@ -192,8 +196,19 @@ def read_card(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
     card = find_model(model).with_suffix(".md")
     if not card.is_file():
         return ()
-    rows = _CARD_ROW.findall(card.read_text(encoding="utf-8"))
-    return tuple(Quality(row[0], *map(float, row[1:])) for row in rows)
+    found = []
+    for name, *figures in _CARD_ROW.findall(card.read_text(encoding="utf-8")):
+        psnr, ssim, bicubic_psnr, bicubic_ssim = (float(text) if text else None for text in figures)
+        assert psnr is not None
+        assert bicubic_psnr is not None
+        found.append(Quality(name, psnr, bicubic_psnr, ssim, bicubic_ssim))
+    return tuple(found)
+
+
+def _at(quality: tuple[Quality, ...], scale: float) -> tuple[Quality, ...]:
+    """Of a model of any scale only the figures at one, under the plain names of the sets."""
+    there = [(each, *each.data.partition(" ×")[::2]) for each in quality]
+    return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
 
 
 def _timed(inference: Inference, job: Job) -> Callable[[], object]:
@@ -218,12 +233,12 @@ def _cost(network: ESC, job: Job, seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def _measure_quality(network: ESC, data: str | os.PathLike[str], scale: float | None) -> Quality:
+def _measure_quality(network: ESC, data: str | os.PathLike[str], scale: float) -> Quality:
     ours = evaluate(network, data, scale=None if network.config.scale else scale)
     bicubic = evaluate(BICUBIC, data, scale=ours.scale)
     folder = Path(data).resolve()
     name = folder.parent.name if folder.name in ("HR", "hr") else folder.name
-    return Quality(name, ours.psnr_y, ours.ssim_y, bicubic.psnr_y, bicubic.ssim_y)
+    return Quality(name, ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y)
 
 
 def _sides(size: str) -> tuple[int, int]:
@@ -232,9 +247,3 @@ def _sides(size: str) -> tuple[int, int]:
     assert target.width is not None
     assert target.height is not None
     return target.width, target.height
-
-
-def _check_scales(networks: dict[str, ESC], scale: float | None) -> None:
-    for name, network in networks.items():
-        if network.config.scale is None and scale is None:
-            raise ConfigError(f"{name} takes any scale: say which, with --scale or scale=.")

@@ -117,7 +117,7 @@ class RunFolder:
     def show(self, samples: Mapping[str, NDArray[np.uint8]], iteration: int) -> None:
         """Writes sample pictures, `samples/NAME-ITERATION.png`."""
         for name, pixels in samples.items():
-            file = f"{name.replace(' ', '-')}-{iteration:07d}.png"
+            file = f"{name.replace(' ×', '-x')}-{iteration:07d}.png"
             images.write(Picture(pixels), self.path / "samples" / file)
             if self._events is not None:
                 self._events.add_image(name, pixels, iteration, dataformats="HWC")

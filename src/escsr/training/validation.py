@@ -19,7 +19,9 @@ from escsr.training.processes import Processes
 
 __all__ = ["Validation"]
 
-_SAMPLE_SIDE = 48
+_SAMPLE_SIDE = 64
+"""LR pixels shown of each side, at most."""
+
 _GAP = 4
 
 
