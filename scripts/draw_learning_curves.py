@@ -17,18 +17,19 @@ RECORDS = ROOT / "results" / "training"
 QUALITY = ROOT / "results" / "quality"
 PICTURE = ROOT / "docs" / "images" / "learning-curve.svg"
 PAGE = ROOT / "docs" / "training.md"
-START, END = "<!-- curves -->", "<!-- /curves -->"
 SETS = ("Set5", "Set14")
+SHORT = "ten-minutes"
+TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 COLOURS = ("#1b6ca8", "#d1495b", "#2f9e6e", "#4a4a4a", "#8a5fbf", "#c77d0a", "#7a5c3e", "#0aa2b5")
 
 Record = dict[str, Any]
 
 
 def main() -> None:
-    """Rewrites the picture, and the part of the page between its markers."""
+    """Rewrites the picture, and the parts of the page between their markers."""
     records = read_records()
     PICTURE.write_text(picture(records))
-    PAGE.write_text(with_table(PAGE.read_text(), records))
+    PAGE.write_text(with_tables(PAGE.read_text(), records))
 
 
 def read_records() -> list[Record]:
@@ -51,11 +52,31 @@ def paper(name: str, record: Record) -> float | None:
     return figures[0] if figures else None
 
 
-def with_table(text: str, records: list[Record]) -> str:
-    """A text with the table between its markers replaced."""
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    return f"{before}{START}\n{table(records)}{END}{after}"
+def with_tables(text: str, records: list[Record]) -> str:
+    """A text with the tables between their markers replaced."""
+    (short,) = (record for record in records if record["name"] == SHORT)
+    for name, rows in (("curves", table(records)), (SHORT, course(short))):
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, rest = text.split(start)
+        _, after = rest.split(end)
+        text = f"{before}{start}{rows}{end}{after}"
+    return text
+
+
+def course(record: Record) -> str:
+    """The points of a short training, a column each, with the time since its command was given."""
+    points = record["points"]
+    rows = [
+        ["steps", "0 (bicubic)", *(f"{point['iteration']}" for point in points)],
+        ["---"] * (len(points) + 2),
+        ["minutes", "", *(f"{point['seconds'] / 60:.1f}" for point in points)],
+        [
+            "Set5, dB",
+            f"{bicubic('Set5', record['scale']):.2f}",
+            *(f"{point['Set5']:.2f}" for point in points),
+        ],
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def table(records: list[Record]) -> str:
@@ -75,19 +96,22 @@ def table(records: list[Record]) -> str:
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes of one panel: its box in the picture, and what the edges stand for."""
+    """Axes of one panel: its box in the picture, and what the edges stand for; iterations logarithmic."""
 
     left: float
     top: float
     width: float
     height: float
+    x_least: float
     x_most: float
     y_least: float
     y_most: float
 
     def x(self, value: float) -> float:
         """Place of a number of iterations."""
-        return self.left + self.width * value / self.x_most
+        return self.left + self.width * math.log(value / self.x_least) / math.log(
+            self.x_most / self.x_least
+        )
 
     def y(self, value: float) -> float:
         """Place of a gain, dB."""
@@ -127,9 +151,9 @@ def _curve(record: Record, name: str, colour: str) -> Curve:
 def _panel(name: str, left: float, curves: list[Curve]) -> Iterator[str]:
     gains = [gain for curve in curves for _, gain in curve.points]
     gains += [curve.paper for curve in curves if curve.paper is not None]
-    most = max(iteration for curve in curves for iteration, _ in curve.points)
-    least = math.floor(2 * min(gains)) / 2
-    panel = Panel(left, 50, 360, 310, most * 1.04, least, math.ceil(4 * max(gains) + 0.5) / 4)
+    steps = [iteration for curve in curves for iteration, _ in curve.points]
+    least, most = math.floor(4 * min(gains)) / 4, math.ceil(4 * max(gains) + 0.5) / 4
+    panel = Panel(left, 50, 360, 310, min(steps) * 0.8, max(steps) * 1.2, least, most)
     yield f'<text x="{left}" y="30" font-size="15" font-weight="bold">{name}</text>'
     yield from _axes(panel)
     for curve in curves:
@@ -153,13 +177,13 @@ def _axes(panel: Panel) -> Iterator[str]:
         y = panel.y(gain)
         yield f'<line x1="{panel.left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#e3e3e3"/>'
         yield f'<text x="{panel.left - 8}" y="{y + 4:.1f}" text-anchor="end">{gain:.1f}</text>'
-    for step in _steps(0, panel.x_most, 2000):
+    for step in (step for step in TICKS if panel.x_least <= step <= panel.x_most):
         x = panel.x(step)
         yield f'<line x1="{x:.1f}" y1="{bottom}" x2="{x:.1f}" y2="{bottom + 5}" stroke="#555"/>'
         yield f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">{step:,.0f}</text>'
     yield f'<path d="M{panel.left} {panel.top}V{bottom}H{right}" fill="none" stroke="#555"/>'
     middle, centre = panel.left + panel.width / 2, panel.top + panel.height / 2
-    yield f'<text x="{middle}" y="{bottom + 40}" text-anchor="middle">iterations</text>'
+    yield f'<text x="{middle}" y="{bottom + 40}" text-anchor="middle">iterations, logarithmic</text>'
     turned = f"rotate(-90 {panel.left - 40} {centre})"
     yield (
         f'<text x="{panel.left - 40}" y="{centre}" text-anchor="middle" transform="{turned}">'

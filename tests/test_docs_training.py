@@ -134,7 +134,7 @@ def test_links_lead_somewhere() -> None:
 
 def test_curves_are_made_from_the_records() -> None:
     records = curves.read_records()
-    assert curves.with_table(PAGE, records) == PAGE
+    assert curves.with_tables(PAGE, records) == PAGE
     assert curves.PICTURE.read_text() == curves.picture(records)
 
 
