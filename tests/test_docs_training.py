@@ -146,7 +146,8 @@ def test_records_are_whole(record: curves.Record) -> None:
     assert steps == sorted(set(steps))
     assert steps[-1] == config.iterations
     for point in record["points"]:
-        assert all(20 < psnr < 50 for name, psnr in point.items() if name != "iteration")
+        assert set(point) - {"iteration", "seconds"} <= set(curves.SETS)
+        assert all(20 < point[name] < 50 for name in curves.SETS if name in point)
     for key in ("about", "minutes_known", "hardware", "data", "validation", "date"):
         assert record[key]
 
