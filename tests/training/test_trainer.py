@@ -255,6 +255,10 @@ def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"learning_rate was 0\.002, now 0\.1"):
         Trainer(tiny("iterations=4", "learning_rate=0.1"), pool_of(folder), tmp_path / "run").train()
     Trainer(tiny("iterations=4", "keep=9"), pool_of(folder), tmp_path / "run").train()
+    fewer = pool_of(folder)
+    fewer = PatchPool(fewer.lr[:2], fewer.hr[:2], 2)
+    with pytest.raises(ConfigError, match=r"on other pictures \(data was '\w{16}', now '\w{16}'\)"):
+        Trainer(tiny("iterations=4"), fewer, tmp_path / "run").train()
 
 
 def test_lines_beyond_the_checkpoint_are_forgotten(folder: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ _MAY_CHANGE = ("keep", "validate_every", "validation_scales", "accumulation", "c
 class RunFolder:
     """Where a run writes: every file appears whole or not at all, lines of the log excepted.
 
-    * `recipe.json`: the recipe with which it began.
+    * `recipe.json`: the recipe with which it began, and a fingerprint of its pictures.
     * `iter_N.safetensors`: the last checkpoints; `best.safetensors`.
     * `log.jsonl`: loss, learning rate, speed and figures; one JSON object a line.
     * `samples/`: what the network makes of the first picture of each validation set.
@@ -62,15 +62,16 @@ class RunFolder:
         """The file of the checkpoint behind a step."""
         return self.path / f"iter_{iteration:07d}.safetensors"
 
-    def begin(self, config: TrainingConfig, iteration: int) -> None:
+    def begin(self, config: TrainingConfig, iteration: int, *, data: str) -> None:
         """Makes the folder ready to go on behind a step; what was logged beyond it is forgotten.
 
         Args:
             config: The recipe.
             iteration: Steps done; 0 for a new run.
+            data: Fingerprint of the training pictures.
 
         Raises:
-            ConfigError: The folder holds a run of another recipe.
+            ConfigError: The folder holds a run of another recipe, or on other pictures.
             OutputError: It cannot be written.
         """
         try:
@@ -79,9 +80,10 @@ class RunFolder:
             raise OutputError(f"Cannot make {self.path}: {error.strerror}.") from error
         told = self.path / "recipe.json"
         if told.exists():
-            self._check(TrainingConfig.from_dict(json.loads(told.read_text())), config)
+            begun = json.loads(told.read_text())
+            self._check({"data": data} | begun, {**config.to_dict(), "data": data})
         with atomic_path(told) as temporary:
-            temporary.write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+            temporary.write_text(json.dumps({**config.to_dict(), "data": data}, indent=1) + "\n")
         log = self.path / "log.jsonl"
         if log.exists():
             lines = [line for line in log.read_text().splitlines() if _iteration(line) <= iteration]
@@ -92,17 +94,20 @@ class RunFolder:
 
             self._events = SummaryWriter(str(self.path), purge_step=iteration + 1)
 
-    def _check(self, begun: TrainingConfig, config: TrainingConfig) -> None:
-        old, new = (_flat(one.to_dict()) for one in (begun, config))
+    def _check(self, begun: dict[str, Any], now: dict[str, Any]) -> None:
+        settings = {key: value for key, value in begun.items() if key != "data"}
+        old = _flat({**TrainingConfig.from_dict(settings).to_dict(), "data": begun["data"]})
+        new = _flat(now)
         changed = [
             f"{key} was {old.get(key)!r}, now {new[key]!r}"
             for key in new
             if key not in _MAY_CHANGE and old.get(key) != new[key]
         ]
         if changed:
+            what = "on other pictures" if old["data"] != new["data"] else "of another recipe"
             raise ConfigError(
-                f"{self.path} holds a run of another recipe ({'; '.join(changed)}). Choose another folder, "
-                f"or remove its recipe.json to go on with the new values."
+                f"{self.path} holds a run {what} ({'; '.join(changed)}). Choose another folder, or remove "
+                f"its recipe.json to go on with the new values."
             )
 
     def log(self, line: Mapping[str, Any]) -> None:

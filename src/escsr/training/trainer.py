@@ -16,6 +16,7 @@ from torch import Tensor
 
 from escsr.atomic import atomic_path
 from escsr.checkpoints import Checkpoint
+from escsr.data.storage import fingerprint
 from escsr.errors import EscError
 from escsr.training.batches import Batches, Clock
 from escsr.training.config import TrainingConfig
@@ -94,7 +95,7 @@ class Trainer:
         processes: Processes | None = None,
     ) -> None:
         self.config = config
-        self.objective = objective_for(config, pool)
+        self.pool, self.objective = pool, objective_for(config, pool)
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
         self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
@@ -119,11 +120,11 @@ class Trainer:
         Raises:
             EscError: `patience` steps in a row were not finite; the state is again that of the last
                 checkpoint, and the last batch is saved in the folder.
-            ConfigError: The folder holds a run of another recipe.
+            ConfigError: The folder holds a run of another recipe, or on other pictures.
             OutputError: The folder cannot be written.
         """
         if self.processes.is_first:
-            self.folder.begin(self.config, self.state.iteration)
+            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.pool.hr))
         clock, ahead = Clock(), self.device.type != "cpu"
         try:
             with self._products(), Batches(self._draw, self.state.iteration, ahead=ahead) as batches:
