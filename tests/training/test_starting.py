@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from escsr.checkpoints import Checkpoint
+from escsr.checkpoints import Checkpoint, read_checkpoint
 from escsr.errors import ConfigError
 from escsr.networks import ESC
+from escsr.networks.published import to_published
 from escsr.training.starting import starting_weights
 from samples import call_options, small_network
 
@@ -66,3 +69,15 @@ def test_other_networks_are_refused(change: dict[str, int]) -> None:
     trained = small_network("esc-light")
     with pytest.raises(ConfigError, match="another network"):
         starting_weights(as_checkpoint(trained), ESC(trained.config.replace(**change)))
+
+
+@pytest.mark.parametrize("variant", ["esc", "esc-fp"])
+def test_published_checkpoints_are_a_start_too(variant: str, tmp_path: Path) -> None:
+    trained = small_network(variant)
+    weights = to_published(trained.state_dict(), trained.config)
+    torch.save({"params_ema": weights}, tmp_path / "ESC_X2.pth")
+    network = ESC(trained.config.replace(scale=3))
+    network.load_state_dict(starting_weights(read_checkpoint(tmp_path / "ESC_X2.pth"), network))
+    for key, value in trained.state_dict().items():
+        if not key.startswith("upsampler."):
+            assert torch.equal(network.state_dict()[key], value)
