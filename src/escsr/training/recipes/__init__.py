@@ -41,6 +41,11 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     "esc-light-x2-gpu-hour": quick.esc_light_x2_gpu_hour,
     "esc-x2-quick": quick.esc_x2_quick,
     "esc-lte-quick": quick.esc_lte_quick,
+    **{
+        f"{variant}-x{scale}-further": partial(quick.further, variant, scale)
+        for variant in ("esc-light", "esc")
+        for scale in (2, 3, 4)
+    },
 }
 """Every recipe; those of the paper also as NAME@paper, with the values of its text."""
 

@@ -15,6 +15,7 @@ __all__ = [
     "esc_light_x4_quick",
     "esc_lte_quick",
     "esc_x2_quick",
+    "further",
 ]
 
 
@@ -79,6 +80,24 @@ def esc_lte_quick() -> TrainingConfig:
         queries=768,
         validation_scales=(2.0, 4.0),
         validate_every=600,
+    )
+
+
+def further(variant: str, scale: int) -> TrainingConfig:
+    """A bundled model trained on from its weights, with made patterns among the patches; ours.
+
+    Command: `escsr train --recipe esc-light-x4-further --data PICTURES --output RUN`; again from the
+    result with `--start RUN/iter_0001500.safetensors`.
+    Hardware: two cores with avx512_bf16, a quarter of an hour for ESC-light (1.7 steps a second).
+    """
+    name = f"{variant}-x{scale}"
+    return _continued(
+        f"{name}-further",
+        variant_config(variant, scale=scale),
+        iterations=1500,
+        learning_rate=7e-4,
+        start=name,
+        patterns=0.03,
     )
 
 
