@@ -5,7 +5,7 @@
 The plain loop is what a user writes: a `Dataset` that crops and flips, a `DataLoader`, AdamW, float32 (and
 bfloat16 autocast, if the recipe has it), the network as it is. Ours is `Trainer` by the recipe, once with
 AdamW too, so that the same work is compared. Records steps a second, their ratio and the share of a step
-spent waiting for data in results/training/speed-DEVICE.json.
+spent waiting for data in results/speed/training-DEVICE.json.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
         "over_plain_loop": {way: rate / plain for way, rate in rates.items()},
         "runs": told,
     }
-    print(record(f"training/speed-{options.device}", values))
+    print(record(f"speed/training-{options.device}", values))
 
 
 class Patches(Dataset[tuple[Tensor, Tensor]]):

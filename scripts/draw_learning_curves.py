@@ -33,9 +33,11 @@ def main() -> None:
 
 
 def read_records() -> list[Record]:
-    """All trainings, those of the smallest scale first, the longest first."""
+    """All trainings, those of the smallest scale first and of any scale last, the longest first."""
     records = [json.loads(path.read_text()) for path in RECORDS.glob("*.json")]
-    return sorted(records, key=lambda record: (record["scale"], -record["iterations"], record["name"]))
+    return sorted(
+        records, key=lambda record: (record["scale"] or math.inf, -record["iterations"], record["name"])
+    )
 
 
 def bicubic(name: str, scale: int) -> float:
@@ -88,10 +90,17 @@ def table(records: list[Record]) -> str:
     for record in records:
         start = f"`{record['started_from']}`" if record["started_from"] else "nothing"
         last = record["points"][-1]
-        figures = " | ".join(f"{last[name]:.2f}" if name in last else "" for name in SETS)
+        figures = " | ".join(_at_x2(last, name) for name in SETS)
         told = f"{record['iterations']:,} | {record['minutes']:.0f} | {figures}"
         lines.append(f"| {record['name']} | `{record['recipe']}` | {start} | {told} |")
     return "\n".join(lines) + "\n"
+
+
+def _at_x2(point: dict[str, float], name: str) -> str:
+    """A figure; of a model of any scale that at ×2."""
+    if name in point:
+        return f"{point[name]:.2f}"
+    return f"{point[f'{name} ×2']:.2f} (×2)" if f"{name} ×2" in point else ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,8 @@ class Panel:
 
 
 def picture(records: list[Record]) -> str:
-    """The whole drawing: a panel for each set, one legend."""
+    """The whole drawing, of trainings for one scale: a panel for each set, one legend."""
+    records = [record for record in records if record["scale"]]
     width, height = 890, 430 + 20 * math.ceil((len(records) + 1) / 2)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
