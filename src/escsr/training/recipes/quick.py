@@ -59,8 +59,8 @@ def esc_x2_quick() -> TrainingConfig:
     """ESC ×2 in an hour on two CPU cores, grown from ESC-light ×2; ours, not the paper's.
 
     Command: `escsr train --recipe esc-x2-quick --data PICTURES --output RUN`.
-    Hardware: two cores with avx512_bf16, an hour (1 step a second). Reached: see
-    `results/quality/esc-x2.json`.
+    Hardware: two cores with avx512_bf16, 68 minutes (0.9 steps a second). Reached, Y-PSNR on Set5 /
+    Set14 / B100: 37.63 / 33.36 / 31.95 dB (`results/quality/esc-x2.json`).
     """
     return _continued("esc-x2-quick", variant_config("esc", scale=2), iterations=3600, learning_rate=1e-3)
 
