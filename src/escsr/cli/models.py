@@ -41,7 +41,11 @@ def list_models() -> None:
         count = sum(weight.numel() for weight in checkpoint.weights.values())
         fields = checkpoint.metadata
         table.add_row(
-            name, f"×{fields['scale']}", f"{count:,}", fields.get("licence", ""), fields.get("training", "")
+            name,
+            "any" if fields["scale"] == "any" else f"×{fields['scale']}",
+            f"{count:,}",
+            fields.get("licence", ""),
+            fields.get("training", ""),
         )
     OUT.print(table)
     OUT.print("\nPublished by the authors (escsr models fetch NAME):")
