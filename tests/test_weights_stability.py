@@ -55,7 +55,8 @@ def test_float16_is_close_to_float32(name: str) -> None:
     exact = escsr.Upscaler(name, device="cpu", precision="float32")
     half = escsr.Upscaler(name, device="cpu", precision="float16")
     for key in rest:
-        error = half(pictures[key][None]) - exact(pictures[key][None])
+        scale = _scale(name)
+        error = half(pictures[key][None], scale=scale) - exact(pictures[key][None], scale=scale)
         assert half.inference.arithmetic.precision == "float16"
         assert error.square().mean() < 1e-6
 
@@ -82,7 +83,7 @@ def test_no_picture_blows_up(name: str, side: int) -> None:
     assert sr.isfinite().all()
     assert sr.min() > -1.5
     assert sr.max() < 2.5
-    assert (sr.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() < 0.035
+    assert (sr.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() < 0.05
 
 
 @pytest.mark.parametrize("level", [0, 3, 128, 255])

@@ -69,7 +69,8 @@ def esc_lte_quick() -> TrainingConfig:
     """ESC+LTE, any scale, in an hour on two CPU cores, its encoder from ESC ×2; ours, not the paper's.
 
     Command: `escsr train --recipe esc-lte-quick --data PICTURES --output RUN`.
-    Hardware: two cores with avx512_bf16, an hour.
+    Hardware: two cores with avx512_bf16, 53 minutes (0.8 steps a second). Reached on Set5, protocol
+    `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`results/quality/esc-lte.json`).
     """
     return _continued(
         "esc-lte-quick",
