@@ -16,12 +16,12 @@ from torch import Tensor
 from escsr import images
 from escsr.data.arbitrary import ArbitraryScaleBatch, ArbitraryScalePool
 from escsr.errors import ConfigError, DataError
-from escsr.networks.lte import query_axis
+from escsr.networks.lte import query_axis, sampled_axis
 from samples import EXAMPLES, small_network
 
 PATCH = 16
 SIZES = [(70, 90), (120, 64), (80, 80)]
-FIELDS = ("lr", "targets", "rows", "columns", "sizes", "coordinates", "cells")
+FIELDS = ("lr", "targets", "rows", "columns", "sizes")
 
 
 def encoded(number: int, height: int, width: int) -> Tensor:
@@ -85,8 +85,6 @@ def test_shapes_types_and_ranges(pool: ArbitraryScalePool) -> None:
     assert (batch.targets.shape, batch.targets.dtype) == ((6, 3, 100), torch.float32)
     assert batch.rows.shape == batch.columns.shape == (6, 100)
     assert batch.rows.dtype == batch.columns.dtype == batch.sizes.dtype == torch.int64
-    assert (batch.coordinates.shape, batch.coordinates.dtype) == ((6, 100, 2), torch.float32)
-    assert (batch.cells.shape, batch.cells.dtype) == ((6, 2), torch.float32)
     for values in (batch.lr, batch.targets):
         assert 0 <= values.min() < values.max() <= 1
 
@@ -178,23 +176,20 @@ def test_queries_are_spread_evenly(pool: ArbitraryScalePool) -> None:
 
 
 @given(seed=st.integers(0, 9), iteration=st.integers(0, 10**6))
-def test_coordinates_are_those_the_network_asks_for(
+def test_queries_have_the_geometry_of_whole_pictures(
     pool: ArbitraryScalePool, seed: int, iteration: int
 ) -> None:
-    """To the last bit: from the network's own geometry of a whole picture, the query comes back."""
+    """To the last bit, since it may decide which LR pixel is the nearest."""
     batch = pool.batch(seed, iteration, 4, PATCH, queries=50)
-    for index, size in enumerate(batch.sizes.tolist()):
-        axis = query_axis(PATCH, size)
-        centres = (-1 + 1 / PATCH) + (2 / PATCH) * torch.arange(PATCH, dtype=torch.float32)
-        for side, places in enumerate((batch.rows[index], batch.columns[index])):
-            query = batch.coordinates[index, :, side]
-            assert query.min() > -1
-            assert query.max() < 1
-            expected = (2 * places.double() + 1) / size - 1
-            assert torch.allclose(query.double(), expected, rtol=0, atol=2e-7)
-            nearest = axis.nearest[:, places]
-            assert torch.equal((query - centres[nearest]) * PATCH, axis.offset[:, places])
-        assert batch.cells[index].tolist() == pytest.approx([2 / size] * 2)
+    for places in (batch.rows, batch.columns):
+        sampled = sampled_axis(PATCH, batch.sizes, places)
+        for index, size in enumerate(batch.sizes.tolist()):
+            axis = query_axis(PATCH, size)
+            assert torch.equal(sampled.nearest[:, index], axis.nearest[:, places[index]])
+            assert torch.equal(sampled.offset[:, index], axis.offset[:, places[index]])
+            assert torch.equal(sampled.weight[index], axis.weight[places[index]])
+            assert isinstance(sampled.cell, torch.Tensor)
+            assert sampled.cell[index].item() == pytest.approx(axis.cell)
 
 
 def test_the_network_is_asked_where_the_targets_are() -> None:

@@ -43,22 +43,6 @@ class ArbitraryScaleBatch:
     columns: Tensor
     sizes: Tensor
 
-    @property
-    def coordinates(self) -> Tensor:
-        """(B, Q, 2), float32: centres of the query pixels as (row, column), HR spanning [−1, 1].
-
-        Rounded as `networks.lte.query_axis` rounds them, since the last bit may decide which LR pixel
-        is the nearest.
-        """
-        sizes = self.sizes.double()[:, None, None]
-        first, step = (1 / sizes - 1).float(), (2 / sizes).float()
-        return first + step * torch.stack((self.rows, self.columns), -1)
-
-    @property
-    def cells(self) -> Tensor:
-        """(B, 2), float32: height and width of an HR pixel in these coordinates, 2 / side."""
-        return (2 / self.sizes.float())[:, None].expand(-1, 2)
-
 
 class ArbitraryScalePool:
     """HR pictures as uint8; a batch is a pure function of (seed, iteration).
