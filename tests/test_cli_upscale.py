@@ -38,6 +38,7 @@ def test_a_picture_through_pipes(folder: Path) -> None:
     source = (folder / "in" / "a.png").read_bytes()
     done = call(folder, "-", "--format", "webp", stdin=source)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(b"standard output  60")
     (folder / "piped.webp").write_bytes(done.stdout)
     assert images.recognise(folder / "piped.webp").name == "WebP"
     assert images.read_size(folder / "piped.webp") == (60, 40)

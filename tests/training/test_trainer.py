@@ -15,7 +15,9 @@ from escsr import images
 from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool
 from escsr.errors import CheckpointError, ConfigError, EscError
+from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
+from escsr.training.objectives import Batch
 from escsr.training.recipes import recipe
 from escsr.training.records import latest_checkpoint
 from escsr.training.trainer import Progress, Trainer
@@ -234,6 +236,24 @@ def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_p
     again.train()
     assert again.state.scaler.state_dict() == scaler.state_dict()
     assert torch.equal(again.state.network.last.weight, trainer.state.network.last.weight)
+
+
+class Hopeless:
+    """A finite loss whose gradient is none."""
+
+    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+        return {"lr": torch.rand(1, 3, 16, 16)}
+
+    def loss(self, network: ESC, batch: Batch) -> torch.Tensor:
+        return (network(batch["lr"]).float() * 0).square().sum().sqrt()
+
+
+def test_overflow_is_excused_only_while_the_factor_can_fall(folder: Path, tmp_path: Path) -> None:
+    config = tiny("iterations=100", "patience=3", "precision=float16")
+    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    trainer.objective = Hopeless()
+    with pytest.raises(EscError, match="3 steps in a row, to step 19"):
+        trainer.train()
 
 
 def test_stopping_leaves_a_checkpoint_to_go_on_from(folder: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class TextReport(Report):
     def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
         super().__init__()
         self.quiet, self.verbose = quiet, verbose
-        self.out = ERR if to_stderr else OUT
+        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
         self.failures: list[str] = []
         self.seconds = 0.0
 
@@ -102,7 +102,8 @@ class TextReport(Report):
         if outcome.status == "skipped":
             self.out.print(plain(f"{outcome.job.target}  is done already"))
             return
-        line = f"{outcome.job.target}  {_size(outcome.size)}  {outcome.model}  {outcome.seconds:.1f} s"
+        target = "standard output" if self.is_piped else outcome.job.target
+        line = f"{target}  {_size(outcome.size)}  {outcome.model}  {outcome.seconds:.1f} s"
         self.out.print(plain(line))
         for note in outcome.notes:
             self.out.print(plain(f"  {note}"))
@@ -112,9 +113,10 @@ class TextReport(Report):
             ERR.print(f"[red]Error:[/] {plain(str(forecast.error))}")
             return
         self.seconds += forecast.seconds
+        target = "standard output" if self.is_piped else forecast.job.target
         self.out.print(
             plain(
-                f"{forecast.job.source}  {_size(forecast.size)} → {forecast.job.target}  "
+                f"{forecast.job.source}  {_size(forecast.size)} → {target}  "
                 f"{_size(forecast.out_size)}  {forecast.model} on {forecast.device}, "
                 f"tiles of {forecast.tile_size}, {forecast.memory_bytes / 2**30:.1f} GiB, "
                 f"about {_time(forecast.seconds)}"

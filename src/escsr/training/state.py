@@ -116,10 +116,12 @@ class TrainingState:
         self.processes.sum([*gradients, told])
         loss_value, stops = told.tolist()
         updated = self._update(math.isfinite(loss_value))
-        # In float16 gradients may well overflow: the scaler then lowers its factor.
-        overflow = not updated and self.scaler.is_enabled() and math.isfinite(loss_value)
-        self.bad_steps = 0 if updated or overflow else self.bad_steps + 1
+        self.bad_steps = 0 if updated or self._may_overflow(loss_value) else self.bad_steps + 1
         return Step(loss_value, skipped=not updated, stop=stops > 0)
+
+    def _may_overflow(self, loss: float) -> bool:
+        """In float16 the gradients of a scaled loss may, until the scaler has lowered its factor to 1."""
+        return self.scaler.is_enabled() and math.isfinite(loss) and self.scaler.get_scale() >= 1
 
     def _update(self, is_finite: bool) -> bool:
         """Applies the gradients if they and the loss are finite; says whether they were."""
