@@ -48,11 +48,11 @@ def test_the_drawn_learning_rate(name: str) -> None:
     heights = [sum(line.ljust(72)[column] != " " for line in lines) for column in range(72)]
     assert max(heights) == 8
     assert heights[-1] <= 1
-    assert heights == sorted(heights, reverse=True) or heights[0] < 8
+    assert heights[5:] == sorted(heights[5:], reverse=True), "it falls after the warm-up"
 
 
 def test_charts() -> None:
-    assert sparkline([0, 1, 2]) == "▁▄█" or sparkline([0, 1, 2]) == "▁▅█"
+    assert sparkline([0, 1, 2]) == "▁▅█"
     assert sparkline([]) == ""
     assert sparkline([3.0, 3.0]) == "▁▁"
     assert curve([0, 1, 2], height=2) == ["  █", " ██"]

@@ -168,3 +168,15 @@ def test_a_scale_must_be_said_for_models_of_any(tmp_path: Path, three: Path) -> 
         Batch([three], model=tmp_path / "any.safetensors")
     batch = Batch([three / "a.png"], model=tmp_path / "any.safetensors", scale=1.7)
     assert [outcome.size for outcome in batch.run()] == [(17, 27)]
+
+
+def test_a_forecast_for_a_model_of_any_scale(three: Path, tmp_path: Path) -> None:
+    path = tmp_path / "any.safetensors"
+    save_network(small_network("esc-lte"), path)
+    for scale in (1.5, 6.0):
+        batch = Batch([three], model=path, scale=scale, device="cpu")
+        for said in forecast(batch):
+            assert said.error is None
+            assert said.size is not None
+            assert said.out_size == tuple(round(side * scale) for side in said.size)
+            assert said.seconds > 0

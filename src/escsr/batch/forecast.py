@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,28 +58,30 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     Yields:
         One forecast a job.
     """
-    speeds: dict[str, float] = {}
+    speeds: dict[tuple[str, float], float] = {}
     for job in batch.jobs:
         yield _forecast(job, batch, speeds)
 
 
-def _forecast(job: Job, batch: Batch, speeds: dict[str, float]) -> Forecast:
+def _forecast(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
     try:
         return _promise(job, batch, speeds)
     except EscError as error:
         return Forecast(job, error)
 
 
-def _promise(job: Job, batch: Batch, speeds: dict[str, float]) -> Forecast:
+def _promise(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
     header = images.read_header(job.source)
     rows, columns = header.height, header.width
-    upscaler = batch.models.reaching(batch.size.enlargement(rows, columns))
+    enlargement = batch.size.enlargement(rows, columns)
+    upscaler = batch.models.reaching(enlargement)
     check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=batch.max_pixels)
     enlarged = batch.size.enlarged(rows, columns)
     kept_rows, kept_columns = batch.size.cropped(*enlarged)
     computed = (rows * upscaler.scale, columns * upscaler.scale) if upscaler.scale else enlarged
-    if upscaler.name not in speeds:
-        speeds[upscaler.name] = _seconds_per_pixel(upscaler)
+    pace = upscaler.name, float(upscaler.scale or math.ceil(enlargement))
+    if pace not in speeds:
+        speeds[pace] = _seconds_per_pixel(upscaler, pace[1])
     return Forecast(
         job,
         size=(columns, rows),
@@ -87,15 +90,18 @@ def _promise(job: Job, batch: Batch, speeds: dict[str, float]) -> Forecast:
         device=str(upscaler.device),
         tile_size=upscaler.inference.usual_tile_size,
         memory_bytes=upscaler.inference.predict((rows, columns), computed).total,
-        seconds=speeds[upscaler.name] * rows * columns * header.frames,
+        seconds=speeds[pace] * rows * columns * header.frames,
     )
 
 
-def _seconds_per_pixel(upscaler: Upscaler) -> float:
-    """Of input; the second of two runs on a small picture, because the first one warms up."""
+def _seconds_per_pixel(upscaler: Upscaler, scale: float) -> float:
+    """Of input; the second of two runs on a small picture, because the first one warms up.
+
+    A model of any scale takes the longer the larger the scale, so it is tried at the next whole one.
+    """
     noise, seconds = torch.rand(1, 3, _SAMPLE, _SAMPLE), 0.0
     for _ in range(2):
         start = time.perf_counter()
-        upscaler(noise, scale=float(upscaler.scale or 2))
+        upscaler(noise, scale=scale)
         seconds = time.perf_counter() - start
     return seconds / _SAMPLE**2
