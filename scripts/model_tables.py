@@ -1,4 +1,4 @@
-"""Writes README's table of models and the models' cards from the records in `results`.
+"""Writes README's table of models, that of the models' choice and the cards from the records in `results`.
 
 python scripts/model_tables.py
 """
@@ -16,6 +16,8 @@ RECORDS = ROOT / "results" / "quality"
 COSTS = ROOT / "results" / "models" / "compare-cpu.json"
 CARDS = ROOT / "src" / "escsr" / "weights"
 README = ROOT / "README.md"
+CHOICE = ROOT / "results" / "models" / "any-scale.json"
+CHOICE_PAGE = ROOT / "docs" / "command-line.md"
 START, END = "<!-- models -->", "<!-- /models -->"
 SETS = ("Set5", "Set14", "B100")
 
@@ -23,11 +25,12 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    """Rewrites the cards and the part of README between its markers."""
+    """Rewrites the cards, and the parts of pages between their markers."""
     records = read_records()
     for record in records:
         (CARDS / f"{record['model']}.md").write_text(card(record))
-    README.write_text(with_table(README.read_text(), records))
+    for page, text in pages(records).items():
+        page.write_text(text)
 
 
 def read_records() -> list[Record]:
@@ -35,11 +38,20 @@ def read_records() -> list[Record]:
     return [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
 
 
-def with_table(text: str, records: list[Record]) -> str:
-    """A text with the table between its markers replaced."""
+def pages(records: list[Record]) -> dict[Path, str]:
+    """The pages that hold a table, with that table as the records have it."""
+    tables = {
+        README: table(records, json.loads(COSTS.read_text())),
+        CHOICE_PAGE: choice_table(json.loads(CHOICE.read_text())),
+    }
+    return {page: with_table(page.read_text(), each) for page, each in tables.items()}
+
+
+def with_table(text: str, table: str) -> str:
+    """A text with what stands between its markers replaced."""
     before, rest = text.split(START)
     _, after = rest.split(END)
-    return f"{before}{START}\n{table(records, json.loads(COSTS.read_text()))}{END}{after}"
+    return f"{before}{START}\n{table}{END}{after}"
 
 
 def table(records: list[Record], costs: Record) -> str:
@@ -75,6 +87,24 @@ def any_scale_table(record: Record) -> str:
     for name, key in rows.items():
         lines.append(f"| {name} | " + " | ".join(_figures(each[key]) for each in sets.values()) + " |")
     return "\n".join(lines) + "\n"
+
+
+def choice_table(record: Record) -> str:
+    """One row a scale: the next fixed model, its result resized, and the one of any scale."""
+    lines = [
+        f"| scale | `{record['fixed']}`, resized | seconds | `{record['any']}` | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for row in record["scales"]:
+        fixed, anything = (
+            f"{row[f'{way}_psnr_y']:.2f} dB | {row[f'{way}_seconds']:.0f}" for way in ("fixed", "any")
+        )
+        lines.append(f"| ×{row['scale']:g} | {fixed} | {anything} |")
+    device, threads = record["conditions"]["cpu"], record["conditions"]["threads"]
+    return (
+        "\n".join(lines)
+        + f"\n\nY-PSNR on {record['data']}; {threads} threads of a server CPU ({device}).\n"
+    )
 
 
 def _cost(figures: Record | None) -> str:

@@ -36,6 +36,7 @@ LADDER = {
     "tuning": 2,
     "inference": 2,
     "released": 2,
+    "choice": 3,
     "upscaler": 3,
     "evaluation": 3,
     "batch": 4,

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from escsr import images
-from escsr.checkpoints import find_model, load_network
+from escsr.checkpoints import load_network
+from escsr.choice import DEFAULT_MODEL, choose_model
 from escsr.devices import choose_device
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
@@ -31,13 +32,7 @@ from escsr.sizes import TargetSize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["DEFAULT_MODEL", "DEFAULT_REASON", "Upscaler", "default_target", "upscale_file"]
-
-DEFAULT_MODEL = "esc-light"
-"""The model where none is named; at ×2 where no scale is asked for."""
-
-DEFAULT_REASON = "three fifths of the full ESC's time, and hardly less sharp"
-"""Why, on any device; with figures in docs/command-line.md."""
+__all__ = ["Upscaler", "default_target", "upscale_file"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -275,8 +270,8 @@ def upscale_file(
     Args:
         source: The file.
         target: File to write; None for a name beside the source.
-        model: Bundled name, with or without its scale, or file of weights.
-        scale: Enlargement; a name without its scale chooses the bundled model for it.
+        model: As for `escsr.choice.choose_model`.
+        scale: Enlargement; None for ×2, or the scale of the model named.
         size: A size instead of a scale.
         device: See `Upscaler`.
         precision: See `Upscaler`.
@@ -293,7 +288,7 @@ def upscale_file(
     Raises:
         EscError: Model, device, source or target are not as they should be.
     """
-    path = find_model(model, scale=scale if size is None else _enlargement(Path(source), size))
+    path = choose_model(model, scale if size is None else _enlargement(Path(source), size))
     upscaler = Upscaler(
         path, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
     )

@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import escsr
 from escsr.batch.models import Models
-from escsr.checkpoints import find_model, save_network
-from escsr.upscaler import DEFAULT_MODEL, DEFAULT_REASON
+from escsr.checkpoints import save_network
+from escsr.choice import ANY_SCALE_UP_TO, DEFAULT_MODEL, choose_model, why
 from samples import ROOT, small_network
+
+RECORD = json.loads((ROOT / "results" / "models" / "any-scale.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("enlargement", "chosen"),
+    [
+        (None, "esc-light-x2"),
+        (0.5, "esc-light-x2"),
+        (1, "esc-light-x2"),
+        (1.2, "esc-lte"),
+        (1.5, "esc-lte"),
+        (1.51, "esc-light-x2"),
+        (2, "esc-light-x2"),
+        (2.7, "esc-light-x3"),
+        (3, "esc-light-x3"),
+        (3.3, "esc-light-x4"),
+        (4, "esc-light-x4"),
+        (8, "esc-light-x4"),
+    ],
+)
+def test_the_default_follows_its_rule(enlargement: float | None, chosen: str) -> None:
+    assert choose_model(DEFAULT_MODEL, enlargement).stem == chosen
+
+
+@pytest.mark.parametrize("row", RECORD["scales"], ids=lambda row: f"×{row['scale']}")
+def test_the_rule_is_what_the_record_says(row: dict[str, Any]) -> None:
+    takes_any = choose_model(DEFAULT_MODEL, row["scale"]).stem == RECORD["any"]
+    assert takes_any == (row["scale"] <= ANY_SCALE_UP_TO)
+    if takes_any:
+        assert row["any_psnr_y"] > row["fixed_psnr_y"] + 0.05
+    else:
+        assert row["fixed_psnr_y"] > row["any_psnr_y"] - 0.05
+        assert row["fixed_seconds"] < row["any_seconds"] / 2
 
 
 def test_the_default_is_told_with_its_reason() -> None:
-    assert Models(DEFAULT_MODEL).why(2) == (
-        f"esc-light: the default, {DEFAULT_REASON}; esc-light-x2: its smallest scale that reaches ×2"
+    assert why(DEFAULT_MODEL, 2).startswith("esc-light: the default, three fifths of the full ESC's time")
+    assert why(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
+    assert why(DEFAULT_MODEL, 1.4) == (
+        "esc-lte: the default, up to ×1.5 sharper than shrinking the result of a ×2 model"
     )
-    assert Models(DEFAULT_MODEL).why(None).endswith("each picture takes the smallest that reaches its size")
+    assert why(DEFAULT_MODEL, None).endswith(
+        "each picture takes the smallest that reaches its size, esc-lte up to ×1.5"
+    )
 
 
 @pytest.mark.parametrize("enlargement", [1.2, 2, 2.7, 3.0001, 4, 9])
@@ -37,6 +77,6 @@ def test_a_model_that_was_named(tmp_path: Path) -> None:
 
 
 def test_the_default_is_bundled_at_every_usual_scale() -> None:
-    scales = [escsr.load_network(find_model(DEFAULT_MODEL, scale=x)).config.scale for x in (2, 3, 4)]
+    scales = [escsr.load_network(choose_model(DEFAULT_MODEL, x)).config.scale for x in (2, 3, 4)]
     assert scales == [2, 3, 4]
-    assert f"`{DEFAULT_MODEL}`" in (ROOT / "docs" / "command-line.md").read_text()
+    assert f"×{ANY_SCALE_UP_TO:g}" in (ROOT / "docs" / "command-line.md").read_text()

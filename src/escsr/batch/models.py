@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from escsr.checkpoints import find_model
+from escsr.choice import choose_model, why
 from escsr.errors import ConfigError
 from escsr.sizes import TargetSize
-from escsr.upscaler import DEFAULT_MODEL, DEFAULT_REASON, Upscaler
+from escsr.upscaler import Upscaler
 
 __all__ = ["Models"]
 
@@ -19,7 +19,7 @@ class Models:
     """Finds the model for each enlargement, and loads it once; threads may share it.
 
     Args:
-        name: Bundled name, with or without its scale, or a file of weights.
+        name: As for `choose_model`.
         options: Further arguments of `Upscaler`.
     """
 
@@ -30,7 +30,7 @@ class Models:
 
     def path(self, enlargement: float | None) -> Path:
         """The file of weights that reaches an enlargement; None for the default one."""
-        return find_model(self.name, scale=enlargement)
+        return choose_model(self.name, enlargement)
 
     def reaching(self, enlargement: float | None) -> Upscaler:
         """The upscaler for an enlargement; None for the default one.
@@ -45,24 +45,8 @@ class Models:
             return self._loaded[path]
 
     def why(self, enlargement: float | None) -> str:
-        """Why the model for an enlargement is the one it is, in a line for people.
-
-        Args:
-            enlargement: As for `path`; None where each picture has its own.
-
-        Returns:
-            Which family, because it is the default or was named; which scale of it, where it has several.
-        """
-        name, chosen = os.fspath(self.name), self.path(enlargement).stem
-        family = f"{name}: the default, {DEFAULT_REASON}" if name == DEFAULT_MODEL else f"{name}: as named"
-        if chosen == Path(name).stem:
-            return family
-        if enlargement is None:
-            return f"{family}; of its scales each picture takes the smallest that reaches its size"
-        scale = int(chosen.removeprefix(f"{name}-x"))
-        if scale < enlargement:
-            return f"{family}; {chosen}: its largest scale, ×{enlargement:g} is reached by resizing"
-        return f"{family}; {chosen}: its smallest scale that reaches ×{enlargement:g}"
+        """Why it is that one, in a line for people; None where each picture has its own enlargement."""
+        return why(self.name, enlargement)
 
     def target_size(self, wanted: TargetSize | None) -> TargetSize:
         """What was asked for, or else the scale of the default model.

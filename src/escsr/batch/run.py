@@ -11,11 +11,11 @@ from escsr import __version__
 from escsr.batch.jobs import plan
 from escsr.batch.line import Line, Notes, Outcome, Progress
 from escsr.batch.models import Models
+from escsr.choice import DEFAULT_MODEL
 from escsr.images import Subsampling, WriteOptions
 from escsr.inference import MapChoice
 from escsr.precision import Precision
 from escsr.sizes import Fit, TargetSize
-from escsr.upscaler import DEFAULT_MODEL
 
 __all__ = ["Batch"]
 
@@ -27,8 +27,7 @@ class Batch:
         inputs: Picture files, patterns, and folders that are searched with their subfolders.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
-        model: Bundled name, or file of weights. Where a name bears no scale, each picture takes the
-            bundled one that reaches its size.
+        model: As for `escsr.choice.choose_model`, for each picture by its enlargement.
         scale: Enlargement; None for ×2, or the scale of the model named.
         width: Pixels of the result instead; the height follows, or see `fit`.
         height: Pixels of the result.

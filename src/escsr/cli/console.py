@@ -31,7 +31,10 @@ ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ModelOption = Annotated[
     str,
-    typer.Option(help="Bundled name, with or without its scale (see `escsr models`), or file of weights."),
+    typer.Option(
+        help="Bundled name, with or without its scale (see `escsr models`), or file of weights; auto: the "
+        "one that suits the enlargement, told by -v."
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, xpu or mps.")]
 

@@ -32,7 +32,7 @@ def upscale(
             help="File for one picture, folder for several, - for standard output; else beside the input.",
         ),
     ] = None,
-    model: ModelOption = "esc-light",
+    model: ModelOption = "auto",
     scale: Annotated[
         float | None, typer.Option(help="Enlargement per side; else the model's, or 2.")
     ] = None,

@@ -41,6 +41,7 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     "esc-light-x2-gpu-hour": quick.esc_light_x2_gpu_hour,
     "esc-x2-quick": quick.esc_x2_quick,
     "esc-lte-quick": quick.esc_lte_quick,
+    **{f"esc-fp-x{scale}-quick": partial(quick.esc_fp_quick, scale) for scale in (2, 3, 4)},
     **{
         f"{variant}-x{scale}-further": partial(quick.further, variant, scale)
         for variant in ("esc-light", "esc")
