@@ -31,10 +31,13 @@ from escsr.allocator import keep_freed_memory
 from escsr.evaluation.stability import measure_stability
 from escsr.networks import ESC, variant_name
 
-PAPER: dict[str, tuple[tuple[float, float], ...]] = {
+PAPER: dict[str, tuple[tuple[float, ...], ...]] = {
     "esc-light-x2": ((38.24, 0.9615), (33.98, 0.9211), (32.35, 0.9020)),
     "esc-light-x3": ((34.61, 0.9295), (30.52, 0.8475), (29.26, 0.8102)),
     "esc-light-x4": ((32.52, 0.8995), (28.87, 0.7878), (27.72, 0.7423)),
+    "esc-fp-x2": ((38.27, 0.9617), (34.09, 0.9219), (32.37, 0.9022)),
+    "esc-fp-x3": ((34.72, 0.9300), (30.67, 0.8483), (29.30, 0.8107)),
+    "esc-fp-x4": ((32.56,), (28.87, 0.7889), (27.75, 0.7435)),
     "esc-x2": ((38.35, 0.9619), (34.11, 0.9223), (32.41, 0.9027)),
     "esc-x3": ((34.84, 0.9308), (30.74, 0.8493), (29.34, 0.8118)),
     "esc-x4": ((32.68, 0.9011), (28.93, 0.7902), (27.80, 0.7447)),

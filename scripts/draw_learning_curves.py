@@ -20,7 +20,10 @@ PAGE = ROOT / "docs" / "training.md"
 SETS = ("Set5", "Set14")
 SHORT = "ten-minutes"
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
-COLOURS = ("#1b6ca8", "#d1495b", "#2f9e6e", "#4a4a4a", "#8a5fbf", "#c77d0a", "#7a5c3e", "#0aa2b5")
+COLOURS = (
+    *("#1b6ca8", "#d1495b", "#2f9e6e", "#4a4a4a", "#8a5fbf", "#c77d0a", "#7a5c3e", "#0aa2b5"),
+    *("#e377c2", "#9bc53d", "#ff9f1c", "#5d2e8c", "#94a3b8", "#6b0f1a", "#14746f", "#b5838d"),
+)
 
 Record = dict[str, Any]
 

@@ -192,10 +192,12 @@ def _half_precision(activations: dict[str, float]) -> str:
 
 
 def _constants(stability: Record) -> str:
-    inside, border = stability["constant_inside"], stability["constant_border"]
+    names = ("constant_inside", "constant_border", "pure_border")
+    inside, border, pure = (stability[name] for name in names)
     return (
-        f"A constant picture stays so within {inside:.2f} of 255 levels, in the {BORDER} outermost LR\n"
-        f"  pixels within {border:.2f}: convolutions see zeros beyond the border."
+        f"A grey picture stays so within {inside:.2f} of 255 levels, in the {BORDER} outermost LR pixels\n"
+        f"  within {border:.2f}, one of pure red, green or the like there within {pure:.1f}: convolutions\n"
+        "  see zeros beyond the border."
     )
 
 

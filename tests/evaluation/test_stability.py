@@ -17,7 +17,7 @@ def test_a_network_that_repeats_pixels_is_perfectly_stable() -> None:
     assert figures.activations["grey"] == 0.5
     assert max(figures.activations.values()) == 1
     assert figures.overflowing == []
-    assert figures.constant_inside == figures.constant_border == 0
+    assert figures.constant_inside == figures.constant_border == figures.pure_border == 0
 
 
 def test_products_of_queries_and_keys_are_seen() -> None:
@@ -43,6 +43,7 @@ def test_a_shifted_constant_is_told() -> None:
     figures = measure_stability(network)
     assert figures.constant_inside == pytest.approx(2, abs=1e-3)
     assert figures.constant_border == pytest.approx(2, abs=1e-3)
+    assert figures.pure_border == pytest.approx(2, abs=1e-3)
 
 
 def test_zeros_beyond_the_border_are_told_apart() -> None:

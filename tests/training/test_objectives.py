@@ -1,19 +1,17 @@
-"""Batches of the objectives: parts of one stream, with made patterns among the patches."""
+"""Batches of the objectives: parts of one stream, with flat patches among the others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny_runs import TINY, write_pictures
 
 from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool
-from escsr.data.patterns import draw_pattern
 from escsr.errors import ConfigError
-from escsr.training.objectives import AnyScale, Fidelity, Objective, objective_for
+from escsr.training.objectives import Objective, objective_for
 from escsr.training.recipes import recipe
 
 ANY = ["network.scale=none", "network.upsampler=lte", "network.shortcut=bilinear"]
@@ -35,7 +33,7 @@ def objective(folder: Path, kind: str, *settings: str) -> Objective:
 @pytest.mark.parametrize("kind", ["fixed", "any"])
 @pytest.mark.parametrize("parts", [2, 3])
 def test_parts_are_parts_of_one_batch(folder: Path, kind: str, parts: int) -> None:
-    chosen = objective(folder, kind, "patterns=0.4")
+    chosen = objective(folder, kind, "flat_patches=0.4")
     whole = chosen.draw(7)
     drawn = [chosen.draw(7, part, parts) for part in range(parts)]
     for name, tensor in whole.items():
@@ -44,8 +42,8 @@ def test_parts_are_parts_of_one_batch(folder: Path, kind: str, parts: int) -> No
 
 
 @pytest.mark.parametrize("kind", ["fixed", "any"])
-def test_patterns_take_their_share_and_leave_the_others(folder: Path, kind: str) -> None:
-    plain, mixed = objective(folder, kind), objective(folder, kind, "patterns=0.25")
+def test_flat_patches_take_their_share_and_leave_the_others(folder: Path, kind: str) -> None:
+    plain, mixed = objective(folder, kind), objective(folder, kind, "flat_patches=0.25")
     changed = 0
     for iteration in range(40):
         before, after = plain.draw(iteration), mixed.draw(iteration)
@@ -56,38 +54,22 @@ def test_patterns_take_their_share_and_leave_the_others(folder: Path, kind: str)
     assert 0.18 < changed / 480 < 0.32
 
 
-def test_the_hr_of_a_pattern_repeats_its_pixels(folder: Path) -> None:
-    chosen = objective(folder, "fixed", "patterns=1")
-    assert isinstance(chosen, Fidelity)
-    batch = chosen.draw(0)
-    assert torch.equal(batch["hr"][..., ::2, ::2], batch["lr"])
-    assert torch.equal(batch["hr"][..., 1::2, 1::2], batch["lr"])
-
-
-def test_queries_into_a_pattern_meet_its_pixels(folder: Path) -> None:
-    chosen = objective(folder, "any", "patterns=1")
-    assert isinstance(chosen, AnyScale)
-    batch = chosen.draw(3)
-    for index, size in enumerate(batch["sizes"].tolist()):
-        for query in range(0, 200, 17):
-            row, column = (
-                int((batch[name][index, query] + 0.5) * 16 / size) for name in ("rows", "columns")
-            )
-            assert torch.equal(batch["targets"][index, :, query], batch["lr"][index, :, row, column])
-
-
-def test_patterns_are_of_many_kinds() -> None:
-    generator = np.random.default_rng(0)
-    drawn = [draw_pattern(generator, 12) for _ in range(200)]
-    assert all(one.shape == (12, 12, 3) and one.dtype == np.uint8 for one in drawn)
-    colours = [len(np.unique(one.reshape(-1, 3), axis=0)) for one in drawn]
-    assert set(colours) == {1, 2}
-    assert 80 < colours.count(1) < 120
-    checks = np.indices((12, 12)).sum(0) % 2
-    assert any((one[..., 0] == np.where(checks, 255, 0)).all() for one in drawn)
-    assert len({one.tobytes() for one in drawn}) > 140
+@pytest.mark.parametrize("kind", ["fixed", "any"])
+def test_what_belongs_to_a_flat_patch_is_its_colour(folder: Path, kind: str) -> None:
+    chosen = objective(folder, kind, "flat_patches=1")
+    drawn = [chosen.draw(iteration) for iteration in range(20)]
+    lr = torch.cat([batch["lr"] for batch in drawn])
+    target = torch.cat([batch["hr" if kind == "fixed" else "targets"] for batch in drawn])
+    colours = lr[:, :, 0, 0]
+    assert torch.equal(lr, colours[:, :, None, None].expand_as(lr))
+    assert torch.equal(target.flatten(2), colours[:, :, None].expand_as(target.flatten(2)))
+    grey = (colours == colours[:, :1]).all(1)
+    corner = ((colours == 0) | (colours == 1)).all(1)
+    assert 0.25 < grey.float().mean() < 0.55
+    assert 0.25 < corner.float().mean() < 0.45
+    assert (~grey & ~corner).float().mean() > 0.2
 
 
 def test_a_share_is_at_most_all() -> None:
-    with pytest.raises(ConfigError, match="patterns"):
-        recipe("esc-x2").with_settings(["patterns=1.5"])
+    with pytest.raises(ConfigError, match="flat_patches"):
+        recipe("esc-x2").with_settings(["flat_patches=1.5"])

@@ -5,8 +5,9 @@ The pictures are made, not read, so that the figures of two models, or of two ma
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ BORDER = 4
 """LR pixels at each side within which a constant picture may differ from itself: convolutions see zeros
 beyond the border, and layers carry that inwards."""
 
-_LEVELS = (0, 3, 64, 128, 192, 255)
+_GREYS = tuple((level,) * 3 for level in (0, 3, 64, 128, 192, 255))
+_PURE = tuple(colour for colour in itertools.product((0, 255), repeat=3) if len(set(colour)) > 1)
 _SIDE = 32
 
 
@@ -37,14 +39,16 @@ class Stability:
     Attributes:
         activations: Largest magnitude of any tensor of a forward pass, products of queries and keys
             included, by name of `hard_pictures`.
-        constant_inside: Largest difference of a constant picture's result from the constant, in levels
-            of 255, more than `BORDER` LR pixels from the border.
+        constant_inside: Largest difference of a grey picture's result from that grey, in levels of 255,
+            more than `BORDER` LR pixels from the border.
         constant_border: The same nearer the border.
+        pure_border: The same for the six pure colours (red, yellow, green, ...), nearer the border.
     """
 
     activations: dict[str, float]
     constant_inside: float
     constant_border: float
+    pure_border: float
 
     @property
     def overflowing(self) -> list[str]:
@@ -62,8 +66,9 @@ def measure_stability(network: ESC, pictures: Mapping[str, Tensor] | None = None
     Returns:
         Its figures.
     """
-    inside, border = _constant_errors(network)
-    return Stability(_largest_activations(network, pictures or hard_pictures()), inside, border)
+    inside, border = _constant_errors(network, _GREYS)
+    _, pure = _constant_errors(network, _PURE)
+    return Stability(_largest_activations(network, pictures or hard_pictures()), inside, border, pure)
 
 
 def hard_pictures(side: int = _SIDE) -> dict[str, Tensor]:
@@ -136,13 +141,15 @@ def _largest_activations(network: ESC, pictures: Mapping[str, Tensor]) -> dict[s
 
 
 @torch.no_grad()
-def _constant_errors(network: ESC) -> tuple[float, float]:
+def _constant_errors(network: ESC, colours: Iterable[tuple[int, ...]]) -> tuple[float, float]:
+    """Largest error inside and near the border, levels of 255, over pictures of one colour each."""
     device = next(network.parameters()).device
     side = 2 * _SIDE
     inside = border = 0.0
-    for level in _LEVELS:
-        picture = torch.full((1, 3, side, side), level / 255, device=device)
-        error = (_run(network, picture).clamp(0, 1) * 255 - level).abs()
+    for levels in colours:
+        colour = torch.tensor(levels, device=device)[None, :, None, None]
+        picture = (colour / 255).expand(1, 3, side, side)
+        error = (_run(network, picture).clamp(0, 1) * 255 - colour).abs()
         edge = math.ceil(BORDER * error.shape[-1] / side)
         inner = error[..., edge:-edge, edge:-edge]
         inside = max(inside, float(inner.max()))

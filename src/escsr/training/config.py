@@ -30,8 +30,8 @@ class TrainingConfig:
         patch_size: LR side of a patch, pixels.
         queries: HR pixels of each patch that the loss looks at; for networks of any scale only.
         resizer: What makes LR from HR where LR is not given; for networks of a fixed scale only.
-        patterns: Share of the patches, in [0, 1], in whose place made ones come: flat colours, stripes and
-            checks of single pixels (`draw_pattern`).
+        flat_patches: Share of the patches, in [0, 1], in whose place flat ones come, so that flat pictures
+            stay flat up to their border.
         accumulation: Parts that a process's share of the batch is computed in, one after the other;
             less memory, the same step but for rounding.
         optimizer: "adam" or "adamw" for all parameters, or "muon" for the matrices of the blocks and
@@ -68,7 +68,7 @@ class TrainingConfig:
     patch_size: int
     queries: int = 2304
     resizer: Resizer = "matlab-bicubic"
-    patterns: float = 0.0
+    flat_patches: float = 0.0
     accumulation: int = 1
     optimizer: Literal["adam", "adamw", "muon"] = "adamw"
     learning_rate: float = 5e-4
@@ -99,8 +99,8 @@ class TrainingConfig:
             raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}.")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be in [0, 1), not {self.ema_decay}.")
-        if not 0 <= self.patterns <= 1:
-            raise ConfigError(f"patterns must be in [0, 1], not {self.patterns}.")
+        if not 0 <= self.flat_patches <= 1:
+            raise ConfigError(f"flat_patches must be in [0, 1], not {self.flat_patches}.")
         if self.seed < 0 or self.warmup < 0:
             raise ConfigError("seed and warmup must not be negative.")
         if self.network.scale is None and self.queries > self.patch_size**2:

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from escsr.data.arbitrary import ArbitraryScalePool
 from escsr.data.datasets import PatchPool, part_of_batch
-from escsr.data.patterns import draw_pattern
 from escsr.errors import ConfigError
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
@@ -52,9 +51,8 @@ class Fidelity:
         lr, hr = self.pool.batch(
             config.seed, iteration, config.batch_size, config.patch_size, rank=part, world_size=parts
         )
-        for index, pattern in _patterns(config, iteration, part, parts):
-            lr[index] = pattern
-            hr[index] = pattern.repeat_interleave(self.pool.scale, 1).repeat_interleave(self.pool.scale, 2)
+        for index, colour in _flat_patches(config, iteration, part, parts):
+            lr[index] = hr[index] = colour[:, None, None]
         return {"lr": lr, "hr": hr}
 
     def loss(self, network: ESC, batch: Batch) -> Tensor:
@@ -82,12 +80,9 @@ class AnyScale:
             world_size=parts,
         )
         batch = dict(vars(drawn))
-        for index, pattern in _patterns(config, iteration, part, parts):
-            batch["lr"][index] = pattern
-            size = batch["sizes"][index]
-            places = ((batch[name][index] + 0.5) / size for name in ("rows", "columns"))
-            row, column = ((place * config.patch_size).long() for place in places)
-            batch["targets"][index] = pattern[:, row, column]
+        for index, colour in _flat_patches(config, iteration, part, parts):
+            batch["lr"][index] = colour[:, None, None]
+            batch["targets"][index] = colour[:, None]
         return batch
 
     def loss(self, network: ESC, batch: Batch) -> Tensor:
@@ -97,19 +92,24 @@ class AnyScale:
         return 2 * F.l1_loss(sr.float(), batch["targets"])
 
 
-def _patterns(
+def _flat_patches(
     config: TrainingConfig, iteration: int, part: int, parts: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Which samples of a part of the batch are made patterns, (3, p, p) in [0, 1]."""
-    if not config.patterns:
+    """Which samples of a part of the batch are flat, and their colours, (3,) in [0, 1].
+
+    A third each are grey, of any colour, and corners of the colour cube, which networks that know
+    photographs only find hardest to keep flat at the border.
+    """
+    if not config.flat_patches:
         return
     share = part_of_batch(config.batch_size, part, parts)
     for index in range(share.start, share.stop):
         key = np.array([config.seed, iteration], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, _STREAM, index]))
-        if generator.random() < config.patterns:
-            pattern = draw_pattern(generator, config.patch_size)
-            yield index - share.start, torch.from_numpy(pattern).permute(2, 0, 1).float() / 255
+        if generator.random() < config.flat_patches:
+            colour, level, corner = generator.random(3), generator.random(), generator.integers(2, size=3)
+            chosen = (np.full(3, level), colour, corner)[generator.integers(3)]
+            yield index - share.start, torch.from_numpy(chosen).float()
 
 
 def objective_for(config: TrainingConfig, pool: Pool) -> Objective:

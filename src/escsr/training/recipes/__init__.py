@@ -43,7 +43,7 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     "esc-lte-quick": quick.esc_lte_quick,
     **{f"esc-fp-x{scale}-quick": partial(quick.esc_fp_quick, scale) for scale in (2, 3, 4)},
     **{
-        f"{variant}-x{scale}-further": partial(quick.further, variant, scale)
+        f"{variant}-x{scale}-flat": partial(quick.flat, variant, scale)
         for variant in ("esc-light", "esc")
         for scale in (2, 3, 4)
     },
