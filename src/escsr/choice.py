@@ -12,7 +12,7 @@ __all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "why"]
 DEFAULT_MODEL = "auto"
 """The model where none is named, by the rule of `choose_model`."""
 
-ANY_SCALE_UP_TO = 1.5
+ANY_SCALE_UP_TO = 1.75
 """Up to this enlargement the model for any scale is better than one for ×2 whose result is shrunk; above it
 a model for the next whole scale is as good or better, in a fraction of the time
 (results/models/any-scale.json; docs/command-line.md)."""
@@ -26,8 +26,8 @@ def choose_model(name: str | os.PathLike[str], enlargement: float | None) -> Pat
     """The file of weights for an enlargement.
 
     "auto" is `esc-light` at the smallest of its scales that reaches the enlargement (the largest where none
-    does), but `esc-lte`, which computes any scale, up to ×1.5. A size that a model does not have is reached
-    by resizing its result.
+    does), but up to ×1.75 `esc-lte`, which computes any scale. A size that a model does not have is
+    reached by resizing its result.
 
     Args:
         name: "auto"; a bundled name, with or without its scale; a downloaded one; or a file.

@@ -25,7 +25,8 @@ RECORD = json.loads((ROOT / "results" / "models" / "any-scale.json").read_text()
         (1, "esc-light-x2"),
         (1.2, "esc-lte"),
         (1.5, "esc-lte"),
-        (1.51, "esc-light-x2"),
+        (1.75, "esc-lte"),
+        (1.76, "esc-light-x2"),
         (2, "esc-light-x2"),
         (2.7, "esc-light-x3"),
         (3, "esc-light-x3"),
@@ -53,10 +54,10 @@ def test_the_default_is_told_with_its_reason() -> None:
     assert why(DEFAULT_MODEL, 2).startswith("esc-light: the default, three fifths of the full ESC's time")
     assert why(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
     assert why(DEFAULT_MODEL, 1.4) == (
-        "esc-lte: the default, up to ×1.5 sharper than shrinking the result of a ×2 model"
+        "esc-lte: the default, up to ×1.75 sharper than shrinking the result of a ×2 model"
     )
     assert why(DEFAULT_MODEL, None).endswith(
-        "each picture takes the smallest that reaches its size, esc-lte up to ×1.5"
+        "each picture takes the smallest that reaches its size, esc-lte up to ×1.75"
     )
 
 
