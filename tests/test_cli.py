@@ -84,7 +84,7 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "none.png"], 1, "none.png: there is no such file"),
         (["upscale", "small.safetensors", "-o", "a.png"], 1, "not a readable picture"),
         (["upscale", "empty"], 3, "no pictures in it"),
-        (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-light-x2"),
+        (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-fp-x2"),
         (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be positive"),
         (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Say one of scale, size"),
         (["upscale", "in/a.png", "--size", "90"], 2, "WIDTHxHEIGHT, like 1920x1080"),
