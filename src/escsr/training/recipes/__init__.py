@@ -39,8 +39,8 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     "esc-light-x3-quick": quick.esc_light_x3_quick,
     "esc-light-x4-quick": quick.esc_light_x4_quick,
     "esc-light-x2-gpu-hour": quick.esc_light_x2_gpu_hour,
-    "esc-x2-quick": quick.esc_x2_quick,
     "esc-lte-quick": quick.esc_lte_quick,
+    **{f"esc-x{scale}-quick": partial(quick.esc_quick, scale) for scale in (2, 3, 4)},
     **{f"esc-fp-x{scale}-quick": partial(quick.esc_fp_quick, scale) for scale in (2, 3, 4)},
     **{
         f"{variant}-x{scale}-flat": partial(quick.flat, variant, scale)
