@@ -63,7 +63,7 @@ def esc_quick(scale: int) -> TrainingConfig:
     Command: `escsr train --recipe esc-x4-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16 (1.7 steps a second). Reached, Y-PSNR on Set5 / Set14 / B100: ×4
     31.92 / 28.41 / 27.42 dB in 64 minutes, ×3 34.15 / 30.14 / 28.95 in as many
-    (`results/quality/esc-x4.json`, `docs/log.md`); ×2 37.71 / 33.44 / 32.00 in two runs of 68 and 87
+    (`results/training/esc-x4.json`, `docs/log.md`); ×2 37.71 / 33.44 / 32.00 in two runs of 68 and 87
     minutes, the second with `--start` from the first and `--set iterations=9000`.
     """
     name = f"esc-x{scale}"
@@ -106,7 +106,8 @@ def esc_lte_quick() -> TrainingConfig:
 
     Command: `escsr train --recipe esc-lte-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16, 53 minutes (0.8 steps a second). Reached on Set5, protocol
-    `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`results/quality/esc-lte.json`).
+    `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`results/quality/esc-lte.json`),
+    from `esc-x2` as it was after its first run (37.63 dB on Set5).
     """
     return _continued(
         "esc-lte-quick",
