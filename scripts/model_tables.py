@@ -147,7 +147,7 @@ def card(record: Record) -> str:
 |---|---|
 | network | {record["variant"]}, {scale}, {record["parameters"]:,} parameters |
 | file | `{record["model"]}.safetensors`, half precision, sha256 `{record["sha256"]}` |
-| started from | {_start(training)} |
+| started from | {_start(record)} |
 | recipe | `{training["recipe"]}`, {training["iterations"]:,} iterations |
 | hardware and time | {training["hardware"]}; {training["time"]} |
 | data | {training["data"]} |
@@ -172,8 +172,10 @@ are enlarged with it; they are not removed.{_lost(record)}
 """
 
 
-def _start(training: Record) -> str:
-    start = training["started_from"]
+def _start(record: Record) -> str:
+    start = record["training"]["started_from"]
+    if start == record["model"]:
+        return "its own earlier weights"
     return f"the weights of `{start}`" if start else "random weights"
 
 

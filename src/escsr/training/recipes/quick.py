@@ -62,9 +62,10 @@ def esc_quick(scale: int) -> TrainingConfig:
     Batches of 8, a high rate over the whole run: what it loses at first it more than wins back.
     Command: `escsr train --recipe esc-x4-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16 (1.7 steps a second). Reached, Y-PSNR on Set5 / Set14 / B100: ×4
-    31.92 / 28.41 / 27.42 dB in 64 minutes, ×3 34.15 / 30.14 / 28.95 in as many
-    (`results/training/esc-x4.json`, `docs/log.md`); ×2 37.71 / 33.44 / 32.00 in two runs of 68 and 87
-    minutes, the second with `--start` from the first and `--set iterations=9000`.
+    31.92 / 28.41 / 27.42 dB in 64 minutes, ×3 34.15 / 30.14 / 28.95 in as many; in a second run of 87
+    minutes, with `--start` from the first and `--set iterations=9000`, ×3 34.23 / 30.19 / 28.98 and ×2
+    37.71 / 33.44 / 32.00 (`results/training/`). Where activations leave the range of float16, as those
+    of ×3 did: on with `--set weight_decay=0.5 --set learning_rate=4e-4 --set iterations=1500`.
     """
     name = f"esc-x{scale}"
     return _continued(
