@@ -17,13 +17,13 @@ import numpy as np
 
 from conditions import record
 from escsr import images
-from escsr.allocator import keep_freed_memory
 from escsr.batch.models import Models
 from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import lr_side, to_tensor
-from escsr.sizes import TargetSize
-from escsr.upscaler import Upscaler
+from escsr.runtime.allocator import keep_freed_memory
+from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.upscaler import Upscaler
 
 
 def main() -> None:

@@ -18,16 +18,16 @@ import torch
 
 from conditions import record
 from escsr import images
-from escsr.allocator import keep_freed_memory
-from escsr.checkpoints import load_network
-from escsr.devices import choose_device
-from escsr.inference import Inference
+from escsr.models.checkpoints import load_network
+from escsr.runtime.allocator import keep_freed_memory
+from escsr.runtime.devices import choose_device
+from escsr.upscaling.inference import Inference
 
 CASES: dict[str, dict[str, Any]] = {
     "float32": {"precision": "float32"},
     "bfloat16": {"precision": "bfloat16"},
     "float16": {"precision": "float16"},
-    "float32, maps float16": {"precision": "float32", "maps": "float16"},
+    "float32, maps float16": {"precision": "float32", "feature_storage": "float16"},
 }
 
 

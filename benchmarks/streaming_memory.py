@@ -20,9 +20,9 @@ import psutil
 import torch
 
 from conditions import record
-from escsr.allocator import keep_freed_memory
-from escsr.inference import Inference
 from escsr.networks import ESC, variant_config
+from escsr.runtime.allocator import keep_freed_memory
+from escsr.upscaling.inference import Inference
 
 ASPECT = 4 / 3
 
@@ -37,7 +37,7 @@ def main() -> None:
     for megapixels in options.megapixels:
         command = [sys.executable, __file__, "--child", "--megapixels", str(megapixels)]
         command += ["--variant", options.variant, "--scale", str(options.scale)]
-        command += ["--maps", options.maps]
+        command += ["--feature-storage", options.feature_storage]
         command += ["--tile-size", str(options.tile_size), "--threads", str(options.threads)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         rows.append(json.loads(output.splitlines()[-1]))
@@ -49,7 +49,7 @@ def main() -> None:
             flush=True,
         )
     torch.set_num_threads(options.threads)
-    suffix = "" if options.maps == "auto" else f"-{options.maps}"
+    suffix = "" if options.feature_storage == "auto" else f"-{options.feature_storage}"
     name = f"streaming/memory-{options.variant}-x{options.scale}{suffix}"
     print(record(name, {"variant": options.variant, "scale": options.scale, "rows": rows}))
 
@@ -59,7 +59,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     network = ESC(variant_config(options.variant, scale=options.scale)).eval()
-    inference = Inference(network, maps=options.maps, tile_size=options.tile_size)
+    inference = Inference(network, feature_storage=options.feature_storage, tile_size=options.tile_size)
     megapixels = options.megapixels[0]
     height = round((megapixels * 1e6 / ASPECT) ** 0.5)
     width = round(height * ASPECT)
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--variant", default="esc")
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[0.25, 0.5, 1, 2, 4, 8, 12])
-    parser.add_argument("--maps", default="auto")
+    parser.add_argument("--feature-storage", default="auto")
     parser.add_argument("--tile-size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from conditions import record
 from escsr import streaming
-from escsr.allocator import keep_freed_memory
-from escsr.checkpoints import load_network
+from escsr.models.checkpoints import load_network
 from escsr.networks import ESC, variant_config
 from escsr.networks.config import VARIANTS
+from escsr.runtime.allocator import keep_freed_memory
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from conditions import record
 from escsr import images, streaming
-from escsr.allocator import keep_freed_memory
-from escsr.checkpoints import load_network
+from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
+from escsr.runtime.allocator import keep_freed_memory
 from escsr.streaming.tiles import Span
 
 CASES = [

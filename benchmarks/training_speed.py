@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from conditions import record
 from escsr import images
-from escsr.data.datasets import PatchPool
+from escsr.data.patch_sampler import PatchSampler
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
@@ -71,16 +71,21 @@ def main() -> None:
 class Patches(Dataset[tuple[Tensor, Tensor]]):
     """Random crops of decoded pictures, as a user's data set gives them."""
 
-    def __init__(self, pool: PatchPool, patch_size: int, length: int) -> None:
-        self.pool, self.patch_size, self.length = pool, patch_size, length
+    def __init__(self, sampler: PatchSampler, patch_size: int, length: int) -> None:
+        self.sampler, self.patch_size, self.length = sampler, patch_size, length
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng(index)
-        chosen = int(generator.integers(len(self.pool)))
-        lr, hr, size, scale = self.pool.lr[chosen], self.pool.hr[chosen], self.patch_size, self.pool.scale
+        chosen = int(generator.integers(len(self.sampler)))
+        lr, hr, size, scale = (
+            self.sampler.lr[chosen],
+            self.sampler.hr[chosen],
+            self.patch_size,
+            self.sampler.scale,
+        )
         top, left = (int(generator.integers(side - size + 1)) for side in lr.shape[:2])
         small = lr[top : top + size, left : left + size]
         large = hr[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
@@ -130,7 +135,7 @@ def _timed(loader: DataLoader[Any], waited: list[float]) -> Iterator[Any]:
 
 
 def _ours(options: argparse.Namespace, *settings: str) -> dict[str, float]:
-    from escsr.allocator import keep_freed_memory
+    from escsr.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
     steps, stop = options.steps + WARM_UP, threading.Event()
@@ -154,14 +159,14 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
     return recipe(options.recipe).with_settings(options.set)
 
 
-def _pool(options: argparse.Namespace, config: TrainingConfig) -> PatchPool:
+def _pool(options: argparse.Namespace, config: TrainingConfig) -> PatchSampler:
     assert config.network.scale is not None
     storage = "cuda" if options.device == "cuda" and options.way.startswith("ours") else "memory"
     pictures = images.find_images(Path(options.data))[: options.pictures]
     with tempfile.TemporaryDirectory() as folder:
         for number, picture in enumerate(pictures):
             (Path(folder) / f"{number}{picture.suffix}").symlink_to(picture.resolve())
-        return PatchPool.from_folder(
+        return PatchSampler.from_folder(
             folder, scale=config.network.scale, patch_size=config.patch_size, storage=storage
         )
 

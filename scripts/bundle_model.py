@@ -27,9 +27,9 @@ import torch
 
 import escsr
 import model_tables
-from escsr.allocator import keep_freed_memory
 from escsr.evaluation.stability import measure_stability
 from escsr.networks import ESC, variant_name
+from escsr.runtime.allocator import keep_freed_memory
 
 PAPER: dict[str, tuple[tuple[float, ...], ...]] = {
     "esc-light-x2": ((38.24, 0.9615), (33.98, 0.9211), (32.35, 0.9020)),

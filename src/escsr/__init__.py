@@ -8,12 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from escsr._version import __version__
+
 if TYPE_CHECKING:
-    from escsr.checkpoints import list_models, load_network, save_network
     from escsr.errors import EscError
     from escsr.evaluation.protocols import evaluate
+    from escsr.models.checkpoints import list_models, load_network, save_network
     from escsr.training.run import train
-    from escsr.upscaler import Upscaler, upscale_file
+    from escsr.upscaling.upscaler import Upscaler, upscale_file
 
 __all__ = [
     "EscError",
@@ -27,17 +29,15 @@ __all__ = [
     "upscale_file",
 ]
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "EscError": "errors",
-    "Upscaler": "upscaler",
+    "Upscaler": "upscaling.upscaler",
     "evaluate": "evaluation.protocols",
-    "list_models": "checkpoints",
-    "load_network": "checkpoints",
-    "save_network": "checkpoints",
+    "list_models": "models.checkpoints",
+    "load_network": "models.checkpoints",
+    "save_network": "models.checkpoints",
     "train": "training.run",
-    "upscale_file": "upscaler",
+    "upscale_file": "upscaling.upscaler",
 }
 
 

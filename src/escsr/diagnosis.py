@@ -11,12 +11,12 @@ import psutil
 import pyvips
 import torch
 
-from escsr import __version__
-from escsr.atomic import atomic_path
-from escsr.checkpoints import list_models, load_network
-from escsr.devices import choose_device, free_device_memory, free_host_memory
+from escsr._version import __version__
 from escsr.errors import EscError
-from escsr.precision import Arithmetic
+from escsr.files import atomic_path
+from escsr.models.checkpoints import list_models, load_network
+from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
+from escsr.runtime.precision import PrecisionPolicy
 
 __all__ = ["Finding", "diagnose"]
 
@@ -68,7 +68,7 @@ def diagnose() -> list[Finding]:
 def _devices() -> list[Finding]:
     chosen = choose_device("auto")
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else platform.processor()
-    precision = Arithmetic(chosen).precision
+    precision = PrecisionPolicy(chosen).precision
     found = [Finding("device", f"{chosen} {name}".strip() + f", {precision}")]
     if chosen.type == "cuda":
         found.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))

@@ -10,7 +10,7 @@ __all__ = [
     "EscError",
     "ImageError",
     "ModelNotFoundError",
-    "NoPicturesError",
+    "NoImagesError",
     "OutputError",
 ]
 
@@ -43,7 +43,7 @@ class DataError(EscError):
     """A folder of training or test pictures that cannot be used as asked."""
 
 
-class NoPicturesError(DataError):
+class NoImagesError(DataError):
     """A folder that holds no picture at all."""
 
 

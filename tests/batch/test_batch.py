@@ -11,9 +11,9 @@ import pytest
 from escsr import images
 from escsr.batch import Batch, Outcome, Progress, forecast
 from escsr.batch.manifest import MANIFEST
-from escsr.checkpoints import save_network
 from escsr.errors import ConfigError, DeviceError, OutputError
 from escsr.images import Picture
+from escsr.models.checkpoints import save_network
 from samples import BROKEN, mixed_folder, small_network
 
 
@@ -80,10 +80,10 @@ def test_only_what_changed_is_done_again(three: Path, model: Path) -> None:
     (three / "b.png").write_bytes((three / "a.png").read_bytes())
     (three.with_name("three_x2") / "c.png").unlink()
     assert run() == ["skipped", "done", "done"]
-    assert run(ensemble=True) == ["done"] * 3
+    assert run(self_ensemble=True) == ["done"] * 3
     manifest = three.with_name("three_x2") / MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-30] + b"\xff\xfe torn")
-    assert run(ensemble=True) == ["skipped", "skipped", "done"]
+    assert run(self_ensemble=True) == ["skipped", "skipped", "done"]
 
 
 def test_one_picture_leaves_no_list_behind(three: Path, model: Path) -> None:
@@ -151,7 +151,7 @@ def test_limits_concern_one_picture(three: Path, model: Path, monkeypatch: pytes
     outcomes = list(Batch([three], model=model, max_pixels=4000).run())
     assert statuses(outcomes) == ["done"] * 3 + ["failed"]
     assert isinstance(outcomes[-1].error, OutputError)
-    monkeypatch.setattr("escsr.limits.free_host_memory", lambda: 1 << 15)
+    monkeypatch.setattr("escsr.upscaling.preflight.free_host_memory", lambda: 1 << 15)
     outcomes = list(Batch([three], model=model).run())
     assert statuses(outcomes) == ["done"] * 3 + ["failed"]
     assert isinstance(outcomes[-1].error, DeviceError)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from escsr.batch import plan
-from escsr.errors import ConfigError, DataError, NoPicturesError, OutputError
-from escsr.sizes import TargetSize
+from escsr.errors import ConfigError, DataError, NoImagesError, OutputError
+from escsr.upscaling.target_size import TargetSize
 
 TWICE = TargetSize(scale=2)
 
@@ -53,7 +53,7 @@ def test_patterns(files: Path) -> None:
     assert targets(files, ["y/*.png"]) == ["y/[c]_x2.png", "y/a_x2.png"]
     assert targets(files, ["y/[c].png"]) == ["y/[c]_x2.png"], "a file of that name is meant"
     assert targets(files, ["**/b.*"]) == ["y/b_x2.gif"]
-    with pytest.raises(NoPicturesError, match="no picture matches"):
+    with pytest.raises(NoImagesError, match="no picture matches"):
         targets(files, ["y/*.tif"])
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import escsr
 from escsr.batch.models import Models
-from escsr.checkpoints import save_network
-from escsr.choice import ANY_SCALE_UP_TO, DEFAULT_MODEL, choose_model, why
+from escsr.models.checkpoints import save_network
+from escsr.models.selection import ANY_SCALE_UP_TO, DEFAULT_MODEL, choose_model, explain
 from samples import ROOT, small_network
 
 RECORD = json.loads((ROOT / "results" / "models" / "any-scale.json").read_text())
@@ -51,12 +51,14 @@ def test_the_rule_is_what_the_record_says(row: dict[str, Any]) -> None:
 
 
 def test_the_default_is_told_with_its_reason() -> None:
-    assert why(DEFAULT_MODEL, 2).startswith("esc-light: the default, three fifths of the full ESC's time")
-    assert why(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
-    assert why(DEFAULT_MODEL, 1.4) == (
+    assert explain(DEFAULT_MODEL, 2).startswith(
+        "esc-light: the default, three fifths of the full ESC's time"
+    )
+    assert explain(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
+    assert explain(DEFAULT_MODEL, 1.4) == (
         "esc-lte: the default, up to ×1.75 sharper than shrinking the result of a ×2 model"
     )
-    assert why(DEFAULT_MODEL, None).endswith(
+    assert explain(DEFAULT_MODEL, None).endswith(
         "each picture takes the smallest that reaches its size, esc-lte up to ×1.75"
     )
 
@@ -64,17 +66,17 @@ def test_the_default_is_told_with_its_reason() -> None:
 @pytest.mark.parametrize("enlargement", [1.2, 2, 2.7, 3.0001, 4, 9])
 def test_the_scale_told_is_the_one_that_is_taken(enlargement: float) -> None:
     models = Models("esc-light")
-    reason, chosen = models.why(enlargement), models.path(enlargement).stem
+    reason, chosen = models.explain(enlargement), models.path(enlargement).stem
     assert f"; {chosen}: " in reason
     assert f"×{enlargement:g}" in reason
     assert ("is reached by resizing" in reason) == (enlargement > 4)
 
 
 def test_a_model_that_was_named(tmp_path: Path) -> None:
-    assert Models("esc-light-x3").why(2) == "esc-light-x3: as named"
+    assert Models("esc-light-x3").explain(2) == "esc-light-x3: as named"
     path = tmp_path / "mine.safetensors"
     save_network(small_network("esc"), path)
-    assert Models(path).why(None) == f"{path}: as named"
+    assert Models(path).explain(None) == f"{path}: as named"
 
 
 def test_the_default_is_bundled_at_every_usual_scale() -> None:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from escsr.data.pictures import in_threads
-from escsr.data.storage import PictureSource, cache_folder, choose_storage, keep
+from escsr.data.storage import ImageSource, cache_folder, choose_storage, load_images
 from escsr.errors import DataError, DeviceError, OutputError
 
 SHAPES = [[(2, 3, 3), (4, 6, 3)], [(5, 1, 3)], [(1, 1, 3), (3, 3, 3)]]
@@ -29,7 +29,7 @@ class Source:
         for (file,) in files:
             file.touch()
         real = sum(picture.nbytes for group in PICTURES for picture in group)
-        self.source = PictureSource(files, self.decode, recipe, real if num_bytes is None else num_bytes)
+        self.source = ImageSource(files, self.decode, recipe, real if num_bytes is None else num_bytes)
 
     def decode(self, index: int) -> tuple[NDArray[np.uint8], ...]:
         if index in self.broken:
@@ -67,7 +67,9 @@ def test_unknown_device() -> None:
 def test_groups_come_back_whole_and_in_order(storage: str, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     made = Source(tmp_path)
-    kept = keep(made.source, storage, cache=tmp_path / "cache", on_progress=lambda *n: seen.append(n))
+    kept = load_images(
+        made.source, storage, cache=tmp_path / "cache", on_progress=lambda *n: seen.append(n)
+    )
     assert_whole(kept)
     assert sorted(made.decoded) == [0, 1, 2]
     assert [done for done, _ in seen[:3]] == [1, 2, 3]
@@ -76,13 +78,15 @@ def test_groups_come_back_whole_and_in_order(storage: str, tmp_path: Path) -> No
 
 def test_a_mapped_file_is_made_once_by_many_at_a_time(tmp_path: Path) -> None:
     made = Source(tmp_path)
-    with ThreadPoolExecutor(4) as pool:
-        runs = [pool.submit(keep, made.source, "mapped", cache=tmp_path / "cache") for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        runs = [
+            threads.submit(load_images, made.source, "mapped", cache=tmp_path / "cache") for _ in range(4)
+        ]
         for run in runs:
             assert_whole(run.result())
     assert sorted(made.decoded) == [0, 1, 2]
     again = Source(tmp_path, recipe="another way to decode")
-    assert_whole(keep(again.source, "mapped", cache=tmp_path / "cache"))
+    assert_whole(load_images(again.source, "mapped", cache=tmp_path / "cache"))
     assert sorted(again.decoded) == [0, 1, 2]
 
 
@@ -90,27 +94,27 @@ def test_an_interrupted_file_is_made_anew(tmp_path: Path) -> None:
     made = Source(tmp_path)
     made.broken = {2}
     with pytest.raises(DataError, match=r"2\.png: not a readable"):
-        keep(made.source, "mapped", cache=tmp_path / "cache")
+        load_images(made.source, "mapped", cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.json"))
     made.broken = set()
-    assert_whole(keep(made.source, "mapped", cache=tmp_path / "cache"))
+    assert_whole(load_images(made.source, "mapped", cache=tmp_path / "cache"))
 
 
 def test_nobody_writes_into_the_mapped_file(tmp_path: Path) -> None:
     made = Source(tmp_path)
-    keep(made.source, "mapped", cache=tmp_path / "cache")[0][0].zero_()
-    assert_whole(keep(made.source, "mapped", cache=tmp_path / "cache"))
+    load_images(made.source, "mapped", cache=tmp_path / "cache")[0][0].zero_()
+    assert_whole(load_images(made.source, "mapped", cache=tmp_path / "cache"))
 
 
 def test_no_room_on_disk(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="choose another cache folder, or fewer pictures"):
-        keep(Source(tmp_path, num_bytes=1 << 60).source, "mapped", cache=tmp_path / "cache")
+        load_images(Source(tmp_path, num_bytes=1 << 60).source, "mapped", cache=tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="Cannot write pictures to"):
-        keep(Source(tmp_path).source, "mapped", cache=tmp_path / "file" / "cache")
+        load_images(Source(tmp_path).source, "mapped", cache=tmp_path / "file" / "cache")
 
 
 def test_the_usual_cache_is_in_the_users_own_folder() -> None:

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from escsr import cli, images
-from escsr.checkpoints import save_network
 from escsr.cli.models import compare as compare_command
 from escsr.errors import ConfigError
 from escsr.evaluation.comparison import compare
 from escsr.images import Picture
+from escsr.models.checkpoints import save_network
 from samples import EXAMPLES, small_network
 
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_network(small_network("esc"), tmp_path / "fixed.safetensors")
     save_network(small_network("esc-lte"), tmp_path / "any.safetensors")
     # The commands of a test share its process, whose allocator stays as it is.
-    monkeypatch.setattr("escsr.allocator.keep_freed_memory", lambda: False)
+    monkeypatch.setattr("escsr.runtime.allocator.keep_freed_memory", lambda: False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

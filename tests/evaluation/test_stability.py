@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from escsr.evaluation.stability import HALF_LIMIT, hard_pictures, measure_stability
+from escsr.evaluation.stability import HALF_LIMIT, measure_stability, stress_patterns
 from escsr.networks.attention import WindowAttention
 from samples import nearest_network, small_network
 
 
 def test_a_network_that_repeats_pixels_is_perfectly_stable() -> None:
     figures = measure_stability(nearest_network())
-    assert list(figures.activations) == list(hard_pictures())
+    assert list(figures.activations) == list(stress_patterns())
     assert figures.activations["black"] == 1 / 64, "softmax over a window of 8×8"
     assert figures.activations["grey"] == 0.5
     assert max(figures.activations.values()) == 1
@@ -22,7 +22,7 @@ def test_a_network_that_repeats_pixels_is_perfectly_stable() -> None:
 
 def test_products_of_queries_and_keys_are_seen() -> None:
     network = small_network("esc")
-    chosen = {"noise": hard_pictures()["noise"]}
+    chosen = {"noise": stress_patterns()["noise"]}
     before = measure_stability(network, chosen).activations["noise"]
     attention = next(module for module in network.modules() if isinstance(module, WindowAttention))
     with torch.no_grad():
@@ -59,13 +59,13 @@ def test_zeros_beyond_the_border_are_told_apart() -> None:
 
 
 def test_networks_of_any_scale_are_measured_at_two() -> None:
-    figures = measure_stability(small_network("esc-lte"), {"text": hard_pictures()["text"]})
+    figures = measure_stability(small_network("esc-lte"), {"text": stress_patterns()["text"]})
     assert figures.activations["text"] > 0
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 33])
 def test_pictures_are_in_range_and_the_same_every_time(side: int) -> None:
-    pictures, again = hard_pictures(side), hard_pictures(side)
+    pictures, again = stress_patterns(side), stress_patterns(side)
     for name, picture in pictures.items():
         assert picture.shape == (3, side, side)
         assert picture.dtype == torch.float32

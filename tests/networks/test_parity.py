@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from escsr.models.published_keys import detect_config, from_published, to_published
 from escsr.networks import ESC
-from escsr.networks.published import detect_config, from_published, to_published
 from escsr.networks.upsamplers import convert_scale
 
 OUTPUTS = [

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_runs import TINY, write_pictures
 
-from escsr.data.arbitrary import ArbitraryScalePool
-from escsr.data.datasets import PatchPool
+from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
+from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import ConfigError
 from escsr.training.objectives import Objective, objective_for
 from escsr.training.recipes import recipe
@@ -26,8 +26,8 @@ def objective(folder: Path, kind: str, *settings: str) -> Objective:
     more = ANY if kind == "any" else []
     config = recipe("esc-light-x2-quick").with_settings([*TINY, *more, "batch_size=12", *settings])
     if kind == "any":
-        return objective_for(config, ArbitraryScalePool.from_folder(folder, patch_size=16))
-    return objective_for(config, PatchPool.from_folder(folder, scale=2, patch_size=16))
+        return objective_for(config, ArbitraryScaleSampler.from_folder(folder, patch_size=16))
+    return objective_for(config, PatchSampler.from_folder(folder, scale=2, patch_size=16))
 
 
 @pytest.mark.parametrize("kind", ["fixed", "any"])

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from escsr import streaming
-from escsr.checkpoints import load_network, save_network
 from escsr.errors import ConfigError
 from escsr.evaluation.cost import count_macs, count_parameters
+from escsr.models.checkpoints import load_network, save_network
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import RECIPES, about, recipe, source_of

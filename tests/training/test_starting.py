@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from escsr.checkpoints import Checkpoint, read_checkpoint
 from escsr.errors import ConfigError
+from escsr.models.checkpoints import Checkpoint, read_checkpoint
+from escsr.models.published_keys import to_published
 from escsr.networks import ESC
-from escsr.networks.published import to_published
 from escsr.training.starting import starting_weights
 from samples import call_options, small_network
 

@@ -12,9 +12,10 @@ from tiny_runs import TINY, write_pictures
 
 import escsr
 from escsr import images
-from escsr.data.arbitrary import ArbitraryScalePool
-from escsr.data.datasets import PatchPool
+from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
+from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, EscError
+from escsr.models.checkpoints import read_checkpoint
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.objectives import Batch
@@ -32,24 +33,24 @@ def folder(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "hr")
 
 
-def pool_of(folder: Path) -> PatchPool:
-    return PatchPool.from_folder(folder, scale=2, patch_size=16)
+def sampler_of(folder: Path) -> PatchSampler:
+    return PatchSampler.from_folder(folder, scale=2, patch_size=16)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path, optimizer: str) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     config = tiny("iterations=8", f"optimizer={optimizer}")
-    Trainer(config, pool_of(folder), whole, validation={"own": folder}).train()
+    Trainer(config, sampler_of(folder), whole, validation={"own": folder}).train()
 
     def stop(progress: Progress) -> None:
         if progress.iteration == 6:
             raise KeyboardInterrupt
 
-    first = Trainer(config, pool_of(folder), halves, validation={"own": folder})
+    first = Trainer(config, sampler_of(folder), halves, validation={"own": folder})
     with pytest.raises(KeyboardInterrupt):
         first.train(stop)
-    second = Trainer(config, pool_of(folder), halves, validation={"own": folder})
+    second = Trainer(config, sampler_of(folder), halves, validation={"own": folder})
     newest = latest_checkpoint(halves)
     assert newest is not None
     second.state.load(newest)
@@ -101,14 +102,14 @@ def test_training_learns_and_its_checkpoint_is_a_model(folder: Path, tmp_path: P
 
 
 def test_old_checkpoints_are_removed(folder: Path, tmp_path: Path) -> None:
-    Trainer(tiny("iterations=20", "keep=3"), pool_of(folder), tmp_path / "run").train()
+    Trainer(tiny("iterations=20", "keep_checkpoints=3"), sampler_of(folder), tmp_path / "run").train()
     kept = sorted(path.name for path in (tmp_path / "run").glob("iter_*"))
     assert kept == [f"iter_{n:07d}.safetensors" for n in (12, 16, 20)]
 
 
 def test_a_torn_checkpoint_is_passed_over(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    Trainer(tiny("iterations=8"), pool_of(folder), run).train()
+    Trainer(tiny("iterations=8"), sampler_of(folder), run).train()
     newest = run / "iter_0000008.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
     assert latest_checkpoint(run) == run / "iter_0000004.safetensors"
@@ -117,31 +118,31 @@ def test_a_torn_checkpoint_is_passed_over(folder: Path, tmp_path: Path) -> None:
 
 def test_starting_from_a_model_of_another_scale(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=4")
-    Trainer(config, pool_of(folder), tmp_path / "x2").train()
-    start = escsr.checkpoints.read_checkpoint(tmp_path / "x2" / "iter_0000004.safetensors")
+    Trainer(config, sampler_of(folder), tmp_path / "x2").train()
+    start = read_checkpoint(tmp_path / "x2" / "iter_0000004.safetensors")
     config = tiny("iterations=4", "network.scale=3")
-    pool = PatchPool.from_folder(folder, scale=3, patch_size=16)
-    trainer = Trainer(config, pool, tmp_path / "x3", start=start)
+    sampler = PatchSampler.from_folder(folder, scale=3, patch_size=16)
+    trainer = Trainer(config, sampler, tmp_path / "x3", start=start)
     body = start.weights["blocks.0.attention.qkv.weight"]
     assert torch.equal(trainer.state.network.state_dict()["blocks.0.attention.qkv.weight"], body)
     with pytest.raises(ConfigError, match="another network"):
-        Trainer(tiny("network.dim=32"), pool_of(folder), tmp_path / "b", start=start)
+        Trainer(tiny("network.dim=32"), sampler_of(folder), tmp_path / "b", start=start)
     with pytest.raises(ConfigError, match="recipe is for ×3"):
-        Trainer(config, pool_of(folder), tmp_path / "c")
+        Trainer(config, sampler_of(folder), tmp_path / "c")
 
 
 def test_what_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    Trainer(tiny("iterations=4"), pool_of(folder), run, validation={"own": folder}).train()
+    Trainer(tiny("iterations=4"), sampler_of(folder), run, validation={"own": folder}).train()
     with pytest.raises(CheckpointError, match="without training state"):
-        Trainer(tiny("iterations=4"), pool_of(folder), run).state.load(run / "best.safetensors")
-    other = Trainer(tiny("iterations=4", "network.num_blocks=2"), pool_of(folder), run)
+        Trainer(tiny("iterations=4"), sampler_of(folder), run).state.load(run / "best.safetensors")
+    other = Trainer(tiny("iterations=4", "network.num_blocks=2"), sampler_of(folder), run)
     with pytest.raises(CheckpointError, match="not the recipe's"):
         other.state.load(run / "iter_0000004.safetensors")
 
 
-class Spoilt(PatchPool):
-    """A pool whose batches are broken from a step on."""
+class Spoilt(PatchSampler):
+    """A sampler whose batches are broken from a step on."""
 
     broken: frozenset[int] = frozenset()
 
@@ -153,8 +154,8 @@ class Spoilt(PatchPool):
 
 
 def spoilt(folder: Path, *broken: int) -> Spoilt:
-    pool = pool_of(folder)
-    spoilt = Spoilt(pool.lr, pool.hr, 2)
+    sampler = sampler_of(folder)
+    spoilt = Spoilt(sampler.lr, sampler.hr, 2)
     spoilt.broken = frozenset(broken)
     return spoilt
 
@@ -185,8 +186,8 @@ def test_many_such_steps_end_the_run_at_its_last_good_state(folder: Path, tmp_pa
     assert trainer.state.iteration == 4
     saved = load_file(run / "bad-batch-0000008-0.safetensors")
     assert saved["0.lr"].isnan().all()
-    assert torch.equal(saved["0.hr"], pool_of(folder).batch(0, 7, 4, 16)[1])
-    good = Trainer(tiny("iterations=20", "patience=3"), pool_of(folder), run)
+    assert torch.equal(saved["0.hr"], sampler_of(folder).batch(0, 7, 4, 16)[1])
+    good = Trainer(tiny("iterations=20", "patience=3"), sampler_of(folder), run)
     good.state.load(run / "iter_0000004.safetensors")
     assert torch.equal(good.state.network.last.weight, trainer.state.network.last.weight)
     assert good.train()
@@ -195,7 +196,9 @@ def test_many_such_steps_end_the_run_at_its_last_good_state(folder: Path, tmp_pa
 @pytest.mark.parametrize("ramp", ["true", "false"])
 def test_averaged_weights(folder: Path, tmp_path: Path, ramp: str) -> None:
     """The average of the weights after each step, by its definition."""
-    trainer = Trainer(tiny("iterations=15", "ema_decay=0.6", f"ema_ramp={ramp}"), pool_of(folder), tmp_path)
+    trainer = Trainer(
+        tiny("iterations=15", "ema_decay=0.6", f"ema_ramp={ramp}"), sampler_of(folder), tmp_path
+    )
     expected = trainer.state.network.last.weight.detach().clone()
 
     def follow(progress: Progress) -> None:
@@ -205,25 +208,25 @@ def test_averaged_weights(folder: Path, tmp_path: Path, ramp: str) -> None:
         expected = decay * expected + (1 - decay) * trainer.state.network.last.weight.detach()
 
     trainer.train(follow)
-    torch.testing.assert_close(trainer.state.average.last.weight, expected)
+    torch.testing.assert_close(trainer.state.ema.last.weight, expected)
 
 
 def test_a_batch_in_parts_gives_the_same_step(folder: Path, tmp_path: Path) -> None:
     weights = []
     for parts in (1, 2, 4):
         config = tiny("iterations=3", f"accumulation={parts}", "precision=float32", "optimizer=adamw")
-        trainer = Trainer(config, pool_of(folder), tmp_path / str(parts))
+        trainer = Trainer(config, sampler_of(folder), tmp_path / str(parts))
         trainer.train()
         weights.append(trainer.state.network.last.weight)
     torch.testing.assert_close(weights[1], weights[0], atol=2e-5, rtol=0)
     torch.testing.assert_close(weights[2], weights[0], atol=2e-5, rtol=0)
     with pytest.raises(ConfigError, match="cannot be shared"):
-        Trainer(tiny("accumulation=3"), pool_of(folder), tmp_path / "3").train()
+        Trainer(tiny("accumulation=3"), sampler_of(folder), tmp_path / "3").train()
 
 
 def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=8", "precision=float16")
-    trainer = Trainer(config, pool_of(folder), tmp_path / "whole")
+    trainer = Trainer(config, sampler_of(folder), tmp_path / "whole")
     scaler = trainer.state.scaler
     scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**24})  # overflows at first
     seen: list[Progress] = []
@@ -231,7 +234,7 @@ def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_p
     assert seen[0].skipped
     assert not seen[-1].skipped
     assert scaler.get_scale() < 2.0**24
-    again = Trainer(config, pool_of(folder), tmp_path / "again")
+    again = Trainer(config, sampler_of(folder), tmp_path / "again")
     again.state.load(tmp_path / "whole" / "iter_0000004.safetensors")
     again.train()
     assert again.state.scaler.state_dict() == scaler.state_dict()
@@ -250,7 +253,7 @@ class Hopeless:
 
 def test_overflow_is_excused_only_while_the_factor_can_fall(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=100", "patience=3", "precision=float16")
-    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    trainer = Trainer(config, sampler_of(folder), tmp_path / "run")
     trainer.objective = Hopeless()
     with pytest.raises(EscError, match="3 steps in a row, to step 19"):
         trainer.train()
@@ -258,12 +261,12 @@ def test_overflow_is_excused_only_while_the_factor_can_fall(folder: Path, tmp_pa
 
 def test_stopping_leaves_a_checkpoint_to_go_on_from(folder: Path, tmp_path: Path) -> None:
     config, stop = tiny("iterations=8"), threading.Event()
-    Trainer(config, pool_of(folder), tmp_path / "whole").train()
-    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    Trainer(config, sampler_of(folder), tmp_path / "whole").train()
+    trainer = Trainer(config, sampler_of(folder), tmp_path / "run")
     assert not trainer.train(lambda progress: stop.set() if progress.iteration == 5 else None, stop=stop)
     newest = latest_checkpoint(tmp_path / "run")
     assert newest == tmp_path / "run" / "iter_0000006.safetensors"
-    second = Trainer(config, pool_of(folder), tmp_path / "run")
+    second = Trainer(config, sampler_of(folder), tmp_path / "run")
     second.state.load(newest)
     assert second.train()
     whole, run = (load_file(tmp_path / name / "iter_0000008.safetensors") for name in ("whole", "run"))
@@ -271,12 +274,12 @@ def test_stopping_leaves_a_checkpoint_to_go_on_from(folder: Path, tmp_path: Path
 
 
 def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> None:
-    Trainer(tiny("iterations=4"), pool_of(folder), tmp_path / "run").train()
+    Trainer(tiny("iterations=4"), sampler_of(folder), tmp_path / "run").train()
     with pytest.raises(ConfigError, match=r"learning_rate was 0\.002, now 0\.1"):
-        Trainer(tiny("iterations=4", "learning_rate=0.1"), pool_of(folder), tmp_path / "run").train()
-    Trainer(tiny("iterations=4", "keep=9"), pool_of(folder), tmp_path / "run").train()
-    fewer = pool_of(folder)
-    fewer = PatchPool(fewer.lr[:2], fewer.hr[:2], 2)
+        Trainer(tiny("iterations=4", "learning_rate=0.1"), sampler_of(folder), tmp_path / "run").train()
+    Trainer(tiny("iterations=4", "keep_checkpoints=9"), sampler_of(folder), tmp_path / "run").train()
+    fewer = sampler_of(folder)
+    fewer = PatchSampler(fewer.lr[:2], fewer.hr[:2], 2)
     with pytest.raises(ConfigError, match=r"on other pictures \(data was '\w{16}', now '\w{16}'\)"):
         Trainer(tiny("iterations=4"), fewer, tmp_path / "run").train()
 
@@ -284,9 +287,9 @@ def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> 
 def test_lines_beyond_the_checkpoint_are_forgotten(folder: Path, tmp_path: Path) -> None:
     log = tmp_path / "run" / "log.jsonl"
     config = tiny("iterations=8")
-    Trainer(config, pool_of(folder), tmp_path / "run").train()
+    Trainer(config, sampler_of(folder), tmp_path / "run").train()
     log.write_text(log.read_text() + '{"iteration": 12, "los')
-    trainer = Trainer(config, pool_of(folder), tmp_path / "run")
+    trainer = Trainer(config, sampler_of(folder), tmp_path / "run")
     trainer.state.load(tmp_path / "run" / "iter_0000004.safetensors")
     trainer.train()
     assert [json.loads(line)["iteration"] for line in log.read_text().splitlines()] == [4, 8]
@@ -294,7 +297,7 @@ def test_lines_beyond_the_checkpoint_are_forgotten(folder: Path, tmp_path: Path)
 
 def test_samples_are_shown(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=4")
-    Trainer(config, pool_of(folder), tmp_path / "run", validation={"own": folder}).train()
+    Trainer(config, sampler_of(folder), tmp_path / "run", validation={"own": folder}).train()
     (strip,) = (tmp_path / "run" / "samples").iterdir()
     assert strip.name == "own-0000004.png"
     pixels = images.read(strip).pixels
@@ -314,13 +317,13 @@ def test_networks_of_any_scale_learn(folder: Path, tmp_path: Path) -> None:
         "validation_scales=[1.5, 2.0]",
         "validate_every=60",
     )
-    pool = ArbitraryScalePool.from_folder(folder, patch_size=16)
+    sampler = ArbitraryScaleSampler.from_folder(folder, patch_size=16)
     seen: list[Progress] = []
-    Trainer(config, pool, tmp_path / "run", validation={"own": folder}).train(seen.append)
+    Trainer(config, sampler, tmp_path / "run", validation={"own": folder}).train(seen.append)
     losses = [progress.loss for progress in seen]
     assert np.mean(losses[-20:]) < 0.9 * np.mean(losses[:5])
     assert set(seen[-1].validation) == {"own ×1.5", "own ×2"}
     upscaler = escsr.Upscaler(tmp_path / "run" / "best.safetensors", device="cpu")
     assert upscaler(np.zeros((10, 12, 3), np.uint8), scale=2.5).shape == (25, 30, 3)
     with pytest.raises(ConfigError, match="for any scale"):
-        Trainer(config, pool_of(folder), tmp_path / "b")
+        Trainer(config, sampler_of(folder), tmp_path / "b")

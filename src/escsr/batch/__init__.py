@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from escsr.batch.forecast import Forecast, forecast
 from escsr.batch.jobs import Job, plan
-from escsr.batch.line import Outcome, Progress
+from escsr.batch.pipeline import Outcome, Progress
 from escsr.batch.run import Batch
 
 __all__ = ["Batch", "Forecast", "Job", "Outcome", "Progress", "forecast", "plan"]

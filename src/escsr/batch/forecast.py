@@ -13,8 +13,8 @@ from escsr import images
 from escsr.batch.jobs import Job
 from escsr.batch.run import Batch
 from escsr.errors import EscError
-from escsr.limits import check_result
-from escsr.upscaler import Upscaler
+from escsr.upscaling.preflight import check_result
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["Forecast", "forecast"]
 
@@ -73,10 +73,10 @@ def _forecast(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) ->
 def _promise(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
     header = images.read_header(job.source)
     rows, columns = header.height, header.width
-    enlargement = batch.size.enlargement(rows, columns)
+    enlargement = batch.size.scale_of(rows, columns)
     upscaler = batch.models.reaching(enlargement)
     check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=batch.max_pixels)
-    enlarged = batch.size.enlarged(rows, columns)
+    enlarged = batch.size.upscaled(rows, columns)
     kept_rows, kept_columns = batch.size.cropped(*enlarged)
     computed = (rows * upscaler.scale, columns * upscaler.scale) if upscaler.scale else enlarged
     pace = upscaler.name, float(upscaler.scale or math.ceil(enlargement))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr import images
-from escsr.errors import ConfigError, NoPicturesError, OutputError
-from escsr.sizes import TargetSize
-from escsr.upscaler import default_target
+from escsr.errors import ConfigError, NoImagesError, OutputError
+from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.upscaler import default_target
 
 __all__ = ["Job", "plan"]
 
@@ -48,7 +48,7 @@ def plan(
 
     Raises:
         ConfigError: There are no inputs, or the shard is impossible.
-        NoPicturesError: A folder or a pattern holds no pictures.
+        NoImagesError: A folder or a pattern holds no pictures.
         OutputError: Two results would have one name, a result would replace an input, the output does
             not fit the inputs, or its folder cannot be written.
     """
@@ -82,7 +82,7 @@ def _expanded(entry: str | os.PathLike[str]) -> list[Path]:
     found = [Path(match) for match in sorted(glob.glob(os.fspath(entry), recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
     pictures = [match for match in found if match.is_file() and match.suffix.lower() in images.READABLE]
     if not pictures:
-        raise NoPicturesError(f"{entry}: no picture matches this pattern.")
+        raise NoImagesError(f"{entry}: no picture matches this pattern.")
     return pictures
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from escsr.digests import sha256_of
 from escsr.errors import OutputError
+from escsr.files import sha256_of
 
 __all__ = ["MANIFEST", "Manifest", "key_of"]
 

@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from escsr.choice import choose_model, why
 from escsr.errors import ConfigError
-from escsr.sizes import TargetSize
-from escsr.upscaler import Upscaler
+from escsr.models.selection import choose_model, explain
+from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["Models"]
 
@@ -44,9 +44,9 @@ class Models:
                 self._loaded[path] = Upscaler(path, **self.options)
             return self._loaded[path]
 
-    def why(self, enlargement: float | None) -> str:
+    def explain(self, enlargement: float | None) -> str:
         """Why it is that one, in a line for people; None where each picture has its own enlargement."""
-        return why(self.name, enlargement)
+        return explain(self.name, enlargement)
 
     def target_size(self, wanted: TargetSize | None) -> TargetSize:
         """What was asked for, or else the scale of the default model.

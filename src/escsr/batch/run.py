@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from escsr import __version__
+from escsr._version import __version__
 from escsr.batch.jobs import plan
-from escsr.batch.line import Line, Notes, Outcome, Progress
 from escsr.batch.models import Models
-from escsr.choice import DEFAULT_MODEL
+from escsr.batch.pipeline import Line, Notes, Outcome, Progress
 from escsr.images import Subsampling, WriteOptions
-from escsr.inference import MapChoice
-from escsr.precision import Precision
-from escsr.sizes import Fit, TargetSize
+from escsr.models.selection import DEFAULT_MODEL
+from escsr.runtime.precision import Precision
+from escsr.upscaling.inference import FeatureStorageChoice
+from escsr.upscaling.target_size import Fit, TargetSize
 
 __all__ = ["Batch"]
 
@@ -27,7 +27,7 @@ class Batch:
         inputs: Picture files, patterns, and folders that are searched with their subfolders.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
-        model: As for `escsr.choice.choose_model`, for each picture by its enlargement.
+        model: As for `escsr.models.selection.choose_model`, for each picture by its enlargement.
         scale: Enlargement; None for ×2, or the scale of the model named.
         width: Pixels of the result instead; the height follows, or see `fit`.
         height: Pixels of the result.
@@ -44,8 +44,8 @@ class Batch:
         device: See `Upscaler`.
         precision: See `Upscaler`.
         tile_size: See `Upscaler`.
-        maps: See `Upscaler`.
-        ensemble: See `Upscaler`.
+        feature_storage: See `Upscaler`.
+        self_ensemble: See `Upscaler`.
         shard: "2/5" for the second of five parts of the work.
 
     Attributes:
@@ -79,8 +79,8 @@ class Batch:
         device: str = "auto",
         precision: Precision = "auto",
         tile_size: int | None = None,
-        maps: MapChoice = "auto",
-        ensemble: bool = False,
+        feature_storage: FeatureStorageChoice = "auto",
+        self_ensemble: bool = False,
         shard: str | None = None,
     ) -> None:
         wanted = TargetSize.choose(
@@ -91,7 +91,12 @@ class Batch:
         )
         self.to_srgb, self.max_pixels = to_srgb, max_pixels
         self.models = Models(
-            model, device=device, precision=precision, tile_size=tile_size, maps=maps, ensemble=ensemble
+            model,
+            device=device,
+            precision=precision,
+            tile_size=tile_size,
+            feature_storage=feature_storage,
+            self_ensemble=self_ensemble,
         )
         self.size = self.models.target_size(wanted)
         self.jobs = plan(inputs, output, size=self.size, suffix=suffix, shard=shard)
@@ -100,8 +105,8 @@ class Batch:
             "write": self.write_options,
             "to_srgb": to_srgb,
             "precision": precision,
-            "float16 maps": maps == "float16",
-            "ensemble": ensemble,
+            "float16 maps": feature_storage == "float16",
+            "self_ensemble": self_ensemble,
             "escsr": __version__,
         }
 
@@ -134,7 +139,7 @@ class Batch:
             for number, item in enumerate(line.read_ahead(reader), 1):
                 if stop is not None and stop.is_set():
                     break
-                before, written = written, writer.submit(line.write, line.enlarge(item, number))
+                before, written = written, writer.submit(line.write, line.upscale_pixels(item, number))
                 if before is not None:
                     yield before.result()
                 if fail_fast and written.result().status == "failed":

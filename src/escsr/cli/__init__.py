@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from escsr import __version__
+from escsr._version import __version__
 from escsr.cli.console import ERR, ExitCode, plain, print_any_name
 from escsr.cli.data import data
 from escsr.cli.models import doctor, models
@@ -20,7 +20,7 @@ from escsr.errors import (
     DeviceError,
     EscError,
     ModelNotFoundError,
-    NoPicturesError,
+    NoImagesError,
     OutputError,
 )
 
@@ -66,7 +66,7 @@ def _root(
 
 def _exit_code(error: EscError) -> ExitCode:
     table: list[tuple[type[EscError], ExitCode]] = [
-        (NoPicturesError, ExitCode.NO_PICTURES),
+        (NoImagesError, ExitCode.NO_PICTURES),
         (ModelNotFoundError, ExitCode.NO_MODEL),
         (DeviceError, ExitCode.NO_DEVICE),
         (ConfigError, ExitCode.USAGE),

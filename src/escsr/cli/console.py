@@ -62,8 +62,8 @@ def print_any_name() -> None:
 
 
 def own_memory() -> None:
-    """Lets this process keep its memory; see `escsr.allocator`."""
-    from escsr.allocator import keep_freed_memory
+    """Lets this process keep its memory; see `escsr.runtime.allocator`."""
+    from escsr.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
 

@@ -19,9 +19,9 @@ from escsr.cli.console import ERR, OUT, ExitCode, plain, progress_bar
 from escsr.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from escsr.data.identify import Identification
-    from escsr.data.known_sets import LocatedSet
-    from escsr.data.verify import Problem, Verification
+    from escsr.data.sets.identify import Identification
+    from escsr.data.sets.known_sets import LocatedSet
+    from escsr.data.sets.verify import Problem, Verification
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 
@@ -59,7 +59,7 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Make a training set: sub-images and LR; the same command again goes on where it stopped."""
-    from escsr.data import prepare as preparation
+    from escsr.data.sets import prepare as preparation
 
     _tell_licences(sources)
     with _progress("Preparing", as_json) as report:
@@ -77,7 +77,7 @@ def prepare(
     if as_json:
         _print_json(made.to_dict())
     else:
-        OUT.print(plain(f"{made.hr}: {_count(made.num_pictures, 'picture')} HR"))
+        OUT.print(plain(f"{made.hr}: {_count(made.num_images, 'picture')} HR"))
         for each, folder in made.lr.items():
             OUT.print(plain(f"{folder}: LR ×{each} by {lr}"))
         skipped = f", {made.num_skipped} of them done before" if made.num_skipped else ""
@@ -102,7 +102,7 @@ def verify(
 
     Ends with status 1 where something must be mended.
     """
-    from escsr.data import verify as verification
+    from escsr.data.sets import verify as verification
 
     _tell_licences(hr)
     with _progress("Verifying", as_json) as report:
@@ -122,21 +122,19 @@ def identify_lr(
     hr: Annotated[Path, typer.Argument(help="Folder of HR pictures.")],
     lr: Annotated[Path, typer.Argument(help="Folder of their LR pictures.")],
     scale: Annotated[int, typer.Option(help="Enlargement from LR to HR.", show_default=False)],
-    max_pictures: Annotated[
-        int, typer.Option(help="Compare at most so many, spread over the folder.")
-    ] = 20,
+    max_images: Annotated[int, typer.Option(help="Compare at most so many, spread over the folder.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """Find out which resizer made LR pictures, by making them anew with each known one."""
-    from escsr.data import identify
+    from escsr.data.sets import identify
 
     with _progress("Comparing", as_json) as report:
-        found = identify.identify_lr(hr, lr, scale=scale, max_pictures=max_pictures, on_progress=report)
+        found = identify.identify_lr(hr, lr, scale=scale, max_images=max_images, on_progress=report)
     if as_json:
         _print_json(found.to_dict())
         return
     print_table(_scores_table(found))
-    OUT.print(plain(f"\n{_count(found.num_pictures, 'picture')} at ×{scale}: {found.verdict}."))
+    OUT.print(plain(f"\n{_count(found.num_images, 'picture')} at ×{scale}: {found.verdict}."))
 
 
 @data.command()
@@ -150,7 +148,7 @@ def sets(
 
     Nothing is downloaded: the pictures come from their holders, under their terms.
     """
-    from escsr.data.known_sets import KNOWN_SETS, locate
+    from escsr.data.sets.known_sets import KNOWN_SETS, locate
 
     if not folders:
         if as_json:
@@ -158,7 +156,7 @@ def sets(
             return
         table = Table("set", "use", "pictures", "licence", "from", box=None, pad_edge=False)
         for known in KNOWN_SETS:
-            count = "" if known.num_pictures is None else f"{known.num_pictures:,}"
+            count = "" if known.num_images is None else f"{known.num_images:,}"
             table.add_row(known.name, known.use, count, known.licence, known.homepage)
         print_table(table)
         return
@@ -185,7 +183,7 @@ def _progress(description: str, quiet: bool) -> Iterator[Callable[[int, int], No
 
 def _tell_licences(folders: Sequence[Path]) -> None:
     """Says on stderr under which terms the known sets among the folders stand."""
-    from escsr.data.known_sets import locate
+    from escsr.data.sets.known_sets import locate
 
     known = {each.known.name: each.known for folder in folders for each in locate(folder)}
     for each in known.values():
@@ -202,7 +200,7 @@ def _print_verification(found: Verification) -> None:
             OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
     pairs = f", {_count(found.num_pairs, 'pair')}" if found.num_pairs else ""
     faults, warnings = _count(len(found.faults), "fault"), _count(len(found.warnings), "warning")
-    OUT.print(f"{_count(found.num_pictures, 'picture')}{pairs}: {faults}, {warnings}.")
+    OUT.print(f"{_count(found.num_images, 'picture')}{pairs}: {faults}, {warnings}.")
     OUT.print(f"Fingerprint {found.fingerprint}")
 
 

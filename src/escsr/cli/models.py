@@ -32,8 +32,8 @@ def _default(context: typer.Context) -> None:
 @models.command("list")
 def list_models() -> None:
     """List the bundled models, and the published ones that can be downloaded."""
-    from escsr.checkpoints import find_model, list_models, read_checkpoint
-    from escsr.released import RELEASED, cache_folder
+    from escsr.models.checkpoints import find_model, list_models, read_checkpoint
+    from escsr.models.published import RELEASED, cache_folder
 
     table = Table("model", "scale", "parameters", "licence", "training", box=None, pad_edge=False)
     for name in list_models():
@@ -59,9 +59,9 @@ def info(name: NameArgument) -> None:
     """Tell what a model is: shape, file, digest, licences, training."""
     import hashlib
 
-    from escsr.checkpoints import find_model, read_checkpoint
+    from escsr.models.checkpoints import find_model, read_checkpoint
+    from escsr.models.published import RELEASED, cache_folder
     from escsr.networks import variant_name
-    from escsr.released import RELEASED, cache_folder
 
     released = RELEASED.get(name)
     lines: dict[str, object] = {"model": name}
@@ -96,7 +96,7 @@ def info(name: NameArgument) -> None:
 @models.command()
 def path(name: NameArgument) -> None:
     """Print where a model's file is."""
-    from escsr.checkpoints import find_model
+    from escsr.models.checkpoints import find_model
 
     sys.stdout.write(f"{find_model(name)}\n")
 
@@ -114,7 +114,7 @@ def fetch(
     ] = False,
 ) -> None:
     """Download a published model into the cache folder, verified; an interrupted download goes on."""
-    from escsr import released
+    from escsr.models import published as released
 
     with progress_bar(False) as bar:
         task = bar.add_task(plain(name), total=None)

@@ -80,17 +80,17 @@ class TextReport(Report):
         self.seconds = 0.0
 
     def begin(self, batch: Batch) -> None:
-        """Tells the model, why it was taken, and the device."""
+        """Tells the model, explain it was taken, and the device."""
         if not self.verbose:
             return
         upscaler = batch.models.reaching(batch.size.scale)
         self.out.print(
             plain(
                 f"{len(batch.jobs)} to enlarge to {batch.size.label} by {batch.models.name} "
-                f"(first {upscaler.name}), on {upscaler.device}, {upscaler.inference.arithmetic.precision}"
+                f"(first {upscaler.name}), on {upscaler.device}, {upscaler.precision}"
             )
         )
-        self.out.print(plain(batch.models.why(batch.size.scale)))
+        self.out.print(plain(batch.models.explain(batch.size.scale)))
 
     def _tell_outcome(self, outcome: Outcome) -> None:
         if outcome.error is not None:

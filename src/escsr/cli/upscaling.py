@@ -71,12 +71,19 @@ def upscale(
     tile_size: Annotated[
         int | None, typer.Option(help="Tile side in input pixels; the result does not depend on it.")
     ] = None,
-    maps: Annotated[
+    feature_storage: Annotated[
         str,
-        typer.Option(help="Feature maps: auto, float32, float16 (half the memory) or file (on disk)."),
+        typer.Option(
+            "--feature-storage",
+            "--maps",
+            help="Feature maps: auto, float32, float16 (half the memory) or file (on disk).",
+        ),
     ] = "auto",
-    ensemble: Annotated[
-        bool, typer.Option("--ensemble", help="Mean over 8 flips and turns: 8 times the work.")
+    self_ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--self-ensemble", "--tta", "--ensemble", help="Mean over 8 flips and turns: 8 times the work."
+        ),
     ] = False,
     skip_existing: Annotated[
         bool,

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.data.known_sets import locate
+from escsr.data.sets.known_sets import locate
 from escsr.errors import DataError, EscError
 
 __all__ = [
     "Folders",
     "TrainingFile",
     "find_pairs",
-    "find_pictures",
+    "find_training_images",
     "fit_pair",
     "folders_text",
     "in_threads",
@@ -53,7 +53,7 @@ class TrainingFile:
     name: str
 
 
-def find_pictures(folders: Folders) -> list[TrainingFile]:
+def find_training_images(folders: Folders) -> list[TrainingFile]:
     """All pictures of one folder or several, folder by folder, sorted by path within each.
 
     Args:
@@ -66,7 +66,7 @@ def find_pictures(folders: Folders) -> list[TrainingFile]:
         DataError: There is no such folder, no folder at all, one lies within another, a file has two
             names, or one is the root of a known set, whose LR or test pictures must not be taken for
             more HR ones.
-        NoPicturesError: One of them holds no pictures.
+        NoImagesError: One of them holds no pictures.
     """
     roots = _as_paths(folders)
     found: list[TrainingFile] = []
@@ -99,7 +99,7 @@ def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile,
         scale: Enlargement r.
 
     Returns:
-        Pairs (HR, LR), in the order of `find_pictures(hr)`.
+        Pairs (HR, LR), in the order of `find_training_images(hr)`.
 
     Raises:
         DataError: An HR picture has no LR picture, or the folders are not as many.
@@ -129,8 +129,8 @@ def match_pairs(
     hr_roots, lr_roots = _as_paths(hr), _as_paths(lr)
     if len(hr_roots) != len(lr_roots):
         raise DataError(f"{len(hr_roots)} HR folders and {len(lr_roots)} LR folders; give one for each.")
-    found = {file.path: file for file in find_pictures(hr)}
-    by_name = [{file.name: file for file in find_pictures(root)} for root in lr_roots]
+    found = {file.path: file for file in find_training_images(hr)}
+    by_name = [{file.name: file for file in find_training_images(root)} for root in lr_roots]
     pairs: list[tuple[TrainingFile, TrainingFile | None]] = []
     for file in found.values():
         small = by_name[hr_roots.index(file.root)]

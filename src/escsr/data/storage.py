@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from escsr.atomic import atomic_path
 from escsr.data.pictures import in_threads
-from escsr.devices import choose_device, free_device_memory, free_host_memory
 from escsr.errors import DataError, OutputError
+from escsr.files import atomic_path
+from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
 
-__all__ = ["PictureSource", "cache_folder", "choose_storage", "fingerprint", "keep"]
+__all__ = ["ImageSource", "cache_folder", "choose_storage", "fingerprint", "load_images"]
 
 _SHARE = 0.5
 """Pictures that take more of the free memory than this are mapped from a file."""
@@ -33,7 +33,7 @@ Group = tuple[NDArray[np.uint8], ...]
 
 
 @dataclass(frozen=True)
-class PictureSource:
+class ImageSource:
     """Pictures still to be decoded.
 
     Attributes:
@@ -85,8 +85,8 @@ def choose_storage(storage: str, num_bytes: int) -> str:
     return storage
 
 
-def keep(
-    source: PictureSource,
+def load_images(
+    source: ImageSource,
     storage: str = "auto",
     *,
     cache: Path | None = None,
@@ -138,9 +138,7 @@ def fingerprint(pictures: Iterable[Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _map(
-    source: PictureSource, cache: Path, report: Callable[[int, int], None]
-) -> list[tuple[Tensor, ...]]:
+def _map(source: ImageSource, cache: Path, report: Callable[[int, int], None]) -> list[tuple[Tensor, ...]]:
     """Views of a file of pixels, one picture after the other, beside a list of their shapes."""
     target = cache / f"{_fingerprint(source)}.pixels"
     index = target.with_suffix(".json")
@@ -162,7 +160,7 @@ def _map(
     return [tuple(next(pictures).view(*shape) for shape in group) for group in shapes]
 
 
-def _write(source: PictureSource, target: Path, index: Path, report: Callable[[int, int], None]) -> None:
+def _write(source: ImageSource, target: Path, index: Path, report: Callable[[int, int], None]) -> None:
     free = shutil.disk_usage(target.parent).free
     if source.num_bytes > free:
         raise DataError(
@@ -184,7 +182,7 @@ def _write(source: PictureSource, target: Path, index: Path, report: Callable[[i
 def _no_report(_done: int, _total: int) -> None: ...
 
 
-def _fingerprint(source: PictureSource) -> str:
+def _fingerprint(source: ImageSource) -> str:
     """Digest of the recipe and of every file's place, size and time of change."""
     digest = hashlib.sha256(f"{_FORMAT} {source.recipe}\n".encode())
     for group in source.files:

@@ -14,8 +14,8 @@ from escsr.data.resize import imresize
 from escsr.errors import DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, to_tensor
-from escsr.inference import Inference
 from escsr.networks import ESC
+from escsr.upscaling.inference import Inference
 
 __all__ = ["benchmark_psnr", "div2k_psnr", "shrink"]
 

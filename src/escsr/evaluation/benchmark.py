@@ -17,12 +17,12 @@ import psutil
 import torch
 from torch import Tensor
 
-from escsr.allocator import keep_freed_memory
-from escsr.checkpoints import load_network
 from escsr.errors import DeviceError
-from escsr.inference import Inference
+from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
-from escsr.precision import Precision
+from escsr.runtime.allocator import keep_freed_memory
+from escsr.runtime.precision import Precision
+from escsr.upscaling.inference import Inference
 
 __all__ = ["Job", "PeakMemory", "device_name", "measure_peak_memory", "run_once", "time_in_turn"]
 

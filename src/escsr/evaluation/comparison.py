@@ -13,17 +13,17 @@ from typing import Any
 
 import torch
 
-from escsr import __version__
-from escsr.checkpoints import find_model, list_models, load_network
-from escsr.devices import choose_device
+from escsr._version import __version__
 from escsr.errors import ConfigError
 from escsr.evaluation.benchmark import Job, device_name, measure_peak_memory, run_once, time_in_turn
 from escsr.evaluation.cost import count_macs
 from escsr.evaluation.protocols import BICUBIC, evaluate
-from escsr.inference import Inference
+from escsr.models.checkpoints import find_model, list_models, load_network
 from escsr.networks import ESC
-from escsr.precision import Precision
-from escsr.sizes import TargetSize
+from escsr.runtime.devices import choose_device
+from escsr.runtime.precision import Precision
+from escsr.upscaling.inference import Inference
+from escsr.upscaling.target_size import TargetSize
 
 __all__ = ["Comparison", "ModelFigures", "Quality", "compare", "read_card"]
 
@@ -177,7 +177,7 @@ def compare(
         device=where.type,
         device_name=device_name(where),
         threads=torch.get_num_threads(),
-        precision={name: inferences[name].arithmetic.precision for name in names},
+        precision={name: inferences[name].precision_policy.precision for name in names},
         torch=torch.__version__,
         escsr=__version__,
         date=date.today().isoformat(),

@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from escsr.checkpoints import find_model, load_network
 from escsr.data.resize import imresize
-from escsr.devices import choose_device
 from escsr.errors import ConfigError
 from escsr.evaluation.any_scale import benchmark_psnr, div2k_psnr
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
-from escsr.inference import Inference
+from escsr.models.checkpoints import find_model, load_network
 from escsr.networks import ESC
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
+from escsr.runtime.devices import choose_device
+from escsr.upscaling.inference import Inference
 
 __all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate"]
 
@@ -103,7 +103,7 @@ def evaluate(
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
     device: str = "auto",
-    part: tuple[int, int] = (0, 1),
+    shard: tuple[int, int] = (0, 1),
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
     """Measures a model on a folder of HR pictures.
@@ -117,7 +117,7 @@ def evaluate(
             as the protocol says.
         protocol: See `Protocol`.
         device: Where to run a model given by name or file.
-        part: (k, N) to measure every N-th picture only, beginning with number k, for N processes that
+        shard: (k, N) to measure every N-th picture only, beginning with number k, for N processes that
             share the work.
         on_score: Called after each picture.
 
@@ -140,7 +140,7 @@ def evaluate(
     _check(protocol, scale, makes_lr=lr is None, is_bicubic=network is None)
     scores = []
     pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
-    for pair in itertools.islice(pairs, part[0], None, part[1]):
+    for pair in itertools.islice(pairs, shard[0], None, shard[1]):
         scores.append(Score(pair.name, _MEASURES[protocol](network, pair, scale)))
         if on_score is not None:
             on_score(scores[-1])

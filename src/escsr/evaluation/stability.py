@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from escsr.networks import ESC
 
-__all__ = ["BORDER", "HALF_LIMIT", "Stability", "hard_pictures", "measure_stability"]
+__all__ = ["BORDER", "HALF_LIMIT", "Stability", "measure_stability", "stress_patterns"]
 
 HALF_LIMIT = torch.finfo(torch.float16).max
 """Largest number of half precision, 65504."""
@@ -38,7 +38,7 @@ class Stability:
 
     Attributes:
         activations: Largest magnitude of any tensor of a forward pass, products of queries and keys
-            included, by name of `hard_pictures`.
+            included, by name of `stress_patterns`.
         constant_inside: Largest difference of a grey picture's result from that grey, in levels of 255,
             more than `BORDER` LR pixels from the border.
         constant_border: The same nearer the border.
@@ -61,17 +61,17 @@ def measure_stability(network: ESC, pictures: Mapping[str, Tensor] | None = None
 
     Args:
         network: With weights; at ×2 where it takes any scale.
-        pictures: (3, H, W) in [0, 1] by name, for the activations; None for `hard_pictures`.
+        pictures: (3, H, W) in [0, 1] by name, for the activations; None for `stress_patterns`.
 
     Returns:
         Its figures.
     """
     inside, border = _constant_errors(network, _GREYS)
     _, pure = _constant_errors(network, _PURE)
-    return Stability(_largest_activations(network, pictures or hard_pictures()), inside, border, pure)
+    return Stability(_largest_activations(network, pictures or stress_patterns()), inside, border, pure)
 
 
-def hard_pictures(side: int = _SIDE) -> dict[str, Tensor]:
+def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
     """Pictures that networks find hard: flat, noisy, of single pixels, text-like, of pure colours.
 
     Args:

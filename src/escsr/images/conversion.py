@@ -13,7 +13,7 @@ from escsr.images.colour import from_pixels, to_srgb
 from escsr.images.formats import Format
 from escsr.images.metadata import ICC, carried_by
 from escsr.images.picture import Picture
-from escsr.levels import Levels, srgb_decoded, srgb_encoded
+from escsr.images.value_range import ValueRange, srgb_decoded, srgb_encoded
 
 __all__ = ["held_by", "in_srgb"]
 
@@ -85,8 +85,8 @@ def _converted(values: NDArray[Any], depth: str) -> NDArray[Any]:
     """Values of one depth, floating ones in [0, 1], to another."""
     if values.dtype == np.uint16 and depth == "uint8":
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    share = Levels.of(values[..., :0]).encode(values)
-    return Levels.of(np.zeros(0, depth)).decode(np.minimum(share, np.float32(1)))
+    share = ValueRange.of(values[..., :0]).encode(values)
+    return ValueRange.of(np.zeros(0, depth)).decode(np.minimum(share, np.float32(1)))
 
 
 def _associated(picture: Picture, *, premultiplied: bool) -> Picture:

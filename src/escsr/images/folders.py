@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from escsr.errors import DataError, NoPicturesError
+from escsr.errors import DataError, NoImagesError
 from escsr.images.formats import READABLE, names
 
 __all__ = ["find_images"]
@@ -24,7 +24,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
 
     Raises:
         DataError: It is not a folder, or a part of it cannot be read.
-        NoPicturesError: It holds no pictures.
+        NoImagesError: It holds no pictures.
     """
     folder = Path(folder)
     try:
@@ -34,7 +34,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:
         _refuse(error)
     if not found:
-        raise NoPicturesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
+        raise NoImagesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
     return sorted(found)
 
 

@@ -11,9 +11,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr import tiff_exif
 from escsr.errors import ImageError
-from escsr.images import colour, heic, openimageio
+from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
 from escsr.images.formats import READABLE, Format, check_suffix, is_utf8, names, recognise
 from escsr.images.frames import moves, upright

@@ -12,10 +12,9 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr import tiff_exif
-from escsr.atomic import atomic_path
 from escsr.errors import ConfigError, OutputError
-from escsr.images import heic, openimageio
+from escsr.files import atomic_path
+from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
 from escsr.images.formats import Format, check_size, check_suffix, is_utf8

@@ -23,8 +23,8 @@ class Stage:
     """A step of the network that works on any part of the picture, given a margin around it.
 
     Attributes:
-        around: Maps it takes with the margin: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
-        at: Maps it takes at the part alone; it may write one of these.
+        around: FeatureStore it takes with the margin: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
+        at: FeatureStore it takes at the part alone; it may write one of these.
         writes: The map it makes: "x", "y", "z" or "features".
         halo: LR pixels of margin that its result depends on.
         run: (*around, *at, margin) → the map at the part; after a stage that pools

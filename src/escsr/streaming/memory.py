@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from escsr.networks.config import NetworkConfig
-from escsr.streaming.maps import MapStorage
+from escsr.streaming.feature_store import FeatureStorage
 from escsr.streaming.tiles import cut_side
 
 __all__ = ["Memory", "predict_memory"]
 
 _FLOAT = 4
 _MAPS = 3
-"""Maps alive at once: the block's input x, the stream y and the ConvFFN's output z."""
+"""FeatureStore alive at once: the block's input x, the stream y and the ConvFFN's output z."""
 
 _LTE_HIDDEN, _LTE_CHUNK = 256, 32768
 
@@ -22,19 +22,19 @@ class Memory:
     """Bytes that a run takes beside the network.
 
     Attributes:
-        maps: Feature maps of the whole picture, in host memory or in a file.
+        feature_maps: Feature maps of the whole picture, in host memory or in a file.
         picture: The picture and its result as float32, in host memory.
         workspace: What the network takes while it computes a tile, on its device.
     """
 
-    maps: int
+    feature_maps: int
     picture: int
     workspace: int
 
     @property
     def total(self) -> int:
         """All of it, which is what the host needs where the device is its CPU."""
-        return self.maps + self.picture + self.workspace
+        return self.feature_maps + self.picture + self.workspace
 
 
 def predict_memory(
@@ -44,7 +44,7 @@ def predict_memory(
     *,
     tile_size: int,
     batch: int = 1,
-    maps: MapStorage = "float32",
+    feature_storage: FeatureStorage = "float32",
 ) -> Memory:
     """Predicts the peak of a run.
 
@@ -57,7 +57,7 @@ def predict_memory(
         out_size: Rows and columns of the result.
         tile_size: Side of a tile, LR pixels.
         batch: Pictures at once.
-        maps: How maps are kept.
+        feature_storage: How feature maps are kept.
 
     Returns:
         Bytes of each kind at the peak.
@@ -67,10 +67,10 @@ def predict_memory(
     rows, columns = (max(map(len, cut_side(side, tile_size, config.window_size))) for side in size)
     body, tail = _workspace(config, batch * rows * columns, out_pixels / pixels)
     if (rows, columns) == size:
-        return Memory(maps=0, picture=lr + sr, workspace=max(body, tail))
-    one_map = pixels * config.dim * (2 if maps == "float16" else _FLOAT)
-    stages = Memory(maps=_MAPS * one_map, picture=lr, workspace=body)
-    end = Memory(maps=one_map, picture=lr + sr, workspace=tail)
+        return Memory(feature_maps=0, picture=lr + sr, workspace=max(body, tail))
+    one_map = pixels * config.dim * (2 if feature_storage == "float16" else _FLOAT)
+    stages = Memory(feature_maps=_MAPS * one_map, picture=lr, workspace=body)
+    end = Memory(feature_maps=one_map, picture=lr + sr, workspace=tail)
     return max(stages, end, key=lambda memory: memory.total)
 
 

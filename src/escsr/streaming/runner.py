@@ -18,7 +18,7 @@ from torch import Tensor
 from escsr.errors import ConfigError
 from escsr.networks.esc import ESC, Stage
 from escsr.networks.lte import LTE, Axis, query_axis
-from escsr.streaming.maps import Maps, MapStorage
+from escsr.streaming.feature_store import FeatureStorage, FeatureStore
 from escsr.streaming.tiles import Span, Tile, cut, margin_of, queries
 from escsr.streaming.transfers import Transfers
 
@@ -40,7 +40,7 @@ def run(
     tile_size: int,
     scale: float | tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
-    maps: MapStorage = "float32",
+    feature_storage: FeatureStorage = "float32",
     folder: Path | None = None,
     compute: Compute = _plainly,
     on_halved: Callable[[int], None] | None = None,
@@ -58,7 +58,7 @@ def run(
             whole.
         scale: As for the network.
         size: As for the network.
-        maps: How feature maps are kept.
+        feature_storage: How feature maps are kept.
         folder: For maps in a file; None for the system's temporary folder.
         compute: How functions of the network are called.
         on_halved: Called with the new tile size after the device ran out of memory.
@@ -77,7 +77,7 @@ def run(
         raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    stream = _Stream(network, lr, tile_size, maps, folder, compute, on_halved, on_progress)
+    stream = _Stream(network, lr, tile_size, feature_storage, folder, compute, on_halved, on_progress)
     return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
 
 
@@ -89,7 +89,7 @@ class _Stream:
         network: ESC,
         lr: Tensor,
         tile_size: int,
-        maps: MapStorage,
+        feature_storage: FeatureStorage,
         folder: Path | None,
         compute: Compute,
         on_halved: Callable[[int], None] | None,
@@ -99,7 +99,7 @@ class _Stream:
         self.lr = network.normalise(lr)
         self.size: tuple[int, int] = (lr.shape[-2], lr.shape[-1])
         self.tile_size = tile_size
-        self.maps = Maps(self.size, storage=maps, folder=folder)
+        self.store = FeatureStore(self.size, storage=feature_storage, folder=folder)
         self.compute = compute
         self.on_halved = on_halved
         self.on_progress = on_progress
@@ -141,7 +141,7 @@ class _Stream:
         for index, stage in enumerate(stages):
             pooled = self._run_stage(stage, pooled)
             later = stages[index + 1 :]
-            self.maps.keep_only({"features"}.union(*((*each.around, *each.at) for each in later)))
+            self.store.keep_only({"features"}.union(*((*each.around, *each.at) for each in later)))
         return self._upsample(out_size)
 
     def _run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
@@ -162,7 +162,7 @@ class _Stream:
                 means.append(stage.pool(result).cpu().double() * share)
             return result
 
-        self._each_tile(fetch, work, lambda tile, result: self.maps.put(stage.writes, tile, result))
+        self._each_tile(fetch, work, lambda tile, result: self.store.put(stage.writes, tile, result))
         return torch.stack(means).sum(0).to(self.lr.dtype) if means else None
 
     def _upsample(self, out_size: tuple[int, int]) -> Tensor:
@@ -252,7 +252,7 @@ class _Stream:
     def _take(self, name: str, region: Tile) -> Tensor:
         if name == "lr":
             return self.lr[..., region[0].slice, region[1].slice]
-        return self.maps.take(name, region)
+        return self.store.take(name, region)
 
     def _progress(self, share: float) -> None:
         self.done += share

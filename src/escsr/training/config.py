@@ -56,7 +56,7 @@ class TrainingConfig:
         seed: Seed of weights and patches.
         validate_every: Steps between validations and checkpoints.
         validation_scales: Scales to validate a network of any scale at.
-        keep: Checkpoints to keep, beside the best.
+        keep_checkpoints: Checkpoints to keep, beside the best.
         start: Model to start from instead of random weights (bundled name or file), or None; see
             `starting_weights` for what is made to fit.
     """
@@ -88,7 +88,7 @@ class TrainingConfig:
     seed: int = 0
     validate_every: int = 5000
     validation_scales: tuple[float, ...] = (2.0, 3.0, 4.0)
-    keep: int = 2
+    keep_checkpoints: int = 2
     start: str | None = None
 
     def __post_init__(self) -> None:
@@ -169,7 +169,7 @@ _COUNTS = (
     "accumulation",
     "patience",
     "validate_every",
-    "keep",
+    "keep_checkpoints",
 )
 _TUPLES = ("betas", "milestones", "validation_scales")
 

@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escsr.data.arbitrary import ArbitraryScalePool
-from escsr.data.datasets import PatchPool, part_of_batch
+from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
+from escsr.data.patch_sampler import PatchSampler, shard_of_batch
 from escsr.errors import ConfigError
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 
-__all__ = ["AnyScale", "Batch", "Fidelity", "Objective", "Pool", "objective_for"]
+__all__ = ["ArbitraryScaleObjective", "Batch", "Objective", "PixelObjective", "Sampler", "objective_for"]
 
 Batch = dict[str, Tensor]
 """Tensors by name; "lr" is (B, 3, p, p) in [0, 1]."""
 
-Pool = PatchPool | ArbitraryScalePool
+Sampler = PatchSampler | ArbitraryScaleSampler
 
 _STREAM = 1
-"""Third word of the random counter, which keeps these numbers apart from the pools'."""
+"""Third word of the random counter, which keeps these numbers apart from the samplers'."""
 
 
 class Objective(Protocol):
@@ -39,16 +39,16 @@ class Objective(Protocol):
 
 
 @dataclass(frozen=True)
-class Fidelity:
+class PixelObjective:
     """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]."""
 
-    pool: PatchPool
+    sampler: PatchSampler
     config: TrainingConfig
 
     def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
-        lr, hr = self.pool.batch(
+        lr, hr = self.sampler.batch(
             config.seed, iteration, config.batch_size, config.patch_size, rank=part, world_size=parts
         )
         for index, colour in _flat_patches(config, iteration, part, parts):
@@ -61,16 +61,16 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
-class AnyScale:
+class ArbitraryScaleObjective:
     """L1 in [−1, 1] at Q pixels of each sample, which has a scale of its own (LTE, CVPR 2022)."""
 
-    pool: ArbitraryScalePool
+    sampler: ArbitraryScaleSampler
     config: TrainingConfig
 
     def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
-        drawn = self.pool.batch(
+        drawn = self.sampler.batch(
             config.seed,
             iteration,
             config.batch_size,
@@ -102,7 +102,7 @@ def _flat_patches(
     """
     if not config.flat_patches:
         return
-    share = part_of_batch(config.batch_size, part, parts)
+    share = shard_of_batch(config.batch_size, part, parts)
     for index in range(share.start, share.stop):
         key = np.array([config.seed, iteration], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, _STREAM, index]))
@@ -112,25 +112,27 @@ def _flat_patches(
             yield index - share.start, torch.from_numpy(chosen).float()
 
 
-def objective_for(config: TrainingConfig, pool: Pool) -> Objective:
+def objective_for(config: TrainingConfig, sampler: Sampler) -> Objective:
     """The objective of a recipe.
 
     Args:
         config: The recipe.
-        pool: Where its patches come from.
+        sampler: Where its patches come from.
 
     Returns:
-        `AnyScale` for networks of any scale, else `Fidelity`.
+        `ArbitraryScaleObjective` for networks of any scale, else `PixelObjective`.
 
     Raises:
-        ConfigError: The pool is of another kind or scale.
+        ConfigError: The sampler is of another kind or scale.
     """
     scale = config.network.scale
     if scale is None:
-        if not isinstance(pool, ArbitraryScalePool):
-            raise ConfigError("The recipe is for any scale; its pictures come from an ArbitraryScalePool.")
-        return AnyScale(pool, config)
-    if not isinstance(pool, PatchPool) or pool.scale != scale:
-        other = f"×{pool.scale}" if isinstance(pool, PatchPool) else "any scale"
+        if not isinstance(sampler, ArbitraryScaleSampler):
+            raise ConfigError(
+                "The recipe is for any scale; its pictures come from an ArbitraryScaleSampler."
+            )
+        return ArbitraryScaleObjective(sampler, config)
+    if not isinstance(sampler, PatchSampler) or sampler.scale != scale:
+        other = f"×{sampler.scale}" if isinstance(sampler, PatchSampler) else "any scale"
         raise ConfigError(f"The recipe is for ×{scale}, the pictures are prepared for {other}.")
-    return Fidelity(pool, config)
+    return PixelObjective(sampler, config)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.atomic import atomic_path
-from escsr.checkpoints import read_checkpoint
 from escsr.errors import CheckpointError, ConfigError, OutputError
+from escsr.files import atomic_path
 from escsr.images import Picture
+from escsr.models.checkpoints import read_checkpoint
 from escsr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["RunFolder", "latest_checkpoint"]
 
-_MAY_CHANGE = ("keep", "validate_every", "validation_scales", "accumulation", "compile", "patience")
+_MAY_CHANGE = (
+    "keep_checkpoints",
+    "validate_every",
+    "validation_scales",
+    "accumulation",
+    "compile",
+    "patience",
+)
 """What a run may be continued with another value of: it changes the weights not at all, or by rounding."""
 
 

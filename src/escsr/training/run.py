@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from escsr.checkpoints import find_model, read_checkpoint
-from escsr.data.arbitrary import ArbitraryScalePool
-from escsr.data.datasets import PatchPool
+from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
+from escsr.data.patch_sampler import PatchSampler
 from escsr.data.pictures import Folders
-from escsr.devices import choose_device
 from escsr.errors import ConfigError
+from escsr.models.checkpoints import find_model, read_checkpoint
+from escsr.runtime.devices import choose_device
 from escsr.training.config import TrainingConfig
-from escsr.training.objectives import Pool
-from escsr.training.processes import join_processes
+from escsr.training.distributed import join_process_group
+from escsr.training.objectives import Sampler
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.trainer import Progress, Trainer
@@ -53,7 +53,7 @@ def train(
             of any scale).
         start: Model to start from (bundled name or file), instead of the recipe's `start`.
         device: As for `Upscaler`.
-        storage: Where the pictures are kept, see `PatchPool.from_folder`.
+        storage: Where the pictures are kept, see `PatchSampler.from_folder`.
         tensorboard: Also write TensorBoard's files.
         stop: Once set, the step at hand is finished, a checkpoint written and the run left.
         on_load: Called with (pictures read, pictures in all).
@@ -68,7 +68,7 @@ def train(
     """
     config = named_recipe(recipe).with_settings(settings)
     chosen = choose_device(device)
-    with join_processes(chosen.type) as processes:
+    with join_process_group(chosen.type) as processes:
         if chosen.type == "cuda" and processes.world_size > 1:
             chosen = choose_device(f"cuda:{processes.local_rank}")
         newest = processes.agree(latest_checkpoint(output))
@@ -99,16 +99,16 @@ def _read(
     lr: Folders | None,
     storage: str,
     on_load: Callable[[int, int], None] | None,
-) -> Pool:
+) -> Sampler:
     """The pictures, as the recipe wants them."""
     scale = config.network.scale
     if scale is None:
         if lr is not None:
             raise ConfigError("A network of any scale makes its LR itself; leave out the LR folder.")
-        return ArbitraryScalePool.from_folder(
+        return ArbitraryScaleSampler.from_folder(
             data, patch_size=config.patch_size, storage=storage, on_progress=on_load
         )
-    return PatchPool.from_folder(
+    return PatchSampler.from_folder(
         data,
         scale=scale,
         patch_size=config.patch_size,

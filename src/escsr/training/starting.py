@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from escsr.checkpoints import Checkpoint, with_scale
 from escsr.errors import ConfigError
+from escsr.models.checkpoints import Checkpoint, with_scale
 from escsr.networks import ESC
 
 __all__ = ["grow", "starting_weights"]

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from escsr.checkpoints import TRAINING_PREFIX, Checkpoint, read_checkpoint, save_network
 from escsr.errors import CheckpointError
+from escsr.models.checkpoints import TRAINING_PREFIX, Checkpoint, read_checkpoint, save_network
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
+from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
-from escsr.training.processes import Processes
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
@@ -71,17 +71,17 @@ class TrainingState:
         device: torch.device,
         *,
         start: Checkpoint | None = None,
-        processes: Processes | None = None,
+        processes: Distributed | None = None,
     ) -> None:
         self.config, self.device = config, device
-        self.processes = processes or Processes()
+        self.processes = processes or Distributed()
         torch.manual_seed(config.seed)
         network = ESC(config.network)
         if start is not None:
             network.load_state_dict(starting_weights(start, network))
         # Convolutions with few channels are faster with the channels last, on CPUs and GPUs alike.
         self.network: ESC = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizers = build_optimizers(self.network, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
         self.iteration = 0
@@ -135,7 +135,7 @@ class TrainingState:
         if is_finite:
             for optimizer in self.optimizers:
                 self.scaler.step(optimizer)
-            self._update_average()
+            self._update_ema()
         self.scaler.update()
         return is_finite
 
@@ -151,7 +151,7 @@ class TrainingState:
         """
         config = self.config
         save_network(
-            self.average,
+            self.ema,
             path,
             training=f"recipe {config.name}, {self.iteration} of {config.iterations} iterations",
             extra=pack_state(self.network, self.optimizers) if resumable else None,
@@ -175,7 +175,7 @@ class TrainingState:
         told = checkpoint.metadata
         if "training.iteration" not in told or not checkpoint.extra:
             raise CheckpointError(f"{path}: a model without training state; start from it instead.")
-        self.average.load_state_dict(checkpoint.weights)
+        self.ema.load_state_dict(checkpoint.weights)
         restore_state(checkpoint.extra, self.network, self.optimizers)
         self.iteration = int(told["training.iteration"])
         self.best = float(told["training.best"])
@@ -188,11 +188,11 @@ class TrainingState:
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
     @torch.no_grad()
-    def _update_average(self) -> None:
+    def _update_ema(self) -> None:
         decay = self.config.ema_decay
         if self.config.ema_ramp:
             decay = min(decay, self.iteration / (self.iteration + 9))
-        for average, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
+        for average, current in zip(self.ema.parameters(), self.network.parameters(), strict=True):
             average.lerp_(current, 1 - decay)
 
 

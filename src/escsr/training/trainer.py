@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from escsr.atomic import atomic_path
-from escsr.checkpoints import Checkpoint
 from escsr.data.storage import fingerprint
 from escsr.errors import EscError
+from escsr.files import atomic_path
+from escsr.models.checkpoints import Checkpoint
 from escsr.training.batches import Batches, Clock
 from escsr.training.config import TrainingConfig
-from escsr.training.objectives import Batch, Pool, objective_for
-from escsr.training.processes import Processes
+from escsr.training.distributed import Distributed
+from escsr.training.objectives import Batch, Sampler, objective_for
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
 from escsr.training.state import TrainingState
@@ -72,7 +72,7 @@ class Trainer:
 
     Args:
         config: The recipe.
-        pool: Where patches come from.
+        sampler: Where patches come from.
         output: Folder of the run, or the run's records.
         device: Where to train.
         validation: Names and folders of HR pictures to measure on, see `Validation`.
@@ -80,26 +80,26 @@ class Trainer:
         processes: Who trains together.
 
     Raises:
-        ConfigError: The pool's scale or the starting weights do not fit the recipe.
+        ConfigError: The sampler's scale or the starting weights do not fit the recipe.
     """
 
     def __init__(
         self,
         config: TrainingConfig,
-        pool: Pool,
+        sampler: Sampler,
         output: str | os.PathLike[str] | RunFolder,
         *,
         device: str = "cpu",
         validation: Mapping[str, str | os.PathLike[str]] | None = None,
         start: Checkpoint | None = None,
-        processes: Processes | None = None,
+        processes: Distributed | None = None,
     ) -> None:
         self.config = config
-        self.pool, self.objective = pool, objective_for(config, pool)
+        self.sampler, self.objective = sampler, objective_for(config, sampler)
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
         self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
-        self.processes = processes or Processes()
+        self.processes = processes or Distributed()
         self.state = TrainingState(config, self.device, start=start, processes=self.processes)
 
     def train(
@@ -124,7 +124,7 @@ class Trainer:
             OutputError: The folder cannot be written.
         """
         if self.processes.is_first:
-            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.pool.hr))
+            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.sampler.hr))
         clock, ahead = Clock(), self.device.type != "cpu"
         try:
             with self._products(), Batches(self._draw, self.state.iteration, ahead=ahead) as batches:
@@ -151,7 +151,7 @@ class Trainer:
         if state.bad_steps >= config.patience:
             self._give_up(parts)
         due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
-        results = self.validation.measure(state.average, self.processes) if due else {}
+        results = self.validation.measure(state.ema, self.processes) if due else {}
         progress = Progress(
             iteration=state.iteration,
             iterations=config.iterations,
@@ -195,9 +195,9 @@ class Trainer:
         state.save(self.folder.checkpoint(state.iteration))
         if improved:
             state.save(self.folder.best, resumable=False)
-        self.folder.remove_old(self.config.keep)
+        self.folder.remove_old(self.config.keep_checkpoints)
         if results:
-            self.folder.show(self.validation.samples(state.average), state.iteration)
+            self.folder.show(self.validation.samples(state.ema), state.iteration)
 
     def _give_up(self, parts: Sequence[Batch]) -> None:
         """Keeps the batch, goes back to the last good state, and says so."""

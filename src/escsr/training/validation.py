@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from escsr.evaluation.any_scale import shrink
 from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
 from escsr.evaluation.protocols import evaluate
-from escsr.inference import Inference
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
-from escsr.training.processes import Processes
+from escsr.training.distributed import Distributed
+from escsr.upscaling.inference import Inference
 
 __all__ = ["Validation"]
 
@@ -37,7 +37,7 @@ class Validation:
     config: TrainingConfig
     folders: Mapping[str, Path] = field(default_factory=dict)
 
-    def measure(self, network: ESC, processes: Processes | None = None) -> dict[str, float]:
+    def measure(self, network: ESC, processes: Distributed | None = None) -> dict[str, float]:
         """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
 
         Args:
@@ -47,7 +47,7 @@ class Validation:
         Returns:
             Figures by the name of the set, with the scale behind it for networks of any.
         """
-        processes = processes or Processes()
+        processes = processes or Distributed()
         means = {}
         for name, folder, scale in self._sets():
             evaluation = evaluate(
@@ -55,7 +55,7 @@ class Validation:
                 folder,
                 scale=scale,
                 protocol="lte" if self.config.network.scale is None else "classic",
-                part=(processes.rank, processes.world_size),
+                shard=(processes.rank, processes.world_size),
             )
             figures = processes.gather(score.psnr_y for score in evaluation.scores)
             means[name] = float(np.mean(figures))

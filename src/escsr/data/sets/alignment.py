@@ -1,0 +1,113 @@
+"""How far an LR picture is shifted against its HR picture, and whether the two show the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr.data.resize import imresize
+
+__all__ = ["Alignment", "measure_alignment"]
+
+_WINDOW = 256
+"""LR pixels of the square in the middle that is compared."""
+
+_MARGIN = 4
+"""Pixels at its border that the refinement leaves out."""
+
+_ROUNDS = 4
+
+_FLAT_DIFFERENCE = 4
+"""ValueRange of 255, on the mean, that a flat picture and its LR may differ by."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where an LR picture lies against its HR picture.
+
+    Attributes:
+        down: LR pixels by which its content lies lower than it should.
+        right: The same to the right.
+        correlation: Of the two in place, from −1 to 1; below about 0.7 they show different things.
+            Where one is flat or tiny there is nothing to correlate: NaN if they are alike, else 0.
+    """
+
+    down: float
+    right: float
+    correlation: float
+
+    @property
+    def shift(self) -> float:
+        """The larger of the two shifts, LR pixels without sign."""
+        return max(abs(self.down), abs(self.right))
+
+
+def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> Alignment:
+    """Compares an LR picture with its HR picture made small.
+
+    Whole pixels come from the peak of the phase correlation, fractions from the gradients (Lucas and
+    Kanade), both on the mean of the channels in the middle of the picture.
+
+    Args:
+        hr: (h·r, w·r, C).
+        lr: (h, w, C).
+        scale: Enlargement r.
+
+    Returns:
+        The shift. Its fractions are good to about 0.03 pixels on photographs, less on noise.
+    """
+    moved = _middle(lr.mean(2))
+    still = _middle(imresize(hr.astype(np.float32), 1 / scale).mean(2))
+    if min(moved.shape) <= 2 * _MARGIN or min(moved.std(), still.std()) < 1:
+        differs = np.abs(moved - still).mean() > _FLAT_DIFFERENCE
+        return Alignment(0, 0, 0.0 if differs else float("nan"))
+    shift = _whole_pixels(still, moved)
+    for _ in range(_ROUNDS):
+        shift = shift + _fraction(_shifted(still, shift), moved, shift)
+    placed = _shifted(still, shift)
+    inside = _inside(moved.shape, shift)
+    correlation = np.corrcoef(placed[inside].ravel(), moved[inside].ravel())[0, 1]
+    return Alignment(float(shift[0]), float(shift[1]), float(correlation))
+
+
+def _middle(picture: NDArray[np.floating]) -> NDArray[np.float64]:
+    top, left = (max(0, (side - _WINDOW) // 2) for side in picture.shape)
+    return picture[top : top + _WINDOW, left : left + _WINDOW].astype(np.float64)
+
+
+def _whole_pixels(still: NDArray[np.float64], moved: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shift by the peak of the phase correlation, at most a quarter of the sides."""
+    taper = np.outer(*(np.hanning(side + 2)[1:-1] for side in still.shape))
+    spectra = [np.fft.rfft2((picture - picture.mean()) * taper) for picture in (still, moved)]
+    cross = spectra[1] * spectra[0].conj()
+    surface = np.fft.irfft2(cross / np.maximum(np.abs(cross), 1e-9), still.shape)
+    rows, columns = (np.fft.fftfreq(side, 1 / side) for side in still.shape)
+    near = np.logical_and.outer(4 * abs(rows) <= still.shape[0], 4 * abs(columns) <= still.shape[1])
+    row, column = np.unravel_index(np.where(near, surface, -np.inf).argmax(), surface.shape)
+    return np.array([rows[row], columns[column]])
+
+
+def _fraction(
+    placed: NDArray[np.float64], moved: NDArray[np.float64], shift: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """What is left of the shift: least squares of moved = placed − ∇placed · d."""
+    inside = _inside(moved.shape, shift)
+    gradients = np.stack([np.gradient(placed, axis=axis)[inside].ravel() for axis in (0, 1)], 1)
+    step, *_ = np.linalg.lstsq(-gradients, (moved - placed)[inside].ravel(), rcond=None)
+    return np.clip(step, -1, 1)
+
+
+def _shifted(picture: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The picture moved by fractions of pixels, its borders wrapped round."""
+    rows, columns = (np.fft.fftfreq(side) for side in picture.shape)
+    turn = np.exp(-2j * np.pi * (rows[:, None] * shift[0] + columns[None] * shift[1]))
+    return np.fft.ifft2(np.fft.fft2(picture) * turn).real
+
+
+def _inside(shape: tuple[int, ...], shift: NDArray[np.float64]) -> tuple[slice, ...]:
+    """The part that neither the border nor what was wrapped round touches."""
+    margins = (np.minimum(np.abs(shift).round(), np.array(shape) // 4) + _MARGIN).astype(int)
+    margins = np.minimum(margins, (np.array(shape) - 2) // 2)
+    return tuple(slice(margin, side - margin) for margin, side in zip(margins, shape, strict=True))

@@ -1,0 +1,118 @@
+"""The manifest of a prepared set: its settings, and a line for every source that is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from escsr.errors import ConfigError, DataError, OutputError
+from escsr.files import atomic_path
+
+__all__ = ["Entry", "Manifest", "sha256_of"]
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A source that is done.
+
+    Attributes:
+        source: Its name in the set.
+        sha256: Of the file.
+        pictures: HR pictures made of it.
+    """
+
+    source: str
+    sha256: str
+    pictures: int
+
+
+class Manifest:
+    """A file of JSON lines that grows with every source; used in a `with` block.
+
+    Args:
+        path: The file; need not exist.
+        settings: All that the set depends on beside its sources; plain values for JSON.
+
+    Raises:
+        ConfigError: The file was begun with other settings.
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
+        self.path, self.settings = path, {"settings": dict(settings)}
+        self.entries = self._read()
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Manifest:
+        with atomic_path(self.path) as temporary:
+            lines = [self.settings, *(asdict(entry) for entry in self.entries.values())]
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self._file = open(self.path, "a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, entry: Entry) -> None:
+        """Writes down that a source is done.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        assert self._file is not None
+        try:
+            self._file.write(json.dumps(asdict(entry)) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
+
+    def fingerprint(self, entries: Iterable[Entry]) -> str:
+        """sha256 over the settings and these sources' names and digests, in order of their names."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+        for entry in sorted(entries, key=lambda entry: entry.source):
+            digest.update(f"\n{entry.source}\0{entry.sha256}".encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+    def _read(self) -> dict[str, Entry]:
+        """Entries by source; what an interrupt cut short, or is no entry, is passed over."""
+        if not self.path.exists():
+            return {}
+        lines = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):
+                lines.append(json.loads(line))
+        if not lines or lines[0] != self.settings:
+            there = json.dumps(lines[0]) if lines else "unreadable"
+            raise ConfigError(
+                f"{self.path.parent} was begun with other settings ({there}); give the same, or another "
+                f"output folder."
+            )
+        entries: dict[str, Entry] = {}
+        for line in lines[1:]:
+            with suppress(TypeError):
+                entry = Entry(**line)
+                entries[entry.source] = entry
+        return entries
+
+
+def sha256_of(path: Path) -> str:
+    """Digest of a file, hexadecimal.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""Which model enlarges a picture: the one rule behind `--scale`, and its words for people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from escsr.models.checkpoints import find_model
+
+__all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
+
+DEFAULT_MODEL = "auto"
+"""The model where none is named, by the rule of `choose_model`."""
+
+ANY_SCALE_UP_TO = 1.75
+"""Up to this enlargement the model for any scale is better than one for ×2 whose result is shrunk; above it
+a model for the next whole scale is as good or better, in a fraction of the time
+(results/models/any-scale.json; docs/command-line.md)."""
+
+_FIXED, _ANY = "esc-light", "esc-lte"
+_WHY_FIXED = "three fifths of the full ESC's time, and hardly less sharp"
+_WHY_ANY = f"up to ×{ANY_SCALE_UP_TO:g} sharper than shrinking the result of a ×2 model"
+
+
+def choose_model(name: str | os.PathLike[str], enlargement: float | None) -> Path:
+    """The file of weights for an enlargement.
+
+    "auto" is `esc-light` at the smallest of its scales that reaches the enlargement (the largest where none
+    does), but up to ×1.75 `esc-lte`, which computes any scale. A size that a model does not have is
+    reached by resizing its result.
+
+    Args:
+        name: "auto"; a bundled name, with or without its scale; a downloaded one; or a file.
+        enlargement: Scale wanted; None for ×2, or the scale of the model named.
+
+    Returns:
+        An existing file.
+
+    Raises:
+        ModelNotFoundError: As `find_model`.
+        CheckpointError: As `find_model`.
+    """
+    return find_model(_family(name, enlargement), scale=enlargement)
+
+
+def explain(name: str | os.PathLike[str], enlargement: float | None) -> str:
+    """Why the model for an enlargement is the one it is, in a line for people.
+
+    Args:
+        name: As for `choose_model`.
+        enlargement: As for `choose_model`; None where each picture has its own.
+
+    Returns:
+        Which family, because the rule says so or it was named; which scale of it, where it has several.
+    """
+    family, chosen = _family(name, enlargement), choose_model(name, enlargement).stem
+    if os.fspath(name) != DEFAULT_MODEL:
+        told = f"{family}: as named"
+    else:
+        told = f"{family}: the default, {_WHY_ANY if family == _ANY else _WHY_FIXED}"
+    if chosen == Path(family).stem:
+        return told
+    if enlargement is None:
+        small = f", {_ANY} up to ×{ANY_SCALE_UP_TO:g}" if os.fspath(name) == DEFAULT_MODEL else ""
+        return f"{told}; of its scales each picture takes the smallest that reaches its size{small}"
+    scale = int(chosen.removeprefix(f"{family}-x"))
+    if scale < enlargement:
+        return f"{told}; {chosen}: its largest scale, ×{enlargement:g} is reached by resizing"
+    return f"{told}; {chosen}: its smallest scale that reaches ×{enlargement:g}"
+
+
+def _family(name: str | os.PathLike[str], enlargement: float | None) -> str:
+    if os.fspath(name) != DEFAULT_MODEL:
+        return os.fspath(name)
+    return _ANY if enlargement is not None and 1 < enlargement <= ANY_SCALE_UP_TO else _FIXED

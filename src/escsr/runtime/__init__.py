@@ -1,0 +1,1 @@
+"""The machine: devices and their memory, precision, the allocator."""

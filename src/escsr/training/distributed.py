@@ -1,0 +1,138 @@
+"""Several processes that train one network together, each on its part of every batch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from escsr.errors import ConfigError
+
+__all__ = ["Distributed", "join_process_group"]
+
+_PORT = 29500
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """This process among those that train together; one alone by default.
+
+    Gradients are summed once, after the backward pass, in one message: these networks are small (4 MB),
+    so that hiding the message behind the backward pass would gain nothing.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        world_size: How many there are.
+        local_rank: Number of this process on its machine, which is its GPU.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Sums tensors over the processes, in place; all get the same bits."""
+        if self.world_size == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        distributed.all_reduce(flat)
+        start = 0
+        for tensor in tensors:
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
+            start += tensor.numel()
+
+    def gather(self, values: Iterable[Any]) -> list[Any]:
+        """Joins lists of which each process holds every N-th value, beginning with its rank.
+
+        Returns:
+            All values in order, in every process.
+        """
+        values = list(values)
+        if self.world_size == 1:
+            return values
+        parts: list[Any] = [None] * self.world_size
+        distributed.all_gather_object(parts, values)
+        total = sum(len(part) for part in parts)
+        return [parts[index % self.world_size][index // self.world_size] for index in range(total)]
+
+    def agree(self, value: Any) -> Any:
+        """What the first process says."""
+        if self.world_size == 1:
+            return value
+        told = [value]
+        distributed.broadcast_object_list(told)
+        return told[0]
+
+
+@contextmanager
+def join_process_group(
+    device_type: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[Distributed]:
+    """Meets the other processes started by `torchrun` or by SLURM's `srun`; alone, does nothing.
+
+    Args:
+        device_type: "cuda" for messages by NCCL, else Gloo.
+        environment: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, or SLURM's variables.
+
+    Yields:
+        This process's place.
+
+    Raises:
+        ConfigError: Variables are missing.
+    """
+    settings = _settings(environment)
+    place = Distributed(*(int(settings[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    if place.world_size == 1:
+        yield place
+        return
+    if device_type == "cuda":
+        torch.cuda.set_device(place.local_rank)
+    distributed.init_process_group(
+        "nccl" if device_type == "cuda" else "gloo",
+        init_method=f"tcp://{settings['MASTER_ADDR']}:{settings['MASTER_PORT']}",
+        rank=place.rank,
+        world_size=place.world_size,
+    )
+    try:
+        yield place
+    finally:
+        distributed.destroy_process_group()
+
+
+def _settings(environment: Mapping[str, str]) -> dict[str, str]:
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        missing = {"LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"} - set(environment)
+        if missing:
+            raise ConfigError(f"RANK is set but not {', '.join(sorted(missing))}; start with torchrun.")
+        return dict(environment)
+    # Unlike SLURM_NTASKS this is set by srun alone, not by the allocation or the batch script.
+    if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        port = _PORT + int(environment.get("SLURM_JOB_ID", 0)) % 1000
+        return {
+            "RANK": environment["SLURM_PROCID"],
+            "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
+            "LOCAL_RANK": environment["SLURM_LOCALID"],
+            "MASTER_ADDR": environment.get("MASTER_ADDR", _first_host(environment)),
+            "MASTER_PORT": environment.get("MASTER_PORT", str(port)),
+        }
+    return {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+
+
+def _first_host(environment: Mapping[str, str]) -> str:
+    """The first of SLURM's hosts: node[003-005,9],other → node003."""
+    hosts = environment.get("SLURM_STEP_NODELIST", "")
+    match = re.match(r"([^\[,]+)(?:\[(\d+))?", hosts)
+    if match is None:
+        raise ConfigError("SLURM names no hosts (SLURM_STEP_NODELIST); set MASTER_ADDR.")
+    return match[1] + (match[2] or "")

@@ -1,0 +1,1 @@
+"""From an image to a larger one: the upscaler, and the policies around a network."""

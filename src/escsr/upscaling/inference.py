@@ -1,0 +1,224 @@
+"""A network at work: any picture size, within memory, in an arithmetic that holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from escsr import streaming
+from escsr.errors import ConfigError, DeviceError
+from escsr.networks import ESC
+from escsr.runtime.devices import free_device_memory, free_host_memory
+from escsr.runtime.precision import Precision, PrecisionPolicy
+from escsr.streaming import FeatureStorage, Memory
+from escsr.upscaling.tile_size import fastest_tile_size
+
+__all__ = ["FeatureStorageChoice", "Inference"]
+
+FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
+"""How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
+the predicted memory is not free."""
+
+_TILE_SIZES = {"cpu": (128, 256, 384)}
+_DEVICE_TILE_SIZES = (256, 512, 1024)
+_USUAL_TILE_SIZE = {"cpu": 256}
+_DEVICE_TILE_SIZE = 512
+
+_PROBE_FROM = 4
+"""A picture of this many of the largest tiles is worth a probe."""
+
+_WORKSPACE_SHARE = 0.5
+"""Part of the free memory that the work on one tile may take."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Inference:
+    """Runs a network on pictures of any size, by exact streaming; threads may share it.
+
+    Args:
+        network: The network, on the device that computes.
+        precision: See `Precision`.
+        tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
+            for large pictures, a short probe. The result does not depend on it.
+        feature_storage: See `FeatureStorageChoice`.
+
+    Raises:
+        ConfigError: A setting is impossible.
+    """
+
+    def __init__(
+        self,
+        network: ESC,
+        *,
+        precision: Precision = "auto",
+        tile_size: int | None = None,
+        feature_storage: FeatureStorageChoice = "auto",
+    ) -> None:
+        window = network.config.window_size
+        if tile_size is not None and (tile_size < window or tile_size % window):
+            raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
+        if feature_storage not in get_args(FeatureStorageChoice):
+            raise ConfigError(
+                "feature_storage must be one of "
+                f"{', '.join(get_args(FeatureStorageChoice))}, not {feature_storage!r}."
+            )
+        self.network = network
+        self.device = next(network.parameters()).device
+        self.precision_policy = PrecisionPolicy(self.device, precision)
+        self.feature_storage: FeatureStorageChoice = feature_storage
+        self.tile_size = tile_size
+        self._largest: int | None = None
+
+    @property
+    def usual_tile_size(self) -> int:
+        """Tile side that was asked for, or the usual one, LR pixels."""
+        window = self.network.config.window_size
+        usual = _USUAL_TILE_SIZE.get(self.device.type, _DEVICE_TILE_SIZE)
+        return self.tile_size or max(1, usual // window) * window
+
+    def run(
+        self,
+        lr: Tensor,
+        *,
+        scale: float | tuple[float, float] | None = None,
+        size: tuple[int, int] | None = None,
+        self_ensemble: bool = False,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Tensor:
+        """Enlarges pictures.
+
+        Args:
+            lr: (B, 3, H, W), float32, in [0, 1], in host memory.
+            scale: Enlargement, or one for rows and one for columns; networks for any scale only.
+            size: Output rows and columns; networks for any scale only.
+            self_ensemble: Mean over the eight flips and quarter turns: eight times the work, some
+                hundredths of a dB more.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            (B, 3, rH, rW), float32, not clamped, in host memory.
+
+        Raises:
+            ConfigError: `scale` or `size` do not fit the network, or `lr` holds other than numbers.
+            DeviceError: The memory does not suffice.
+            CheckpointError: The network's results are not numbers.
+        """
+        if not lr.isfinite().all():
+            raise ConfigError("The picture holds values that are not finite numbers.")
+        out_size = self.network.output_size(*lr.shape[-2:], scale=scale, size=size)
+        if not self_ensemble:
+            return self._stream(lr, out_size, on_progress)
+        total = torch.zeros(*lr.shape[:2], *out_size)
+        for index in range(8):
+            report = None if on_progress is None else _part_of(on_progress, index, 8)
+            sides = out_size[::-1] if index & 4 else out_size
+            total += _turn_back(self._stream(_turn(lr, index), sides, report), index)
+        return total / 8
+
+    def predict(self, size: tuple[int, int], out_size: tuple[int, int], *, batch: int = 1) -> Memory:
+        """Memory that a run will take; see `streaming.predict_memory`.
+
+        Args:
+            size: LR rows and columns.
+            out_size: Rows and columns of the result.
+            batch: Pictures at once.
+        """
+        return streaming.predict_memory(
+            self.network.config,
+            size,
+            out_size,
+            tile_size=self.usual_tile_size,
+            batch=batch,
+            feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
+        )
+
+    def _stream(
+        self, lr: Tensor, out_size: tuple[int, int], on_progress: Callable[[float], None] | None
+    ) -> Tensor:
+        tile_size = self._tile_size(lr)
+        try:
+            return streaming.run(
+                self.network,
+                lr,
+                tile_size=tile_size,
+                size=out_size,
+                feature_storage=self._map_storage(lr, out_size),
+                compute=self.precision_policy,
+                on_halved=self._remember_limit,
+                on_progress=on_progress,
+            )
+        except torch.OutOfMemoryError as error:
+            window = self.network.config.window_size
+            raise DeviceError(
+                f"{self.device} has too little memory even for tiles of {window}; free some or use "
+                "another device."
+            ) from error
+
+    def _tile_size(self, lr: Tensor) -> int:
+        """The size asked for, or the usual one, or for large pictures the fastest that fits."""
+        usual = self.usual_tile_size
+        if self.tile_size is None:
+            candidates = [size for size in self._candidates() if self._fits(size)] or [usual]
+            if lr.shape[-2] * lr.shape[-1] >= _PROBE_FROM * candidates[-1] ** 2:
+                usual = fastest_tile_size(
+                    self.network,
+                    self.precision_policy,
+                    candidates,
+                    precision=self.precision_policy.precision,
+                )
+        return usual if self._largest is None else min(usual, self._largest)
+
+    def _candidates(self) -> list[int]:
+        window = self.network.config.window_size
+        sizes = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
+        return sorted({max(1, size // window) * window for size in sizes})
+
+    def _fits(self, tile_size: int) -> bool:
+        scale = self.network.config.scale or 4
+        side = tile_size + 2 * self.network.config.window_size
+        memory = streaming.predict_memory(
+            self.network.config, (2 * side, 2 * side), (2 * side * scale,) * 2, tile_size=tile_size
+        )
+        return memory.workspace <= _WORKSPACE_SHARE * free_device_memory(self.device)
+
+    def _map_storage(self, lr: Tensor, out_size: tuple[int, int]) -> FeatureStorage:
+        if self.feature_storage != "auto":
+            return self.feature_storage
+        memory = self.predict((lr.shape[-2], lr.shape[-1]), out_size, batch=lr.shape[0])
+        on_host = memory.total if self.device.type == "cpu" else memory.feature_maps + memory.picture
+        if on_host <= free_host_memory():
+            return "float32"
+        _LOG.warning(
+            "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.",
+            on_host / 2**30,
+            free_host_memory() / 2**30,
+        )
+        return "file"
+
+    def _remember_limit(self, tile_size: int) -> None:
+        if self._largest is None or tile_size < self._largest:
+            self._largest = tile_size
+            _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, tile_size)
+
+
+def _turn(x: Tensor, index: int) -> Tensor:
+    """One of the eight symmetries of a picture (..., H, W): mirrored where odd, transposed from 4 on."""
+    x = x.flip(-1) if index & 1 else x
+    x = x.flip(-2) if index & 2 else x
+    return x.transpose(-1, -2).contiguous() if index & 4 else x
+
+
+def _turn_back(x: Tensor, index: int) -> Tensor:
+    """The inverse of `_turn`."""
+    x = x.transpose(-1, -2) if index & 4 else x
+    x = x.flip(-2) if index & 2 else x
+    return x.flip(-1) if index & 1 else x
+
+
+def _part_of(report: Callable[[float], None], index: int, parts: int) -> Callable[[float], None]:
+    return lambda share: report((index + share) / parts)

@@ -1,0 +1,94 @@
+"""Results that cannot be: refused before the work, with what to do instead."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from escsr import images
+from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.images import Header
+from escsr.runtime.devices import free_host_memory
+from escsr.upscaling.target_size import TargetSize
+
+__all__ = ["check_result"]
+
+_FLOAT_PLANES = 3 * 4
+"""Bytes per pixel of colour while a network works."""
+
+_DEPTH_BYTES = 2
+
+
+def check_result(
+    header: Header,
+    target: Path,
+    wanted: TargetSize,
+    *,
+    scale: int | None = None,
+    max_pixels: int | None = None,
+) -> None:
+    """Refuses a result that its file, a limit of pixels or the memory cannot hold.
+
+    Args:
+        header: Of the source.
+        target: File of the result; its ending decides the format.
+        wanted: What the result shall measure.
+        scale: The network's, which makes its own size first; None where it makes any.
+        max_pixels: Most pixels of the source, of the result and of what the network makes, of all
+            frames together; None for no limit.
+
+    Raises:
+        ConfigError: `max_pixels` is impossible.
+        OutputError: The target's name cannot be, its format cannot hold such sides, or there are too many
+            pixels.
+        DeviceError: The memory does not suffice for the source and the result.
+    """
+    if max_pixels is not None and max_pixels < 1:
+        raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}.")
+    out_size = wanted.upscaled(header.height, header.width)
+    computed = out_size if scale is None else (header.height * scale, header.width * scale)
+    rows, columns = (part.stop - part.start for part in wanted.cropped(*out_size))
+    _check_name(target)
+    images.check_size(target, columns, rows)
+    sizes = {
+        "source": (header.height, header.width),
+        "result": (rows, columns),
+        "network's result": computed,
+    }
+    for name, (height, width) in sizes.items():
+        pixels = height * width * header.frames
+        if max_pixels is not None and pixels > max_pixels:
+            frames = f" of {header.frames} frames" if header.frames > 1 else ""
+            raise OutputError(
+                f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
+                f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
+            )
+    needed = _bytes(header, (rows, columns), computed)
+    free = free_host_memory()
+    if needed > free:
+        raise DeviceError(
+            f"{target}: {columns}×{rows} pixels take {needed / 2**30:.1f} GiB of memory, of which "
+            f"{free / 2**30:.1f} are free; choose a smaller size or a part of the picture."
+        )
+
+
+def _check_name(target: Path) -> None:
+    """Refuses what no file can be called, and folders."""
+    try:
+        is_folder = stat.S_ISDIR(target.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"{target}: cannot be written ({reason}).") from error
+    if is_folder:
+        raise OutputError(f"{target}: is a folder; choose another name for the result.")
+
+
+def _bytes(header: Header, size: tuple[int, int], computed: tuple[int, int]) -> int:
+    """Source and result in files' depth, and once in float what the network takes and gives."""
+    held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
+    source, result, network = (
+        rows * columns for rows, columns in ((header.height, header.width), size, computed)
+    )
+    return (source + result) * held + (source + network) * _FLOAT_PLANES

@@ -1,0 +1,130 @@
+"""The size a result shall have: a factor, a side, the longest side, or both sides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from escsr.errors import ConfigError
+
+__all__ = ["Fit", "TargetSize"]
+
+Fit = Literal["contain", "cover", "exact"]
+"""How a picture comes to a width and a height: "contain" keeps its shape inside them, "cover" keeps its
+shape around them and cuts what is over, centred, "exact" stretches it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSize:
+    """What a result measures; the output is exactly as asked.
+
+    Attributes:
+        scale: Enlargement of both sides.
+        width: Pixels of the result.
+        height: Pixels of the result.
+        longest: Pixels of the longer side.
+        fit: What to do with a picture of another shape where both `width` and `height` are given.
+
+    Raises:
+        ConfigError: None or several of scale, width with height, longest are given, or one is
+            impossible.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    longest: int | None = None
+    fit: Fit = "contain"
+
+    def __post_init__(self) -> None:
+        sides = self.width is not None or self.height is not None
+        if (self.scale is not None) + sides + (self.longest is not None) != 1:
+            raise ConfigError("Say one of scale, size (width, height or both) and longest.")
+        if self.scale is not None and not 0 < self.scale < float("inf"):
+            raise ConfigError(f"scale must be positive, not {self.scale}.")
+        for name in ("width", "height", "longest"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1 pixel, not {value}.")
+        if self.fit not in get_args(Fit):
+            raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}.")
+
+    @classmethod
+    def choose(
+        cls,
+        *,
+        scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        size: str | None = None,
+        fit: Fit = "contain",
+        longest: int | None = None,
+    ) -> TargetSize | None:
+        """The target of a command's options; None where there are none.
+
+        Args:
+            scale: See `TargetSize`.
+            width: See `TargetSize`.
+            height: See `TargetSize`.
+            size: Width and height as text, "1920x1080".
+            fit: See `Fit`.
+            longest: See `TargetSize`.
+
+        Raises:
+            ConfigError: The options contradict each other, or one is impossible.
+        """
+        if size is not None:
+            match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", size.strip(), re.IGNORECASE)
+            if match is None:
+                raise ConfigError(f"size reads WIDTHxHEIGHT, like 1920x1080, not {size!r}.")
+            if width is not None or height is not None:
+                raise ConfigError("Say size, or width and height, not both.")
+            width, height = int(match[1]), int(match[2])
+        if scale is width is height is longest is None:
+            return None
+        return cls(scale=scale, width=width, height=height, longest=longest, fit=fit)
+
+    def upscaled(self, rows: int, columns: int) -> tuple[int, int]:
+        """Rows and columns that a picture is enlarged to, before `cropped`."""
+        if self.scale is not None:
+            return max(1, round(rows * self.scale)), max(1, round(columns * self.scale))
+        if self.width is not None and self.height is not None and self.fit == "exact":
+            return self.height, self.width
+        if self._rows_decide(rows, columns):
+            lead = self.height or self.longest or 1
+            return lead, max(1, round(columns * lead / rows))
+        lead = self.width or self.longest or 1
+        return max(1, round(rows * lead / columns)), lead
+
+    def _rows_decide(self, rows: int, columns: int) -> bool:
+        """Whether the number of rows is given and that of columns follows from the picture's shape."""
+        if self.longest is not None:
+            return rows >= columns
+        if self.width is None or self.height is None:
+            return self.width is None
+        is_taller = self.height * columns <= self.width * rows
+        return is_taller if self.fit == "contain" else not is_taller
+
+    def cropped(self, rows: int, columns: int) -> tuple[slice, slice]:
+        """The part of the enlarged picture that is kept: all of it, or the middle ("cover")."""
+        if self.fit != "cover" or self.width is None or self.height is None:
+            return slice(0, rows), slice(0, columns)
+        top, left = (rows - self.height) // 2, (columns - self.width) // 2
+        return slice(top, top + self.height), slice(left, left + self.width)
+
+    def scale_of(self, rows: int, columns: int) -> float:
+        """The larger of both sides' factors, which a model has to bring."""
+        out_rows, out_columns = self.upscaled(rows, columns)
+        return self.scale or max(out_rows / rows, out_columns / columns)
+
+    @property
+    def label(self) -> str:
+        """For file names: x2, x2.7, 1920x1080, 1920w, 1080h, 2048."""
+        if self.scale is not None:
+            return f"x{self.scale:g}"
+        if self.longest is not None:
+            return f"{self.longest}"
+        if self.width is not None and self.height is not None:
+            return f"{self.width}x{self.height}"
+        return f"{self.width}w" if self.width is not None else f"{self.height}h"

@@ -1,0 +1,322 @@
+"""Upscaler: a model on a device, from any kind of picture to the same kind, larger."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from escsr import images
+from escsr.errors import ConfigError, OutputError
+from escsr.images import Animation, Picture, WriteOptions
+from escsr.models.checkpoints import load_network
+from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.networks import ESC
+from escsr.runtime.devices import choose_device
+from escsr.runtime.precision import Precision
+from escsr.upscaling.channels import OnProgress, Run, upscale_frames, upscale_pil, upscale_pixels
+from escsr.upscaling.inference import FeatureStorageChoice, Inference
+from escsr.upscaling.preflight import check_result
+from escsr.upscaling.target_size import TargetSize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Upscaler", "default_target", "upscale_file"]
+
+_LOG = logging.getLogger(__name__)
+
+Decoded = TypeVar("Decoded", bound="Picture | Animation")
+AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
+
+
+class Upscaler:
+    """Enlarges pictures with one model; threads may share it, it keeps nothing of a picture.
+
+    A picture larger than a tile is computed by exact streaming: the result does not depend on the
+    tile size.
+
+    Args:
+        model: Bundled name ("esc-light-x2"), or a file of weights.
+        device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
+        precision: PrecisionPolicy, see `Precision`; a result that overflows is computed again in a higher
+            one, which the model then keeps.
+        tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
+            free memory and speed. Halved where the device runs out of memory.
+        feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
+        self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        CheckpointError: The weights cannot be used.
+        DeviceError: There is no such device.
+        ConfigError: Precision or tile size is impossible.
+
+    Example:
+        >>> upscaler = Upscaler("esc-light-x2", device="cpu")
+        >>> upscaler(np.zeros((20, 30, 3), np.uint8)).shape
+        (40, 60, 3)
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] = "esc-light-x2",
+        *,
+        device: str = "auto",
+        precision: Precision = "auto",
+        tile_size: int | None = None,
+        feature_storage: FeatureStorageChoice = "auto",
+        self_ensemble: bool = False,
+    ) -> None:
+        self.device = choose_device(device)
+        self.name = Path(model).stem
+        self.network: ESC = load_network(model, device=self.device).requires_grad_(False)
+        self.inference = Inference(
+            self.network, precision=precision, tile_size=tile_size, feature_storage=feature_storage
+        )
+        self.self_ensemble = self_ensemble
+
+    @property
+    def precision(self) -> Precision:
+        """The precision in use, which may have risen after an overflow."""
+        return self.inference.precision_policy.precision
+
+    @property
+    def scale(self) -> int | None:
+        """Enlargement per side; None where each call chooses."""
+        return self.network.config.scale
+
+    def __call__(
+        self,
+        image: AnyImage,
+        *,
+        scale: float | None = None,
+        size: TargetSize | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AnyImage:
+        """Enlarges a picture.
+
+        Args:
+            image: numpy array, (H, W), or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA
+                channels, uint8, uint16, float16 or float32; PIL image; or tensor (B, 3, H, W), float
+                in [0, 1].
+            scale: Enlargement; None for the model's. Another than a fixed model's own is reached by
+                resizing its result in float, before it is rounded.
+            size: A size instead of a scale.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The same kind of picture, type and depth, larger; tensors are clamped to [0, 1] and on
+            the device they came from.
+
+        Raises:
+            ConfigError: The picture is of another kind or shape, or the scale does not fit the model.
+            DeviceError: The device's memory does not suffice.
+            CheckpointError: The model's results are not numbers.
+        """
+        wanted = self._target(scale, size)
+        if isinstance(image, Tensor):
+            plain = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
+            if not (plain and image.numel()):
+                raise ConfigError(
+                    f"A tensor must be floating (B, 3, H, W), not {image.dtype} {tuple(image.shape)}."
+                )
+            sr = self._run(image.detach().to("cpu", torch.float32), wanted, on_progress)
+            return sr.to(image.device, image.dtype)
+        if isinstance(image, np.ndarray):
+            pixels = image[..., None] if image.ndim == 2 else image
+            larger = upscale_pixels(pixels, self._runner(wanted), on_progress=on_progress)
+            return larger[..., 0] if image.ndim == 2 else larger
+        if type(image).__module__.startswith("PIL."):
+            return upscale_pil(image, self._runner(wanted), on_progress=on_progress)
+        raise ConfigError(
+            f"A picture must be a numpy array, a PIL image or a tensor, not {type(image).__name__}."
+        )
+
+    def upscale_picture(
+        self,
+        picture: Decoded,
+        *,
+        scale: float | None = None,
+        size: TargetSize | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Decoded:
+        """Enlarges a decoded file; depth, alpha, profile, metadata and timing stay with it.
+
+        Args:
+            picture: As read by `escsr.images`; of an animation every frame is enlarged.
+            scale: As for a call.
+            size: A size instead of a scale.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The larger picture or animation.
+        """
+        run = self._runner(self._target(scale, size))
+        larger: Picture | Animation
+        if isinstance(picture, Animation):
+            frames = upscale_frames(picture.frames, run, on_progress=on_progress)
+            larger = replace(picture, frames=frames)
+        else:
+            light, premultiplied = picture.linear, picture.premultiplied
+            pixels = upscale_pixels(
+                picture.pixels, run, linear=light, premultiplied=premultiplied, on_progress=on_progress
+            )
+            larger = replace(picture, pixels=pixels)
+        return cast("Decoded", larger)
+
+    def upscale_file(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str] | None = None,
+        *,
+        scale: float | None = None,
+        size: TargetSize | None = None,
+        write_options: WriteOptions | None = None,
+        to_srgb: bool = False,
+        max_pixels: int | None = None,
+        on_note: Callable[[str], None] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Path:
+        """Enlarges a picture file; an animation frame by frame, where the target's format holds one.
+
+        Args:
+            source: The file.
+            target: File to write; None for `default_target`.
+            scale: As for a call.
+            size: A size instead of a scale.
+            write_options: Quality of the file and the like; None for the usual.
+            to_srgb: Convert the colours to sRGB; else the picture keeps its profile.
+            max_pixels: Refuse more pixels, before any work; see `check_result`.
+            on_note: Told what had to change (CMYK to sRGB, further pages left out); else it is logged.
+            on_progress: Called with the share of the work done, in [0, 1].
+
+        Returns:
+            The file written.
+
+        Raises:
+            ImageError: The source cannot be read.
+            OutputError: The target is the source, cannot hold the result, or cannot be written.
+            DeviceError: The memory does not suffice.
+        """
+        wanted = self._target(scale, size)
+        source = Path(source)
+        target = default_target(source, wanted) if target is None else Path(target)
+        images.check_suffix(target)
+        check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=max_pixels)
+        if target.exists() and target.samefile(source):
+            raise OutputError(f"{target} is the input itself; choose another name for the result.")
+        picture = images.read_for(target, source, to_srgb=to_srgb)
+        for note in picture.notes:
+            (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
+        larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
+        images.write(larger, target, write_options)
+        return target
+
+    def _runner(self, wanted: TargetSize) -> Run:
+        return lambda lr, on_progress: self._run(lr, wanted, on_progress)
+
+    def _target(self, scale: float | None, size: TargetSize | None) -> TargetSize:
+        if size is not None:
+            if scale is not None:
+                raise ConfigError("Say scale or size, not both.")
+            return size
+        factor = self.scale if scale is None else scale
+        if factor is None:
+            raise ConfigError("This model takes any scale: say which, with --scale or scale=.")
+        return TargetSize(scale=factor)
+
+    def _run(self, lr: Tensor, wanted: TargetSize, on_progress: OnProgress | None) -> Tensor:
+        """(B, 3, H, W) in host memory → (B, 3, rows, columns) as wanted, clamped, in host memory."""
+        out_size = wanted.upscaled(*lr.shape[-2:])
+        any_size = out_size if self.scale is None else None
+        sr = self.inference.run(
+            lr, size=any_size, self_ensemble=self.self_ensemble, on_progress=on_progress
+        )
+        if sr.shape[-2:] != out_size:
+            sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
+        rows, columns = wanted.cropped(*out_size)
+        return sr[..., rows, columns].clamp_(0, 1)
+
+
+def default_target(source: Path, size: TargetSize) -> Path:
+    """Name of a result beside its source: photo.png at ×2 becomes photo_x2.png.
+
+    The format stays; an unknown ending becomes .png.
+    """
+    suffix = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
+    return source.with_name(f"{source.stem}_{size.label}{suffix}")
+
+
+def upscale_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None = None,
+    *,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    scale: float | None = None,
+    size: TargetSize | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    tile_size: int | None = None,
+    feature_storage: FeatureStorageChoice = "auto",
+    self_ensemble: bool = False,
+    write_options: WriteOptions | None = None,
+    to_srgb: bool = False,
+    max_pixels: int | None = None,
+) -> Path:
+    """Enlarges one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
+
+    Args:
+        source: The file.
+        target: File to write; None for a name beside the source.
+        model: As for `escsr.models.selection.choose_model`.
+        scale: Enlargement; None for ×2, or the scale of the model named.
+        size: A size instead of a scale.
+        device: See `Upscaler`.
+        precision: See `Upscaler`.
+        tile_size: See `Upscaler`.
+        feature_storage: See `Upscaler`.
+        self_ensemble: See `Upscaler`.
+        write_options: See `Upscaler.upscale_file`.
+        to_srgb: See `Upscaler.upscale_file`.
+        max_pixels: See `Upscaler.upscale_file`.
+
+    Returns:
+        The file written.
+
+    Raises:
+        EscError: Model, device, source or target are not as they should be.
+    """
+    path = choose_model(model, scale if size is None else _enlargement(Path(source), size))
+    upscaler = Upscaler(
+        path,
+        device=device,
+        precision=precision,
+        tile_size=tile_size,
+        feature_storage=feature_storage,
+        self_ensemble=self_ensemble,
+    )
+    return upscaler.upscale_file(
+        source,
+        target,
+        scale=scale,
+        size=size,
+        write_options=write_options,
+        to_srgb=to_srgb,
+        max_pixels=max_pixels,
+    )
+
+
+def _enlargement(source: Path, size: TargetSize) -> float:
+    columns, rows = images.read_size(source)
+    return size.scale_of(rows, columns)

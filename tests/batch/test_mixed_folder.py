@@ -1,0 +1,89 @@
+"""A folder as people have them, through the command: what is whole comes out, what is broken is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from escsr import images
+from escsr.models.checkpoints import save_network
+from samples import BROKEN, mixed_folder, nearest_network
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its first run is made in the first test; the others go on from there."""
+    folder = tmp_path_factory.mktemp("mixed")
+    mixed_folder(folder / "in")
+    (folder / "in" / "notes.txt").write_text("no picture by its name")
+    (folder / "in" / "round").symlink_to(folder / "in")
+    (folder / "in" / "nowhere.png").symlink_to(folder / "missing.png")
+    save_network(nearest_network(), folder / "nearest.safetensors")
+    return folder
+
+
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "escsr", "upscale", "in", "--skip-existing", *arguments]
+    command += ["--model", "nearest.safetensors", "--device", "cpu"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def state(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_first_run(folder: Path) -> None:
+    before = state(folder / "in")
+    done = call(folder)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    results = images.find_images(folder / "in_x2")
+    assert len(results) == 25
+    for path in results:
+        old, new = (
+            images.read_header(root / path.relative_to(folder / "in_x2"))
+            for root in (folder / "in", folder / "in_x2")
+        )
+        assert (new.width, new.height, new.frames) == (2 * old.width, 2 * old.height, old.frames)
+        assert new.format == old.format
+    lines = done.stdout.splitlines()
+    assert len(lines) == 25
+    assert all(line.startswith("in_x2/") and "×" in line for line in lines)
+    told, summary = done.stderr.split("25 enlarged, 5 failed; ")
+    assert told.count("Error: ") == told.count("\n") == 5
+    assert summary.count("not a readable picture") == 5, "once more, all together, at the end"
+    assert all(f"in/1/{name}: " in told and f"  in/1/{name}: " in summary for name in BROKEN)
+    assert state(folder / "in") == before
+
+
+def test_second_run_does_nothing(folder: Path) -> None:
+    before = state(folder)
+    again = call(folder)
+    assert again.returncode == 1
+    assert again.stdout.count("is done already") == len(again.stdout.splitlines()) == 25
+    assert "25 done already, 5 failed; " in again.stderr
+    assert state(folder) == before
+
+
+def test_for_programs(folder: Path) -> None:
+    (folder / "in_x2" / "0" / "picture 00.png").unlink()
+    done = call(folder, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    *lines, end = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["source"] for line in lines if line["status"] == "failed"} == {
+        f"in/1/{name}" for name in BROKEN
+    }
+    assert all(bool(line["error"]) == (line["status"] == "failed") for line in lines)
+    assert (end["event"], end["done"], end["skipped"], end["failed"]) == ("end", 1, 24, 5)
+
+
+def test_when_the_broken_ones_are_gone(folder: Path) -> None:
+    for name in BROKEN:
+        (folder / "in" / "1" / name).unlink()
+    done = call(folder)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)

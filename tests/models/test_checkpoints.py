@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
+from escsr.models.checkpoints import list_models, load_network, read_checkpoint, save_network
+from escsr.models.published_keys import to_published
+from escsr.networks import ESC, VARIANTS
+from samples import call_options, small_network
+
+
+def outputs(network: ESC) -> Tensor:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        result: Tensor = network(torch.rand(1, 3, 9, 11), **call_options(network))
+    return result
+
+
+@pytest.mark.parametrize("published_names", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_round_trip(variant: str, published_names: bool, tmp_path: Path) -> None:
+    network = small_network(variant)
+    path = tmp_path / "deep" / "model.safetensors"
+    save_network(network, path, training="a note", licence="MIT", published_names=published_names)
+    loaded = load_network(path)
+    assert loaded.config == network.config
+    assert not loaded.training
+    assert torch.equal(outputs(loaded), outputs(network))
+    assert read_checkpoint(path).metadata["training"] == "a note"
+    assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+    (tmp_path / "plain").touch()
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_half_precision_is_loaded_as_float32(tmp_path: Path) -> None:
+    network = small_network("esc")
+    path = tmp_path / "half.safetensors"
+    save_network(network, path, half=True)
+    assert all(value.dtype == torch.float16 for value in load_file(path).values())
+    loaded = load_network(path)
+    assert all(parameter.dtype == torch.float32 for parameter in loaded.parameters())
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    assert (outputs(loaded) - outputs(network)).abs().max() < 0.01
+
+
+def test_metadata_tells_what_it_is(tmp_path: Path) -> None:
+    network = ESC(VARIANTS["esc-light"])
+    save_network(network, tmp_path / "m.safetensors", licence="MIT")
+    metadata = read_checkpoint(tmp_path / "m.safetensors").metadata
+    assert (metadata["variant"], metadata["scale"], metadata["licence"]) == ("esc-light", "2", "MIT")
+    assert json.loads(metadata["config"])["num_blocks"] == 3
+
+
+@pytest.mark.parametrize("wrap", ["bare", "params", "both", "module"])
+def test_published_pickles(wrap: str, tmp_path: Path) -> None:
+    network = small_network("esc")
+    weights = to_published(network.state_dict(), network.config)
+    zeros = {key: torch.zeros_like(value) for key, value in weights.items()}
+    content = {
+        "bare": weights,
+        "params": {"params": weights},
+        "both": {"params": zeros, "params_ema": weights},
+        "module": {"params_ema": {f"module.{key}": value for key, value in weights.items()}},
+    }[wrap]
+    torch.save(content, tmp_path / "net.pth")
+    assert torch.equal(outputs(load_network(tmp_path / "net.pth")), outputs(network))
+
+
+def test_published_lte_is_nested(tmp_path: Path) -> None:
+    network = small_network("esc-lte")
+    weights = to_published(network.state_dict(), network.config)
+    torch.save(
+        {"model": {"name": "lte", "args": {"hidden": 256}, "sd": weights}, "epoch": 3}, tmp_path / "l.pth"
+    )
+    assert torch.equal(outputs(load_network(tmp_path / "l.pth")), outputs(network))
+
+
+def test_scale_converts_the_output_layer(tmp_path: Path) -> None:
+    network = small_network("esc")
+    save_network(network, tmp_path / "x2.safetensors")
+    converted = load_network(tmp_path / "x2.safetensors", scale=3)
+    assert converted.config == network.config.replace(scale=3)
+    assert outputs(converted).shape == (1, 3, 27, 33)
+    same = {k: v for k, v in converted.state_dict().items() if not k.startswith("upsampler.")}
+    assert all(torch.equal(value, network.state_dict()[key]) for key, value in same.items())
+    save_network(small_network("esc-real"), tmp_path / "real.safetensors")
+    with pytest.raises(ConfigError, match="×4 only"):
+        load_network(tmp_path / "real.safetensors", scale=2)
+
+
+class Malicious:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (print, (f"would have touched {self.victim}",))
+
+
+def test_unsafe_pickle_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"params": Malicious(tmp_path / "victim")}, tmp_path / "bad.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Malicious(tmp_path / "victim"), protocol=2))
+    for name in ("bad.pth", "raw.pth"):
+        with pytest.raises(CheckpointError, match=r"refused|damaged"):
+            load_network(tmp_path / name)
+    assert capsys.readouterr().out == ""
+
+
+def test_damaged_and_foreign_files(tmp_path: Path) -> None:
+    network = small_network("esc")
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    save_network(network, good)
+    whole = good.read_bytes()
+    for content in (b"", whole[:5], whole[:2000], whole[:-7], b"\x00" * 400, b"no weights"):
+        bad.write_bytes(content)
+        with pytest.raises(CheckpointError, match="accepted is"):
+            load_network(bad)
+        (tmp_path / "bad.pth").write_bytes(content)
+        with pytest.raises(CheckpointError, match="accepted is"):
+            load_network(tmp_path / "bad.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="holds a list"):
+        load_network(tmp_path / "list.pth")
+    save_file({"conv.weight": torch.zeros(3)}, bad)
+    with pytest.raises(CheckpointError, match="not weights of an ESC network"):
+        load_network(bad)
+    tensors = load_file(good)
+    fields = read_checkpoint(good).metadata
+    save_file({k: v for k, v in tensors.items() if k != "last.bias"}, bad, metadata=fields)
+    with pytest.raises(CheckpointError, match=r"last\.bias"):
+        load_network(bad)
+    save_file(tensors, bad, metadata=fields | {"config": '{"dim": 64, "colour": 3}'})
+    with pytest.raises(CheckpointError, match="colour"):
+        load_network(bad)
+
+
+def test_names(tmp_path: Path) -> None:
+    assert "esc-light-x2" in list_models()
+    assert load_network("esc-light").config == load_network("esc-light-x2").config
+    with pytest.raises(ModelNotFoundError, match="esc-light-x2"):
+        load_network("esc-heavy")
+    with pytest.raises(ModelNotFoundError, match="folder"):
+        load_network(tmp_path)
+    with pytest.raises(OutputError, match="safetensors"):
+        save_network(small_network("esc"), tmp_path / "model.pth")

@@ -1,0 +1,84 @@
+"""The bundled models: better than bicubic, stable, and as their cards say."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+import escsr
+import model_tables
+from escsr import images
+from escsr.data.pil_resize import pil_resize
+from escsr.data.resize import imresize
+from escsr.evaluation.metrics import psnr
+from escsr.models.checkpoints import find_model, read_checkpoint
+from escsr.upscaling.target_size import TargetSize
+from samples import EXAMPLES
+
+MODELS = escsr.list_models()
+RECORDS = {record["model"]: record for record in model_tables.read_records()}
+
+
+def test_pages_and_cards_are_made_from_the_records() -> None:
+    assert set(RECORDS) == set(MODELS)
+    for page, text in model_tables.pages(list(RECORDS.values())).items():
+        assert page.read_text() == text
+    for name, record in RECORDS.items():
+        assert (model_tables.CARDS / f"{name}.md").read_text() == model_tables.card(record)
+        for data, sets in record["sets"].items():
+            least = 0.5 if data.endswith(("×6", "×8")) else 1
+            assert sets["model"][0] > sets["bicubic"][0] + least
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_is_the_recorded_one_and_tells_its_origin(name: str) -> None:
+    path = find_model(name)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORDS[name]["sha256"]
+    metadata = read_checkpoint(path).metadata
+    assert metadata["licence"] == RECORDS[name]["licence"]
+    assert RECORDS[name]["training"]["recipe"] in metadata["training"]
+    assert path.stat().st_size < 2.5 * sum(p.numel() for p in escsr.load_network(name).parameters())
+
+
+@pytest.mark.parametrize("picture", ["flowers", "city"])
+@pytest.mark.parametrize("name", MODELS)
+def test_better_than_bicubic(name: str, picture: str) -> None:
+    upscaler = escsr.Upscaler(name, device="cpu")
+    scale = upscaler.scale or 3
+    hr = images.read(EXAMPLES / f"{picture}.png").colour[100:292, 200:392]
+    lr = imresize(hr, 1 / scale)
+    truth, ours, bicubic = (
+        torch.from_numpy(pixels) for pixels in (hr, upscaler(lr, scale=scale), imresize(lr, scale))
+    )
+    assert psnr(ours, truth) > psnr(bicubic, truth) + 0.8
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_set5_figures_are_the_cards(name: str, shared: Path) -> None:
+    any_scale = RECORDS[name]["scale"] is None
+    result = escsr.evaluate(
+        name,
+        shared / "data" / "Set5" / "HR",
+        scale=3 if any_scale else None,
+        protocol="lte" if any_scale else "classic",
+        device="cpu",
+    )
+    expected = RECORDS[name]["sets"]["Set5 ×3" if any_scale else "Set5"]["model"]
+    assert result.psnr_y == pytest.approx(expected[0], abs=2e-3)
+    if not any_scale:
+        assert result.ssim_y == pytest.approx(expected[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("sides", [(64, 64), (58, 73), (40, 91)])
+def test_any_scale_and_a_scale_for_each_side(sides: tuple[int, int]) -> None:
+    """Sharper than bicubic where rows and columns grow by 3, by 3.3 and 2.6, by 4.8 and 2.1."""
+    hr = images.read(EXAMPLES / "flowers.png").colour[100:292, 200:392]
+    lr = pil_resize(hr, sides, "bicubic")
+    sr = escsr.Upscaler("esc-lte", device="cpu")(lr, size=TargetSize(width=192, height=192, fit="exact"))
+    bicubic = pil_resize(lr, (192, 192), "bicubic")
+    assert sr.shape == hr.shape
+    truth, ours, theirs = (torch.from_numpy(pixels) for pixels in (hr, sr, bicubic))
+    assert psnr(ours, truth) > psnr(theirs, truth) + 1

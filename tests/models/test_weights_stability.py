@@ -1,0 +1,107 @@
+"""The bundled models on what no test set holds: flat, noisy, patterned, tiny and 16-bit pictures.
+
+A new model in `weights/` is tested by itself; what is known to be amiss with one is told on its card.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import escsr
+import model_tables
+from escsr.evaluation.stability import HALF_LIMIT, measure_stability, stress_patterns
+
+MODELS = escsr.list_models()
+RECORDS = {record["model"]: record["stability"] for record in model_tables.read_records()}
+HARDEST = ("black and white noise", "checkerboard", "stripes", "text")
+
+INSIDE, BORDER = 0.5, 1.5
+"""Levels of 255 that a grey picture may differ by before rounding, inside and where convolutions see zeros
+beyond the border: a result of 8 bits is off by one level at most, and only there."""
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_figures_are_the_recorded_ones(name: str) -> None:
+    pictures = {key: picture for key, picture in stress_patterns().items() if key in HARDEST}
+    figures = measure_stability(escsr.load_network(name), pictures)
+    recorded = RECORDS[name]
+    assert not figures.overflowing
+    for key, largest in figures.activations.items():
+        assert largest == pytest.approx(recorded["activations"][key], rel=0.05)
+    assert figures.constant_inside == pytest.approx(recorded["constant_inside"], abs=0.02)
+    assert figures.constant_border == pytest.approx(recorded["constant_border"], abs=0.02)
+    assert figures.pure_border == pytest.approx(recorded["pure_border"], abs=0.1)
+    assert figures.constant_inside < INSIDE
+    assert figures.constant_border < BORDER
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_records_hold_every_made_picture(name: str) -> None:
+    activations = RECORDS[name]["activations"]
+    assert list(activations) == list(stress_patterns())
+    assert max(activations.values()) < HALF_LIMIT
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_float16_is_close_to_float32(name: str) -> None:
+    pictures = stress_patterns()
+    exact = escsr.Upscaler(name, device="cpu", precision="float32")
+    half = escsr.Upscaler(name, device="cpu", precision="float16")
+    for key in HARDEST:
+        scale = _scale(name)
+        error = half(pictures[key][None], scale=scale) - exact(pictures[key][None], scale=scale)
+        assert half.inference.precision_policy.precision == "float16"
+        assert error.square().mean() < 1e-6
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 5, 8, 32])
+@pytest.mark.parametrize("name", MODELS)
+def test_no_picture_blows_up(name: str, side: int) -> None:
+    network = escsr.load_network(name)
+    chosen = [
+        picture for key, picture in stress_patterns(side).items() if key in ("white", "noise", *HARDEST)
+    ]
+    pictures = torch.stack(chosen)
+    with torch.no_grad():
+        sr = network(pictures) if network.config.scale else network(pictures, scale=2)
+    assert sr.isfinite().all()
+    assert sr.min() > -1.5
+    assert sr.max() < 2.5
+    assert (sr.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("level", [0, 3, 128, 255])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_constant_picture_stays_so(name: str, level: int) -> None:
+    pixels = np.full((40, 33, 3), level, np.uint8)
+    error = np.abs(escsr.Upscaler(name, device="cpu")(pixels, scale=_scale(name)).astype(int) - level)
+    assert error[8:-8, 8:-8].max() == 0
+    assert error.max() <= 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_picture_of_a_pure_colour_stays_so_inside(name: str) -> None:
+    """At the border single pixels of a saturated colour are off by more: the cards tell."""
+    colour = np.array([0, 255, 0], np.uint8)
+    pixels = np.broadcast_to(colour, (40, 33, 3)).copy()
+    error = np.abs(escsr.Upscaler(name, device="cpu")(pixels, scale=_scale(name)).astype(int) - colour)
+    assert error[16:-16, 16:-16].max() <= 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_16_bit_pictures_keep_their_depth(name: str) -> None:
+    ramp = np.linspace(20_000, 21_000, 32).astype(np.uint16)  # four levels of 8 bits
+    pixels = np.broadcast_to(ramp[None, :, None], (16, 32, 3)).copy()
+    larger = escsr.Upscaler(name, device="cpu")(pixels, scale=_scale(name))
+    assert larger.dtype == np.uint16
+    middle = larger[12:-12, 12:-12].astype(float)
+    assert len(np.unique(middle)) > 100
+    assert 20_000 < middle.min() < middle.max() < 21_000
+    assert abs(larger.mean() - pixels.mean()) < 0.01 * 65_535
+
+
+def _scale(name: str) -> float | None:
+    """What a model must be told where it has no scale of its own."""
+    return None if escsr.load_network(name).config.scale else 2.0

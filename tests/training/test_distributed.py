@@ -1,0 +1,111 @@
+"""Two processes give what one gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import TINY, tiny_arguments, write_pictures
+
+from escsr.errors import ConfigError
+from escsr.training.distributed import Distributed, _settings
+from escsr.training.recipes import recipe
+from escsr.training.validation import Validation
+from samples import ROOT, small_network
+
+SCRIPT = """
+import json, sys, torch
+from pathlib import Path
+from escsr.training.distributed import join_process_group
+from escsr.training.recipes import recipe
+from escsr.training.validation import Validation
+sys.path.insert(0, sys.argv[3])
+from samples import small_network
+
+torch.set_num_threads(1)
+with join_process_group("cpu") as processes:
+    figures = Validation(recipe("esc-x2"), {"own": Path(sys.argv[1])}).measure(
+        small_network("esc"), processes)
+    first = processes.agree(f"from {processes.rank}")
+    tensors = [torch.full((2, 3), float(processes.rank + 1)), torch.arange(4.0)[::2]]
+    processes.sum(tensors)
+    told = dict(figures=figures, first=first, sums=[t.tolist() for t in tensors])
+    Path(sys.argv[2], f"{processes.rank}.json").write_text(json.dumps(told))
+"""
+
+
+def torchrun(*arguments: str) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*launcher, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "hr")
+
+
+def test_validation_is_shared_with_equal_figures(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    torchrun(str(tmp_path / "script.py"), str(folder), str(tmp_path), str(ROOT / "tests"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the script: sums of two threads differ in the last bits
+    alone = Validation(recipe("esc-x2"), {"own": folder}).measure(small_network("esc"))
+    torch.set_num_threads(threads)
+    for rank in (0, 1):
+        told = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert told["figures"] == pytest.approx(alone, abs=1e-9)
+        assert told["first"] == "from 0"
+        assert told["sums"] == [[[3.0] * 3] * 2, [0.0, 4.0]]
+
+
+def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
+    """Sums in another order: after six steps of AdamW the weights agree to 2e-5."""
+    settings = [*TINY, "iterations=6", "precision=float32", "optimizer=adamw"]
+    runs = tmp_path / "one", tmp_path / "two"
+    subprocess.run(
+        [sys.executable, "-m", "escsr", *tiny_arguments(folder, runs[0], settings)],
+        check=True,
+        capture_output=True,
+    )
+    torchrun("-m", "escsr", *tiny_arguments(folder, runs[1], settings))
+    one, two = (load_file(run / "iter_0000006.safetensors") for run in runs)
+    assert one.keys() == two.keys()
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=2e-5, rtol=1e-4, msg=key)
+    logs = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in runs]
+    assert [line["iteration"] for line in logs[0]] == [line["iteration"] for line in logs[1]] == [4, 6]
+    assert logs[1][-1]["loss"] == pytest.approx(logs[0][-1]["loss"], rel=1e-5)
+    assert logs[1][-1]["validation"] == pytest.approx(logs[0][-1]["validation"], abs=1e-3)
+
+
+def test_places_from_the_environment() -> None:
+    assert _settings({})["WORLD_SIZE"] == "1"
+    assert _settings({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})["WORLD_SIZE"] == "1", "a batch script"
+    slurm = {
+        "SLURM_STEP_NUM_TASKS": "8",
+        "SLURM_PROCID": "5",
+        "SLURM_LOCALID": "1",
+        "SLURM_JOB_ID": "123456",
+        "SLURM_STEP_NODELIST": "gpu[003-004,9],other",
+    }
+    told = _settings(slurm)
+    assert (told["RANK"], told["WORLD_SIZE"], told["LOCAL_RANK"]) == ("5", "8", "1")
+    assert (told["MASTER_ADDR"], told["MASTER_PORT"]) == ("gpu003", "29956")
+    assert _settings({**slurm, "SLURM_STEP_NODELIST": "a1,a2"})["MASTER_ADDR"] == "a1"
+    with pytest.raises(ConfigError, match="MASTER_ADDR"):
+        _settings({"RANK": "0", "WORLD_SIZE": "2"})
+
+
+def test_one_alone_needs_nobody() -> None:
+    alone, tensor = Distributed(), torch.ones(3)
+    alone.sum([tensor])
+    assert torch.equal(tensor, torch.ones(3))
+    assert alone.gather([1, 2]) == [1, 2]
+    assert alone.agree("this") == "this"
+    assert alone.is_first

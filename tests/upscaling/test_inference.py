@@ -1,0 +1,208 @@
+"""Policies of a run: tile size, precision, ensemble, where maps are kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from escsr import streaming
+from escsr.errors import CheckpointError, ConfigError, DeviceError
+from escsr.networks import ESC
+from escsr.runtime.precision import PrecisionPolicy
+from escsr.upscaling import inference
+from escsr.upscaling import tile_size as tuning
+from escsr.upscaling.inference import Inference
+from samples import call_options, small_network
+
+CPU = torch.device("cpu")
+
+
+def test_out_of_memory_is_remembered_and_said_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def scarce(self: PrecisionPolicy, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        sizes.append(max(arguments[0].shape[-2:]))
+        if sizes[-1] > 40:
+            raise torch.OutOfMemoryError
+        return function(*arguments)
+
+    lr, network = torch.rand(1, 3, 60, 50), small_network("esc")
+    expected = Inference(network).run(lr)
+    monkeypatch.setattr(PrecisionPolicy, "__call__", scarce)
+    scarcely = Inference(network, tile_size=104)
+    assert (scarcely.run(lr) - expected).abs().max() <= 1e-5
+    assert caplog.text.count("tiles of 48") == caplog.text.count("tiles of 24") == 1
+    sizes.clear()
+    scarcely.run(lr)
+    assert max(sizes) <= 40
+    assert caplog.text.count("tiles of") == 2
+
+
+def test_out_of_memory_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(PrecisionPolicy, "__call__", exhausted)
+    with pytest.raises(DeviceError, match="too little memory even for tiles of 8"):
+        Inference(small_network("esc")).run(torch.rand(1, 3, 20, 20))
+
+
+def test_a_tile_that_overflows_is_computed_again_in_higher_precision(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    arithmetic = PrecisionPolicy(CPU, "float16")
+    calls: list[torch.dtype] = []
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        result = x @ x
+        calls.append(result.dtype)
+        return result
+
+    small, large = torch.eye(4), 300 * torch.eye(4)
+    assert torch.equal(arithmetic(product, (small,)), small)
+    assert calls == [torch.float16]
+    result = arithmetic(product, (large,))
+    assert result.dtype == torch.float32
+    assert (result.diagonal() / 90000 - 1).abs().max() < 0.01
+    assert str(arithmetic.precision) == "bfloat16"
+    arithmetic(product, (small,))
+    assert calls == [torch.float16, torch.float16, torch.bfloat16, torch.bfloat16]
+    assert caplog.text.count("overflows") == 1
+    with pytest.raises(CheckpointError, match="not numbers"):
+        arithmetic(lambda x: x * torch.nan, (small,))
+    assert str(arithmetic.precision) == "float32"
+
+
+def test_finite_values_with_a_sum_that_is_not_pass() -> None:
+    huge = torch.full((4,), 3e38)
+    assert torch.equal(PrecisionPolicy(CPU)(torch.clone, (huge,)), huge)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("variant", ["esc", "esc-real", "esc-lte"])
+def test_half_precision_is_close_and_maps_stay_float32(precision: Any, variant: str) -> None:
+    network = small_network(variant)
+    lr = torch.rand(1, 3, 30, 22)
+    scale = call_options(network).get("scale")
+    exact = Inference(network, precision="float32").run(lr, scale=scale)
+    for tile_size in (8, 32):
+        low = Inference(network, precision=precision, tile_size=tile_size).run(lr, scale=scale)
+        assert low.dtype == torch.float32
+        assert 0 < (low - exact).abs().mean() < 0.02
+
+
+@settings(max_examples=12)
+@given(
+    variant=st.sampled_from(["esc", "esc-fp", "esc-lte"]),
+    height=st.integers(1, 25),
+    width=st.integers(1, 25),
+)
+def test_ensemble_is_the_mean_over_eight_symmetries(variant: str, height: int, width: int) -> None:
+    network = small_network(variant)
+    lr = torch.rand(1, 3, height, width)
+    size = None if network.config.scale else (2 * height + 3, 3 * width)
+    expected = []
+    for turns in range(4):
+        for mirrored in (False, True):
+            x = torch.rot90(lr, turns, (-2, -1))
+            x = x.flip(-1) if mirrored else x
+            sides = size[::-1] if size and turns % 2 else size
+            with torch.no_grad():
+                y = network(x, size=sides)
+            y = y.flip(-1) if mirrored else y
+            expected.append(torch.rot90(y, -turns, (-2, -1)))
+    shares: list[float] = []
+    result = Inference(network, tile_size=8).run(
+        lr, size=size, self_ensemble=True, on_progress=shares.append
+    )
+    assert (result - torch.stack(expected).mean(0)).abs().max() <= 1e-5
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_an_ensemble_turned_is_the_turned_ensemble() -> None:
+    upscale = Inference(small_network("esc"))
+    lr = torch.rand(1, 3, 19, 26)
+    turned = upscale.run(lr.rot90(1, (-2, -1)), self_ensemble=True).rot90(-1, (-2, -1))
+    assert (turned - upscale.run(lr, self_ensemble=True)).abs().max() <= 1e-5
+
+
+def test_maps_go_to_a_file_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 30, 30)
+    expected = Inference(network, tile_size=8).run(lr)
+    monkeypatch.setattr(inference, "free_host_memory", lambda: 1000)
+    assert torch.equal(Inference(network, tile_size=8).run(lr), expected)
+    assert "temporary file" in caplog.text
+
+
+def test_large_pictures_take_the_fastest_tile_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    network = small_network("esc")
+    probed: list[int] = []
+
+    def probe(_: ESC, __: object, sizes: list[int]) -> dict[int, float]:
+        probed.extend(sizes)
+        return {size: abs(size - 16) + 1.0 for size in sizes}
+
+    monkeypatch.setattr(tuning, "probe", probe)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr(inference, "_TILE_SIZES", {"cpu": (8, 16, 24)})
+    chosen: list[int] = []
+    run = streaming.run
+
+    def watched(*arguments: Any, tile_size: int, **options: Any) -> torch.Tensor:
+        chosen.append(tile_size)
+        return run(*arguments, tile_size=tile_size, **options)
+
+    monkeypatch.setattr(streaming, "run", watched)
+    Inference(network).run(torch.rand(1, 3, 40, 40))
+    assert probed == []
+    assert chosen == [256]
+    for _ in range(2):
+        Inference(network).run(torch.rand(1, 3, 50, 50))
+    assert probed == [8, 16, 24], "measured once, then remembered in the cache folder"
+    assert chosen[1:] == [16, 16]
+    tuning.forget_tile_sizes()
+    Inference(network).run(torch.rand(1, 3, 50, 50))
+    assert len(probed) == 6
+
+
+def test_a_probe_measures_and_a_broken_cache_is_measured_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    network = small_network("esc").requires_grad_(False)
+    plain = PrecisionPolicy(CPU)
+    (tmp_path / "tile-sizes.json").write_text("[1, 2")
+    first = tuning.fastest_tile_size(network, plain, [8, 16], precision="float32", folder=tmp_path)
+    assert first in (8, 16)
+    assert tuning.fastest_tile_size(network, plain, [8, 16], precision="float32", folder=tmp_path) == first
+    (tmp_path / "file").touch()
+    blocked = tmp_path / "file" / "folder"
+    assert tuning.fastest_tile_size(network, plain, [8], precision="float32", folder=blocked) == 8
+    assert "not remembered" in caplog.text
+
+
+def test_settings_and_pictures_that_cannot_be() -> None:
+    network = small_network("esc")
+    impossible: list[dict[str, Any]] = [
+        {"precision": "float8"},
+        {"feature_storage": "disk"},
+        {"tile_size": 12},
+    ]
+    for options in impossible:
+        with pytest.raises(ConfigError, match="must be"):
+            Inference(network, **options)
+    with pytest.raises(ConfigError, match="finite"):
+        Inference(network).run(torch.full((1, 3, 4, 4), torch.nan))
