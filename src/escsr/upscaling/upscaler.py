@@ -24,7 +24,8 @@ from escsr.models.selection import DEFAULT_MODEL, choose_model
 from escsr.networks import ESC
 from escsr.runtime.devices import choose_device
 from escsr.runtime.precision import Precision
-from escsr.upscaling.channels import OnProgress, Run, upscale_frames, upscale_pil, upscale_pixels
+from escsr.runtime.progress import OnProgress
+from escsr.upscaling.channels import Run, upscale_frames, upscale_pil, upscale_pixels
 from escsr.upscaling.inference import FeatureStorageChoice, Inference
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.target_size import TargetSize
