@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -43,8 +42,7 @@ def validated(kind: type[_T], values: Mapping[str, Any]) -> _T:
     try:
         # As JSON, since a list is a tuple there, and a mapping a dataclass, however strict the types are.
         text = to_json(values, inf_nan_mode="constants")
-        settings: _T = _adapter(kind).validate_json(text)
-        return settings
+        return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         raise ConfigError(_message(error.errors(include_url=False)[0], kind, values)) from error
     except (ValueError, RecursionError) as error:
@@ -78,11 +76,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the nearest of the known names, to end a message with; empty where none is near."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
     return f" Did you mean {nearest[0]}?" if nearest else ""
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) -> str:
