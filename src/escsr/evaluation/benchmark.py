@@ -20,7 +20,7 @@ from escsr.errors import DeviceError
 from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
 from escsr.runtime.allocator import keep_freed_memory
-from escsr.runtime.precision import Precision
+from escsr.runtime.choices import Precision
 from escsr.upscaling.inference import Inference
 
 __all__ = ["Job", "PeakMemory", "measure_peak_memory", "run_once", "time_in_turn"]

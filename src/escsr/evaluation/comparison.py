@@ -20,8 +20,8 @@ from escsr.evaluation.cost import count_macs
 from escsr.evaluation.protocols import BICUBIC, evaluate
 from escsr.models.checkpoints import find_model, list_models, load_network
 from escsr.networks import ESC
+from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device, device_name
-from escsr.runtime.precision import Precision
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.target_size import TargetSize
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -11,17 +11,14 @@ from torch import Tensor
 from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
+from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import free_device_memory, free_host_memory
-from escsr.runtime.precision import Precision, PrecisionPolicy
+from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.streaming import FeatureStorage, Memory
 from escsr.upscaling.tile_size import fastest_tile_size
 
-__all__ = ["FeatureStorageChoice", "Inference"]
-
-FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
-"""How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
-the predicted memory is not free."""
+__all__ = ["Inference"]
 
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
