@@ -17,7 +17,7 @@ from escsr.evaluation.pairs import Pair, to_tensor
 from escsr.networks import ESC
 from escsr.upscaling.inference import Inference
 
-__all__ = ["benchmark_psnr", "div2k_psnr", "shrink"]
+__all__ = ["benchmark_psnr", "div2k_psnr", "lte_downscale"]
 
 _MATLAB_SCALES = (2, 3, 4)
 """Scales whose LR pictures the data sets publish, made by MATLAB's bicubic."""
@@ -56,8 +56,8 @@ def div2k_psnr(network: ESC | None, pair: Pair, scale: float) -> dict[str, float
     return {"psnr_rgb": _cropped_psnr(sr, truth, math.ceil(scale) + _DIV2K_BORDER, pair)}
 
 
-def shrink(hr: NDArray[Any], scale: float) -> NDArray[Any]:
-    """The LR picture of an HR picture that is already cropped to it.
+def lte_downscale(hr: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Downscales an HR image, already cropped to what its LR image covers, as the LTE papers do.
 
     At ×2, ×3 and ×4 by MATLAB's bicubic, with which the published LR pictures are made; at any other
     scale by Pillow's bicubic, as LIIF and LTE do.
@@ -78,7 +78,7 @@ def shrink(hr: NDArray[Any], scale: float) -> NDArray[Any]:
 def _images(network: ESC | None, pair: Pair, scale: float) -> tuple[Tensor, Tensor]:
     """HR and result, (3, H, W) in [0, 255]; the result is clamped but not rounded."""
     truth = to_tensor(pair.hr).double().expand(3, -1, -1)
-    lr = to_tensor(shrink(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
+    lr = to_tensor(lte_downscale(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
     size = (truth.shape[-2], truth.shape[-1])
     if network is None:
         return truth, _enlarge(lr.double(), scale, size).clamp(0, 255)

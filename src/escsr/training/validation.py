@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from escsr.evaluation.any_scale import shrink
+from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
 from escsr.evaluation.protocols import evaluate
 from escsr.networks import ESC
@@ -89,7 +89,7 @@ def _strip(network: ESC, folder: Path, scale: float) -> NDArray[np.uint8]:
     height, width = (round(side * scale) for side in sides)
     top, left = ((side - part) // 2 for side, part in zip(hr.shape[:2], (height, width), strict=True))
     hr = np.ascontiguousarray(hr[top : top + height, left : left + width])
-    lr = shrink(hr, scale)
+    lr = lte_downscale(hr, scale)
     small = to_tensor(lr).float()[None] / 255
     size = (height, width) if network.config.scale is None else None
     sr = Inference(network, precision="float32").run(small, size=size)[0].clamp(0, 1)
