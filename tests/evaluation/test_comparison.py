@@ -12,11 +12,12 @@ import escsr
 import model_tables
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, DeviceError
-from escsr.evaluation.benchmark import Job, device_name, measure_peak_memory, time_in_turn
+from escsr.evaluation.benchmark import Job, measure_peak_memory, time_in_turn
 from escsr.evaluation.comparison import compare, read_card
 from escsr.evaluation.cost import count_macs
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
+from escsr.runtime.devices import device_name
 from samples import EXAMPLES, small_config, small_network
 
 

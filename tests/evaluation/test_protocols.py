@@ -12,8 +12,8 @@ from escsr import images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
-from escsr.evaluation.protocols import Protocol
 from escsr.images import Picture
+from escsr.runtime.choices import Protocol
 from samples import EXAMPLES, small_network
 
 BASELINES: dict[tuple[str, Protocol], list[tuple[float, float]]] = {

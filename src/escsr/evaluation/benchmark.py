@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import subprocess
 import sys
 import time
@@ -21,10 +20,10 @@ from escsr.errors import DeviceError
 from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
 from escsr.runtime.allocator import keep_freed_memory
-from escsr.runtime.precision import Precision
+from escsr.runtime.choices import Precision
 from escsr.upscaling.inference import Inference
 
-__all__ = ["Job", "PeakMemory", "device_name", "measure_peak_memory", "run_once", "time_in_turn"]
+__all__ = ["Job", "PeakMemory", "measure_peak_memory", "run_once", "time_in_turn"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -135,15 +134,6 @@ def measure_peak_memory(job: Job) -> PeakMemory | None:
     return None if answer is None else PeakMemory(**answer)
 
 
-def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        return _cpu_name()
-    return device.type
-
-
 def _measure(job: Job) -> dict[str, int] | None:
     """In the new process: loads, runs once on a small picture, then the job."""
     keep_freed_memory()  # as the commands do
@@ -188,13 +178,6 @@ def _peak_of_process() -> int | None:
 
 def _asked_scale(network: ESC, job: Job) -> float | None:
     return job.scale if network.config.scale is None else None
-
-
-def _cpu_name() -> str:
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

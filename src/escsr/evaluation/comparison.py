@@ -15,13 +15,13 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import ConfigError
-from escsr.evaluation.benchmark import Job, device_name, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.benchmark import Job, measure_peak_memory, run_once, time_in_turn
 from escsr.evaluation.cost import count_macs
 from escsr.evaluation.protocols import BICUBIC, evaluate
 from escsr.models.checkpoints import find_model, list_models, load_network
 from escsr.networks import ESC
-from escsr.runtime.devices import choose_device
-from escsr.runtime.precision import Precision
+from escsr.runtime.choices import Precision
+from escsr.runtime.devices import choose_device, device_name
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.target_size import TargetSize
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,19 +22,14 @@ from escsr.models.checkpoints import find_model, load_network
 from escsr.networks import ESC
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
+from escsr.runtime.choices import Protocol
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
 
-__all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate"]
+__all__ = ["BICUBIC", "Evaluation", "Score", "evaluate"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
-
-Protocol = Literal["classic", "bicubic-as-published", "lte", "lte-div2k"]
-"""`classic`: the paper's Tables 2–4, integer scales. `bicubic-as-published`: the recipe behind the bicubic
-rows of the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only.
-`lte`, `lte-div2k`: the paper's Tables 5 and 6, any scale, PSNR only; the first for the benchmark sets
-(luma), the second for DIV2K (RGB). Step by step in docs/evaluation.md."""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,13 @@ from torch.nn import functional
 
 from escsr.errors import ConfigError
 from escsr.images.value_range import ValueRange
+from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling import alpha as transparency
 
-__all__ = ["OnProgress", "Run", "part_of", "upscale_frames", "upscale_pil", "upscale_pixels"]
+__all__ = ["Run", "upscale_frames", "upscale_pil", "upscale_pixels"]
 
 _RINGS_REACH = 4
 """How far from an edge rings can be seen, LR pixels."""
-
-OnProgress = Callable[[float], None]
-"""Takes the share of the work that is done, in [0, 1]."""
 
 Run = Callable[[Tensor, OnProgress | None], Tensor]
 """A network: (1, 3, H, W) in [0, 1] → (1, 3, R, S) in [0, 1], both in host memory."""
@@ -120,11 +118,6 @@ def upscale_pil(image: Any, run: Run, *, on_progress: OnProgress | None = None) 
     larger = Image.fromarray(result[..., 0] if source.mode == "L" else result)
     larger.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return larger
-
-
-def part_of(report: OnProgress | None, index: int, parts: int) -> OnProgress | None:
-    """Reports the progress of one of several equal parts of the work as that of the whole."""
-    return None if report is None else lambda share: report((index + share) / parts)
 
 
 def _through(lr: Tensor, run: Run, on_progress: OnProgress | None) -> Tensor:
