@@ -103,7 +103,7 @@ def test_fixed_models_and_lte_are_judged_alike(pictures: Path) -> None:
     expected = -10 * difference[:, 8:-8, 8:-8].square().mean().log10().item()
     result = escsr.evaluate(network, pictures, protocol="lte-div2k")
     assert result.scores[0].figures["psnr_rgb"] == pytest.approx(expected, abs=1e-4)
-    with pytest.raises(ConfigError, match=r"enlarges by 2, not by 2\.5"):
+    with pytest.raises(ConfigError, match=r"upscales by 2, not by 2\.5"):
         escsr.evaluate(network, pictures, scale=2.5, protocol="lte")
 
 
