@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from escsr.images.metadata import ICC, profile_space, sound_profile
 
-__all__ = ["DAMAGED_PROFILE", "from_pixels", "grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
+__all__ = [
+    "DAMAGED_PROFILE",
+    "from_eight_bit_lab",
+    "from_pixels",
+    "grey_as_rgb",
+    "to_grey_or_rgb",
+    "to_srgb",
+]
 
 DAMAGED_PROFILE = "its colour profile is damaged and left out"
 
@@ -28,6 +35,12 @@ def from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
     colours = {"uchar": "srgb", "ushort": "rgb16", "float": "scrgb"}
     greys = {"uchar": "b-w", "ushort": "grey16", "float": "b-w"}
     return image.copy(interpretation=(greys if grey else colours)[kind])
+
+
+def from_eight_bit_lab(image: pyvips.Image) -> pyvips.Image:
+    """Bytes as TIFF keeps CIELAB (L from 0 to 255 for 100, a and b signed) → an image of libvips in Lab."""
+    lab = [image[0] * (100 / 255), *((image[band] + 128) % 256 - 128 for band in (1, 2))]
+    return lab[0].bandjoin(lab[1:]).copy(interpretation="lab").colourspace("labq")
 
 
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:

@@ -30,12 +30,12 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder.")
-        found = list(_pictures(folder))
+        paths = list(_pictures(folder))
     except OSError as error:
         _refuse(error)
-    if not found:
+    if not paths:
         raise NoImagesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
-    return sorted(found)
+    return sorted(paths)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

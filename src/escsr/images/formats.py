@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ __all__ = [
     "missing_extra",
     "names",
     "recognise",
+    "unreadable",
 ]
 
 
@@ -54,6 +56,9 @@ class Format:
     keeps: tuple[str, ...] = ("ICC", "EXIF", "XMP")
     extra: str | None = None
 
+
+_PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif"}
+"""What each extra installs."""
 
 _MOST = 2**30
 _FLOATS = ("float16", "float32")
@@ -133,7 +138,7 @@ def recognise(path: str | os.PathLike[str]) -> Format:
     name = _name_of(head)
     if name is None:
         what = "the file is empty" if not head else "no known format"
-        raise ImageError(f"{path}: not a readable picture ({what}); supported are {names(READABLE)}.")
+        raise unreadable(path, what)
     return next(format for format in FORMATS if format.name == name)
 
 
@@ -145,8 +150,8 @@ def _name_of(head: bytes) -> str | None:
             if any(brand in known for brand in brands):
                 return name
         return "HEIC" if brands[0] in _COMMON_BRANDS else None
-    found = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
-    return next(found, None)
+    matches = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
+    return next(matches, None)
 
 
 def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
@@ -157,11 +162,14 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
         has_alpha: Whether the picture has opacity.
 
     Raises:
-        OutputError: The ending is none of `WRITABLE`, or its format cannot hold transparency.
+        OutputError: The ending is none of `WRITABLE`, the package for its format is not installed, or
+            the format cannot hold transparency.
     """
     format = WRITABLE.get(path.suffix.lower())
     if format is None:
         raise OutputError(f"Cannot write {path.name}: its ending must be one of {names(WRITABLE)}.")
+    if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
+        raise missing_extra(OutputError, path, format)
     if has_alpha and not format.has_alpha:
         raise OutputError(
             f"{path}: {format.name} cannot hold transparency; choose .png, .webp, .tif or .avif."
@@ -186,6 +194,11 @@ def check_size(path: Path, width: int, height: int) -> None:
             f"{path}: {format.name} holds up to {format.max_side} pixels a side, not {width}×{height}; "
             "choose .png or .tif, or a smaller size."
         )
+
+
+def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
+    """The error for a file that should be a picture."""
+    return ImageError(f"{Path(path)}: not a readable picture ({reason}); supported are {names(READABLE)}.")
 
 
 def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
