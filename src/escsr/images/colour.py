@@ -43,6 +43,14 @@ def from_eight_bit_lab(image: pyvips.Image) -> pyvips.Image:
     return lab[0].bandjoin(lab[1:]).copy(interpretation="lab").colourspace("labq")
 
 
+def from_cmyk(pixels: NDArray[np.uint8], profile: bytes | None) -> pyvips.Image:
+    """(H, W, 4), 0 for no ink → an image of libvips in CMYK, of a profile if given."""
+    image = from_pixels(pixels).copy(interpretation="cmyk")
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, ICC, profile)
+    return image
+
+
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     """CMYK, Lab and other spaces to sRGB; grey and RGB as they are, with at most one band of alpha.
 

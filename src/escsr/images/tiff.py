@@ -144,7 +144,7 @@ def eight_bit_lab_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
         entries, _ = tiff.directory(tiff.first_ifd)
         if tiff.numbers(entries, _PHOTOMETRIC) == [_CIE_LAB] and set(tiff.numbers(entries, _BITS)) == {8}:
             data = bytearray(Path(path).read_bytes())
-            struct.pack_into(tiff.order + "HI", data, entries[_PHOTOMETRIC][0] + 8, _RGB, 0)
+            struct.pack_into(tiff.order + "H", data, entries[_PHOTOMETRIC][0] + 8, _RGB)
             return bytes(data)
     return None
 

@@ -87,6 +87,7 @@ class ValueRange:
         return values.astype(self.depth)
 
 
+@np.errstate(over="ignore")  # in the branch that is not taken
 def srgb_encoded(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Linear light → values for a display: sRGB's curve in [0, 1], a logarithm above; 0 below 0."""
     light = np.maximum(light, np.float32(0))
@@ -95,6 +96,7 @@ def srgb_encoded(light: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(light <= 1, display, bright).astype(np.float32)
 
 
+@np.errstate(over="ignore")  # in the branch that is not taken, and where a result is held to the greatest
 def srgb_decoded(display: NDArray[np.float32]) -> NDArray[np.float32]:
     """The inverse of `srgb_encoded`."""
     display = np.maximum(display, np.float32(0))
