@@ -15,7 +15,7 @@ from escsr._version import __version__
 from escsr.errors import EscError
 from escsr.files import atomic_path
 from escsr.models.checkpoints import list_models, load_network
-from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
+from escsr.runtime.devices import choose_device, device_name, free_device_memory, free_host_memory
 from escsr.runtime.precision import PrecisionPolicy
 
 __all__ = ["Finding", "diagnose"]
@@ -67,9 +67,8 @@ def diagnose() -> list[Finding]:
 
 def _devices() -> list[Finding]:
     chosen = choose_device("auto")
-    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else platform.processor()
     precision = PrecisionPolicy(chosen).precision
-    found = [Finding("device", f"{chosen} {name}".strip() + f", {precision}")]
+    found = [Finding("device", f"{chosen} {device_name(chosen)}, {precision}")]
     if chosen.type == "cuda":
         found.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))
     elif torch.version.cuda is None and chosen.type == "cpu":

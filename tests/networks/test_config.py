@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from escsr.errors import ConfigError
@@ -83,3 +86,12 @@ def test_impossible_values_are_refused(changes: dict[str, object]) -> None:
 def test_unknown_variant_names_the_known() -> None:
     with pytest.raises(ConfigError, match="esc-light"):
         variant_config("esc-lite")
+
+
+def test_configurations_need_no_torch() -> None:
+    code = (
+        "import sys; from escsr.networks import VARIANTS, NetworkConfig, variant_config, variant_name; "
+        "from escsr.networks.config import MAX_SCALE; assert 'torch' not in sys.modules; "
+        "from escsr.networks import ESC; assert ESC.__module__ == 'escsr.networks.esc'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

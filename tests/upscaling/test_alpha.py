@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from escsr.runtime.progress import OnProgress
 from escsr.upscaling.alpha import bleed, keep_hidden, within_neighbourhood
-from escsr.upscaling.channels import OnProgress, upscale_pixels
+from escsr.upscaling.channels import upscale_pixels
 
 
 def bicubic(lr: Tensor, on_progress: OnProgress | None) -> Tensor:

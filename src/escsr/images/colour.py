@@ -12,6 +12,7 @@ from escsr.images.metadata import ICC, profile_space, sound_profile
 
 __all__ = [
     "DAMAGED_PROFILE",
+    "from_cmyk",
     "from_eight_bit_lab",
     "from_pixels",
     "grey_as_rgb",
@@ -40,7 +41,7 @@ def from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
 def from_eight_bit_lab(image: pyvips.Image) -> pyvips.Image:
     """Bytes as TIFF keeps CIELAB (L from 0 to 255 for 100, a and b signed) → an image of libvips in Lab."""
     lab = [image[0] * (100 / 255), *((image[band] + 128) % 256 - 128 for band in (1, 2))]
-    return lab[0].bandjoin(lab[1:]).copy(interpretation="lab").colourspace("labq")
+    return lab[0].bandjoin(lab[1:]).copy(interpretation="lab")
 
 
 def from_cmyk(pixels: NDArray[np.uint8], profile: bytes | None) -> pyvips.Image:
@@ -68,7 +69,9 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
         through = "its profile" if own else "a usual profile, as it has none"
         notes.append(f"CMYK, converted to sRGB through {through}")
     elif space not in _PLAIN:
-        image = image.colourspace("rgb16" if image.format in ("ushort", "short", "float") else "srgb")
+        eight_bits = bool(image.get_typeof("bits-per-sample")) and image.get("bits-per-sample") == 8
+        deep = image.format in ("ushort", "short", "float") and not eight_bits
+        image = image.colourspace("rgb16" if deep else "srgb")
         notes.append(f"{space}, converted to sRGB")
     grey = image.interpretation in _GREY_SPACES or image.bands < 3
     most = 2 if grey else 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from escsr.errors import DataError, NoImagesError
-from escsr.images.formats import READABLE, names
+from escsr.images.formats import READABLE
 
 __all__ = ["find_images"]
 
@@ -34,7 +34,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:
         _refuse(error)
     if not paths:
-        raise NoImagesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
+        raise NoImagesError(f"{folder}: no pictures in it; looked for {', '.join(READABLE)}.")
     return sorted(paths)
 
 

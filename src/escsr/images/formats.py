@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -18,9 +17,8 @@ __all__ = [
     "Format",
     "check_size",
     "check_suffix",
-    "is_utf8",
+    "first_line",
     "missing_extra",
-    "names",
     "recognise",
     "unreadable",
 ]
@@ -62,6 +60,8 @@ _PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif"}
 
 _MOST = 2**30
 _FLOATS = ("float16", "float32")
+_EXR = Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr")
+_COLOUR_OF_LIGHT = replace(_EXR, has_alpha=False, has_grey=False)
 
 FORMATS = (
     Format("PNG", (".png",), ("uint8", "uint16"), "always", 10_000_000),
@@ -71,18 +71,9 @@ FORMATS = (
     Format("TIFF", (".tif", ".tiff"), ("uint8", "uint16", "float32"), "always", 10_000_000),
     Format("GIF", (".gif",), ("uint8",), "never", 65_535, has_grey=False, is_animated=True, keeps=()),
     Format("JPEG XL", (".jxl",), ("uint8", "uint16", *_FLOATS), "option", _MOST, extra="jxl"),
-    Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr"),
-    Format(
-        "Radiance HDR",
-        (".hdr",),
-        ("float32",),
-        "never",
-        _MOST,
-        has_alpha=False,
-        has_grey=False,
-        is_linear=True,
-        keeps=(),
-        extra="exr",
+    _EXR,
+    replace(
+        _COLOUR_OF_LIGHT, name="Radiance HDR", suffixes=(".hdr",), depths=("float32",), lossless="never"
     ),
     Format("HEIC", (".heic", ".heif"), ("uint8", "uint16"), "never", 16_384, has_grey=False, extra="heic"),
 )
@@ -167,7 +158,7 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
     """
     format = WRITABLE.get(path.suffix.lower())
     if format is None:
-        raise OutputError(f"Cannot write {path.name}: its ending must be one of {names(WRITABLE)}.")
+        raise OutputError(f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.")
     if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
         raise missing_extra(OutputError, path, format)
     if has_alpha and not format.has_alpha:
@@ -198,7 +189,9 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
     """The error for a file that should be a picture."""
-    return ImageError(f"{Path(path)}: not a readable picture ({reason}); supported are {names(READABLE)}.")
+    return ImageError(
+        f"{Path(path)}: not a readable picture ({reason}); supported are {', '.join(READABLE)}."
+    )
 
 
 def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
@@ -206,15 +199,6 @@ def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Fo
     return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
 
 
-def is_utf8(path: str) -> bool:
-    """Whether a path is text; on Linux it may be any bytes, which libvips and others cannot take."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def names(suffixes: Iterable[str]) -> str:
-    """Endings as a list for a sentence."""
-    return ", ".join(suffixes)
+def first_line(text: str) -> str:
+    """Of what a decoder gives as its reason."""
+    return (text.strip().splitlines() or ["unknown error"])[0].strip()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, is_utf8, missing_extra, unreadable
+from escsr.images.formats import Format, first_line, missing_extra, unreadable
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
@@ -55,7 +55,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
             0, 0, 0, spec.nchannels, _oiio(ImageError, path, format).TypeDesc(_oiio_name(depth))
         )
         if pixels is None or source.has_error:
-            raise unreadable(path, _first_line(source.geterror()))
+            raise unreadable(path, first_line(source.geterror()))
     finally:
         source.close()
     wanted = _channels(spec)
@@ -111,10 +111,10 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
     name = _name(OutputError, path)
     target = oiio.ImageOutput.create(name)
     if target is None:
-        raise OutputError(f"Cannot write {shown}: {_first_line(oiio.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {first_line(oiio.geterror())}.")
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
-        raise OutputError(f"Cannot write {shown}: {_first_line(target.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {first_line(target.geterror())}.")
     if format.name == "JPEG XL":
         write_boxes(path, picture.metadata)
 
@@ -134,16 +134,16 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
         settings.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(_name(ImageError, path), settings)
     if source is None:
-        raise unreadable(path, _first_line(oiio.geterror()))
+        raise unreadable(path, first_line(oiio.geterror()))
     return source
 
 
 def _name(kind: type[EscError], path: str | os.PathLike[str]) -> str:
     """A path as OpenImageIO takes it: in UTF-8."""
-    name = os.fspath(path)
-    if not is_utf8(name):
-        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.")
-    return name
+    try:
+        return os.fspath(path).encode().decode()
+    except UnicodeEncodeError as error:  # on Linux a name may be any bytes
+        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.") from error
 
 
 def _oiio_name(depth: str) -> str:
@@ -171,7 +171,3 @@ def _in_full_window(pixels: NDArray[Any], spec: Any) -> NDArray[Any]:
         rows.start - top : max(rows.stop - top, 0), columns.start - left : max(columns.stop - left, 0)
     ]
     return full
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["unknown error"])[0]

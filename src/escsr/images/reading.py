@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import Format, check_suffix, recognise, unreadable
+from escsr.images.formats import Format, check_suffix, first_line, recognise, unreadable
 from escsr.images.frames import moves, upright
 from escsr.images.metadata import ICC, carried_by, sound_profile
 from escsr.images.picture import Animation, Picture
@@ -275,11 +275,8 @@ def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
 def reason(error: Exception) -> str:
     """The first line of what libvips or the system gives as its reason."""
     if isinstance(error, pyvips.Error):
-        text = str(error.detail or error.message)
-    else:
-        text = str(getattr(error, "strerror", None) or error)
-    lines = text.strip().splitlines()
-    return lines[0].strip() if lines else "unknown error"
+        return first_line(str(error.detail or error.message))
+    return first_line(str(getattr(error, "strerror", None) or error))
 
 
 @contextmanager

@@ -9,19 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = [
-    "IFD",
-    "LONG",
-    "RESOLUTION_UNIT",
-    "SHORT",
-    "SIZES",
-    "Entries",
-    "Tiff",
-    "check_checksums",
-    "eight_bit_lab_as_rgb",
-    "reordered",
-    "without_resolution",
-]
+__all__ = ["Tiff", "check_checksums", "eight_bit_lab_as_rgb", "reordered", "without_resolution"]
 
 SHORT, LONG, IFD = 3, 4, 13
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}

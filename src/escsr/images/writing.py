@@ -6,7 +6,7 @@ import os
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyvips
@@ -23,11 +23,9 @@ from escsr.images.png_chunks import without_png_resolution
 from escsr.images.reading import reason
 from escsr.images.tiff import without_resolution
 from escsr.images.value_range import to_upper_bits
+from escsr.runtime.choices import Subsampling
 
-__all__ = ["Subsampling", "WriteOptions", "write"]
-
-Subsampling = Literal["444", "420"]
-"""Colour at full resolution, or at half of it in both directions."""
+__all__ = ["WriteOptions", "write"]
 
 _SAVERS = {
     "PNG": "pngsave",

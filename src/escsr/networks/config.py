@@ -57,6 +57,8 @@ class NetworkConfig:
         ConfigError: A value is impossible, alone or together with another.
     """
 
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
+
     scale: int | None = 2
     dim: int = 64
     attended_dim: int = 16

@@ -1,8 +1,9 @@
-"""Which device computes, and how much memory is free."""
+"""Which device computes, what it is called, and how much memory is free."""
 
 from __future__ import annotations
 
 import contextlib
+import platform
 from pathlib import Path
 
 import psutil
@@ -10,16 +11,18 @@ import torch
 
 from escsr.errors import DeviceError
 
-__all__ = ["choose_device", "free_device_memory", "free_host_memory"]
+__all__ = ["choose_device", "device_name", "free_device_memory", "free_host_memory"]
 
 _CONTAINER = Path("/sys/fs/cgroup")
+_CPU = Path("/proc/cpuinfo")
 
 
-def choose_device(device: str = "auto") -> torch.device:
+def choose_device(device: str | torch.device | None = "auto") -> torch.device:
     """The device to compute on.
 
     Args:
-        device: "auto" for the first of CUDA (and ROCm), XPU, MPS, CPU that is there; or a name.
+        device: "auto" for the first of CUDA (and ROCm), XPU, MPS, CPU that is there, and so is None; or
+            a name, or PyTorch's own device.
 
     Returns:
         The device.
@@ -33,6 +36,7 @@ def choose_device(device: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
+    device = "auto" if device is None else str(device)
     if device == "auto":
         return torch.device(next(name for name, available in there.items() if available))
     name, _, index = device.partition(":")
@@ -42,6 +46,18 @@ def choose_device(device: str = "auto") -> torch.device:
     if name == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"No device {device!r}; CUDA devices here: {torch.cuda.device_count()}.")
     return torch.device(device)
+
+
+def device_name(device: torch.device) -> str:
+    """What a device calls itself: the model of the GPU or of the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return device.type
+    with contextlib.suppress(OSError, StopIteration):
+        lines = _CPU.read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def free_host_memory() -> int:

@@ -1,28 +1,29 @@
-"""PrecisionPolicy of the networks: as low as asked for, and never a number that overflowed."""
+"""Precision of the networks: as low as asked for, and never a number that overflowed."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Literal, get_args
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError
+from escsr.runtime.choices import Precision
 
-__all__ = ["Precision", "PrecisionPolicy"]
-
-Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
-"""PrecisionPolicy of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10
-bits on GPUs that have it; "bfloat16" and "float16" make products in half precision, while the sums of
-residuals, norms and what lies between the stages stay float32. "auto" is float16 on CUDA devices with
-fast half precision (compute capability 7.0 on) and float32 elsewhere."""
+__all__ = ["HALF_PRECISIONS", "PrecisionPolicy", "compute_in"]
 
 _HIGHER: dict[Precision, Precision] = {"float16": "bfloat16", "bfloat16": "float32", "tf32": "float32"}
-_HALF = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+HALF_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+"""Those of autocast, and the type of their products."""
+
 _FAST_HALF = (7, 0)
+
+_SWITCH = threading.RLock()
+"""Held while cuDNN's switch for TF32 is set, which is one of the process, not of a thread."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class PrecisionPolicy:
         """
         while True:
             precision = self.precision
-            with self._context(precision):
+            with compute_in(precision, self.device):
                 result = function(*arguments)
-            if result.dtype in (torch.float16, torch.bfloat16):
+            if result.dtype in HALF_PRECISIONS.values():
                 result = result.float()
             if result.sum().isfinite() or result.isfinite().all():
                 return result
@@ -73,14 +74,26 @@ class PrecisionPolicy:
                 _LOG.warning("%s overflows in this model: %s from now on.", precision, higher)
                 self.precision = higher
 
-    def _context(self, precision: Precision) -> AbstractContextManager[object]:
-        stack = ExitStack()
-        if precision in _HALF:
-            stack.enter_context(torch.autocast(self.device.type, _HALF[precision]))
-        elif self.device.type == "cuda":
-            allowed = precision == "tf32"
-            stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed))
-        return stack
+
+@contextmanager
+def compute_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """What is computed inside is computed in a precision, whatever autocast surrounds it.
+
+    Backward passes of half precision may lie outside, as usual with autocast; those of "tf32" and
+    "float32" belong inside. On CUDA devices these two are the business of one thread at a time: enter for
+    a step, not for a whole run.
+
+    Args:
+        precision: See `Precision`, "auto" excepted.
+        device: The device that computes.
+    """
+    half = HALF_PRECISIONS.get(precision)
+    with torch.autocast(device.type, half, enabled=half is not None):
+        if half is not None or device.type != "cuda":
+            yield
+            return
+        with _SWITCH, torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
+            yield
 
 
 def _default(device: torch.device) -> Precision:

@@ -15,18 +15,16 @@ from escsr.errors import ConfigError
 from escsr.images.colour import from_cmyk, to_grey_or_rgb
 from escsr.images.metadata import ICC
 from escsr.images.value_range import ValueRange
+from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling import alpha as transparency
 
-__all__ = ["OnProgress", "Run", "part_of", "upscale_frames", "upscale_pil", "upscale_pixels"]
+__all__ = ["Run", "upscale_frames", "upscale_pil", "upscale_pixels"]
 
 _NUMBERS = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 """Modes of PIL that hold one channel deeper than 8 bits."""
 
 _RINGS_REACH = 4
 """How far from an edge rings can be seen, LR pixels."""
-
-OnProgress = Callable[[float], None]
-"""Takes the share of the work that is done, in [0, 1]."""
 
 Run = Callable[[Tensor, OnProgress | None], Tensor]
 """A network: (1, 3, H, W) in [0, 1] → (1, 3, R, S) in [0, 1], both in host memory."""
@@ -69,15 +67,16 @@ def upscale_pixels(
     value_range = ValueRange.of(colour, linear=linear)
     lr = _planes(value_range.encode(colour))
     if not has_alpha:
-        return _decoded(_upscaled_colour(lr, run, value_range, on_progress), value_range)
+        sr = _without_rings(_through(lr, run, on_progress), lr, value_range)
+        return _decoded(sr, value_range)
     alpha_range = ValueRange.of(pixels[..., :0])
     lr_alpha = _planes(alpha_range.encode(pixels[..., -1:])).clamp_(0, 1)
     if (lr_alpha == lr_alpha[0, 0, 0]).all():
-        sr = _upscaled_colour(lr, run, value_range, on_progress)
+        sr = _without_rings(_through(lr, run, on_progress), lr, value_range)
         alpha = _decoded(lr_alpha[:, :1, :1].expand(1, *sr.shape[1:]), alpha_range)
     else:
         shown = lr if premultiplied else transparency.bleed(lr, lr_alpha)
-        sr = _upscaled_colour(shown, run, value_range, part_of(on_progress, 0, 2))
+        sr = _without_rings(_through(shown, run, part_of(on_progress, 0, 2)), shown, value_range)
         sr_alpha = _through(lr_alpha, run, part_of(on_progress, 1, 2))
         alpha = _decoded(transparency.within_neighbourhood(sr_alpha, lr_alpha), alpha_range)
         if not premultiplied:
@@ -146,17 +145,6 @@ def upscale_pil(image: Any, run: Run, *, on_progress: OnProgress | None = None) 
     larger = Image.fromarray(result.astype(np.int32) if image.mode == "I" else result)
     larger.info = info
     return larger
-
-
-def part_of(report: OnProgress | None, index: int, parts: int) -> OnProgress | None:
-    """Reports the progress of one of several equal parts of the work as that of the whole."""
-    return None if report is None else lambda share: report((index + share) / parts)
-
-
-def _upscaled_colour(
-    lr: Tensor, run: Run, value_range: ValueRange, on_progress: OnProgress | None
-) -> Tensor:
-    return _without_rings(_through(lr, run, on_progress), lr, value_range)
 
 
 def _through(lr: Tensor, run: Run, on_progress: OnProgress | None) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -12,16 +11,14 @@ from torch import Tensor
 from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
+from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import free_device_memory, free_host_memory
-from escsr.runtime.precision import Precision, PrecisionPolicy
+from escsr.runtime.precision import PrecisionPolicy
+from escsr.runtime.progress import OnProgress, part_of
 from escsr.streaming import FeatureStorage, Memory
 from escsr.upscaling.tile_size import fastest_tile_size
 
-__all__ = ["FeatureStorageChoice", "Inference"]
-
-FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
-"""How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
-the predicted memory is not free."""
+__all__ = ["Inference"]
 
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
@@ -42,6 +39,7 @@ class Inference:
 
     Args:
         network: The network, on the device that computes.
+        name: What tables call it.
         precision: See `Precision`.
         tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
             for large pictures, a short probe. The result does not depend on it.
@@ -55,6 +53,7 @@ class Inference:
         self,
         network: ESC,
         *,
+        name: str = "network",
         precision: Precision = "auto",
         tile_size: int | None = None,
         feature_storage: FeatureStorageChoice = "auto",
@@ -67,7 +66,8 @@ class Inference:
                 "feature_storage must be one of "
                 f"{', '.join(get_args(FeatureStorageChoice))}, not {feature_storage!r}."
             )
-        self.network = network
+        self.network, self.name = network, name
+        self.scale, self.pad_multiple = network.config.scale, window
         self.device = next(network.parameters()).device
         self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
@@ -88,7 +88,7 @@ class Inference:
         scale: float | tuple[float, float] | None = None,
         size: tuple[int, int] | None = None,
         self_ensemble: bool = False,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> Tensor:
         """Enlarges pictures.
 
@@ -115,10 +115,14 @@ class Inference:
             return self._stream(lr, out_size, on_progress)
         total = torch.zeros(*lr.shape[:2], *out_size)
         for index in range(8):
-            report = None if on_progress is None else _part_of(on_progress, index, 8)
+            report = part_of(on_progress, index, 8)
             sides = out_size[::-1] if index & 4 else out_size
             total += _turn_back(self._stream(_turn(lr, index), sides, report), index)
         return total / 8
+
+    def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """`run` as a `SuperResolver`."""
+        return self.run(lr, size=size)
 
     def predict(self, size: tuple[int, int], out_size: tuple[int, int], *, batch: int = 1) -> Memory:
         """Memory that a run will take; see `streaming.predict_memory`.
@@ -137,9 +141,7 @@ class Inference:
             feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
         )
 
-    def _stream(
-        self, lr: Tensor, out_size: tuple[int, int], on_progress: Callable[[float], None] | None
-    ) -> Tensor:
+    def _stream(self, lr: Tensor, out_size: tuple[int, int], on_progress: OnProgress | None) -> Tensor:
         tile_size = self._tile_size(lr)
         try:
             return streaming.run(
@@ -218,7 +220,3 @@ def _turn_back(x: Tensor, index: int) -> Tensor:
     x = x.transpose(-1, -2) if index & 4 else x
     x = x.flip(-2) if index & 2 else x
     return x.flip(-1) if index & 1 else x
-
-
-def _part_of(report: Callable[[float], None], index: int, parts: int) -> Callable[[float], None]:
-    return lambda share: report((index + share) / parts)

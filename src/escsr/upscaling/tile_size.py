@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from escsr.errors import EscError
 from escsr.files import atomic_path
 from escsr.networks import ESC
+from escsr.runtime.devices import device_name
 from escsr.streaming import Compute
 
 __all__ = ["fastest_tile_size", "forget_tile_sizes", "probe"]
@@ -91,10 +91,11 @@ def forget_tile_sizes() -> None:
 
 def _key(network: ESC, precision: str) -> str:
     device = next(network.parameters()).device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     shape = hashlib.sha256(json.dumps(network.config.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
     cores = f"{torch.get_num_threads()} threads of {os.cpu_count()}" if device.type == "cpu" else "1"
-    return " | ".join((shape, device.type, name, cores, precision, f"torch {torch.__version__}"))
+    return " | ".join(
+        (shape, device.type, device_name(device), cores, precision, f"torch {torch.__version__}")
+    )
 
 
 def _recall(path: Path) -> dict[str, dict[str, float]]:

@@ -1,0 +1,98 @@
+"""Plain values, as JSON has them, to typed settings: checked once, by pydantic, all messages alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, to_json
+
+from escsr.errors import ConfigError
+
+__all__ = ["did_you_mean", "setting_names", "validated"]
+
+_T = TypeVar("_T")
+
+
+def validated(kind: type[_T], values: Mapping[str, Any]) -> _T:
+    """Builds settings from plain values, nested as the kind is; nothing is converted or passed over.
+
+    "2" is no 2 and true no 1; an integer does for a float, a list for a tuple; numbers are finite. A
+    dataclass is held to this by its `__pydantic_config__`.
+
+    Args:
+        kind: A pydantic model, or a dataclass.
+        values: Field names to values.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest is named) or missing, or a value is impossible; the
+            message names the key, what was given and what is accepted.
+
+    Example:
+        >>> from escsr.networks import NetworkConfig
+        >>> validated(NetworkConfig, {"dim": 48, "num_heads": 3}).dim
+        48
+    """
+    try:
+        # As JSON, since a list is a tuple there, and a mapping a dataclass, however strict the types are.
+        text = to_json(values, inf_nan_mode="constants")
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(_message(error.errors(include_url=False)[0], kind, values)) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"Settings are plain values, as JSON has them: {str(error)[:200]}.") from error
+
+
+def setting_names(kind: Any, prefix: str = "") -> Iterator[str]:
+    """Names of all fields of a model or a dataclass, those of nested ones behind a dot.
+
+    Args:
+        kind: The model or dataclass, or a union of such.
+        prefix: What to put before each.
+
+    Yields:
+        Names, of a union's members each.
+    """
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        fields = {name: field.annotation for name, field in kind.model_fields.items()}
+    elif dataclasses.is_dataclass(kind):
+        fields = get_type_hints(kind)
+    else:
+        for member in get_args(kind):
+            yield from setting_names(member, prefix)
+        return
+    for name, annotation in fields.items():
+        inner = list(setting_names(annotation, f"{prefix}{name}."))
+        yield from inner or [prefix + name]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the nearest of the known names, to end a message with; empty where none is near."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
+    return f" Did you mean {nearest[0]}?" if nearest else ""
+
+
+def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) -> str:
+    kept: list[str] = []
+    inner: Any = values
+    for part in error["loc"]:  # which also has the tags of unions, and places in lists
+        if isinstance(inner, Mapping) and part in inner:
+            kept.append(str(part))
+            inner = inner[part]
+    if error["type"] == "missing":
+        return f"Missing setting {'.'.join([*kept, str(error['loc'][-1])])!r}."
+    key = ".".join(kept)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return f"Unknown setting {key!r}.{did_you_mean(key, setting_names(kind))}"
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return str(cause)
+    given = repr(error["input"])
+    given = given if len(given) < 200 else f"{given[:200]}…"
+    return f"{error['msg'].replace('Input', key or 'A setting', 1)}, not {given}."
