@@ -113,6 +113,9 @@ def upscale(
         raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
     report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
+    from escsr.models.selection import choose_model
+
+    choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
     from escsr.batch import Batch, forecast
     from escsr.batch.pipes import piped
     from escsr.upscaling.options import UpscaleOptions
