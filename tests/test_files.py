@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,18 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Cannot write"), atomic_path(tmp_path / "folder") as temporary:
         temporary.write_text("a file cannot replace a folder")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_link_stays_and_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "real")
+    with atomic_path(tmp_path / "link") as temporary:
+        assert temporary.parent == tmp_path / "deep"
+        temporary.write_text("new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "deep" / "real").read_text() == "new"
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("round", "pipe"):
+        with pytest.raises(OutputError, match="no ordinary file"), atomic_path(tmp_path / name):
+            pass
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

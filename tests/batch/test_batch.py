@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from escsr import images
-from escsr.batch import Batch, Outcome, Progress, forecast
+from escsr.batch import Batch, Outcome, Progress, forecast, upscale
 from escsr.batch.manifest import MANIFEST
-from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
+from escsr.files import sha256_of
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
+from escsr.upscaling.upscaler import Upscaler
 from samples import BROKEN, mixed_folder, small_network
 
 
@@ -181,3 +186,144 @@ def test_a_forecast_for_a_model_of_any_scale(three: Path, tmp_path: Path) -> Non
             assert said.size is not None
             assert said.out_size == tuple(round(side * scale) for side in said.size)
             assert said.seconds > 0
+
+
+@pytest.mark.parametrize("step", ["read_for", "write", "upscale_picture"])
+def test_whatever_is_raised_is_one_failed_picture(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    owner = Upscaler if step == "upscale_picture" else images
+    whole, calls = getattr(owner, step), []
+
+    def second_fails(*arguments: object, **options: object) -> object:
+        calls.append(step)
+        if len(calls) == 2:
+            raise RecursionError("deep\x1b[2J")
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(owner, step, second_fails)
+    outcomes = upscale(three, model=model)
+    assert statuses(outcomes) == ["done", "failed", "done"]
+    assert "b.png: RecursionError: deep" in str(outcomes[1].error)
+    calls.clear()
+    with pytest.raises(RecursionError):
+        upscale(three, model=model, debug=True)
+
+
+def test_a_picture_that_vanishes_is_one_failed_picture(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = images.read_header
+
+    def vanishing(path: Path) -> images.Header:
+        header = whole(path)
+        if path.name == "b.png":
+            path.unlink()
+        return header
+
+    monkeypatch.setattr(images, "read_header", vanishing)
+    outcomes = upscale([three], model=model)
+    assert statuses(outcomes) == ["done", "failed", "done"]
+    assert isinstance(outcomes[1].error, ImageError)
+
+
+def test_headers_are_read_as_they_are_needed(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    whole = images.read_header
+
+    def counted(path: Path) -> images.Header:
+        read.append(path.name)
+        return whole(path)
+
+    monkeypatch.setattr(images, "read_header", counted)
+    for name in "defgh":
+        (three / f"{name}.png").write_bytes((three / "a.png").read_bytes())
+    run = Batch([three], model=model).run(on_progress=lambda _: None)
+    next(run)
+    run.close()
+    assert len(read) < 8
+    assert len(set(read)) == len(read)
+
+
+def test_the_model_is_hashed_once(three: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr("escsr.batch.models.sha256_of", counted)
+    assert statuses(upscale(three, model=model)) == ["done"] * 3
+    assert hashed == [model]
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x1c"])
+def test_names_with_any_sign_are_known_again(three: Path, model: Path, sign: str) -> None:
+    (three / "b.png").rename(three / f"b{sign}.png")
+    assert statuses(upscale(three, model=model)) == ["done"] * 3
+    assert statuses(upscale(three, model=model, skip_existing=True)) == ["skipped"] * 3
+
+
+def test_a_list_that_cannot_be_written_is_one_warning(
+    three: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "out" / MANIFEST).mkdir(parents=True)
+    assert statuses(upscale(three, tmp_path / "out", model=model)) == ["done"] * 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "--skip-existing" in caplog.text
+
+
+def test_a_size_loads_one_model(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    whole = Upscaler.__init__
+
+    def counted(self: Upscaler, model: Path, **options: Any) -> None:
+        loaded.append(model.stem)
+        whole(self, model, **options)
+
+    monkeypatch.setattr(Upscaler, "__init__", counted)
+    assert statuses(upscale(three / "a.png", width=30)) == ["done"]
+    assert loaded == ["esc-light-x3"]
+
+
+def test_a_missing_package_is_an_error_before_the_work(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = images.check_suffix
+
+    def missing(path: Path, *, has_alpha: bool = False) -> images.Format:
+        if path.suffix == ".jxl":
+            raise OutputError('JPEG XL needs another package: pip install "escsr[jxl]"')
+        return whole(path, has_alpha=has_alpha)
+
+    monkeypatch.setattr(images, "check_suffix", missing)
+    with pytest.raises(OutputError, match="pip install"):
+        Batch([three], model=model, suffix="jxl")
+    with pytest.raises(OutputError, match="pip install"):
+        Batch([three / "a.png"], three / "b.jxl", model=model)
+
+
+def test_links_and_pipes_as_outputs(three: Path, model: Path, tmp_path: Path) -> None:
+    real = tmp_path / "elsewhere" / "real.png"
+    real.parent.mkdir()
+    link = tmp_path / "link.png"
+    link.symlink_to(real)
+    assert statuses(upscale(three / "a.png", link, model=model)) == ["done"]
+    assert link.is_symlink()
+    assert images.read_size(real) == (20, 32)
+    os.mkfifo(tmp_path / "pipe.png")
+    (failed,) = upscale(three / "a.png", tmp_path / "pipe.png", model=model)
+    assert "a device or a pipe" in str(failed.error)
+    assert stat.S_ISFIFO((tmp_path / "pipe.png").stat().st_mode)
+
+
+def test_parts_of_killed_runs_go_after_a_day(three: Path, model: Path, tmp_path: Path) -> None:
+    old, new = (tmp_path / f".{letter * 16}.part.png" for letter in "ab")
+    old.touch()
+    new.touch()
+    os.utime(old, (0, 0))
+    upscale(three / "a.png", tmp_path / "a.png", model=model)
+    assert not old.exists()
+    assert new.exists()

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from escsr import images
+from escsr.batch.pipes import piped
+from escsr.cli.interrupts import end_on_signals
+from escsr.errors import OutputError
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from samples import ROOT, small_network
@@ -116,3 +119,109 @@ def test_control_c(folder: Path, interrupts: int) -> None:
     for name in done:
         assert images.read(folder / "in_x2" / name).pixels.shape == (1200, 1600, 3)
     assert not list((folder / "in_x2").glob(".*.part*"))
+
+
+def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    command = f"{sys.executable} -m escsr upscale --model small.safetensors {line}"
+    return subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell closes the streams")
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("in/a.png <&- >&-", 0, ""),
+        ("- <&-", 2, "Standard input is closed"),
+        ("in/a.png -o - >&-", 2, "Standard output is closed"),
+        ("in/a.png --json >&-", 2, "Standard output is closed"),
+        ("in/a.png > /dev/full", 2, "No space left on device"),
+        ("in/a.png --json > /dev/full", 2, "No space left on device"),
+        ("in/a.png -o - > /dev/full", 2, "No space left on device"),
+    ],
+)
+def test_streams_that_are_closed_or_full(folder: Path, line: str, code: int, message: str) -> None:
+    if "/dev/full" in line and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    done = shell(folder, line)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sum("Error" in text for text in done.stderr.splitlines()) == bool(code)
+
+
+def test_no_room_for_temporary_files(folder: Path) -> None:
+    class Full:
+        class buffer:  # noqa: N801 (as of a stream)
+            @staticmethod
+            def read(_: int) -> bytes:
+                raise OSError(28, "No space left on device")
+
+    with (
+        pytest.raises(OutputError, match=r"TMPDIR.*No space"),
+        piped(["-"], "a.png", None, Full, None),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    for name in ("a.png", "b.png", "c.png"):
+        images.write(Picture(large), folder / "in" / name)
+    command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["status"] == "done"
+        process.send_signal(number)
+        _, errors = process.communicate()
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in errors
+    assert not list((folder / "in_x2").glob(".*.part*"))
+    for path in (folder / "in_x2").glob("[!.]*"):
+        assert images.read(path).pixels.shape == (1200, 1600, 3)
+
+
+def test_names_do_not_reach_the_terminal_as_commands(folder: Path) -> None:
+    name = "\x1b]0;title\x07\x9b2J\u202e.png"
+    (folder / "in" / "a.png").rename(folder / "in" / name)
+    for arguments in (["in"], ["in", "--json"], ["in", "--dry-run"], [f"in/{name}", "-o", "x.abc"]):
+        done = call(folder, *arguments)
+        shown = (done.stdout + done.stderr).decode()
+        assert "\\u001b]0;title\\u0007\\u009b2J\\u202e" in shown or arguments[-1] == "x.abc"
+        assert not set(shown) & set(name) & set("\x1b\x07\x9b\u202e")
+
+
+def test_former_names_of_options(folder: Path) -> None:
+    done = call(folder, "in/a.png", "-o", "old.png", "--maps", "float16", "--ensemble")
+    assert done.returncode == 0, done.stderr
+    assert call(folder, "in/a.png", "-o", "tta.png", "--maps=float16", "--tta").returncode == 0
+    now = ("--feature-storage", "float16", "--self-ensemble")
+    assert call(folder, "in/a.png", "-o", "new.png", *now).returncode == 0
+    assert (folder / "old.png").read_bytes() == (folder / "new.png").read_bytes()
+    assert (folder / "tta.png").read_bytes() == (folder / "new.png").read_bytes()
+    told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    assert not any(word in told for word in ("--maps", "--ensemble", "--tta"))
+    wrong = call(folder, "in/a.png", "--fit", "fill")
+    assert wrong.returncode == 2
+    assert b"'contain', 'cover'" in wrong.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGHUP is POSIX's")
+def test_ignored_signals_stay_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    term = signal.getsignal(signal.SIGTERM)
+    try:
+        end_on_signals()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) is not term
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGTERM, term)

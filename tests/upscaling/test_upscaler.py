@@ -14,6 +14,7 @@ from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, 
 from escsr.models.checkpoints import save_network
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler, default_target
 from samples import EXAMPLES, small_network
@@ -210,3 +211,31 @@ def test_damaged_weights_never_make_a_picture(tmp_path: Path) -> None:
     save_network(network, tmp_path / "nan.safetensors")
     with pytest.raises(CheckpointError, match="not numbers"):
         Upscaler(tmp_path / "nan.safetensors", device="cpu")(crop())
+
+
+def test_devices_and_sizes_of_any_type_are_taken_or_refused(model: Path) -> None:
+    assert Upscaler(model, device=torch.device("cpu")).device.type == "cpu"
+    assert Upscaler(model, device=None).name == "small"
+    upscaler = Upscaler(model, device="cpu")
+    for scale in ("2", float("nan"), 1e300, -1):
+        with pytest.raises(ConfigError, match="scale must be positive"):
+            upscaler(crop(), scale=scale)  # type: ignore[arg-type]
+    with pytest.raises(DeviceError, match="GiB of memory"):
+        upscaler(crop(), scale=1e9)
+    half = np.float32(1.5)
+    assert upscaler(crop(), scale=half).shape == (30, 46, 3)  # type: ignore[arg-type]
+
+
+def test_options_are_the_defaults_of_calls(model: Path, tmp_path: Path) -> None:
+    options = UpscaleOptions(model=model, device="cpu", width=50, lossless=True)
+    assert Upscaler(options=options)(crop()).shape == (32, 50, 3)
+    assert Upscaler(model, options=options, width=None, scale=3)(crop()).shape == (60, 93, 3)
+    images.write(images.Picture(crop()), tmp_path / "a.png")
+    target = escsr.upscale_file(
+        tmp_path / "a.png", tmp_path / "b.webp", options=options, width=None, size="40x90"
+    )
+    assert images.read_size(target) == (40, 26)
+    with pytest.raises(ConfigError, match="Give one of"):
+        UpscaleOptions(scale=2, longest=5)
+    with pytest.raises(TypeError, match="scal"):
+        Upscaler(model, scal=3)
