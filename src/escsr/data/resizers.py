@@ -13,31 +13,10 @@ from numpy.typing import NDArray
 
 from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
+from escsr.data.resizer_names import Resizer
 from escsr.errors import ConfigError, DataError
 
 __all__ = ["Resizer", "downscale"]
-
-Resizer = Literal[
-    "matlab-bicubic",
-    "matlab-double",
-    "pil-bicubic",
-    "pil-lanczos",
-    "pil-bilinear",
-    "pil-box",
-    "pil-nearest",
-    "torch-bicubic",
-    "opencv-bicubic",
-    "opencv-bilinear",
-    "opencv-area",
-    "opencv-nearest",
-]
-"""Known ways to shrink a picture.
-
-`matlab-bicubic` is `imresize` on uint8, with which DIV2K and the test sets were made, and
-`matlab-double` is `imresize(im2double(I))`. `torch-bicubic` is `interpolate(antialias=True)` on
-floats. `opencv-bicubic` and `opencv-bilinear` do not antialias; PyTorch without antialias gives the
-same. The nearest pixel is the first of each r×r in OpenCV, the middle one in Pillow.
-"""
 
 _Shrink = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
