@@ -20,7 +20,8 @@ def finish_on_interrupt(
     Args:
         stop: What the work looks at before it begins anything new.
         say: Called at the first interrupt.
-        also: Names of other signals that are taken so; those that the system lacks are passed over.
+        also: Names of other signals that are taken so; those that the system lacks are passed over, and
+            those that are ignored (as HUP under `nohup`) stay so.
     """
 
     def interrupted(_: int, __: FrameType | None) -> None:
@@ -29,7 +30,8 @@ def finish_on_interrupt(
         stop.set()
         say()
 
-    taken = [getattr(signal, name) for name in ("SIGINT", *also) if hasattr(signal, name)]
+    others = [getattr(signal, name) for name in also if hasattr(signal, name)]
+    taken = [signal.SIGINT, *(n for n in others if signal.getsignal(n) is not signal.SIG_IGN)]
     before = {number: signal.signal(number, interrupted) for number in taken}
     try:
         yield

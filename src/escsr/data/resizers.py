@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
-from escsr.data.resizer_names import Resizer
 from escsr.errors import ConfigError, DataError
+from escsr.runtime.choices import Resizer
 
 __all__ = ["Resizer", "downscale"]
 

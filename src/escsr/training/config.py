@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from escsr.data.resizer_names import Resizer
 from escsr.errors import ConfigError
 from escsr.networks import NetworkConfig
+from escsr.runtime.choices import Resizer
 from escsr.runtime.settings import did_you_mean, setting_names, validated
 
 __all__ = [
@@ -45,7 +45,7 @@ class PixelSettings(_Settings):
     resizer: Resizer = "matlab-bicubic"
     """What makes LR from HR where LR is not given."""
     flat_patches: _Share = 0.0
-    """Share of the patches in whose place flat ones come, so that flat images stay flat up to the border."""
+    """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
 
 
 class ArbitraryScaleSettings(_Settings):
@@ -63,7 +63,7 @@ class OptimizerSettings(_Settings):
     """How gradients change the weights."""
 
     type: Literal["adam", "adamw", "muon"] = "adamw"
-    """Of "adam" or "adamw" for all parameters, or "muon" for the blocks' matrices and AdamW for the rest."""
+    """Adam or AdamW for all parameters; with "muon" that for the blocks' matrices, AdamW for the rest."""
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     """Peak rate."""
     betas: tuple[_Decay, _Decay] = (0.9, 0.9)
@@ -123,7 +123,7 @@ class TrainingConfig(_Settings):
     ema: EmaSettings = EmaSettings()
     """The averaged weights."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
-    """Of "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), or "bfloat16" and
+    """Of "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), "bfloat16" and
     "float16" (autocast; weights, loss and averages stay float32; the loss is scaled for float16)."""
     compile: bool = False
     """Compile the blocks (`torch.compile`): faster on GPUs, minutes to begin."""
@@ -134,7 +134,9 @@ class TrainingConfig(_Settings):
     """Seed of weights and patches."""
     validate_every: _Count = 5000
     """Steps between validations and checkpoints."""
-    validation_scales: Annotated[tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)] = (
+    validation_scales: Annotated[
+        tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)
+    ] = (
         2.0,
         3.0,
         4.0,
@@ -206,7 +208,10 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return joined
 
 
-_OBJECTIVES = {"pixel": PixelSettings, "arbitrary_scale": ArbitraryScaleSettings}
+_OBJECTIVES: dict[str, type[_Settings]] = {
+    "pixel": PixelSettings,
+    "arbitrary_scale": ArbitraryScaleSettings,
+}
 _GROUPS = {
     "objective": ("queries", "resizer", "flat_patches"),
     "optimizer": ("learning_rate", "betas", "weight_decay", "clip_norm"),

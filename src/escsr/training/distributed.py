@@ -67,6 +67,12 @@ class Distributed:
         total = sum(len(shard) for shard in shards)
         return [shards[index % self.world_size][index // self.world_size] for index in range(total)]
 
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether a flag is set in any of the processes."""
+        flags = torch.tensor([float(flag)], device=device)
+        self.all_reduce([flags])
+        return flags.item() > 0
+
     def broadcast(self, value: Any) -> Any:
         """The first process's value, in every process."""
         if self.world_size == 1:
@@ -99,9 +105,9 @@ def join_process_group(
         return
     if device_type == "cuda":
         torch.cuda.set_device(place.local_rank)
-    # This module's functions keep the group that there is when it is first imported (by optimisers, through
-    # torch._dynamo) as a default value. Imported before, it keeps none, and the group's threads end with it;
-    # else they run on while Python ends, and one that then wants the GIL aborts the process.
+    # This module's functions keep the group that there is when it is first imported (by optimisers,
+    # through torch._dynamo) as a default value. Imported before, it keeps none, and the group's threads
+    # end with it; else they run on while Python ends, and one that then wants the GIL aborts the process.
     import_module("torch.distributed.nn.functional")
     distributed.init_process_group(
         "nccl" if device_type == "cuda" else "gloo",
@@ -111,7 +117,7 @@ def join_process_group(
     )
     try:
         yield place
-        distributed.barrier()  # the first process, which the others reached this group by, leaves no earlier
+        distributed.barrier()  # the first process, which hosts the store, leaves no earlier than the others
     finally:
         distributed.destroy_process_group()
 

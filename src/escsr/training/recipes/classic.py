@@ -141,8 +141,6 @@ def _classic(variant: str, scale: int) -> TrainingConfig:
         batch_size=64,
         patch_size=64,
         objective=PixelSettings(),
-        schedule=ScheduleSettings(
-            warmup=20_000, milestones=(250_000, 400_000, 450_000, 475_000, 490_000)
-        ),
+        schedule=ScheduleSettings(warmup=20_000, milestones=(250_000, 400_000, 450_000, 475_000, 490_000)),
         precision="tf32",
     )

@@ -72,7 +72,8 @@ def esc_quick(scale: int) -> TrainingConfig:
     31.92 / 28.41 / 27.42 dB in 64 minutes, ×3 34.15 / 30.14 / 28.95 in as many; in a second run of 87
     minutes, with `--start` from the first and `--set iterations=9000`, ×3 34.23 / 30.19 / 28.98 and ×2
     37.71 / 33.44 / 32.00 (`results/training/`). Where activations leave the range of float16, as those
-    of ×3 did: on with `--set optimizer.weight_decay=0.5 --set optimizer.learning_rate=4e-4 --set iterations=1500`.
+    of ×3 did: on with `--set optimizer.weight_decay=0.5 --set optimizer.learning_rate=4e-4 --set
+    iterations=1500`.
     """
     name = f"esc-x{scale}"
     return _continued(
@@ -130,7 +131,8 @@ def flat(variant: str, scale: int) -> TrainingConfig:
 
     Three patches in ten are of one colour; the rate is low, so that what was learnt stays.
     Command: `escsr train --recipe esc-light-x3-flat --data PICTURES --output RUN`. Where it is not enough:
-    again from the result with `--start` and `--set objective.flat_patches=0.5 --set optimizer.learning_rate=4e-4`.
+    again from the result with `--start` and `--set objective.flat_patches=0.5 --set
+    optimizer.learning_rate=4e-4`.
     Hardware: two cores with avx512_bf16, twelve minutes for ESC-light (2.8 steps a second). Reached:
     greys within 0.65 of 255 levels at the border at ×3, 1.6 and, again, 0.97 at ×4, where 2.1 was
     before; Set5 / Set14 34.10 / 30.10 and 31.84 / 28.35 dB (`results/training/esc-light-x4-flat.json`).
