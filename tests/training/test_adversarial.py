@@ -1,4 +1,4 @@
-"""A generator against a discriminator: two modules, two optimisers, two losses, and nothing else to touch."""
+"""A generator against a discriminator: two modules, two optimisers, two losses, nothing else to touch."""
 
 from __future__ import annotations
 

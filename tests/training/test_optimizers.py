@@ -25,7 +25,9 @@ def test_orthogonalise(shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("shape", [(12, 30), (30, 12), (16, 16)])
 def test_muon_is_pytorchs_on_a_matrix(shape: tuple[int, int]) -> None:
     """PyTorch orthogonalises in bfloat16, so updates agree to a few thousandths of their size."""
-    ours, theirs = (nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(1))) for _ in "ab")
+    ours, theirs = (
+        nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(1))) for _ in "ab"
+    )
     settings = {"momentum": 0.8, "weight_decay": 0.1}
     optimizers = (
         Muon([ours], learning_rate=0.01, **settings),

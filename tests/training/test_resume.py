@@ -181,7 +181,7 @@ def test_what_fails_while_measuring_is_made_up_for(
 
 
 def test_a_batch_that_no_memory_holds_is_refused(sampler: PatchSampler, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="batch_size 100000000 .* GiB"):
+    with pytest.raises(ConfigError, match=r"batch_size 100000000 .* GiB"):
         Trainer(config_of("batch_size=100000000"), sampler, tmp_path / "run")
 
 
@@ -197,7 +197,7 @@ def test_a_full_disk_is_an_output_error(
     sampler: PatchSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path / "run")
-    with pytest.raises(OutputError, match="log.jsonl"):
+    with pytest.raises(OutputError, match=r"log\.jsonl"):
         folder.log({"iteration": 1})
 
     def full(*_: object, **__: object) -> None:

@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from escsr.errors import CheckpointError, ConfigError
-from escsr.models.checkpoints import TRAINING_PREFIX, Checkpoint, read_checkpoint, save_network
+from escsr.models.bundled import TRAINING_PREFIX
+from escsr.models.checkpoints import Checkpoint, read_checkpoint, save_network
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
 from escsr.runtime.settings import validated
