@@ -120,6 +120,11 @@ class Scarce:
             raise torch.OutOfMemoryError
         return function(*arguments)
 
+    def attempt(
+        self, function: Callable[..., torch.Tensor], arguments: tuple[Any, ...]
+    ) -> tuple[torch.Tensor, None]:
+        return self(function, arguments), None
+
 
 @pytest.mark.parametrize("variant", ["esc", "esc-lte"])
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
-"""The size a result shall have: a factor, a side, the longest side, or both sides."""
+"""The size of a result: a factor, a side, the longest side, or both sides."""
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 from escsr.errors import ConfigError
@@ -20,7 +22,7 @@ class TargetSize:
     """What a result measures; the output is exactly as asked.
 
     Attributes:
-        scale: Enlargement of both sides.
+        scale: Factor of both sides.
         width: Pixels of the result.
         height: Pixels of the result.
         longest: Pixels of the longer side.
@@ -41,12 +43,12 @@ class TargetSize:
         sides = self.width is not None or self.height is not None
         if (self.scale is not None) + sides + (self.longest is not None) != 1:
             raise ConfigError("Say one of scale, size (width, height or both) and longest.")
-        if self.scale is not None and not 0 < self.scale < float("inf"):
-            raise ConfigError(f"scale must be positive, not {self.scale}.")
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < math.inf):
+            raise ConfigError(f"scale must be a positive number, not {self.scale!r}.")
         for name in ("width", "height", "longest"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1 pixel, not {value}.")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise ConfigError(f"{name} must be a whole number of pixels from 1 on, not {value!r}.")
         if self.fit not in get_args(Fit):
             raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}.")
 
@@ -86,7 +88,7 @@ class TargetSize:
         return cls(scale=scale, width=width, height=height, longest=longest, fit=fit)
 
     def upscaled(self, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns that a picture is enlarged to, before `cropped`."""
+        """Rows and columns that a picture is upscaled to, before `cropped`."""
         if self.scale is not None:
             return max(1, round(rows * self.scale)), max(1, round(columns * self.scale))
         if self.width is not None and self.height is not None and self.fit == "exact":
@@ -107,7 +109,7 @@ class TargetSize:
         return is_taller if self.fit == "contain" else not is_taller
 
     def cropped(self, rows: int, columns: int) -> tuple[slice, slice]:
-        """The part of the enlarged picture that is kept: all of it, or the middle ("cover")."""
+        """The part of the upscaled picture that is kept: all of it, or the middle ("cover")."""
         if self.fit != "cover" or self.width is None or self.height is None:
             return slice(0, rows), slice(0, columns)
         top, left = (rows - self.height) // 2, (columns - self.width) // 2
