@@ -57,6 +57,19 @@ def nearest_network() -> ESC:
     return network
 
 
+class NearestResolver:
+    """A super-resolver as a user may write it: repeats pixels, at one scale or at any."""
+
+    def __init__(self, scale: int | None = None, pad_multiple: int = 1) -> None:
+        self.name, self.scale, self.pad_multiple = "nearest", scale, pad_multiple
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, lr: torch.Tensor, *, size: tuple[int, int] | None = None) -> torch.Tensor:
+        assert (size is None) == (self.scale is not None)
+        self.shapes.append(tuple(lr.shape))
+        return torch.nn.functional.interpolate(lr, size=size, scale_factor=self.scale)
+
+
 BROKEN = ("cut.png", "empty.png", "noise.tif", "noise.webp", "text.jpg")
 """Names of what cannot be read in a `mixed_folder`."""
 

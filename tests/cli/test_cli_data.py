@@ -99,12 +99,12 @@ def test_a_source_that_cannot_be_read(run: Run, folder: Path) -> None:
     assert made.returncode == 1
     assert made.stderr.count("Error:") == 1
     assert "broken.png: not a readable picture" in made.stderr
-    told = json.loads(made.stdout)
-    assert (told["num_sources"], told["num_images"], told["lr"]) == (2, 2, {})
-    assert told["failures"][0]["path"] == str(Path("photos/broken.png"))
+    output = json.loads(made.stdout)
+    assert (output["num_sources"], output["num_images"], output["lr"]) == (2, 2, {})
+    assert output["failures"][0]["path"] == str(Path("photos/broken.png"))
 
 
-def test_faults_are_told_and_end_with_status_1(run: Run, folder: Path) -> None:
+def test_faults_are_output_and_end_with_status_1(run: Run, folder: Path) -> None:
     images.write(images.read(folder / "small" / "ax2.png"), folder / "small" / "stranger.png")
     images.write(images.Picture(np.zeros((64, 80, 3), np.uint8)), folder / "small" / "ax2.png")
     lr = ["--lr", "small", "--scale", "2", "--patch-size", "64"]
@@ -117,9 +117,9 @@ def test_faults_are_told_and_end_with_status_1(run: Run, folder: Path) -> None:
     assert "no LR: 3 more; --json has them all" in found.stdout
     assert "no HR  " in found.stdout
     assert "25 pictures, 2 pairs: 25 faults, 24 warnings." in found.stdout
-    told = json.loads(run("verify", "photos", *lr, "--json").stdout)
-    assert len(told["problems"]) == 49
-    assert f"Fingerprint {told['fingerprint']}" in found.stdout
+    output = json.loads(run("verify", "photos", *lr, "--json").stdout)
+    assert len(output["problems"]) == 49
+    assert f"Fingerprint {output['fingerprint']}" in found.stdout
     warned = run("verify", "photos", "--patch-size", "129")
     assert warned.returncode == 0, "warnings alone are no failure"
     assert "too small  " in warned.stdout
@@ -130,12 +130,12 @@ def test_the_resizer_is_named(run: Run, folder: Path) -> None:
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.splitlines()[1].split() == ["pil-lanczos", "equal", "0", "0.00%"]
     assert "2 pictures at ×2: pil-lanczos, equal in every sample." in found.stdout
-    told = run("identify-lr", "photos", "small", "--scale", "2", "--max-pictures", "1", "--json")
+    output = run("identify-lr", "photos", "small", "--scale", "2", "--max-pictures", "1", "--json")
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    read = json.loads(told.stdout, parse_constant=refuse)
+    read = json.loads(output.stdout, parse_constant=refuse)
     assert (read["scores"][0]["resizer"], read["scores"][0]["psnr"]) == ("pil-lanczos", None)
     assert read["scores"][1]["psnr"] > 30
     assert read["num_images"] == 1
@@ -172,8 +172,8 @@ def test_file_names_of_any_bytes(run: Run, folder: Path) -> None:
     (folder / "set" / "LR_matlab-bicubic" / "X2" / name.replace(".png", "x2.png")).unlink()
     arguments = ["verify", "set/HR", "--lr", "set/LR_matlab-bicubic/X2", "--scale", "2"]
     assert "no LR  " in run(*arguments).stdout
-    told = json.loads(run(*arguments, "--json").stdout)
-    assert [Path(problem["path"]).name for problem in told["problems"]] == [name]
+    output = json.loads(run(*arguments, "--json").stdout)
+    assert [Path(problem["path"]).name for problem in output["problems"]] == [name]
     pool = PatchSampler.from_folder(
         "set/HR", scale=2, patch_size=8, storage="mapped", cache=folder / "cache"
     )

@@ -229,15 +229,15 @@ def test_pictures_are_left_as_they_are(sampler: ArbitraryScaleSampler) -> None:
 
 
 @given(
-    batch_size=st.sampled_from([4, 8, 12]), world_size=st.sampled_from([1, 2, 4]), seed=st.integers(0, 9)
+    batch_size=st.sampled_from([4, 8, 12]), num_shards=st.sampled_from([1, 2, 4]), seed=st.integers(0, 9)
 )
-def test_processes_share_one_batch(
-    sampler: ArbitraryScaleSampler, batch_size: int, world_size: int, seed: int
+def test_shards_are_one_batch(
+    sampler: ArbitraryScaleSampler, batch_size: int, num_shards: int, seed: int
 ) -> None:
     whole = sampler.batch(seed, 5, batch_size, PATCH, queries=9)
     parts = [
-        sampler.batch(seed, 5, batch_size, PATCH, queries=9, rank=rank, world_size=world_size)
-        for rank in range(world_size)
+        sampler.batch(seed, 5, batch_size, PATCH, queries=9, shard=shard, num_shards=num_shards)
+        for shard in range(num_shards)
     ]
     for field in FIELDS:
         assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(whole, field))
@@ -286,10 +286,12 @@ def test_refusals(sampler: ArbitraryScaleSampler, tmp_path: Path) -> None:
         sampler.batch(0, 0, 2, PATCH, queries=257)
     with pytest.raises(ConfigError, match="queries must be 1 to 256"):
         sampler.batch(0, 0, 2, PATCH, queries=0)
-    with pytest.raises(ConfigError, match="cannot be shared by 3 processes"):
-        sampler.batch(0, 0, 8, PATCH, queries=9, world_size=3)
+    with pytest.raises(ConfigError, match="cannot be split into 3 shards"):
+        sampler.batch(0, 0, 8, PATCH, queries=9, num_shards=3)
     with pytest.raises(DataError, match=r"sides of 68 pixels; the smallest has 64"):
         sampler.batch(0, 0, 1, PATCH + 1, queries=9)
     images.write(images.Picture(np.zeros((200, 63, 3), np.uint8)), tmp_path / "thin.png")
-    with pytest.raises(DataError, match=r"none of 1 pictures has sides of 64 pixels.*; smaller patches"):
+    with pytest.raises(
+        DataError, match=r"none of 1 pictures has sides of 64 pixels.*; choose smaller patches"
+    ):
         ArbitraryScaleSampler.from_folder(tmp_path, patch_size=PATCH)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escsr import images
+from escsr.data.pictures import lr_name
 from escsr.data.resize import Convention, imresize
 from escsr.errors import ConfigError
-from escsr.evaluation.pairs import lr_name
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

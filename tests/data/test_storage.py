@@ -8,8 +8,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from escsr.data import storage
 from escsr.data.pictures import in_threads
-from escsr.data.storage import ImageSource, cache_folder, choose_storage, load_images
+from escsr.data.storage import ImageSource, cache_folder, choose_storage, fingerprint, load_images
 from escsr.errors import DataError, DeviceError, OutputError
 
 SHAPES = [[(2, 3, 3), (4, 6, 3)], [(5, 1, 3)], [(1, 1, 3), (3, 3, 3)]]
@@ -104,6 +105,68 @@ def test_nobody_writes_into_the_mapped_file(tmp_path: Path) -> None:
     made = Source(tmp_path)
     load_images(made.source, "mapped", cache=tmp_path / "cache")[0][0].zero_()
     assert_whole(load_images(made.source, "mapped", cache=tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("start", [0, 40])
+def test_a_mapped_file_whose_pixels_were_lost_is_written_anew(
+    start: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, again = Source(tmp_path), Source(tmp_path)
+    load_images(first.source, "mapped", cache=tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("*.pixels")
+    pixels = bytearray(file.read_bytes())
+    pixels[start : start + 50] = bytes(50)
+    file.write_bytes(pixels)
+    assert_whole(load_images(again.source, "mapped", cache=tmp_path / "cache"))
+    assert sorted(again.decoded) == [0, 1, 2]
+    assert "is damaged; it is written anew" in caplog.text
+
+
+BAD_INDICES = (
+    "",
+    "{",
+    "[]",
+    "3",
+    "null",
+    "\xff",
+    "{}",
+    '{"shapes": 3, "fingerprint": ""}',
+    '{"shapes": [[[-1, 3, 3]]], "fingerprint": ""}',
+    '{"shapes": [["abc"]], "fingerprint": ""}',
+    '{"shapes": [[[117, 1, 1]]], "fingerprint": ""}',
+    '{"shapes": [[[117.0]]], "fingerprint": 0}',
+)
+
+
+@pytest.mark.parametrize("content", BAD_INDICES)
+def test_a_damaged_index_is_written_anew(content: str, tmp_path: Path) -> None:
+    load_images(Source(tmp_path).source, "mapped", cache=tmp_path / "cache")
+    (index,) = (tmp_path / "cache").glob("*.json")
+    assert index.with_suffix(".pixels").stat().st_size == sum(x.nbytes for g in PICTURES for x in g)
+    index.write_bytes(content.encode("latin-1"))
+    again = Source(tmp_path)
+    assert_whole(load_images(again.source, "mapped", cache=tmp_path / "cache"))
+    assert sorted(again.decoded) == [0, 1, 2]
+
+
+def test_a_mapped_file_that_does_not_keep_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_combined", lambda digests: f"another each time {id(digests)}")
+    with pytest.raises(OutputError, match="does not hold what was written"):
+        load_images(Source(tmp_path).source, "mapped", cache=tmp_path / "cache")
+
+
+def test_every_pixel_counts_for_the_fingerprint() -> None:
+    pictures = [torch.from_numpy(picture.copy()) for group in PICTURES for picture in group]
+    known = {fingerprint(pictures)}
+    assert fingerprint(tuple(pictures)) in known
+    known |= {fingerprint(pictures[1:]), fingerprint(pictures[::-1])}
+    known.add(fingerprint([pictures[0].reshape(3, 2, 3), *pictures[1:]]))
+    for picture in pictures:
+        picture[-1, -1, -1] += 1
+        known.add(fingerprint(pictures))
+    assert len(known) == 4 + len(pictures)
 
 
 def test_no_room_on_disk(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import escsr
 from escsr import images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
-from escsr.evaluation.any_scale import shrink
+from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side
 from escsr.images import Picture
 from escsr.networks import lte
@@ -56,7 +56,7 @@ def test_both_protocols_step_by_step(pictures: Path, scale: float) -> None:
     whole = images.read(pictures / "colour.png").pixels
     rows, columns = (int(side / scale) for side in whole.shape[:2])
     hr = whole[: round(rows * scale), : round(columns * scale)]
-    lr = torch.from_numpy(shrink(hr, scale)).permute(2, 0, 1)[None].float() / 255
+    lr = torch.from_numpy(lte_downscale(hr, scale)).permute(2, 0, 1)[None].float() / 255
     assert lr.shape[-2:] == (rows, columns)
     with torch.no_grad():
         sr = network(lr, size=hr.shape[:2])[0].clamp(0, 1).double()
@@ -103,23 +103,23 @@ def test_fixed_models_and_lte_are_judged_alike(pictures: Path) -> None:
     expected = -10 * difference[:, 8:-8, 8:-8].square().mean().log10().item()
     result = escsr.evaluate(network, pictures, protocol="lte-div2k")
     assert result.scores[0].figures["psnr_rgb"] == pytest.approx(expected, abs=1e-4)
-    with pytest.raises(ConfigError, match=r"enlarges by 2, not by 2\.5"):
+    with pytest.raises(ConfigError, match=r"upscales by 2, not by 2\.5"):
         escsr.evaluate(network, pictures, scale=2.5, protocol="lte")
 
 
-def test_shrink_is_matlabs_or_pillows() -> None:
+def test_downscale_is_matlabs_or_pillows() -> None:
     image = pytest.importorskip("PIL.Image")
     hr = images.read(EXAMPLES / "flowers.png").pixels[:60, :90]
-    assert np.array_equal(shrink(hr, 3), imresize(hr, 1 / 3))
+    assert np.array_equal(lte_downscale(hr, 3), imresize(hr, 1 / 3))
     for scale in (2.5, 6):
         size = round(90 / scale), round(60 / scale)
         expected = np.asarray(image.fromarray(hr).resize(size, image.Resampling.BICUBIC))
-        assert np.array_equal(shrink(hr, scale), expected)
-    assert shrink(hr[..., :1], 6).shape == (10, 15, 1)
+        assert np.array_equal(lte_downscale(hr, scale), expected)
+    assert lte_downscale(hr[..., :1], 6).shape == (10, 15, 1)
 
 
 @given(st.integers(1, 5000), st.floats(1, 30))
-def test_hr_cropped_to_its_lr_shrinks_to_exactly_that(side: int, scale: float) -> None:
+def test_hr_cropped_to_its_lr_downscales_to_exactly_that(side: int, scale: float) -> None:
     lr = lr_side(side, scale)
     hr = round(lr * scale)
     assert hr <= side + 0.5

@@ -14,11 +14,11 @@ from escsr import images
 from escsr.errors import CheckpointError, ConfigError, DeviceError
 from escsr.evaluation.benchmark import Job, measure_peak_memory, time_in_turn
 from escsr.evaluation.comparison import compare, read_card
-from escsr.evaluation.cost import count_macs
+from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.runtime.devices import device_name
-from samples import EXAMPLES, small_config, small_network
+from samples import EXAMPLES, NearestResolver, small_config, small_network
 
 
 @pytest.fixture
@@ -91,6 +91,29 @@ def test_compare_tells_what_the_parts_tell(models: list[str], tmp_path: Path) ->
     assert told["precision"] == dict.fromkeys(models, "float32")
     assert told["device_name"] == device_name(torch.device("cpu"))
     assert len(steps) == 5
+
+
+def test_anybodys_models_are_compared(models: list[str], tmp_path: Path) -> None:
+    images.write(Picture(images.read(EXAMPLES / "city.png").pixels[:48, :60]), tmp_path / "in" / "city.png")
+    conv = torch.nn.Conv2d(3, 12, 3, padding=1)
+
+    class Convolution(NearestResolver):
+        def __call__(self, lr: torch.Tensor, *, size: tuple[int, int] | None = None) -> torch.Tensor:
+            return torch.nn.functional.pixel_shuffle(conv(lr), 2)
+
+    theirs, network = Convolution(2), small_network("esc")
+    result = compare(
+        [theirs, "bicubic", network], data=tmp_path / "in", size="10x8", rounds=1, device="cpu"
+    )
+    convolution, bicubic, ours = result.models
+    assert [row.model for row in result.models] == ["nearest", "bicubic", "network"]
+    assert convolution.macs_g_per_megapixel * 1e9 * 80e-6 == pytest.approx(12 * 3 * 9 * 80)
+    assert (bicubic.parameters, bicubic.scale, bicubic.peak_memory_mib) == (0, 2, None)
+    assert bicubic.quality[0].psnr_y == bicubic.quality[0].bicubic_psnr_y
+    assert ours.parameters == count_parameters(network)
+    assert result.precision == {"nearest": "its own", "bicubic": "its own", "network": "float32"}
+    with pytest.raises(ConfigError, match="Two models are called network"):
+        compare([network, small_network("esc-lte")], size="8x8", rounds=1, device="cpu")
 
 
 @pytest.mark.parametrize("name", escsr.list_models())

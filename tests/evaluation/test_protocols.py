@@ -12,9 +12,11 @@ from escsr import images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
-from escsr.evaluation.protocols import Protocol
+from escsr.evaluation.protocols import Evaluation, measure, open_model
 from escsr.images import Picture
-from samples import EXAMPLES, small_network
+from escsr.runtime.choices import Protocol
+from escsr.upscaling.super_resolver import SuperResolver
+from samples import EXAMPLES, NearestResolver, nearest_network, small_network
 
 BASELINES: dict[tuple[str, Protocol], list[tuple[float, float]]] = {
     ("Set5", "classic"): [(33.67, 0.9303), (30.40, 0.8689), (28.43, 0.8111)],
@@ -76,7 +78,7 @@ def test_classic_step_by_step(pictures: Path) -> None:
 
 def test_refusals(pictures: Path, tmp_path: Path) -> None:
     network = small_network("esc")
-    with pytest.raises(ConfigError, match="enlarges by 2"):
+    with pytest.raises(ConfigError, match="upscales by 2"):
         escsr.evaluate(network, pictures, scale=3)
     with pytest.raises(ConfigError, match="Which scale"):
         escsr.evaluate("bicubic", pictures)
@@ -93,3 +95,44 @@ def test_refusals(pictures: Path, tmp_path: Path) -> None:
     images.write(Picture(np.zeros((20, 20, 3), np.uint8)), lr / "colourx2.png")
     with pytest.raises(DataError, match="does not fit"):
         escsr.evaluate(network, pictures, lr=lr)
+
+
+@pytest.mark.parametrize("scale", [None, 2])
+@pytest.mark.parametrize("protocol", ["classic", "lte", "lte-div2k"])
+def test_anybodys_model(pictures: Path, protocol: Protocol, scale: int | None) -> None:
+    """A network of ours that repeats pixels, and a class of the user's that does, have equal figures."""
+    theirs = NearestResolver(scale, pad_multiple=8)
+    assert isinstance(theirs, SuperResolver)
+    result = escsr.evaluate(theirs, pictures, scale=2, protocol=protocol)
+    ours = escsr.evaluate(nearest_network(), pictures, protocol=protocol)
+    assert result.model == "nearest"
+    for one, other in zip(result.scores, ours.scores, strict=True):
+        assert one.figures == pytest.approx(other.figures, abs=1e-4)
+    assert result.padded_to_window == (protocol == "classic")
+    assert theirs.shapes[0] == ((1, 3, 48, 56) if protocol == "classic" else (1, 3, 41, 50))
+
+
+def test_anybodys_model_of_its_own_scale(pictures: Path) -> None:
+    assert escsr.evaluate(NearestResolver(3), pictures).scale == 3
+    with pytest.raises(ConfigError, match="nearest upscales by 3, not by 2"):
+        escsr.evaluate(NearestResolver(3), pictures, scale=2)
+    with pytest.raises(ConfigError, match=r"Which scale\? nearest has none"):
+        escsr.evaluate(NearestResolver(), pictures)
+
+
+def test_a_model_that_gives_another_size(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NearestResolver, "__call__", lambda self, lr, size=None: lr)
+    with pytest.raises(ConfigError, match=r"nearest gives \(1, 3, 41, 50\) for"):
+        escsr.evaluate(NearestResolver(2), pictures)
+
+
+def test_shards_are_the_whole(pictures: Path) -> None:
+    model = open_model("bicubic")
+    whole = list(measure(model, pictures, scale=2))
+    shards = [list(measure(model, pictures, scale=2, shard=k, num_shards=2)) for k in (0, 1)]
+    assert [score for shard in shards for score in shard] == whole
+
+
+def test_means_of_nothing() -> None:
+    with pytest.raises(DataError, match="no picture was measured"):
+        _ = Evaluation("classic", "bicubic", "Set5", 2, False, ()).means

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from escsr.evaluation.stability import HALF_LIMIT, measure_stability, stress_patterns
 from escsr.networks.attention import WindowAttention
-from samples import nearest_network, small_network
+from escsr.upscaling.inference import Inference
+from samples import NearestResolver, nearest_network, small_network
 
 
 def test_a_network_that_repeats_pixels_is_perfectly_stable() -> None:
@@ -71,3 +74,14 @@ def test_pictures_are_in_range_and_the_same_every_time(side: int) -> None:
         assert picture.dtype == torch.float32
         assert 0 <= picture.min() <= picture.max() <= 1
         assert torch.equal(picture, again[name])
+
+
+@pytest.mark.parametrize("scale", [None, 2])
+def test_anybodys_model_is_measured(scale: int | None) -> None:
+    figures = measure_stability(NearestResolver(scale))
+    assert figures == dataclasses.replace(
+        measure_stability(nearest_network()), activations=figures.activations
+    )
+    assert figures.activations["grey"] == 0.5
+    inference = Inference(nearest_network())
+    assert measure_stability(inference) == measure_stability(nearest_network())

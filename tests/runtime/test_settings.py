@@ -1,4 +1,4 @@
-"""Plain values to settings: nothing is converted, and every refusal names key, value and what is accepted."""
+"""Plain values to settings: nothing is converted; a refusal names key, value and what is accepted."""
 
 from __future__ import annotations
 

@@ -11,11 +11,10 @@ from escsr._version import __version__
 from escsr.batch.jobs import plan
 from escsr.batch.models import Models
 from escsr.batch.pipeline import Line, Notes, Outcome, Progress
-from escsr.images import Subsampling, WriteOptions
+from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
-from escsr.runtime.precision import Precision
-from escsr.upscaling.inference import FeatureStorageChoice
-from escsr.upscaling.target_size import Fit, TargetSize
+from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
+from escsr.upscaling.target_size import TargetSize
 
 __all__ = ["Batch"]
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, progress_bar
 from escsr.cli.tables import print_table
+from escsr.runtime.choices import Precision
 
 if TYPE_CHECKING:
     from escsr.evaluation.comparison import Comparison, ModelFigures
@@ -141,7 +142,7 @@ def compare(
     scale: Annotated[float, typer.Option(help="Enlargement, for models of any scale.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Timed runs of each model, in turn.")] = 3,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Compare models: seconds and memory on this device, size, and quality beside bicubic."""
@@ -157,7 +158,7 @@ def compare(
             scale=scale,
             rounds=rounds,
             device=device,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision,
             on_step=lambda step: bar.update(task, description=plain(step)),
         )
     if as_json:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from escsr.cli.console import OUT, DeviceOption, own_memory, plain, progress_bar
 from escsr.cli.tables import print_table
+from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -33,9 +34,7 @@ def evaluate(
     lr: Annotated[
         Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
-    protocol: Annotated[
-        str, typer.Option(help="classic, bicubic-as-published, lte or lte-div2k (see docs/evaluation.md).")
-    ] = "classic",
+    protocol: Annotated[Protocol, typer.Option(help="Step by step in docs/evaluation.md.")] = "classic",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -57,7 +56,7 @@ def evaluate(
                     data,
                     scale=scale,
                     lr=lr,
-                    protocol=protocol,  # type: ignore[arg-type]
+                    protocol=protocol,
                     device=device,
                     on_score=show,
                 )

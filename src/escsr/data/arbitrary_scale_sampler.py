@@ -6,17 +6,16 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from escsr.data.patch_sampler import shard_of_batch
-from escsr.data.pictures import Folders, find_training_images, folders_text, read_rgb, read_sizes
+from escsr.data.augment import augment
+from escsr.data.patch_sampler import shard_of_batch, to_batch
+from escsr.data.pictures import Folders, find_training_images, read_rgb
 from escsr.data.pil_resize import pil_resize
-from escsr.data.storage import ImageSource, load_images
+from escsr.data.storage import load_large_enough
 from escsr.errors import ConfigError, DataError
 
 __all__ = ["ArbitraryScaleBatch", "ArbitraryScaleSampler"]
@@ -63,7 +62,7 @@ class ArbitraryScaleSampler:
     def __init__(self, hr: list[Tensor]) -> None:
         if not hr:
             raise DataError("A sampler needs pictures; none were given.")
-        self.hr = hr
+        self.hr = self.images = hr
         self._least_side = min(side for picture in hr for side in picture.shape[:2])
 
     @classmethod
@@ -92,31 +91,18 @@ class ArbitraryScaleSampler:
             DataError: No picture is large enough, or one cannot be read.
             OutputError: The cache cannot be written.
         """
-        files = [file.path for file in find_training_images(folder)]
-        sides = read_sizes(files)
-        least = math.ceil(patch_size * LARGEST_SCALE)
-        wanted = [file for file, side in zip(files, sides, strict=True) if min(side) >= least]
-        if not wanted:
-            raise DataError(
-                f"{folders_text(folder)}: none of {len(files)} pictures has sides of {least} pixels, as "
-                f"patches of {patch_size} at ×{LARGEST_SCALE:g} need; smaller patches need less."
-            )
-        left_out = len(files) - len(wanted)
-
-        def decode(index: int) -> tuple[NDArray[np.uint8]]:
-            return (read_rgb(wanted[index]),)
-
-        def report(done: int, _total: int) -> None:
-            if on_progress is not None:
-                on_progress(left_out + done, len(files))
-
-        source = ImageSource(
-            [(file,) for file in wanted], decode, "HR", 3 * int(sides[sides.min(1) >= least].prod(1).sum())
+        groups = load_large_enough(
+            [(file.path,) for file in find_training_images(folder)],
+            lambda group: (read_rgb(group[0]),),
+            "HR",
+            folders=folder,
+            patch_size=patch_size,
+            scale=LARGEST_SCALE,
+            storage=storage,
+            cache=cache,
+            on_progress=on_progress,
         )
-        kept = load_images(
-            source, storage, cache=None if cache is None else Path(cache), on_progress=report
-        )
-        return cls([picture for (picture,) in kept])
+        return cls([hr for (hr,) in groups])
 
     def __len__(self) -> int:
         return len(self.hr)
@@ -129,25 +115,25 @@ class ArbitraryScaleSampler:
         patch_size: int = 64,
         *,
         queries: int = 2304,
-        rank: int = 0,
-        world_size: int = 1,
+        shard: int = 0,
+        num_shards: int = 1,
     ) -> ArbitraryScaleBatch:
         """Random samples; the same for the same arguments, always.
 
         Args:
             seed: Any non-negative integer.
             iteration: Counter of the step.
-            batch_size: Samples B, of all processes together.
+            batch_size: Samples B, of all shards together.
             patch_size: LR side p.
             queries: HR pixels Q of each sample, at most p².
-            rank: Which process asks.
-            world_size: How many share the batch; each gets its part of it, as of `PatchSampler.batch`.
+            shard: Which of the shards to draw, from 0.
+            num_shards: How many the batch is split into, as by `PatchSampler.batch`.
 
         Returns:
-            The batch, or this process's part of it.
+            The shard of the batch.
 
         Raises:
-            ConfigError: The batch cannot be shared so, or there are more queries than pixels.
+            ConfigError: The batch cannot be split so, or there are more queries than pixels.
             DataError: A picture is too small for the patch size at the largest scale.
         """
         least = math.ceil(patch_size * LARGEST_SCALE)
@@ -158,17 +144,17 @@ class ArbitraryScaleSampler:
             )
         if not 1 <= queries <= patch_size**2:
             raise ConfigError(f"queries must be 1 to {patch_size**2}, the pixels at ×1, not {queries}.")
-        part = shard_of_batch(batch_size, rank, world_size)
+        share = shard_of_batch(batch_size, shard, num_shards)
         samples = [
             _draw(self.hr, _generator(seed, iteration, index), patch_size, queries)
-            for index in range(part.start, part.stop)
+            for index in range(share.start, share.stop)
         ]
         lr, targets, rows, columns, sizes = zip(*samples, strict=True)
         return ArbitraryScaleBatch(
-            lr=torch.from_numpy(np.stack(lr)).permute(0, 3, 1, 2).float().div_(255),
-            targets=torch.from_numpy(np.stack(targets)).permute(0, 2, 1).float().div_(255),
-            rows=torch.from_numpy(np.stack(rows)),
-            columns=torch.from_numpy(np.stack(columns)),
+            lr=to_batch(lr),
+            targets=torch.stack(targets).permute(0, 2, 1).float().div_(255),
+            rows=torch.stack(rows),
+            columns=torch.stack(columns),
             sizes=torch.tensor(sizes),
         )
 
@@ -179,24 +165,16 @@ def _generator(seed: int, iteration: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-_Sample = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], int]
-
-
-def _draw(pictures: list[Tensor], generator: np.random.Generator, patch_size: int, queries: int) -> _Sample:
+def _draw(
+    pictures: list[Tensor], generator: np.random.Generator, patch_size: int, queries: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
     """LR (p, p, 3), targets (Q, 3), rows and columns (Q,), side of the crop."""
     picture = pictures[generator.integers(len(pictures))]
     size = round(patch_size * generator.uniform(1, LARGEST_SCALE))
     top, left = (int(generator.integers(side - size + 1)) for side in picture.shape[:2])
-    crop = picture[top : top + size, left : left + size].cpu().numpy()
+    crop = picture[top : top + size, left : left + size].cpu()
     flips = generator.random(3) < 0.5
-    lr = _augment(pil_resize(crop, (patch_size, patch_size)), flips)
-    chosen = generator.choice(size * size, queries, replace=False)
-    rows, columns = np.divmod(chosen, size)
-    return lr, _augment(crop, flips)[rows, columns], rows, columns, size
-
-
-def _augment(picture: NDArray[np.uint8], flips: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Horizontal flip, vertical flip and transpose, each by its own coin."""
-    picture = picture[:, ::-1] if flips[0] else picture
-    picture = picture[::-1] if flips[1] else picture
-    return picture.transpose(1, 0, 2) if flips[2] else picture
+    lr = torch.from_numpy(pil_resize(crop.numpy(), (patch_size, patch_size)))
+    queried = torch.from_numpy(generator.choice(size * size, queries, replace=False))
+    rows, columns = queried // size, queried % size
+    return augment(lr, flips), augment(crop, flips)[rows, columns], rows, columns, size

@@ -1,4 +1,4 @@
-"""HR pictures and their LR as a pool of training patches, drawn by a counter-based generator."""
+"""Training patches of HR pictures and their LR, drawn by a counter-based generator."""
 
 from __future__ import annotations
 
@@ -11,20 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from escsr.data.pictures import (
-    Folders,
-    find_pairs,
-    find_training_images,
-    fit_pair,
-    folders_text,
-    read_rgb,
-    read_sizes,
-)
+from escsr.data.augment import augment
+from escsr.data.pictures import Folders, find_pairs, find_training_images, fit_pair, read_rgb
 from escsr.data.resizers import Resizer, downscale
-from escsr.data.storage import ImageSource, load_images
+from escsr.data.storage import load_large_enough
 from escsr.errors import ConfigError, DataError
 
-__all__ = ["PatchSampler", "shard_of_batch"]
+__all__ = ["PatchSampler", "shard_of_batch", "to_batch"]
 
 
 class PatchSampler:
@@ -83,31 +76,23 @@ class PatchSampler:
             DeviceError: There is no such device.
             OutputError: The cache cannot be written.
         """
-        files = _find_files(folder, lr, scale)
-        sides = read_sizes([group[0] for group in files]) // scale
-        wanted = [group for group, side in zip(files, sides, strict=True) if min(side) >= patch_size]
-        if not wanted:
-            raise DataError(
-                f"{folders_text(folder)}: none of {len(files)} pictures has sides of "
-                f"{patch_size * scale} pixels, as patches of {patch_size} at ×{scale} need; choose smaller "
-                f"patches or larger pictures."
-            )
-        left_out = len(files) - len(wanted)
-
-        def decode(index: int) -> tuple[NDArray[np.uint8], ...]:
-            return _read_pair(wanted[index], scale, resizer)
-
-        def report(done: int, _total: int) -> None:
-            if on_progress is not None:
-                on_progress(left_out + done, len(files))
-
-        num_bytes = 3 * int(sides.prod(1)[sides.min(1) >= patch_size].sum()) * (1 + scale**2)
-        recipe = f"×{scale} {resizer if lr is None else 'given LR'}"
-        source = ImageSource(wanted, decode, recipe, num_bytes)
-        pairs = load_images(
-            source, storage, cache=None if cache is None else Path(cache), on_progress=report
+        pairs = load_large_enough(
+            _find_files(folder, lr, scale),
+            lambda group: _read_pair(group, scale, resizer),
+            f"×{scale} {resizer if lr is None else 'given LR'}",
+            folders=folder,
+            patch_size=patch_size,
+            scale=scale,
+            storage=storage,
+            cache=cache,
+            on_progress=on_progress,
         )
         return cls([pair[0] for pair in pairs], [pair[1] for pair in pairs], scale)
+
+    @property
+    def images(self) -> list[Tensor]:
+        """All that training is shown, LR and HR; uint8 (H, W, 3)."""
+        return self.lr + self.hr
 
     def __len__(self) -> int:
         return len(self.hr)
@@ -119,29 +104,29 @@ class PatchSampler:
         batch_size: int,
         patch_size: int,
         *,
-        rank: int = 0,
-        world_size: int = 1,
+        shard: int = 0,
+        num_shards: int = 1,
     ) -> tuple[Tensor, Tensor]:
         """Random patches, flipped and transposed at random; the same for the same arguments, always.
 
-        Pictures are drawn by the number of patches they hold. Of several processes each asks for its
-        part of the one batch, which does not depend on how many they are.
+        Pictures are drawn by the number of patches they hold. Processes that share the work each
+        draw a shard of the one batch, which does not depend on how many they are.
 
         Args:
             seed: Any non-negative integer.
             iteration: Counter of the step.
-            batch_size: Patches B, of all processes together.
+            batch_size: Patches B, of all shards together.
             patch_size: LR side p.
-            rank: Which process asks.
-            world_size: How many processes N share the batch; B must be a multiple of it.
+            shard: Which of the shards to draw, from 0.
+            num_shards: How many N the batch is split into; B must be a multiple of it.
 
         Returns:
             LR (B/N, 3, p, p) and HR (B/N, 3, rp, rp), float32 in [0, 1], where the pictures are kept.
 
         Raises:
-            ConfigError: The batch cannot be shared so, or no picture holds a patch.
+            ConfigError: The batch cannot be split so, or no picture holds a patch.
         """
-        part = shard_of_batch(batch_size, rank, world_size)
+        share = shard_of_batch(batch_size, shard, num_shards)
         generator = np.random.Generator(np.random.Philox(key=np.array([seed, iteration], np.uint64)))
         places = np.maximum(self._sides - patch_size + 1, 0).prod(1)
         ends = np.cumsum(places)
@@ -152,27 +137,27 @@ class PatchSampler:
         offsets = draws - (ends - places)[chosen]
         flips = generator.random((batch_size, 3)) < 0.5
         lr, hr = [], []
-        for index, offset, flip in zip(chosen[part], offsets[part], flips[part], strict=True):
+        for index, offset, flip in zip(chosen[share], offsets[share], flips[share], strict=True):
             small, large = self.lr[index], self.hr[index]
             top, left = divmod(int(offset), small.shape[1] - patch_size + 1)
-            lr.append(_augment(_crop(small, top, left, patch_size), flip))
-            hr.append(_augment(_crop(large, *(self.scale * v for v in (top, left, patch_size))), flip))
-        return _to_batch(lr), _to_batch(hr)
+            lr.append(augment(_crop(small, top, left, patch_size), flip))
+            hr.append(augment(_crop(large, *(self.scale * v for v in (top, left, patch_size))), flip))
+        return to_batch(lr), to_batch(hr)
 
 
-def shard_of_batch(batch_size: int, rank: int, world_size: int) -> slice:
-    """The samples of a batch that one of several processes takes, in order of rank.
+def shard_of_batch(batch_size: int, shard: int, num_shards: int) -> slice:
+    """The samples of a batch that belong to one of its shards, all of one size.
 
     Raises:
-        ConfigError: They are not equally many for each, or there is no such rank.
+        ConfigError: They are not equally many for each, or there is no such shard.
     """
-    if not 0 <= rank < world_size or batch_size % world_size:
+    if not 0 <= shard < num_shards or batch_size % num_shards:
         raise ConfigError(
-            f"A batch of {batch_size} cannot be shared by {world_size} processes (rank {rank}): it must "
-            f"be a multiple of their number, and ranks count from 0."
+            f"A batch of {batch_size} cannot be split into {num_shards} shards (shard {shard}): it must be "
+            f"a multiple of their number, and shards count from 0."
         )
-    size = batch_size // world_size
-    return slice(rank * size, (rank + 1) * size)
+    size = batch_size // num_shards
+    return slice(shard * size, (shard + 1) * size)
 
 
 def _find_files(hr: Folders, lr: Folders | None, scale: int) -> list[tuple[Path, ...]]:
@@ -199,14 +184,6 @@ def _crop(image: Tensor, top: int, left: int, size: int) -> Tensor:
     return image[top : top + size, left : left + size]
 
 
-def _augment(patch: Tensor, flip: NDArray[np.bool_]) -> Tensor:
-    """Horizontal flip, vertical flip and transpose, each by its own coin."""
-    if flip[0]:
-        patch = patch.flip(1)
-    if flip[1]:
-        patch = patch.flip(0)
-    return patch.transpose(0, 1) if flip[2] else patch
-
-
-def _to_batch(patches: list[Tensor]) -> Tensor:
+def to_batch(patches: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    """Uint8 (H, W, C) each → float32 (B, C, H, W) in [0, 1]."""
     return torch.stack(patches).permute(0, 3, 1, 2).float().div_(255)

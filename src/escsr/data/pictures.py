@@ -25,7 +25,7 @@ __all__ = [
     "fit_pair",
     "folders_text",
     "in_threads",
-    "lr_names",
+    "lr_name",
     "match_pairs",
     "read_rgb",
     "read_sizes",
@@ -109,7 +109,7 @@ def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile,
         if small is None:
             raise DataError(
                 f"{folders_text(lr)}: no LR picture for {large.path.name}; looked for "
-                f"{' and '.join(lr_names(large.name, scale))} with any suffix."
+                f"{lr_name(large.name, scale)} and {large.name} with any suffix."
             )
         pairs.append((large, small))
     return pairs
@@ -134,14 +134,13 @@ def match_pairs(
     pairs: list[tuple[TrainingFile, TrainingFile | None]] = []
     for file in found.values():
         small = by_name[hr_roots.index(file.root)]
-        name = next((name for name in lr_names(file.name, scale) if name in small), None)
-        pairs.append((file, None if name is None else small.pop(name)))
+        pairs.append((file, small.pop(lr_name(file.name, scale), None) or small.pop(file.name, None)))
     return pairs, [file for small in by_name for file in small.values()]
 
 
-def lr_names(name: str, scale: int) -> tuple[str, str]:
-    """Names that the LR picture of "0001" may have: "0001x2" and "0001"."""
-    return f"{name}x{scale}", name
+def lr_name(name: str, scale: float) -> str:
+    """The usual name of an LR picture: "0001" at ×2 is "0001x2"; it may also be named as its HR picture."""
+    return f"{name}x{scale:g}"
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

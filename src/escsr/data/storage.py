@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,17 +19,27 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from escsr.data.pictures import in_threads
+from escsr.data.pictures import Folders, folders_text, in_threads, read_sizes
 from escsr.errors import DataError, OutputError
 from escsr.files import atomic_path
 from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
 
-__all__ = ["ImageSource", "cache_folder", "choose_storage", "fingerprint", "load_images"]
+__all__ = [
+    "Group",
+    "ImageSource",
+    "cache_folder",
+    "choose_storage",
+    "fingerprint",
+    "load_images",
+    "load_large_enough",
+]
 
 _SHARE = 0.5
 """Pictures that take more of the free memory than this are mapped from a file."""
 
-_FORMAT = 1
+_FORMAT = 2
+
+_LOG = logging.getLogger(__name__)
 
 Group = tuple[NDArray[np.uint8], ...]
 """Pictures that belong together, as (LR, HR), or one alone; each (H, W, 3)."""
@@ -96,8 +109,9 @@ def load_images(
 
     Args:
         source: The pictures.
-        storage: See `choose_storage`. A mapped file is made once and found again by the names, sizes
-            and times of the files; processes of one machine share its pages.
+        storage: See `choose_storage`. A mapped file is written once and used again while the names,
+            sizes and times of the files and its own checksum hold; processes of one machine share its
+            pages.
         cache: Folder for mapped files; None for `cache_folder`.
         on_progress: Called with (groups done, groups in all).
 
@@ -110,7 +124,7 @@ def load_images(
         OutputError: The cache cannot be written.
     """
     chosen = choose_storage(storage, source.num_bytes)
-    report = on_progress or _no_report
+    report = on_progress or (lambda _done, _total: None)
     if chosen == "mapped":
         return _map(source, cache or cache_folder(), report)
     device = torch.device("cpu" if chosen == "memory" else chosen)
@@ -122,42 +136,120 @@ def load_images(
     return kept
 
 
-def fingerprint(pictures: Iterable[Tensor]) -> str:
-    """Tells one set of pictures from another: 16 hexadecimal digits of their sizes and first rows.
+def load_large_enough(
+    files: Sequence[tuple[Path, ...]],
+    decode: Callable[[tuple[Path, ...]], Group],
+    recipe: str,
+    *,
+    folders: Folders,
+    patch_size: int,
+    scale: float,
+    storage: str,
+    cache: str | os.PathLike[str] | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> list[tuple[Tensor, ...]]:
+    """`load_images` of those groups whose HR image holds a patch.
 
     Args:
-        pictures: uint8 (H, W, 3), in order.
+        files: Files of each group, HR first.
+        decode: From the files of a group to its images.
+        recipe: See `ImageSource`.
+        folders: Where they lie, for the error.
+        patch_size: LR patch side.
+        scale: From LR to HR, at most.
+        storage: See `choose_storage`.
+        cache: Folder for mapped files; None for `cache_folder`.
+        on_progress: Called with (groups done, groups in all), those left out included.
 
     Returns:
-        The same for the same pictures in the same order, wherever they are kept.
+        As of `load_images`.
+
+    Raises:
+        DataError: No image is large enough, one cannot be read, or they do not fit.
+        DeviceError: There is no such device.
+        OutputError: The cache cannot be written.
     """
-    digest = hashlib.sha256()
-    for picture in pictures:
-        digest.update(str(tuple(picture.shape)).encode())
-        digest.update(picture[0].cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    least = math.ceil(patch_size * scale)
+    sides = read_sizes([group[0] for group in files])
+    wanted = [group for group, side in zip(files, sides, strict=True) if min(side) >= least]
+    if not wanted:
+        raise DataError(
+            f"{folders_text(folders)}: none of {len(files)} pictures has sides of {least} pixels, as "
+            f"patches of {patch_size} at ×{scale:g} need; choose smaller patches or larger pictures."
+        )
+    left_out = len(files) - len(wanted)
+
+    def report(done: int, _total: int) -> None:
+        if on_progress is not None:
+            on_progress(left_out + done, len(files))
+
+    # HR and, at most, LR of this scale.
+    num_bytes = math.ceil(3 * float(sides[sides.min(1) >= least].prod(1).sum()) * (1 + scale**-2))
+    source = ImageSource(wanted, lambda index: decode(wanted[index]), recipe, num_bytes)
+    return load_images(source, storage, cache=None if cache is None else Path(cache), on_progress=report)
+
+
+def fingerprint(images: Sequence[Tensor]) -> str:
+    """Tells one list of images from another by their sizes and all their pixels.
+
+    The pixels are read once by several threads, about 2 GB a second and thread.
+
+    Args:
+        images: uint8 (H, W, 3), in order.
+
+    Returns:
+        16 hexadecimal digits, the same for the same images in the same order, wherever they are kept.
+    """
+    return _combined(in_threads(lambda index: _digest(images[index].cpu().numpy()), len(images)))
+
+
+def _combined(digests: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+def _digest(image: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256(f"{image.shape}\n".encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 def _map(source: ImageSource, cache: Path, report: Callable[[int, int], None]) -> list[tuple[Tensor, ...]]:
-    """Views of a file of pixels, one picture after the other, beside a list of their shapes."""
-    target = cache / f"{_fingerprint(source)}.pixels"
+    """Views of a file of pixels, one image after the other, beside a list of their shapes."""
+    target = cache / f"{_key(source)}.pixels"
     index = target.with_suffix(".json")
+    groups = _open(target, index)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
-            if not index.exists():  # it is written last
+            groups = groups or _open(target, index)  # another process may have written it by now
+            if groups is None:
+                if index.exists():
+                    _LOG.warning("%s is damaged; it is written anew.", target)
                 _write(source, target, index, report)
+                groups = _open(target, index)
     except OSError as error:
         raise OutputError(f"Cannot write pictures to {cache}: {error.strerror or error}.") from error
-    shapes = json.loads(index.read_text(encoding="utf-8"))
-    sizes = [int(np.prod(shape)) for group in shapes for shape in group]
-    if not target.exists() or target.stat().st_size != sum(sizes):
-        raise DataError(f"{target} is damaged; delete it and {index}, and they are made anew.")
-    # A private mapping: pages are shared as long as nobody writes to them, and nobody does.
-    pixels = torch.from_file(str(target), shared=False, size=sum(sizes), dtype=torch.uint8)
-    pictures = iter(torch.split(pixels, sizes))
-    report(len(shapes), len(shapes))
-    return [tuple(next(pictures).view(*shape) for shape in group) for group in shapes]
+    if groups is None:
+        raise OutputError(f"{target} does not hold what was written to it; is the disk sound?")
+    report(len(groups), len(groups))
+    return groups
+
+
+def _open(target: Path, index: Path) -> list[tuple[Tensor, ...]] | None:
+    """The images of a mapped file; None where it is missing, or is not what was written."""
+    try:
+        written = json.loads(index.read_text(encoding="utf-8"))
+        sizes = [math.prod(shape) for group in written["shapes"] for shape in group]
+        if target.stat().st_size != sum(sizes):
+            return None
+        # A private mapping: pages are shared as long as nobody writes to them, and nobody does.
+        pixels = torch.from_file(str(target), shared=False, size=sum(sizes), dtype=torch.uint8)
+        images = iter(torch.split(pixels, sizes))
+        groups = [tuple(next(images).view(*shape) for shape in group) for group in written["shapes"]]
+        is_whole = fingerprint([image for group in groups for image in group]) == written["fingerprint"]
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):  # whatever an index may hold
+        return None
+    return groups if is_whole else None
 
 
 def _write(source: ImageSource, target: Path, index: Path, report: Callable[[int, int], None]) -> None:
@@ -168,21 +260,20 @@ def _write(source: ImageSource, target: Path, index: Path, report: Callable[[int
             f"{free / 2**30:.1f}; choose another cache folder, or fewer pictures."
         )
     total = len(source.files)
-    shapes = []
+    shapes, digests = [], []
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
         for done, group in enumerate(in_threads(source.decode, total), 1):
             for picture in group:
                 file.write(np.ascontiguousarray(picture).data)
+                digests.append(_digest(picture))
             shapes.append([picture.shape for picture in group])
             report(done, total)
     with atomic_path(index) as temporary:
-        temporary.write_text(json.dumps(shapes), encoding="utf-8")
+        written = {"shapes": shapes, "fingerprint": _combined(digests)}
+        temporary.write_text(json.dumps(written), encoding="utf-8")
 
 
-def _no_report(_done: int, _total: int) -> None: ...
-
-
-def _fingerprint(source: ImageSource) -> str:
+def _key(source: ImageSource) -> str:
     """Digest of the recipe and of every file's place, size and time of change."""
     digest = hashlib.sha256(f"{_FORMAT} {source.recipe}\n".encode())
     for group in source.files:

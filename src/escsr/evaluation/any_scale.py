@@ -7,93 +7,79 @@ from typing import Any
 
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
 from escsr.errors import DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, to_tensor
-from escsr.networks import ESC
-from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["benchmark_psnr", "div2k_psnr", "shrink"]
+__all__ = ["benchmark_psnr", "div2k_psnr", "lte_downscale"]
 
-_MATLAB_SCALES = (2, 3, 4)
+MATLAB_SCALES = (2, 3, 4)
 """Scales whose LR pictures the data sets publish, made by MATLAB's bicubic."""
 
 _DIV2K_BORDER = 6
 """Pixels cropped at each side beside the scale's, from NTIRE's rules for DIV2K."""
 
 
-def benchmark_psnr(network: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+def benchmark_psnr(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
     """`lte`, for Set5, Set14, B100 and Urban100: luma, ⌈scale⌉ pixels cropped at each side.
 
     Args:
-        network: A network of this scale or of any; None for bicubic interpolation.
+        model: A model of this scale or of any.
         pair: The picture.
-        scale: Enlargement, at least 1.
+        scale: At least 1.
 
     Returns:
         psnr_y, dB.
     """
-    truth, sr = (rgb_to_y(image) for image in _images(network, pair, scale))
+    truth, sr = (rgb_to_y(image) for image in _images(model, pair, scale))
     return {"psnr_y": _cropped_psnr(sr, truth, math.ceil(scale), pair)}
 
 
-def div2k_psnr(network: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+def div2k_psnr(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
     """`lte-div2k`, for the validation set of DIV2K: RGB, ⌈scale⌉ + 6 pixels cropped at each side.
 
     Args:
-        network: A network of this scale or of any; None for bicubic interpolation.
+        model: A model of this scale or of any.
         pair: The picture.
-        scale: Enlargement, at least 1.
+        scale: At least 1.
 
     Returns:
         psnr_rgb, dB.
     """
-    truth, sr = _images(network, pair, scale)
+    truth, sr = _images(model, pair, scale)
     return {"psnr_rgb": _cropped_psnr(sr, truth, math.ceil(scale) + _DIV2K_BORDER, pair)}
 
 
-def shrink(hr: NDArray[Any], scale: float) -> NDArray[Any]:
-    """The LR picture of an HR picture that is already cropped to it.
+def lte_downscale(hr: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Downscales an HR image, already cropped to what its LR image covers, as the LTE papers do.
 
     At ×2, ×3 and ×4 by MATLAB's bicubic, with which the published LR pictures are made; at any other
     scale by Pillow's bicubic, as LIIF and LTE do.
 
     Args:
         hr: uint8 (H, W, C).
-        scale: Enlargement from LR to HR.
+        scale: From LR to HR.
 
     Returns:
         uint8 (h, w, C), each side round(HR side / scale).
     """
-    if scale in _MATLAB_SCALES:
+    if scale in MATLAB_SCALES:
         return imresize(hr, 1 / scale)
     height, width = (round(side / scale) for side in hr.shape[:2])
     return pil_resize(hr, (height, width), "bicubic")
 
 
-def _images(network: ESC | None, pair: Pair, scale: float) -> tuple[Tensor, Tensor]:
+def _images(model: SuperResolver, pair: Pair, scale: float) -> tuple[Tensor, Tensor]:
     """HR and result, (3, H, W) in [0, 255]; the result is clamped but not rounded."""
     truth = to_tensor(pair.hr).double().expand(3, -1, -1)
-    lr = to_tensor(shrink(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
-    size = (truth.shape[-2], truth.shape[-1])
-    if network is None:
-        return truth, _enlarge(lr.double(), scale, size).clamp(0, 255)
-    any_size = size if network.config.scale is None else None
+    lr = to_tensor(lte_downscale(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
     # Tiles and chunks of queries follow from free memory; the figures do not depend on them.
-    sr = Inference(network, precision="float32").run(lr.float()[None] / 255, size=any_size)
+    sr = super_resolve(model, lr.float()[None] / 255, (truth.shape[-2], truth.shape[-1]))
     return truth, sr[0].double().clamp(0, 1) * 255
-
-
-def _enlarge(lr: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
-    """Bicubic interpolation (a = −0.5) of the kind that made the LR picture, never rounded."""
-    if scale in _MATLAB_SCALES:
-        return imresize(lr, scale)
-    # With antialias PyTorch's kernel is Pillow's, a = −0.5; without, a = −0.75.
-    return functional.interpolate(lr[None], size=size, mode="bicubic", antialias=True)[0]
 
 
 def _cropped_psnr(sr: Tensor, truth: Tensor, border: int, pair: Pair) -> float:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from escsr.errors import DeviceError
 from escsr.models.checkpoints import load_network
-from escsr.networks import ESC
 from escsr.runtime.allocator import keep_freed_memory
-from escsr.runtime.precision import Precision
+from escsr.runtime.choices import Precision
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
 __all__ = ["Job", "PeakMemory", "measure_peak_memory", "run_once", "time_in_turn"]
 
@@ -39,7 +39,7 @@ class Job:
         model: Bundled name or file of weights.
         height: LR rows.
         width: LR columns.
-        scale: Enlargement, for models of any scale; None for a model with its own.
+        scale: For models of any scale; None for a model with its own.
         device: Name of the device.
         precision: See `Precision`.
         threads: Of the CPU.
@@ -96,18 +96,19 @@ def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int) -> di
     return seconds
 
 
-def run_once(inference: Inference, job: Job) -> Tensor:
+def run_once(model: SuperResolver, job: Job) -> Tensor:
     """Does the job on noise, from host memory to host memory; the content does not change the cost.
 
     Args:
-        inference: Of the job's model.
+        model: The job's, loaded.
         job: Its size and scale.
 
     Returns:
         (1, 3, rH, rW).
     """
     lr = torch.rand(1, 3, job.height, job.width, generator=torch.Generator().manual_seed(0))
-    return inference.run(lr, scale=_asked_scale(inference.network, job))
+    scale = model.scale or job.scale or 1
+    return super_resolve(model, lr, (round(scale * job.height), round(scale * job.width)))
 
 
 def measure_peak_memory(job: Job) -> PeakMemory | None:
@@ -140,8 +141,7 @@ def _measure(job: Job) -> dict[str, int] | None:
     torch.set_num_threads(job.threads)
     network = load_network(job.model, device=job.device).requires_grad_(False)
     inference = Inference(network, precision=job.precision)
-    small = torch.zeros(1, 3, network.config.window_size, network.config.window_size)
-    inference.run(small, scale=_asked_scale(network, job))
+    run_once(inference, replace(job, height=inference.pad_multiple, width=inference.pad_multiple))
     kind = torch.device(job.device).type
     if kind in ("cuda", "xpu"):
         backend: Any = getattr(torch, kind)
@@ -174,10 +174,6 @@ def _peak_of_process() -> int | None:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return None
-
-
-def _asked_scale(network: ESC, job: Job) -> float | None:
-    return job.scale if network.config.scale is None else None
 
 
 if __name__ == "__main__":

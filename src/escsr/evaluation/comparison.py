@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,14 +16,14 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import ConfigError
-from escsr.evaluation.benchmark import Job, measure_peak_memory, run_once, time_in_turn
-from escsr.evaluation.cost import count_macs
-from escsr.evaluation.protocols import BICUBIC, evaluate
-from escsr.models.checkpoints import find_model, list_models, load_network
-from escsr.networks import ESC
+from escsr.evaluation.benchmark import Job, PeakMemory, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.cost import count_macs, count_parameters
+from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
+from escsr.models.checkpoints import find_model, list_models
+from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device, device_name
-from escsr.runtime.precision import Precision
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.target_size import TargetSize
 
 __all__ = ["Comparison", "ModelFigures", "Quality", "compare", "read_card"]
@@ -114,7 +115,7 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[str | os.PathLike[str]] = (),
+    models: Sequence[Model] = (),
     *,
     data: str | os.PathLike[str] | None = None,
     size: str = "512x512",
@@ -127,7 +128,8 @@ def compare(
     """Measures what models cost here, and tells or measures how good they are.
 
     Args:
-        models: Bundled names or files of weights; none for all bundled models.
+        models: See `Model`; none for all bundled models. The memory of one that is neither a bundled name
+            nor a file is not measured, because that takes a process of its own.
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
         size: Picture to enlarge, WIDTHxHEIGHT in LR pixels.
@@ -149,26 +151,32 @@ def compare(
     if rounds < 1:
         raise ConfigError(f"rounds must be at least 1, not {rounds}.")
     tell = on_step or (lambda _: None)
-    names = list(dict.fromkeys(os.fspath(model) for model in models)) or list_models()
     where = choose_device(device)
-    networks = {name: load_network(name, device=where).requires_grad_(False) for name in names}
+    chosen = list(models) or list_models()
+    files = {os.fspath(model) for model in chosen if isinstance(model, (str, os.PathLike))} - {BICUBIC}
+    opened: dict[str, SuperResolver] = {}
+    for each in chosen:
+        model = open_model(each, device=str(where), precision=precision)
+        if model.name in opened and model.name not in files:
+            raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
+        opened[model.name] = model
     jobs = {
         name: Job(name, height, width, scale, str(where), precision, torch.get_num_threads())
-        for name in names
+        for name in opened
     }
-    inferences = {name: Inference(networks[name], precision=precision) for name in names}
-    tell(f"Timing {len(names)} models")
-    seconds = time_in_turn({name: _timed(inferences[name], jobs[name]) for name in names}, rounds=rounds)
+    tell(f"Timing {len(opened)} models")
+    runs = {name: partial(run_once, model, jobs[name]) for name, model in opened.items()}
+    seconds = time_in_turn(runs, rounds=rounds)
     rows = []
-    for name in names:
+    for name, model in opened.items():
         tell(f"{name}: memory")
-        figures = _cost(networks[name], jobs[name], seconds[name])
+        memory = measure_peak_memory(jobs[name]) if name in files else None
+        figures = _cost(model, jobs[name], seconds[name], memory)
         tell(f"{name}: quality")
-        quality = (
-            _at(read_card(name), scale)
-            if data is None
-            else (_measure_quality(networks[name], data, scale),)
-        )
+        if data is not None:
+            quality: tuple[Quality, ...] = (_measure_quality(model, data, scale),)
+        else:
+            quality = _at(read_card(name), scale) if name in files else ()
         rows.append(ModelFigures(model=name, **figures, quality=quality))
     return Comparison(
         models=tuple(rows),
@@ -177,7 +185,7 @@ def compare(
         device=where.type,
         device_name=device_name(where),
         threads=torch.get_num_threads(),
-        precision={name: inferences[name].precision_policy.precision for name in names},
+        precision={name: _precision(model) for name, model in opened.items()},
         torch=torch.__version__,
         escsr=__version__,
         date=date.today().isoformat(),
@@ -211,21 +219,19 @@ def _at(quality: tuple[Quality, ...], scale: float) -> tuple[Quality, ...]:
     return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
 
 
-def _timed(inference: Inference, job: Job) -> Callable[[], object]:
-    return lambda: run_once(inference, job)
+def _precision(model: SuperResolver) -> str:
+    return model.precision_policy.precision if isinstance(model, Inference) else "its own"
 
 
-def _cost(network: ESC, job: Job, seconds: list[float]) -> dict[str, Any]:
+def _cost(
+    model: SuperResolver, job: Job, seconds: list[float], memory: PeakMemory | None
+) -> dict[str, Any]:
     megapixels = job.height * job.width / 1e6
-    scale = network.config.scale or job.scale
-    asked = None if network.config.scale else job.scale
-    memory = measure_peak_memory(job)
+    macs = count_macs(model, job.height, job.width, scale=None if model.scale else job.scale)
     return {
-        "scale": scale,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "macs_g_per_megapixel": count_macs(network.config, job.height, job.width, scale=asked)
-        / 1e9
-        / megapixels,
+        "scale": model.scale or job.scale,
+        "parameters": count_parameters(model),
+        "macs_g_per_megapixel": macs / 1e9 / megapixels,
         "seconds": tuple(seconds),
         "seconds_per_megapixel": median(seconds) / megapixels,
         "peak_memory_mib": None if memory is None else memory.peak / _MEBI,
@@ -233,8 +239,9 @@ def _cost(network: ESC, job: Job, seconds: list[float]) -> dict[str, Any]:
     }
 
 
-def _measure_quality(network: ESC, data: str | os.PathLike[str], scale: float) -> Quality:
-    ours = evaluate(network, data, scale=None if network.config.scale else scale)
+def _measure_quality(model: SuperResolver, data: str | os.PathLike[str], scale: float) -> Quality:
+    in_float32 = model.network if isinstance(model, Inference) else model
+    ours = evaluate(in_float32, data, scale=None if model.scale else scale)
     bicubic = evaluate(BICUBIC, data, scale=ours.scale)
     folder = Path(data).resolve()
     name = folder.parent.name if folder.name in ("HR", "hr") else folder.name

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates, counted on the network as it runs."""
+"""What a model costs: parameters and multiply-accumulates, counted on the model as it runs."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from escsr.networks import ESC, NetworkConfig
+from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver
 
 __all__ = ["count_macs", "count_parameters"]
 
 
-def count_parameters(config: NetworkConfig) -> int:
-    """Trainable values of a network."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in ESC(config).parameters())
+def count_parameters(model: NetworkConfig | nn.Module | SuperResolver) -> int:
+    """Values of a model that training changes; 0 for what is no network, as bicubic interpolation.
+
+    Example:
+        >>> from escsr.networks import variant_config
+        >>> count_parameters(variant_config("esc", scale=4))
+        968072
+    """
+    if isinstance(model, NetworkConfig):
+        model = _shape_only(model)
+    elif isinstance(model, Inference):
+        model = model.network
+    return sum(each.numel() for each in model.parameters()) if isinstance(model, nn.Module) else 0
 
 
-def count_macs(config: NetworkConfig, height: int, width: int, *, scale: float | None = None) -> int:
+def count_macs(
+    model: NetworkConfig | SuperResolver, height: int, width: int, *, scale: float | None = None
+) -> int:
     """Multiply-accumulates of one forward pass, by the rule behind the paper's "FLOPs" (Table 2).
 
     All convolutions and matrix products, attention on the padded size, 5 per element of a LayerNorm,
-    1 per pooled element. Nothing is computed: the network runs on
-    shapes alone.
+    1 per pooled element. Of a network of ours nothing is computed, it runs on shapes alone; another
+    model runs once on a black image.
 
     Args:
-        config: The network.
+        model: A network's shape, or a model.
         height: LR rows.
         width: LR columns.
-        scale: For networks of any scale.
+        scale: For models of any scale.
 
     Returns:
         The count.
@@ -40,13 +54,23 @@ def count_macs(config: NetworkConfig, height: int, width: int, *, scale: float |
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
         149.19
     """
-    with torch.device("meta"):
-        network = ESC(config).eval().set_attention_backend("plain")
-        lr = torch.empty(1, 3, height, width)
     counted = {torch.ops.aten.native_layer_norm: _layer_norm, torch.ops.aten.mean: _mean}
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=counted) as counter:
-        network(lr, scale=scale)
+    counter = FlopCounterMode(display=False, custom_mapping=counted)
+    config = model.network.config if isinstance(model, Inference) else model
+    if isinstance(config, NetworkConfig):
+        network = _shape_only(config)
+        with torch.no_grad(), counter:
+            network(torch.empty(1, 3, height, width, device="meta"), scale=scale)
+    else:
+        size = None if scale is None else (round(height * scale), round(width * scale))
+        with torch.no_grad(), counter:
+            config(torch.zeros(1, 3, height, width), size=size)
     return counter.get_total_flops() // 2
+
+
+def _shape_only(config: NetworkConfig) -> ESC:
+    with torch.device("meta"):
+        return ESC(config).eval().set_attention_backend("plain")
 
 
 def _layer_norm(shape: Any, *_: Any, **__: Any) -> int:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr import images
+from escsr.data.pictures import lr_name
 from escsr.errors import DataError
 
-__all__ = ["Pair", "lr_name", "lr_side", "read_pairs", "to_tensor"]
+__all__ = ["Pair", "lr_side", "read_pairs", "to_tensor"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,6 @@ class Pair:
     name: str
     hr: NDArray[Any]
     lr: NDArray[Any] | None = None
-
-
-def lr_name(name: str, scale: float) -> str:
-    """The usual name of an LR picture: "baby" at ×2 is "babyx2"."""
-    return f"{name}x{scale:g}"
 
 
 def lr_side(side: int, scale: float) -> int:

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from escsr.data.resize import imresize
-from escsr.errors import ConfigError
-from escsr.evaluation.any_scale import benchmark_psnr, div2k_psnr
+from escsr.errors import ConfigError, DataError
+from escsr.evaluation.any_scale import MATLAB_SCALES, benchmark_psnr, div2k_psnr
+from escsr.evaluation.bicubic import Bicubic
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
 from escsr.models.checkpoints import find_model, load_network
 from escsr.networks import ESC
-from escsr.networks.attention import window_padding
 from escsr.networks.layers import reflect_pad
+from escsr.runtime.choices import Precision, Protocol
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["BICUBIC", "Evaluation", "Protocol", "Score", "evaluate"]
+__all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "measure", "open_model"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
 
-Protocol = Literal["classic", "bicubic-as-published", "lte", "lte-div2k"]
-"""`classic`: the paper's Tables 2–4, integer scales. `bicubic-as-published`: the recipe behind the bicubic
-rows of the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only.
-`lte`, `lte-div2k`: the paper's Tables 5 and 6, any scale, PSNR only; the first for the benchmark sets
-(luma), the second for DIV2K (RGB). Step by step in docs/evaluation.md."""
+Model = SuperResolver | ESC | str | os.PathLike[str]
+"""A model: any super-resolver, a network of ours (used where it is), a bundled name, a file of weights, or
+"bicubic"."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,13 @@ class Evaluation:
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean over the pictures of every figure that the protocol measures."""
+        """The mean over the pictures of every figure that the protocol measures.
+
+        Raises:
+            DataError: No picture was measured.
+        """
+        if not self.scores:
+            raise DataError(f"{self.data}: no picture was measured, so there are no means.")
         return {
             name: float(np.mean([score.figures[name] for score in self.scores]))
             for name in self.scores[0].figures
@@ -96,29 +102,25 @@ class Evaluation:
 
 
 def evaluate(
-    model: ESC | str | os.PathLike[str],
+    model: Model,
     data: str | os.PathLike[str],
     *,
     scale: float | None = None,
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
     device: str = "auto",
-    shard: tuple[int, int] = (0, 1),
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
     """Measures a model on a folder of HR pictures.
 
     Args:
-        model: Bundled name, file of weights, a network (used where it is, in eval mode), or
-            "bicubic" for bicubic interpolation.
+        model: See `Model`.
         data: Folder of HR pictures.
-        scale: Enlargement r; None for the model's own. Whole numbers, except for `lte`.
+        scale: Scale r; None for the model's own. Whole numbers, except for `lte`.
         lr: Folder of LR pictures named as the HR ones, or with x2, x3, ... behind; None to make them
             as the protocol says.
         protocol: See `Protocol`.
         device: Where to run a model given by name or file.
-        shard: (k, N) to measure every N-th picture only, beginning with number k, for N processes that
-            share the work.
         on_score: Called after each picture.
 
     Returns:
@@ -126,32 +128,107 @@ def evaluate(
 
     Raises:
         ConfigError: Scale or protocol do not fit the model.
-        DataError: Pictures are missing, or LR and HR do not fit.
+        DataError: Pictures are missing, lie among others, or LR and HR do not fit.
         CheckpointError: The model cannot be loaded.
+
+    Example:
+        >>> evaluate("esc-light-x2", "Set5/HR").psnr_y  # doctest: +SKIP
+        37.5
     """
-    name = "network" if isinstance(model, ESC) else os.fspath(model)
-    network = _network(model, scale, device)
-    scale = scale if scale is not None or network is None else network.config.scale
+    resolver = open_model(model, scale=scale, device=device)
+    scale = resolver.scale if scale is None else scale
     if scale is None:
-        raise ConfigError(f"Which scale? {name} has none of its own.")
+        raise ConfigError(f"Which scale? {resolver.name} has none of its own.")
     scale = int(scale) if scale == int(scale) else scale
-    if network is not None and network.config.scale not in (None, scale):
-        raise ConfigError(f"{name} enlarges by {network.config.scale}, not by {scale}.")
-    _check(protocol, scale, makes_lr=lr is None, is_bicubic=network is None)
     scores = []
-    pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
-    for pair in itertools.islice(pairs, shard[0], None, shard[1]):
-        scores.append(Score(pair.name, _MEASURES[protocol](network, pair, scale)))
+    for score in measure(resolver, data, scale=scale, lr=lr, protocol=protocol):
+        scores.append(score)
         if on_score is not None:
-            on_score(scores[-1])
+            on_score(score)
     return Evaluation(
         protocol=protocol,
-        model=name,
+        model=resolver.name,
         data=str(data),
         scale=scale,
-        padded_to_window=network is not None and protocol == "classic",
+        padded_to_window=resolver.pad_multiple > 1 and protocol == "classic",
         scores=tuple(scores),
     )
+
+
+def open_model(
+    model: Model, *, scale: float | None = None, device: str = "auto", precision: Precision = "float32"
+) -> SuperResolver:
+    """A super-resolver of whatever names or is a model.
+
+    Args:
+        model: See `Model`.
+        scale: For models that are chosen by it.
+        device: Where to run a model given by name or file.
+        precision: Of networks of ours.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        DeviceError: There is no such device.
+
+    Example:
+        >>> open_model("bicubic").scale is None
+        True
+    """
+    if isinstance(model, ESC):
+        return Inference(model, precision=precision)
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    if os.fspath(model) == BICUBIC:
+        return Bicubic()
+    network = load_network(find_model(model, scale=scale), device=choose_device(device))
+    return Inference(network, name=os.fspath(model), precision=precision)
+
+
+def measure(
+    model: SuperResolver,
+    data: str | os.PathLike[str],
+    *,
+    scale: float,
+    lr: str | os.PathLike[str] | None = None,
+    protocol: Protocol = "classic",
+    shard: int = 0,
+    num_shards: int = 1,
+) -> Iterator[Score]:
+    """`evaluate`, picture by picture, for processes that share the work.
+
+    Args:
+        model: The model.
+        data: Folder of HR pictures.
+        scale: Scale r.
+        lr: Folder of LR pictures, or None, see `evaluate`.
+        protocol: See `Protocol`.
+        shard: Which of the shards to measure, from 0.
+        num_shards: How many there are; each has every N-th picture.
+
+    Yields:
+        Figures of each picture of the shard.
+
+    Raises:
+        ConfigError: Scale or protocol do not fit the model.
+        DataError: Pictures are missing, lie among others, or LR and HR do not fit.
+    """
+    if model.scale not in (None, scale):
+        raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale}.")
+    _check(protocol, scale, makes_lr=lr is None, is_bicubic=isinstance(model, Bicubic))
+    if isinstance(model, Bicubic):
+        model = _bicubic_of(protocol, scale)
+    pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
+    for pair in itertools.islice(pairs, shard, None, num_shards):
+        with torch.no_grad():
+            figures = _MEASURES[protocol](model, pair, scale)
+        yield Score(pair.name, figures)
+
+
+def _bicubic_of(protocol: Protocol, scale: float) -> Bicubic:
+    """The interpolation that undoes how the protocol makes LR."""
+    if protocol == "classic":
+        return Bicubic("matlab-uint8")
+    return Bicubic("matlab-double" if scale in MATLAB_SCALES else "pillow")
 
 
 def _check(protocol: Protocol, scale: float, *, makes_lr: bool, is_bicubic: bool) -> None:
@@ -165,45 +242,28 @@ def _check(protocol: Protocol, scale: float, *, makes_lr: bool, is_bicubic: bool
         raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
 
 
-def _network(model: ESC | str | os.PathLike[str], scale: float | None, device: str) -> ESC | None:
-    if isinstance(model, ESC):
-        return model
-    if os.fspath(model) == BICUBIC:
-        return None
-    return load_network(find_model(model, scale=scale), device=choose_device(device))
-
-
 def _figure(figures: Mapping[str, float], name: str) -> float:
     if name not in figures:
         raise ConfigError(f"This protocol does not measure {name}; it measures {', '.join(figures)}.")
     return figures[name]
 
 
-def _classic(network: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+def _classic(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
     small = imresize(pair.hr, 1 / scale) if pair.lr is None else pair.lr
-    if network is None:
-        sr = to_tensor(imresize(small, scale))
-    else:
-        sr = _super_resolve(network, to_tensor(small), int(scale))
+    sr = _super_resolve_padded(model, to_tensor(small), int(scale))
     return _luma_figures(rgb_to_y(sr), rgb_to_y(to_tensor(pair.hr)), int(scale))
 
 
-@torch.no_grad()
-def _super_resolve(network: ESC, lr: Tensor, scale: int) -> Tensor:
-    """Pads to the window, runs, crops, clamps and rounds: (C, H, W) in [0, 255] → (3, rH, rW)."""
+def _super_resolve_padded(model: SuperResolver, lr: Tensor, scale: int) -> Tensor:
+    """Pads, runs, crops, clamps and rounds: (C, H, W) in [0, 255] → (3, rH, rW)."""
     height, width = lr.shape[-2:]
-    window = network.config.window_size
-    picture = (lr.float() / 255).expand(3, -1, -1)[None]
-    padded = reflect_pad(
-        picture, right=window_padding(width, window), bottom=window_padding(height, window)
-    )
-    wanted = None if network.config.scale else scale
-    sr = Inference(network, precision="float32").run(padded, scale=wanted)
-    sr = sr[0, :, : height * scale, : width * scale].clamp(0, 1)
-    return (sr * 255).round()
+    bottom, right = (-side % model.pad_multiple for side in (height, width))
+    padded = reflect_pad((lr.float() / 255).expand(3, -1, -1)[None], right=right, bottom=bottom)
+    sr = super_resolve(model, padded, (scale * (height + bottom), scale * (width + right)))
+    return (sr[0, :, : height * scale, : width * scale].clamp(0, 1) * 255).round()
 
 
-def _bicubic_as_published(_: ESC | None, pair: Pair, scale: float) -> dict[str, float]:
+def _bicubic_as_published(_: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
     truth = rgb_to_y(to_tensor(pair.hr)).round()
     sr = imresize(imresize(truth, 1 / scale), scale).round().clamp(0, 255)
     return _luma_figures(sr, truth, int(scale))
@@ -214,7 +274,7 @@ def _luma_figures(sr: Tensor, truth: Tensor, border: int) -> dict[str, float]:
     return {"psnr_y": psnr(sr, truth), "ssim_y": ssim(sr, truth)}
 
 
-_MEASURES: dict[str, Callable[[ESC | None, Pair, float], dict[str, float]]] = {
+_MEASURES: dict[str, Callable[[SuperResolver, Pair, float], dict[str, float]]] = {
     "classic": _classic,
     "bicubic-as-published": _bicubic_as_published,
     "lte": benchmark_psnr,

@@ -1,6 +1,6 @@
-"""How a model takes pictures that no test set holds: range of its activations, constants, borders.
+"""How a model takes images that no test set holds: range of its activations, constants, borders.
 
-The pictures are made, not read, so that the figures of two models, or of two machines, are comparable.
+The images are synthetic, so that the figures of two models, or of two machines, are comparable.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from escsr.networks import ESC
+from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import SuperResolver
 
 __all__ = ["BORDER", "HALF_LIMIT", "Stability", "measure_stability", "stress_patterns"]
 
@@ -52,27 +54,33 @@ class Stability:
 
     @property
     def overflowing(self) -> list[str]:
-        """Pictures that half precision cannot compute; `Inference` then takes a higher one."""
+        """Patterns that half precision cannot compute; `Inference` then takes a higher one."""
         return [name for name, largest in self.activations.items() if largest > HALF_LIMIT]
 
 
-def measure_stability(network: ESC, pictures: Mapping[str, Tensor] | None = None) -> Stability:
-    """Measures a network on made pictures, in float32.
+def measure_stability(
+    model: ESC | SuperResolver, patterns: Mapping[str, Tensor] | None = None
+) -> Stability:
+    """Measures a model on synthetic patterns, in float32.
 
     Args:
-        network: With weights; at ×2 where it takes any scale.
-        pictures: (3, H, W) in [0, 1] by name, for the activations; None for `stress_patterns`.
+        model: A network, or any super-resolver; at ×2 where it takes any scale. Activations are seen as
+            far as PyTorch computes them.
+        patterns: (3, H, W) in [0, 1] by name, for the activations; None for `stress_patterns`.
 
     Returns:
         Its figures.
     """
-    inside, border = _constant_errors(network, _GREYS)
-    _, pure = _constant_errors(network, _PURE)
-    return Stability(_largest_activations(network, pictures or stress_patterns()), inside, border, pure)
+    network = model.network if isinstance(model, Inference) else model
+    device = next(network.parameters()).device if isinstance(network, nn.Module) else torch.device("cpu")
+    inside, border = _constant_errors(network, _GREYS, device)
+    _, pure = _constant_errors(network, _PURE, device)
+    activations = _largest_activations(network, patterns or stress_patterns(), device)
+    return Stability(activations, inside, border, pure)
 
 
 def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
-    """Pictures that networks find hard: flat, noisy, of single pixels, text-like, of pure colours.
+    """Synthetic images that stress networks: flat, noisy, of single pixels, text-like, of pure colours.
 
     Args:
         side: Rows and columns, pixels.
@@ -84,7 +92,7 @@ def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
     rows = torch.arange(side)[:, None].expand(side, side)
     columns = rows.T
     noise = torch.rand(3, side, side, generator=generator)
-    pictures = {
+    patterns = {
         "black": torch.zeros(side, side),
         "white": torch.ones(side, side),
         "grey": torch.full((side, side), 0.5),
@@ -99,7 +107,7 @@ def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
         "red": torch.tensor([1.0, 0.0, 0.0])[:, None, None],
         "blue on yellow": torch.stack([_text(rows, columns)] * 2 + [1 - _text(rows, columns)]),
     }
-    return {name: pixels.float().expand(3, side, side).contiguous() for name, pixels in pictures.items()}
+    return {name: pixels.float().expand(3, side, side).contiguous() for name, pixels in patterns.items()}
 
 
 def _text(rows: Tensor, columns: Tensor) -> Tensor:
@@ -122,34 +130,39 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        made = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
-        if made and not func.is_view and "empty" not in str(func):  # what is unwritten holds anything
+        holds_numbers = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
+        if (
+            holds_numbers and not func.is_view and "empty" not in str(func)
+        ):  # what is unwritten holds anything
             self.magnitude = max(self.magnitude, float(torch.linalg.vector_norm(result, math.inf)))
         return result
 
 
 @torch.no_grad()
-def _largest_activations(network: ESC, pictures: Mapping[str, Tensor]) -> dict[str, float]:
-    device = next(network.parameters()).device
-    plain = deepcopy(network).float().set_attention_backend("plain")  # fused attention hides its products
-    found = {}
-    for name, picture in pictures.items():
+def _largest_activations(
+    model: ESC | SuperResolver, patterns: Mapping[str, Tensor], device: torch.device
+) -> dict[str, float]:
+    if isinstance(model, ESC):  # fused attention hides its products
+        model = deepcopy(model).float().set_attention_backend("plain")
+    magnitudes = {}
+    for name, pattern in patterns.items():
         with _Largest() as largest:
-            _run(plain, picture[None].to(device))
-        found[name] = largest.magnitude
-    return found
+            _run(model, pattern[None].to(device))
+        magnitudes[name] = largest.magnitude
+    return magnitudes
 
 
 @torch.no_grad()
-def _constant_errors(network: ESC, colours: Iterable[tuple[int, ...]]) -> tuple[float, float]:
-    """Largest error inside and near the border, levels of 255, over pictures of one colour each."""
-    device = next(network.parameters()).device
+def _constant_errors(
+    model: ESC | SuperResolver, colours: Iterable[tuple[int, ...]], device: torch.device
+) -> tuple[float, float]:
+    """Largest error inside and near the border, levels of 255, over images of one colour each."""
     side = 2 * _SIDE
     inside = border = 0.0
     for levels in colours:
         colour = torch.tensor(levels, device=device)[None, :, None, None]
         picture = (colour / 255).expand(1, 3, side, side)
-        error = (_run(network, picture).clamp(0, 1) * 255 - colour).abs()
+        error = (_run(model, picture).clamp(0, 1) * 255 - colour).abs()
         edge = math.ceil(BORDER * error.shape[-1] / side)
         inner = error[..., edge:-edge, edge:-edge]
         inside = max(inside, float(inner.max()))
@@ -158,5 +171,6 @@ def _constant_errors(network: ESC, colours: Iterable[tuple[int, ...]]) -> tuple[
     return inside, border
 
 
-def _run(network: ESC, lr: Tensor) -> Tensor:
-    return network(lr) if network.config.scale else network(lr, scale=2)
+def _run(model: ESC | SuperResolver, lr: Tensor) -> Tensor:
+    scale = model.config.scale if isinstance(model, ESC) else model.scale
+    return model(lr) if scale else model(lr, size=(2 * lr.shape[-2], 2 * lr.shape[-1]))

@@ -6,7 +6,7 @@ from escsr.images.folders import find_images
 from escsr.images.formats import FORMATS, READABLE, WRITABLE, Format, check_size, check_suffix, recognise
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import Header, read, read_animation, read_for, read_header, read_size
-from escsr.images.writing import Subsampling, WriteOptions, write
+from escsr.images.writing import WriteOptions, write
 
 __all__ = [
     "FORMATS",
@@ -16,7 +16,6 @@ __all__ = [
     "Format",
     "Header",
     "Picture",
-    "Subsampling",
     "WriteOptions",
     "check_size",
     "check_suffix",

@@ -6,7 +6,7 @@ import os
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyvips
@@ -21,11 +21,9 @@ from escsr.images.formats import Format, check_size, check_suffix, is_utf8
 from escsr.images.metadata import ICC, fitted, stripped
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import reason
+from escsr.runtime.choices import Subsampling
 
-__all__ = ["Subsampling", "WriteOptions", "write"]
-
-Subsampling = Literal["444", "420"]
-"""Colour at full resolution, or at half of it in both directions."""
+__all__ = ["WriteOptions", "write"]
 
 _SAVERS = {
     "PNG": "pngsave",

@@ -186,7 +186,9 @@ class ESC(nn.Module):
         """
         height, width = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
         lr = self.normalise(lr)
-        return self.upsampler(self.features(lr), lr, whole_output((lr.shape[-2], lr.shape[-1]), (height, width)))
+        return self.upsampler(
+            self.features(lr), lr, whole_output((lr.shape[-2], lr.shape[-1]), (height, width))
+        )
 
     def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """Some pixels of enlargements to a size of its own for each picture; LTE only.

@@ -6,20 +6,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError
+from escsr.runtime.choices import Precision
 
-__all__ = ["HALF_PRECISIONS", "Precision", "PrecisionPolicy", "compute_in"]
-
-Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
-"""Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10
-bits on GPUs that have it; "bfloat16" and "float16" make products in half precision, while the sums of
-residuals, norms and what lies between the stages stay float32. "auto" is float16 on CUDA devices with
-fast half precision (compute capability 7.0 on) and float32 elsewhere."""
+__all__ = ["HALF_PRECISIONS", "PrecisionPolicy", "compute_in"]
 
 _HIGHER: dict[Precision, Precision] = {"float16": "bfloat16", "bfloat16": "float32", "tf32": "float32"}
 HALF_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -1,11 +1,10 @@
-"""Plain values, as JSON has them, to typed settings: checked once, by pydantic, with one kind of message."""
+"""Plain values, as JSON has them, to typed settings: checked once, by pydantic, all messages alike."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -43,7 +42,7 @@ def validated(kind: type[_T], values: Mapping[str, Any]) -> _T:
     try:
         # As JSON, since a list is a tuple there, and a mapping a dataclass, however strict the types are.
         text = to_json(values, inf_nan_mode="constants")
-        return _adapter(kind).validate_json(text)
+        return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         raise ConfigError(_message(error.errors(include_url=False)[0], kind, values)) from error
     except (ValueError, RecursionError) as error:
@@ -74,18 +73,14 @@ def setting_names(kind: Any, prefix: str = "") -> Iterator[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """ " Did you mean ...?", with the nearest of the known names; nothing where none is near."""
+    """A question with the nearest of the known names, to end a message with; empty where none is near."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
     return f" Did you mean {nearest[0]}?" if nearest else ""
 
 
-@cache
-def _adapter(kind: type[_T]) -> TypeAdapter[_T]:
-    return TypeAdapter(kind)
-
-
 def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) -> str:
-    kept, inner = [], values
+    kept: list[str] = []
+    inner: Any = values
     for part in error["loc"]:  # which also has the tags of unions, and places in lists
         if isinstance(inner, Mapping) and part in inner:
             kept.append(str(part))

@@ -49,7 +49,7 @@ class PixelObjective:
         """See `Objective`."""
         config = self.config
         lr, hr = self.sampler.batch(
-            config.seed, iteration, config.batch_size, config.patch_size, rank=part, world_size=parts
+            config.seed, iteration, config.batch_size, config.patch_size, shard=part, num_shards=parts
         )
         for index, colour in _flat_patches(config, iteration, part, parts):
             lr[index] = hr[index] = colour[:, None, None]
@@ -76,8 +76,8 @@ class ArbitraryScaleObjective:
             config.batch_size,
             config.patch_size,
             queries=config.queries,
-            rank=part,
-            world_size=parts,
+            shard=part,
+            num_shards=parts,
         )
         batch = dict(vars(drawn))
         for index, colour in _flat_patches(config, iteration, part, parts):

@@ -124,7 +124,7 @@ class Trainer:
             OutputError: The folder cannot be written.
         """
         if self.processes.is_first:
-            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.sampler.hr))
+            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.sampler.images))
         clock, ahead = Clock(), self.device.type != "cpu"
         try:
             with self._products(), Batches(self._draw, self.state.iteration, ahead=ahead) as batches:

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from escsr.evaluation.any_scale import shrink
+from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
-from escsr.evaluation.protocols import evaluate
-from escsr.networks import ESC
+from escsr.evaluation.protocols import Model, measure, open_model
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
-from escsr.upscaling.inference import Inference
+from escsr.upscaling.super_resolver import super_resolve
 
 __all__ = ["Validation"]
 
@@ -37,7 +36,7 @@ class Validation:
     config: TrainingConfig
     folders: Mapping[str, Path] = field(default_factory=dict)
 
-    def measure(self, network: ESC, processes: Distributed | None = None) -> dict[str, float]:
+    def measure(self, network: Model, processes: Distributed | None = None) -> dict[str, float]:
         """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
 
         Args:
@@ -49,19 +48,20 @@ class Validation:
         """
         processes = processes or Distributed()
         means = {}
+        model = open_model(network)
         for name, folder, scale in self._sets():
-            evaluation = evaluate(
-                network,
+            scores = measure(
+                model,
                 folder,
                 scale=scale,
-                protocol="lte" if self.config.network.scale is None else "classic",
-                shard=(processes.rank, processes.world_size),
+                protocol="lte" if model.scale is None else "classic",
+                shard=processes.rank,
+                num_shards=processes.world_size,
             )
-            figures = processes.gather(score.psnr_y for score in evaluation.scores)
-            means[name] = float(np.mean(figures))
+            means[name] = float(np.mean(processes.gather(score.psnr_y for score in scores)))
         return means
 
-    def samples(self, network: ESC) -> dict[str, NDArray[np.uint8]]:
+    def samples(self, network: Model) -> dict[str, NDArray[np.uint8]]:
         """LR (pixels repeated), result and HR of the middle of each set's first picture, side by side.
 
         Args:
@@ -82,17 +82,16 @@ class Validation:
                     yield f"{name} ×{any_scale:g}", folder, any_scale
 
 
-def _strip(network: ESC, folder: Path, scale: float) -> NDArray[np.uint8]:
+def _strip(network: Model, folder: Path, scale: float) -> NDArray[np.uint8]:
     whole = next(read_pairs(folder, None, scale)).hr
     hr = np.repeat(whole, 3, axis=2) if whole.shape[2] == 1 else whole
     sides = [min(_SAMPLE_SIDE, lr_side(side, scale)) for side in hr.shape[:2]]
     height, width = (round(side * scale) for side in sides)
     top, left = ((side - part) // 2 for side, part in zip(hr.shape[:2], (height, width), strict=True))
     hr = np.ascontiguousarray(hr[top : top + height, left : left + width])
-    lr = shrink(hr, scale)
+    lr = lte_downscale(hr, scale)
     small = to_tensor(lr).float()[None] / 255
-    size = (height, width) if network.config.scale is None else None
-    sr = Inference(network, precision="float32").run(small, size=size)[0].clamp(0, 1)
+    sr = super_resolve(open_model(network), small, (height, width))[0].clamp(0, 1)
     shown = (sr * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), lr.shape[:2], strict=True))
     gap = np.full((height, _GAP, 3), 255, np.uint8)

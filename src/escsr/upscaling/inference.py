@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -12,18 +12,15 @@ from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
+from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
-from escsr.runtime.precision import Precision, PrecisionPolicy
+from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.streaming import FeatureStorage, Memory
 from escsr.upscaling.tile_size import fastest_tile_size
 
-__all__ = ["FeatureStorageChoice", "Inference"]
-
-FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
-"""How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
-the predicted memory is not free."""
+__all__ = ["Inference"]
 
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
@@ -44,6 +41,7 @@ class Inference:
 
     Args:
         network: The network, on the device that computes, as it is now (see `inference_form`).
+        name: What tables call it.
         precision: See `Precision`.
         tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
             for large pictures, a short probe. The result does not depend on it.
@@ -57,6 +55,7 @@ class Inference:
         self,
         network: ESC,
         *,
+        name: str = "network",
         precision: Precision = "auto",
         tile_size: int | None = None,
         feature_storage: FeatureStorageChoice = "auto",
@@ -68,7 +67,8 @@ class Inference:
                 "feature_storage must be one of "
                 f"{', '.join(get_args(FeatureStorageChoice))}, not {feature_storage!r}."
             )
-        self.network = inference_form(network)
+        self.network, self.name = inference_form(network), name
+        self.scale, self.pad_multiple = network.config.scale, network.config.window_size
         self.device = next(network.parameters()).device
         self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
@@ -121,8 +121,12 @@ class Inference:
             total += _turn_back(self._stream(_turn(lr, index), sides, report), index)
         return total / 8
 
+    def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """`run` as a `SuperResolver`."""
+        return self.run(lr, size=size)
+
     def predict(self, size: tuple[int, int], out_size: tuple[int, int], *, batch: int = 1) -> Memory:
-        """Memory that a run will take, see `streaming.predict_memory`; with the largest tiles it may choose.
+        """Memory that a run will take, see `streaming.predict_memory`; with the largest tiles possible.
 
         Args:
             size: LR rows and columns.

@@ -6,15 +6,12 @@ import math
 import re
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, get_args
+from typing import get_args
 
 from escsr.errors import ConfigError
+from escsr.runtime.choices import Fit
 
-__all__ = ["Fit", "TargetSize"]
-
-Fit = Literal["contain", "cover", "exact"]
-"""How a picture comes to a width and a height: "contain" keeps its shape inside them, "cover" keeps its
-shape around them and cuts what is over, centred, "exact" stretches it."""
+__all__ = ["TargetSize"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,11 +22,11 @@ from escsr.images import Animation, Picture, WriteOptions
 from escsr.models.checkpoints import load_network
 from escsr.models.selection import DEFAULT_MODEL, choose_model
 from escsr.networks import ESC
+from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import choose_device
-from escsr.runtime.precision import Precision
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import Run, upscale_frames, upscale_pil, upscale_pixels
-from escsr.upscaling.inference import FeatureStorageChoice, Inference
+from escsr.upscaling.inference import Inference
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.target_size import TargetSize
 

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from escsr.errors import ConfigError, DataError, OutputError
+from escsr.errors import ConfigError, OutputError
 from escsr.files import atomic_path
 
-__all__ = ["Entry", "Manifest", "sha256_of"]
-
-_CHUNK_BYTES = 1 << 20
+__all__ = ["Entry", "Manifest"]
 
 
 @dataclass(frozen=True)
@@ -100,19 +98,3 @@ class Manifest:
                 entry = Entry(**line)
                 entries[entry.source] = entry
         return entries
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a file, hexadecimal.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
-    return digest.hexdigest()

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.data.pictures import Folders, TrainingFile, find_training_images, in_threads, lr_names, read_rgb
+from escsr.data.pictures import Folders, TrainingFile, find_training_images, in_threads, lr_name, read_rgb
 from escsr.data.resizers import Resizer, downscale
-from escsr.data.sets.manifest import Entry, Manifest, sha256_of
+from escsr.data.sets.manifest import Entry, Manifest
 from escsr.errors import ConfigError, DataError
+from escsr.files import sha256_of
 
 __all__ = ["Preparation", "prepare", "sub_image_starts"]
 
@@ -215,6 +216,9 @@ def _prepare_or_fail(
     name, source = targets[index]
     try:
         digest = sha256_of(source.path)
+    except OSError as error:
+        return source.path, f"cannot be read ({error.strerror})."
+    try:
         old = done.get(name)
         if old is not None and old.sha256 == digest and _is_complete(old, folder, settings):
             return old
@@ -252,7 +256,7 @@ def _files(source: str, number: int, folder: Path, settings: _Settings) -> list[
     lr = folder / f"LR_{settings.lr}"
     return [
         (folder / "HR" / f"{name}.png", 1),
-        *((lr / f"X{s}" / f"{lr_names(name, s)[0]}.png", s) for s in settings.scale),
+        *((lr / f"X{s}" / f"{lr_name(name, s)}.png", s) for s in settings.scale),
     ]
 
 

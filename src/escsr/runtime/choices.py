@@ -1,0 +1,30 @@
+"""What options may be: one list for the functions that take them and the command's help, without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Subsampling"]
+
+FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
+"""How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
+the predicted memory is not free."""
+
+Fit = Literal["contain", "cover", "exact"]
+"""How a picture comes to a width and a height: "contain" keeps its shape inside them, "cover" keeps its
+shape around them and cuts what is over, centred, "exact" stretches it."""
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
+"""Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10
+bits on GPUs that have it; "bfloat16" and "float16" make products in half precision, while the sums of
+residuals, norms and what lies between the stages stay float32. "auto" is float16 on CUDA devices with
+fast half precision (compute capability 7.0 on) and float32 elsewhere."""
+
+Protocol = Literal["classic", "bicubic-as-published", "lte", "lte-div2k"]
+"""`classic`: the paper's Tables 2–4, integer scales. `bicubic-as-published`: the recipe behind the bicubic
+rows of the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only.
+`lte`, `lte-div2k`: the paper's Tables 5 and 6, any scale, PSNR only; the first for the benchmark sets
+(luma), the second for DIV2K (RGB). Step by step in docs/evaluation.md."""
+
+Subsampling = Literal["444", "420"]
+"""Colour at full resolution, or at half of it in both directions."""

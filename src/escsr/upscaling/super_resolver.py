@@ -1,0 +1,73 @@
+"""What evaluation asks of a model, whoever wrote it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from escsr.errors import ConfigError
+
+__all__ = ["SuperResolver", "super_resolve"]
+
+
+@runtime_checkable
+class SuperResolver(Protocol):
+    """Any model of super-resolution; `Inference` is one, and so is a class of your own.
+
+    Attributes:
+        name: What tables call it.
+        scale: Output side per LR side; None for any scale.
+        pad_multiple: LR sides that it sees in protocol `classic` are padded to a multiple of this; 1
+            for no padding.
+
+    Example:
+        >>> class Nearest:
+        ...     name, scale, pad_multiple = "nearest", 2, 1
+        ...
+        ...     def __call__(self, lr, *, size=None):
+        ...         return lr.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        >>> isinstance(Nearest(), SuperResolver)
+        True
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scale(self) -> int | None: ...
+
+    @property
+    def pad_multiple(self) -> int: ...
+
+    def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """Upscales images.
+
+        Args:
+            lr: (B, 3, H, W), float32, RGB in [0, 1], in host memory.
+            size: Output rows and columns, for a model of any scale; None for one with its own.
+
+        Returns:
+            (B, 3, rH, rW), about [0, 1], in host memory.
+        """
+
+
+def super_resolve(model: SuperResolver, lr: Tensor, size: tuple[int, int]) -> Tensor:
+    """Runs a model, with the size where it takes one, and checks what comes back.
+
+    Args:
+        model: The model.
+        lr: (B, 3, H, W), float32, in [0, 1].
+        size: Output rows and columns.
+
+    Returns:
+        (B, 3, *size).
+
+    Raises:
+        ConfigError: The model gives another shape.
+    """
+    sr = model(lr, size=size if model.scale is None else None)
+    if sr.shape != (*lr.shape[:2], *size):
+        expected = (*lr.shape[:2], *size)
+        raise ConfigError(f"{model.name} gives {tuple(sr.shape)} for {tuple(lr.shape)}, not {expected}.")
+    return sr
