@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -73,68 +74,21 @@ class Block(nn.Module):
             y = y + conv_attn(conv_ffn(norm(y)), large_kernel)
         return x + self.conv_last(self.norm_last(y))
 
-    def stages(self, name: str, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
-        """`forward`, cut where the whole picture is pooled or the windows begin.
-
-        Args:
-            name: Of this block inside the network.
-            large_kernel: As for `forward`.
-        """
-        conv_ffn_stage = partial(Stage, "conv_ffn", local_inputs=(), halo=1)
-        attention_stage = partial(Stage, "window_attention", haloed_inputs=(), output="y", halo=0)
-        yield conv_ffn_stage(
-            f"{name}.conv_ffn_first",
-            self.conv_ffn_first,
-            norm=self.norm_first,
-            haloed_inputs=("x",),
-            output="y",
-        )
+    def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
+        """`forward`, cut where the whole picture is pooled or the windows begin."""
+        yield Stage("conv_ffn", self.conv_ffn_first, ("x",), (), "y", 1, self.norm_first)
         if self.attends:
-            yield attention_stage(
-                f"{name}.attention", self.attention, norm=self.norm_attention, local_inputs=("y",)
-            )
-        conv_ffn_stage = partial(conv_ffn_stage, haloed_inputs=("y",), output="z")
-        for index, pair in enumerate(self._attention_pairs()):
-            path = f"{name}.attention_pairs.{index}"
-            yield conv_ffn_stage(f"{path}.conv_ffn", pair.conv_ffn)
-            yield attention_stage(
-                f"{path}.attention", pair.attention, norm=pair.norm, local_inputs=("z", "y")
-            )
-        for index, (norm, conv_ffn, conv_attn) in enumerate(self._pairs()):
-            pool = conv_attn.pool if conv_attn.estimator else None
-            yield conv_ffn_stage(f"{name}.conv_ffns.{index}", conv_ffn, norm=norm, pool=pool)
-            yield Stage(
-                "conv_attn",
-                f"{name}.conv_attns.{index}",
-                conv_attn,
-                haloed_inputs=("z",),
-                local_inputs=("y",),
-                output="y",
-                halo=self.large_kernel_halo,
-                large_kernel=large_kernel,
-                takes_pooled=pool is not None,
-            )
-        yield Stage(
-            "block_last",
-            f"{name}.conv_last",
-            self.conv_last,
-            norm=self.norm_last,
-            haloed_inputs=("y",),
-            local_inputs=("x",),
-            output="x",
-            halo=1,
-        )
-
-    def _attention_pairs(self) -> Iterator[AttentionPair]:
-        for pair in self.attention_pairs:
-            assert isinstance(pair, AttentionPair)
-            yield pair
-
-    def _pairs(self) -> Iterator[tuple[nn.Module, ConvFFN, ConvAttn]]:
+            yield Stage("window_attention", self.attention, (), ("y",), "y", 0, self.norm_attention)
+        for pair in cast("Iterable[AttentionPair]", self.attention_pairs):
+            yield Stage("conv_ffn", pair.conv_ffn, ("y",), (), "z", 1)
+            yield Stage("window_attention", pair.attention, (), ("z", "y"), "y", 0, pair.norm)
         for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
-            assert isinstance(conv_ffn, ConvFFN)
             assert isinstance(conv_attn, ConvAttn)
-            yield norm, conv_ffn, conv_attn
+            pool = conv_attn.pool if conv_attn.estimator else None
+            yield Stage("conv_ffn", conv_ffn, ("y",), (), "z", 1, norm, pool=pool)
+            inputs = ("z",), ("y",), "y", self.large_kernel_halo, nn.Identity(), large_kernel
+            yield Stage("conv_attn", conv_attn, *inputs, takes_pooled=pool is not None)
+        yield Stage("block_last", self.conv_last, ("y",), ("x",), "x", 1, self.norm_last)
 
 
 class ESC(nn.Module):
@@ -184,14 +138,12 @@ class ESC(nn.Module):
         Raises:
             ConfigError: `scale` or `size` do not fit the network.
         """
-        height, width = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
+        out_size = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
         lr = self.normalise(lr)
-        return self.upsampler(
-            self.features(lr), lr, whole_output((lr.shape[-2], lr.shape[-1]), (height, width))
-        )
+        return self.upsampler(self.features(lr), lr, whole_output(lr, out_size))
 
     def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Some pixels of enlargements to a size of its own for each picture; LTE only.
+        """Some pixels of results of a size of its own for each picture; LTE only.
 
         Args:
             lr: (B, 3, H, W), RGB in [0, 1].
@@ -232,22 +184,18 @@ class ESC(nn.Module):
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
         """
-        stage = partial(Stage, local_inputs=())
-        yield stage("shallow", "shallow", self.shallow, haloed_inputs=("lr",), output="x", halo=1)
+        names = {module: name for name, module in self.named_modules()}
+        for stage in self._unnamed_stages():
+            yield replace(stage, name=names[stage.module])
+
+    def _unnamed_stages(self) -> Iterator[Stage]:
         large_kernel = self.shared_kernel()
-        for index, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
-            yield from block.stages(f"blocks.{index}", large_kernel)
+        yield Stage("shallow", self.shallow, ("lr",), (), "x", 1)
+        for block in cast("Iterable[Block]", self.blocks):
+            yield from block.stages(large_kernel)
         halo = 1 if self.shortcut is None else self.shortcut.halo
-        yield stage("deep", "", self, haloed_inputs=("x", "lr"), output="features", halo=halo)
-        yield stage(
-            "upsample",
-            "upsampler",
-            self.upsampler,
-            haloed_inputs=("features", "lr"),
-            output="sr",
-            halo=self.upsampler.halo,
-        )
+        yield Stage("deep", self, ("x", "lr"), (), "features", halo)
+        yield Stage("upsample", self.upsampler, ("features", "lr"), (), "sr", self.upsampler.halo)
 
     def output_size(
         self,

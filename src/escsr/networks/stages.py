@@ -43,7 +43,6 @@ class Stage:
 
     Attributes:
         operation: What it computes.
-        name: Of its module inside the network, as in `get_submodule`: "blocks.2.conv_attns.0".
         module: What computes it.
         haloed_inputs: Maps it takes with a margin around the part: "lr" (B, 3, H, W), "features", "x", "y",
             "z" (B, C, H, W).
@@ -53,11 +52,11 @@ class Stage:
         norm: What its input passes through first.
         large_kernel: The shared kernel, where it takes one.
         takes_pooled: Whether it takes the mean over the whole picture that the stage before pools.
+        name: Of its module inside the network, as in `get_submodule`: "blocks.2.conv_attns.0".
         pool: Mean over a part of its output, (B, C, h, w) → (B, C_a, 1, 1), where the next stage takes it.
     """
 
     operation: Operation
-    name: str
     module: nn.Module
     haloed_inputs: tuple[str, ...]
     local_inputs: tuple[str, ...]
@@ -67,6 +66,12 @@ class Stage:
     large_kernel: tuple[Tensor, ...] = ()
     takes_pooled: bool = False
     pool: Callable[[Tensor], Tensor] | None = None
+    name: str = ""
+
+    @property
+    def takes_margin(self) -> bool:
+        """Whether its function takes what is around the part."""
+        return self.halo > 0
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -51,10 +51,10 @@ OutputRegion = tuple[OutputSpan, OutputSpan]
 """Rows and columns."""
 
 
-def whole_output(size: tuple[int, int], out_size: tuple[int, int]) -> OutputRegion:
-    """All of a result: LR rows and columns → its rows and columns."""
-    rows, columns = (OutputSpan(side, out, 0, out) for side, out in zip(size, out_size, strict=True))
-    return rows, columns
+def whole_output(lr: Tensor, out_size: tuple[int, int]) -> OutputRegion:
+    """All of the result of a picture (B, 3, H, W), which has the given rows and columns."""
+    (rows, columns), (height, width) = out_size, lr.shape[-2:]
+    return OutputSpan(height, rows, 0, rows), OutputSpan(width, columns, 0, columns)
 
 
 class Upsampler(nn.Module):

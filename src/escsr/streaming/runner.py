@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from torch import Tensor
 from escsr.networks.esc import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.stages import Stage, StageFunction, choose
+from escsr.runtime.fork import claim_process
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.progress import OnProgress
 from escsr.streaming.feature_store import FeatureStorage, FeatureStore
@@ -27,30 +27,15 @@ from escsr.streaming.transfers import Transfers
 
 __all__ = ["Compute", "run"]
 
+Compute = Callable[[Callable[..., Tensor], tuple[object, ...]], Tensor]
+"""Calls a function of the network with its arguments; chooses the precision and checks the result."""
 
-class Compute(Protocol):
-    """Calls functions of the network with their arguments, in a precision of its choice."""
-
-    def __call__(self, function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
-        """The result, checked, in a precision that holds it."""
-
-    def attempt(
-        self, function: Callable[..., Tensor], arguments: tuple[object, ...]
-    ) -> tuple[Tensor, Tensor | None]:
-        """The result, and whether its numbers are finite, for which nobody has waited yet; None if so."""
+Attempt = Callable[[Callable[..., Tensor], tuple[object, ...]], tuple[Tensor, Tensor]]
+"""The same, not checked: the result and, on the device, whether its numbers are finite."""
 
 
-class _Plainly:
-    def __call__(self, function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
-        return function(*arguments)
-
-    def attempt(
-        self, function: Callable[..., Tensor], arguments: tuple[object, ...]
-    ) -> tuple[Tensor, Tensor | None]:
-        return function(*arguments), None
-
-
-_PLAINLY = _Plainly()
+def _plainly(function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
+    return function(*arguments)
 
 
 @torch.no_grad()
@@ -63,7 +48,8 @@ def run(
     size: tuple[int, int] | None = None,
     feature_storage: FeatureStorage = "float32",
     folder: Path | None = None,
-    compute: Compute = _PLAINLY,
+    compute: Compute = _plainly,
+    attempt: Attempt | None = None,
     on_halved: Callable[[int], None] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Tensor:
@@ -82,6 +68,8 @@ def run(
         feature_storage: How feature maps are kept.
         folder: For maps in a file; None for the system's temporary folder.
         compute: How functions of the network are called.
+        attempt: How they are called first where results travel to the host beside the computation, so that
+            nothing waits for the check; `compute` then repeats those that failed it. None for `compute`.
         on_halved: Called with the new tile size after the device ran out of memory.
         on_progress: Called with the share of the work done, in [0, 1].
 
@@ -93,10 +81,13 @@ def run(
         DeviceError: There is no room for the maps.
         RuntimeError: The device's memory does not hold one window; see `is_out_of_memory`.
     """
+    claim_process()
     check_tile_size(tile_size, network.config.window_size)
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    stream = _Stream(network, lr, tile_size, feature_storage, folder, compute, on_halved, on_progress)
+    stream = _Stream(
+        network, lr, tile_size, feature_storage, folder, compute, attempt, on_halved, on_progress
+    )
     return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
 
 
@@ -111,6 +102,7 @@ class _Stream:
         feature_storage: FeatureStorage,
         folder: Path | None,
         compute: Compute,
+        attempt: Attempt | None,
         on_halved: Callable[[int], None] | None,
         on_progress: OnProgress | None,
     ) -> None:
@@ -124,6 +116,7 @@ class _Stream:
         self.on_halved = on_halved
         self.on_progress = on_progress
         self.transfers = Transfers(self.device)
+        self.attempt = attempt if self.transfers.overlap else None
         self.done, self.work = 0.0, 1
 
     def tiles(self) -> list[Tile]:
@@ -170,7 +163,10 @@ class _Stream:
         extra = [pooled.to(self.device)] if pooled is not None and stage.takes_pooled else []
 
         def surroundings(tile: Tile) -> list[object]:
-            return [*([margin_of(tile, self._region(tile, stage.halo))] if stage.halo else []), *extra]
+            return [
+                *([margin_of(tile, self._region(tile, stage.halo))] if stage.takes_margin else []),
+                *extra,
+            ]
 
         def write(tile: Tile, result: Tensor) -> None:
             if stage.pool is not None:
@@ -225,8 +221,7 @@ class _Stream:
                 inputs = self.transfers.arrive(tile, fetch)
                 if waiting:
                     self.transfers.send(waiting[0], fetch)
-                call = self.compute.attempt if self.transfers.overlap else self._checked
-                result, is_finite = call(function, (*inputs, *surroundings(tile)))
+                result, is_finite = self._call(function, (*inputs, *surroundings(tile)))
             except RuntimeError as error:
                 self.transfers.forget()
                 if not (is_out_of_memory(error) and self.halve()):
@@ -237,8 +232,10 @@ class _Stream:
             self._progress(len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1]) / self.work)
         self.transfers.finish()
 
-    def _checked(self, function: StageFunction, arguments: tuple[object, ...]) -> tuple[Tensor, None]:
-        return self.compute(function, arguments), None
+    def _call(self, function: StageFunction, arguments: tuple[object, ...]) -> tuple[Tensor, Tensor | None]:
+        if self.attempt is None:
+            return self.compute(function, arguments), None
+        return self.attempt(function, arguments)
 
     def _cut(self, tile: Tile) -> list[Tile]:
         return cut(tile, self.tile_size, self.network.config.window_size, self.size)

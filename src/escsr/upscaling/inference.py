@@ -152,6 +152,7 @@ class Inference:
                 size=out_size,
                 feature_storage=self._map_storage(lr, out_size),
                 compute=self.precision_policy,
+                attempt=self.precision_policy.attempt,
                 on_halved=self._remember_limit,
                 on_progress=on_progress,
             )
