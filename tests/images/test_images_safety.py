@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from test_images_golden import need, noise
 
 from escsr import images
+from escsr.batch.jobs import plan
 from escsr.errors import DataError, EscError, ImageError, OutputError
 from escsr.images import FORMATS, Format, Picture
 from escsr.models.checkpoints import save_network
+from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 
@@ -286,3 +288,32 @@ def test_a_missing_extra_names_its_line(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(OutputError, match=rf'pip install "escsr\[{extra}\]"'):
             images.write(Picture(noise(3, "uint8")), tmp_path / f"b.{extra}")
     assert not list(tmp_path.glob("b.*"))
+
+
+@pytest.mark.parametrize("suffix", [".exr", ".hdr", ".jxl", ".heic"])
+def test_a_missing_extra_ends_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    images.write(Picture(noise(3, "uint8")), tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "OpenImageIO", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(OutputError, match=r'needs a package more: pip install "escsr\['):
+        plan([tmp_path / "a.png"], suffix=suffix, size=TargetSize(scale=2))
+    with pytest.raises(OutputError, match="needs a package more"):
+        plan([tmp_path / "a.png"], tmp_path / f"b{suffix}", size=TargetSize(scale=2))
+    with pytest.raises(OutputError, match="needs a package more"):
+        images.check_suffix(Path(f"a{suffix}"))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name not in ("JPEG XL", "OpenEXR", "Radiance HDR", "HEIC")]
+)
+def test_reasons_name_no_file(tmp_path: Path, name: str) -> None:
+    """The decoder's messages may be another thread's: it is given no names, so that it can tell none."""
+    whole = sample(tmp_path, name)
+    path = tmp_path / "a secret name"
+    for content in (whole[: len(whole) // 2], whole[:40], whole[:20]):
+        path.write_bytes(content)
+        with pytest.raises(ImageError) as caught:
+            images.read(path)
+        assert "secret" not in str(caught.value).removeprefix(str(path))

@@ -40,6 +40,11 @@ def evaluate(
 ) -> None:
     """Measure models: PSNR and SSIM per picture and their means, by a named protocol."""
     own_memory()
+    from escsr.models.bundled import find_model
+
+    for name in model:
+        if name != "bicubic":
+            find_model(name)  # an unknown name is answered before PyTorch is imported
     import escsr
 
     results = []

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from escsr.images.metadata import ICC, profile_space, sound_profile
 
-__all__ = ["DAMAGED_PROFILE", "from_pixels", "grey_as_rgb", "to_grey_or_rgb", "to_srgb"]
+__all__ = [
+    "DAMAGED_PROFILE",
+    "from_cmyk",
+    "from_eight_bit_lab",
+    "from_pixels",
+    "grey_as_rgb",
+    "to_grey_or_rgb",
+    "to_srgb",
+]
 
 DAMAGED_PROFILE = "its colour profile is damaged and left out"
 
@@ -30,6 +38,20 @@ def from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
     return image.copy(interpretation=(greys if grey else colours)[kind])
 
 
+def from_eight_bit_lab(image: pyvips.Image) -> pyvips.Image:
+    """Bytes as TIFF keeps CIELAB (L from 0 to 255 for 100, a and b signed) → an image of libvips in Lab."""
+    lab = [image[0] * (100 / 255), *((image[band] + 128) % 256 - 128 for band in (1, 2))]
+    return lab[0].bandjoin(lab[1:]).copy(interpretation="lab")
+
+
+def from_cmyk(pixels: NDArray[np.uint8], profile: bytes | None) -> pyvips.Image:
+    """(H, W, 4), 0 for no ink → an image of libvips in CMYK, of a profile if given."""
+    image = from_pixels(pixels).copy(interpretation="cmyk")
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, ICC, profile)
+    return image
+
+
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     """CMYK, Lab and other spaces to sRGB; grey and RGB as they are, with at most one band of alpha.
 
@@ -47,7 +69,9 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
         through = "its profile" if own else "a usual profile, as it has none"
         notes.append(f"CMYK, converted to sRGB through {through}")
     elif space not in _PLAIN:
-        image = image.colourspace("rgb16" if image.format in ("ushort", "short", "float") else "srgb")
+        eight_bits = bool(image.get_typeof("bits-per-sample")) and image.get("bits-per-sample") == 8
+        deep = image.format in ("ushort", "short", "float") and not eight_bits
+        image = image.colourspace("rgb16" if deep else "srgb")
         notes.append(f"{space}, converted to sRGB")
     grey = image.interpretation in _GREY_SPACES or image.bands < 3
     most = 2 if grey else 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from escsr.errors import DataError, NoImagesError
-from escsr.images.formats import READABLE, names
+from escsr.images.formats import READABLE
 
 __all__ = ["find_images"]
 
@@ -30,12 +30,12 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     try:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder.")
-        found = list(_pictures(folder))
+        paths = list(_pictures(folder))
     except OSError as error:
         _refuse(error)
-    if not found:
-        raise NoImagesError(f"{folder}: no pictures in it; looked for {names(READABLE)}.")
-    return sorted(found)
+    if not paths:
+        raise NoImagesError(f"{folder}: no pictures in it; looked for {', '.join(READABLE)}.")
+    return sorted(paths)
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

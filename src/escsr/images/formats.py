@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -17,10 +17,10 @@ __all__ = [
     "Format",
     "check_size",
     "check_suffix",
-    "is_utf8",
+    "first_line",
     "missing_extra",
-    "names",
     "recognise",
+    "unreadable",
 ]
 
 
@@ -55,8 +55,13 @@ class Format:
     extra: str | None = None
 
 
+_PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif"}
+"""What each extra installs."""
+
 _MOST = 2**30
 _FLOATS = ("float16", "float32")
+_EXR = Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr")
+_COLOUR_OF_LIGHT = replace(_EXR, has_alpha=False, has_grey=False)
 
 FORMATS = (
     Format("PNG", (".png",), ("uint8", "uint16"), "always", 10_000_000),
@@ -66,18 +71,9 @@ FORMATS = (
     Format("TIFF", (".tif", ".tiff"), ("uint8", "uint16", "float32"), "always", 10_000_000),
     Format("GIF", (".gif",), ("uint8",), "never", 65_535, has_grey=False, is_animated=True, keeps=()),
     Format("JPEG XL", (".jxl",), ("uint8", "uint16", *_FLOATS), "option", _MOST, extra="jxl"),
-    Format("OpenEXR", (".exr",), _FLOATS, "always", _MOST, is_linear=True, keeps=(), extra="exr"),
-    Format(
-        "Radiance HDR",
-        (".hdr",),
-        ("float32",),
-        "never",
-        _MOST,
-        has_alpha=False,
-        has_grey=False,
-        is_linear=True,
-        keeps=(),
-        extra="exr",
+    _EXR,
+    replace(
+        _COLOUR_OF_LIGHT, name="Radiance HDR", suffixes=(".hdr",), depths=("float32",), lossless="never"
     ),
     Format("HEIC", (".heic", ".heif"), ("uint8", "uint16"), "never", 16_384, has_grey=False, extra="heic"),
 )
@@ -133,7 +129,7 @@ def recognise(path: str | os.PathLike[str]) -> Format:
     name = _name_of(head)
     if name is None:
         what = "the file is empty" if not head else "no known format"
-        raise ImageError(f"{path}: not a readable picture ({what}); supported are {names(READABLE)}.")
+        raise unreadable(path, what)
     return next(format for format in FORMATS if format.name == name)
 
 
@@ -145,8 +141,8 @@ def _name_of(head: bytes) -> str | None:
             if any(brand in known for brand in brands):
                 return name
         return "HEIC" if brands[0] in _COMMON_BRANDS else None
-    found = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
-    return next(found, None)
+    matches = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
+    return next(matches, None)
 
 
 def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
@@ -157,11 +153,14 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
         has_alpha: Whether the picture has opacity.
 
     Raises:
-        OutputError: The ending is none of `WRITABLE`, or its format cannot hold transparency.
+        OutputError: The ending is none of `WRITABLE`, the package for its format is not installed, or
+            the format cannot hold transparency.
     """
     format = WRITABLE.get(path.suffix.lower())
     if format is None:
-        raise OutputError(f"Cannot write {path.name}: its ending must be one of {names(WRITABLE)}.")
+        raise OutputError(f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.")
+    if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
+        raise missing_extra(OutputError, path, format)
     if has_alpha and not format.has_alpha:
         raise OutputError(
             f"{path}: {format.name} cannot hold transparency; choose .png, .webp, .tif or .avif."
@@ -188,20 +187,18 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
+def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
+    """The error for a file that should be a picture."""
+    return ImageError(
+        f"{Path(path)}: not a readable picture ({reason}); supported are {', '.join(READABLE)}."
+    )
+
+
 def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
     """The error for a format whose package is not installed, with the line that installs it."""
     return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
 
 
-def is_utf8(path: str) -> bool:
-    """Whether a path is text; on Linux it may be any bytes, which libvips and others cannot take."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def names(suffixes: Iterable[str]) -> str:
-    """Endings as a list for a sentence."""
-    return ", ".join(suffixes)
+def first_line(text: str) -> str:
+    """Of what a decoder gives as its reason."""
+    return (text.strip().splitlines() or ["unknown error"])[0].strip()

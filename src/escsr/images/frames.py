@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from escsr.images.formats import Format
+from escsr.images.png_chunks import png_chunks
 
 __all__ = ["moves", "upright"]
 
-_CHUNK = struct.Struct(">I4s")
 _SEQUENCE_BRAND = b"avis"
 
 
@@ -46,15 +45,7 @@ def moves(path: str | os.PathLike[str], format: Format) -> bool:
     Raises:
         OSError: The file cannot be read.
     """
-    if format.name not in ("PNG", "AVIF"):
-        return False
+    if format.name == "PNG":
+        return b"acTL" in png_chunks(path)
     with open(path, "rb") as file:
-        if format.name == "AVIF":
-            return file.read(12)[8:] == _SEQUENCE_BRAND
-        file.seek(8)
-        while len(head := file.read(_CHUNK.size)) == _CHUNK.size:
-            length, kind = _CHUNK.unpack(head)
-            if kind in (b"acTL", b"IDAT"):
-                return bool(kind == b"acTL")
-            file.seek(length + 4, os.SEEK_CUR)
-    return False
+        return format.name == "AVIF" and file.read(12)[8:] == _SEQUENCE_BRAND

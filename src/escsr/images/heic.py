@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, missing_extra
+from escsr.images.formats import Format, first_line, missing_extra, unreadable
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Picture
+from escsr.images.value_range import from_upper_bits
 
 __all__ = ["read", "read_header", "write"]
 
@@ -26,7 +27,7 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
         ImageError: The file is damaged, or the package is not installed.
     """
     file, _ = _opened(path, format)
-    return file.size[0], file.size[1], _channels(file)
+    return file.size[0], file.size[1], 4 if "A" in file.mode.upper() else 3
 
 
 def read(path: str | os.PathLike[str], format: Format) -> Picture:
@@ -39,13 +40,12 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     try:
         pixels = np.asarray(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise _unreadable(path, error) from error
+        raise unreadable(path, first_line(str(error))) from error
     width, height = file.size
     pixels = pixels.reshape(height, width, -1)
     bits = int(file.info.get("bit_depth", 8))
     if pixels.dtype == np.uint16:
-        values = (pixels >> (16 - bits)).astype(np.float32)
-        pixels = np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
+        pixels = from_upper_bits(pixels, bits)
     metadata = {ours: bytes(file.info[name]) for name, ours in _BLOCKS.items() if file.info.get(name)}
     return Picture(
         np.ascontiguousarray(pixels),
@@ -91,7 +91,7 @@ def write(
             **blocks,
         )
     except Exception as error:  # what libheif throws depends on its version
-        raise OutputError(f"Cannot write {shown}: {_one_line(error)}.") from error
+        raise OutputError(f"Cannot write {shown}: {first_line(str(error))}.") from error
 
 
 def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
@@ -109,18 +109,6 @@ def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
         file = pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
         return file[file.primary_index], len(file)
     except IndexError as error:
-        raise ImageError(f"{path}: not a readable picture (there is none in it).") from error
+        raise unreadable(path, "there is none in it") from error
     except Exception as error:  # what libheif throws depends on its version
-        raise _unreadable(path, error) from error
-
-
-def _channels(file: Any) -> int:
-    return 4 if "A" in file.mode.upper() else 3
-
-
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
-    return ImageError(f"{path}: not a readable picture ({_one_line(error)}).")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise unreadable(path, first_line(str(error))) from error

@@ -1,4 +1,4 @@
-"""EXIF and XMP made to fit the picture they go with: upright, of its size, without a thumbnail."""
+"""EXIF and XMP fitted to their picture: upright, of its size, without a thumbnail."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 import struct
 from collections.abc import Mapping
 from typing import Any
+
+from escsr.images.tiff_exif import fitted_exif
 
 __all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "stripped"]
 
@@ -16,13 +18,6 @@ CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 _PROFILE_HEAD = 132
 _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 
-_PREFIX = b"Exif\x00\x00"
-_EXIF_IFD = 0x8769
-_ORIENTATION = 0x0112
-_WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
-"""ImageWidth and PixelXDimension, ImageLength and PixelYDimension."""
-
-_SHORT, _LONG = 3, 4
 _XMP_UPRIGHT = ("tiff:Orientation",)
 _XMP_WIDTHS, _XMP_HEIGHTS = (
     ("tiff:ImageWidth", "exif:PixelXDimension"),
@@ -50,7 +45,7 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     """
     blocks = dict(metadata)
     if "exif-data" in blocks:
-        blocks["exif-data"] = _fitted_exif(blocks["exif-data"], width, height)
+        blocks["exif-data"] = fitted_exif(blocks["exif-data"], width, height)
     if "xmp-data" in blocks:
         blocks["xmp-data"] = _fitted_xmp(blocks["xmp-data"], width, height)
     return blocks
@@ -82,35 +77,6 @@ def sound_profile(profile: bytes) -> bytes | None:
         if start + size > length:
             return None
     return profile[:length]
-
-
-def _fitted_exif(block: bytes, width: int, height: int) -> bytes:
-    prefix = _PREFIX if block.startswith(_PREFIX) else b""
-    data = bytearray(block[len(prefix) :])
-    order = ">" if data[:2] == b"MM" else "<"
-    try:
-        (first,) = struct.unpack_from(order + "I", data, 4)
-        behind = _fit_directory(data, order, first, width, height)
-        struct.pack_into(order + "I", data, behind, 0)  # no second IFD: it is the thumbnail's
-    except struct.error:
-        return block
-    return prefix + bytes(data)
-
-
-def _fit_directory(data: bytearray, order: str, start: int, width: int, height: int) -> int:
-    """Changes the entries of an IFD and of its Exif IFD in place; returns where its next pointer is."""
-    (count,) = struct.unpack_from(order + "H", data, start)
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, items, value = struct.unpack_from(order + "HHII", data, entry)
-        if tag == _EXIF_IFD and value > start:
-            _fit_directory(data, order, value, width, height)
-        if kind not in (_SHORT, _LONG) or items != 1:
-            continue
-        if tag == _ORIENTATION:
-            struct.pack_into(order + "HIHH", data, entry + 2, _SHORT, 1, 1, 0)
-        elif tag in (*_WIDTHS, *_HEIGHTS):
-            struct.pack_into(order + "HII", data, entry + 2, _LONG, 1, width if tag in _WIDTHS else height)
-    return start + 2 + 12 * count
 
 
 def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, is_utf8, missing_extra
+from escsr.images.formats import Format, first_line, missing_extra, unreadable
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
@@ -31,17 +29,15 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
 
     Raises:
         ImageError: The file is damaged or hides far more than it shows, or the package is not installed.
+        UnicodeDecodeError: Text in it, which OpenImageIO takes for UTF-8, is not.
     """
-    with _text_told(path):
-        source = _opened(path, format)
-        spec = source.spec()
-        source.close()
-        if spec.image_pixels() > _MOST_STORED * spec.full_width * spec.full_height:
-            raise ImageError(
-                f"{path}: not a readable picture (it stores {spec.width}×{spec.height} pixels but shows "
-                f"{spec.full_width}×{spec.full_height})."
-            )
-        return spec.full_width, spec.full_height, len(_channels(spec))
+    source = _opened(path, format)
+    spec = source.spec()
+    source.close()
+    if spec.image_pixels() > _MOST_STORED * spec.full_width * spec.full_height:
+        stored, shown = f"{spec.width}×{spec.height}", f"{spec.full_width}×{spec.full_height}"
+        raise unreadable(path, f"it stores {stored} pixels but shows {shown}")
+    return spec.full_width, spec.full_height, len(_channels(spec))
 
 
 def read(path: str | os.PathLike[str], format: Format) -> Picture:
@@ -49,12 +45,8 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
 
     Raises:
         ImageError: The file is damaged, or the package is not installed.
+        UnicodeDecodeError: Text in it, which OpenImageIO takes for UTF-8, is not.
     """
-    with _text_told(path):
-        return _read(path, format)
-
-
-def _read(path: str | os.PathLike[str], format: Format) -> Picture:
     source = _opened(path, format)
     try:
         spec = source.spec()
@@ -63,7 +55,7 @@ def _read(path: str | os.PathLike[str], format: Format) -> Picture:
             0, 0, 0, spec.nchannels, _oiio(ImageError, path, format).TypeDesc(_oiio_name(depth))
         )
         if pixels is None or source.has_error:
-            raise ImageError(f"{path}: not a readable picture ({_first_line(source.geterror())}).")
+            raise unreadable(path, first_line(source.geterror()))
     finally:
         source.close()
     wanted = _channels(spec)
@@ -119,10 +111,10 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
     name = _name(OutputError, path)
     target = oiio.ImageOutput.create(name)
     if target is None:
-        raise OutputError(f"Cannot write {shown}: {_first_line(oiio.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {first_line(oiio.geterror())}.")
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
-        raise OutputError(f"Cannot write {shown}: {_first_line(target.geterror())}.")
+        raise OutputError(f"Cannot write {shown}: {first_line(target.geterror())}.")
     if format.name == "JPEG XL":
         write_boxes(path, picture.metadata)
 
@@ -142,25 +134,16 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
         settings.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(_name(ImageError, path), settings)
     if source is None:
-        raise ImageError(f"{path}: not a readable picture ({_first_line(oiio.geterror())}).")
+        raise unreadable(path, first_line(oiio.geterror()))
     return source
-
-
-@contextmanager
-def _text_told(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Names of channels and messages come from the file, and OpenImageIO takes them for UTF-8."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ImageError(f"{path}: not a readable picture (text in it is not UTF-8).") from error
 
 
 def _name(kind: type[EscError], path: str | os.PathLike[str]) -> str:
     """A path as OpenImageIO takes it: in UTF-8."""
-    name = os.fspath(path)
-    if not is_utf8(name):
-        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.")
-    return name
+    try:
+        return os.fspath(path).encode().decode()
+    except UnicodeEncodeError as error:  # on Linux a name may be any bytes
+        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.") from error
 
 
 def _oiio_name(depth: str) -> str:
@@ -188,7 +171,3 @@ def _in_full_window(pixels: NDArray[Any], spec: Any) -> NDArray[Any]:
         rows.start - top : max(rows.stop - top, 0), columns.start - left : max(columns.stop - left, 0)
     ]
     return full
-
-
-def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or ["unknown error"])[0]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,13 @@ from numpy.typing import NDArray
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import READABLE, Format, check_suffix, is_utf8, names, recognise
+from escsr.images.formats import Format, check_suffix, first_line, recognise, unreadable
 from escsr.images.frames import moves, upright
 from escsr.images.metadata import ICC, carried_by, sound_profile
 from escsr.images.picture import Animation, Picture
+from escsr.images.png_chunks import states_resolution
+from escsr.images.tiff import check_checksums, eight_bit_lab_as_rgb
+from escsr.images.value_range import from_upper_bits
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
 
@@ -34,6 +40,9 @@ _FIRST_TRANSPOSED = 5
 
 _USUAL_DELAY_MS = 100
 _MOST_PIXELS_PER_MM = 10_000
+_MOST_PADDING = 1 << 24
+"""Bytes by which tiles may reach beyond a small picture."""
+
 _DEPTHS = {"uchar": "uint8", "ushort": "uint16", "float": "float32", "double": "float32"}
 
 
@@ -69,18 +78,15 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         ImageError: The file is missing or not a picture.
     """
     format = recognise(path)
-    if format.extra is not None:
-        reader = heic if format.name == "HEIC" else openimageio
-        width, height, channels = reader.read_header(path, format)
-        return Header(format, width, height, channels)
-    try:
+    with _refused(path):
+        if format.extra is not None:
+            reader = heic if format.name == "HEIC" else openimageio
+            return Header(format, *reader.read_header(path, format))
         image = _opened(path, format)
         turned = _orientation(image) >= _FIRST_TRANSPOSED
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         channels, _ = colour.to_grey_or_rgb(image)
         frames = _pages(image) if format.is_animated else 1
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
     return Header(format, width, height, channels.bands, frames)
 
 
@@ -112,14 +118,13 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
             package that is not installed.
     """
     format = recognise(path)
-    if format.extra is None:
-        picture = _read_by_vips(path, format, to_srgb)
-    else:
-        picture = _with_sound_profile((heic if format.name == "HEIC" else openimageio).read(path, format))
-        try:
+    with _refused(path):
+        if format.extra is None:
+            picture = _read_by_vips(path, format, to_srgb)
+        else:
+            reader = heic if format.name == "HEIC" else openimageio
+            picture = _with_sound_profile(reader.read(path, format))
             picture = in_srgb(picture) if to_srgb else picture
-        except pyvips.Error as error:
-            raise _unreadable(path, error) from error
     return replace(picture, pixels=_finite(picture.pixels))
 
 
@@ -167,7 +172,7 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
     format = recognise(path)
     if not format.is_animated:
         raise ImageError(f"{path}: {format.name} files hold no animation; GIF and WebP do.")
-    try:
+    with _refused(path):
         image = _opened(path, format, n=-1)
         count, page_height = _pages(image), image.get_page_height()
         image, _ = colour.to_grey_or_rgb(image)
@@ -180,41 +185,37 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         frames = upright(
             image.numpy().reshape(count, page_height, image.width, image.bands), _orientation(image)
         )
-    except pyvips.Error as error:
-        raise _unreadable(path, error) from error
     delays += [_USUAL_DELAY_MS] * (count - len(delays))
     return Animation(frames, tuple(delays[:count]), loops, metadata)
 
 
 def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -> Picture:
-    try:
-        image = _opened(path, format)
-        bits = int(image.get("bits-per-sample")) if image.get_typeof("bits-per-sample") else None
-        pages = _pages(image)
-        image, notes = colour.to_grey_or_rgb(image.autorot())
-        if to_srgb:
-            image, more = colour.to_srgb(image)
-            notes += more
-        if image.format not in _DEPTHS:
-            raise ImageError(
-                f"{path}: pixels of type {image.format} are not supported; use 8 or 16 bits or float."
-            )
-        metadata = carried_by(image)
-        if format.name == "TIFF" and (exif := tiff_exif.read_exif(path)):
-            metadata["exif-data"] = exif
-        pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
-        if pages > 1:
-            notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
-        elif moves(path, format):
-            notes.append("the first frame of an animation")
-    except (pyvips.Error, OSError) as error:
-        raise _unreadable(path, error) from error
+    image = _opened(path, format)
+    bits = int(image.get("bits-per-sample")) if image.get_typeof("bits-per-sample") else None
+    pages = _pages(image)
+    image, notes = colour.to_grey_or_rgb(image.autorot())
+    if to_srgb:
+        image, more = colour.to_srgb(image)
+        notes += more
+    if image.format not in _DEPTHS:
+        raise ImageError(
+            f"{path}: pixels of type {image.format} are not supported; use 8 or 16 bits or float."
+        )
+    metadata = carried_by(image)
+    pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
+    if format.name == "TIFF":
+        check_checksums(path, 2 * pixels.nbytes + _MOST_PADDING)
+        metadata |= {"exif-data": exif} if (exif := tiff_exif.read_exif(path)) else {}
+    if pages > 1:
+        notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
+    elif moves(path, format):
+        notes.append("the first frame of an animation")
     if format.name == "AVIF" and pixels.dtype == np.uint16 and bits:
-        pixels = _spread(pixels, bits)
+        pixels = from_upper_bits(pixels, bits)
     return Picture(
         pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
         metadata=metadata,
-        pixels_per_mm=_resolution(image),
+        pixels_per_mm=_resolution(image, path, format),
         bits=bits if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
@@ -232,31 +233,35 @@ def _with_sound_profile(picture: Picture) -> Picture:
 
 
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
-    options |= {"fail_on": "truncated", "revalidate": True}
-    if is_utf8(name := os.fspath(path)):
-        return getattr(pyvips.Image, _LOADERS[format.name])(name, **options)
-    return getattr(pyvips.Image, f"{_LOADERS[format.name]}_buffer")(Path(path).read_bytes(), **options)
+    """Through a descriptor: libvips takes names in UTF-8 only, and may give one thread's to another."""
+    tiff = format.name == "TIFF"
+    options["fail_on"] = "error" if tiff else "truncated"  # a TIFF reader leaves black what it cannot read
+    if tiff and (lab := eight_bit_lab_as_rgb(path)) is not None:
+        return colour.from_eight_bit_lab(pyvips.Image.tiffload_buffer(lab, **options))
+    with open(path, "rb") as file:
+        source = pyvips.Source.new_from_descriptor(file.fileno())
+        return getattr(pyvips.Image, f"{_LOADERS[format.name]}_source")(source, **options)
 
 
 def _pages(image: pyvips.Image) -> int:
     return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
 
 
-def _resolution(image: pyvips.Image) -> tuple[float, float] | None:
+def _resolution(
+    image: pyvips.Image, path: str | os.PathLike[str], format: Format
+) -> tuple[float, float] | None:
     """Pixels per mm; None for what no print has, and for what libvips puts where the file says nothing."""
     across, down = float(image.xres), float(image.yres)
     known = 0 < across < _MOST_PIXELS_PER_MM and 0 < down < _MOST_PIXELS_PER_MM
-    return (across, down) if known and (across, down) != (1, 1) else None
+    if format.name == "PNG":
+        known = known and states_resolution(path)
+    else:
+        known = known and format.name in ("JPEG", "TIFF") and bool(image.get_typeof("resolution-unit"))
+    return (across, down) if known else None
 
 
 def _orientation(image: pyvips.Image) -> int:
     return int(image.get("orientation")) if image.get_typeof("orientation") else 1
-
-
-def _spread(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
-    """Values of few bits, which libvips puts into the upper ones, to the whole range of 16."""
-    values = (pixels >> (16 - bits)).astype(np.float32)
-    return np.rint(values * (65535 / (2**bits - 1))).astype(np.uint16)
 
 
 def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -270,14 +275,16 @@ def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
 def reason(error: Exception) -> str:
     """The first line of what libvips or the system gives as its reason."""
     if isinstance(error, pyvips.Error):
-        text = str(error.detail or error.message)
-    else:
-        text = str(getattr(error, "strerror", None) or error)
-    lines = text.strip().splitlines()
-    return lines[0].strip() if lines else "unknown error"
+        return first_line(str(error.detail or error.message))
+    return first_line(str(getattr(error, "strerror", None) or error))
 
 
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
-    return ImageError(
-        f"{Path(path)}: not a readable picture ({reason(error)}); supported are {names(READABLE)}."
-    )
+@contextmanager
+def _refused(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What decoders and the system give as their reason becomes an `ImageError`."""
+    try:
+        yield
+    except UnicodeDecodeError as error:  # names of channels and messages come from the file
+        raise unreadable(path, "text in it is not UTF-8") from error
+    except (pyvips.Error, OSError, zlib.error) as error:
+        raise unreadable(path, reason(error)) from error

@@ -1,4 +1,4 @@
-"""EXIF in TIFF files, which libvips neither reads nor writes: the block JPEG carries, out and in."""
+"""EXIF: fitted to its picture, and into and out of TIFF files, where libvips passes it over."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-__all__ = ["read_exif", "write_exif"]
+from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Tiff, reordered
+
+__all__ = ["exif_resolution", "fitted_exif", "read_exif", "write_exif"]
 
 _PREFIX = b"Exif\x00\x00"
 _IFD0, _EXIF, _GPS, _INTEROPERABILITY = 0, 34665, 34853, 40965
@@ -20,11 +22,11 @@ _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
 """ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer and Copyright."""
 
 _OWN_SIZE = {0xA002: 256, 0xA003: 257}  # PixelXDimension: ImageWidth, PixelYDimension: ImageLength
-_LONG, _IFD = 4, 13
-_SIZES = {1: 1, 2: 1, 3: 2, _LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, _IFD: 4, 129: 1}
-"""Bytes of one item of each TIFF type, from BYTE to DOUBLE, IFD, and the UTF-8 of EXIF 3."""
+_ORIENTATION = 0x0112
+_WIDTHS, _HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
+"""ImageWidth and PixelXDimension, ImageLength and PixelYDimension."""
 
-_MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more of a file is damaged
+_RESOLUTIONS = (0x011A, 0x011B)
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = _Tiff(file)
-        if fields := tiff.fields(tiff.first_ifd):
+        tiff = Tiff(file)
+        if fields := _fields(tiff, tiff.first_ifd):
             return _PREFIX + struct.pack("<2sHI", b"II", 42, 8) + _serialised(fields, 8, "<", {}, bytes(4))
     return None
 
@@ -74,72 +76,84 @@ def write_exif(path: str | os.PathLike[str], exif: bytes) -> None:
         OSError: The file cannot be read or written.
     """
     with open(path, "r+b") as file, suppress(struct.error):
-        block = _Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
-        if fields := block.fields(block.first_ifd):
+        block = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
+        if fields := _fields(block, block.first_ifd):
             _append(file, fields)
 
 
-class _Tiff:
-    """A classic TIFF stream; its methods raise `struct.error` where it is damaged."""
+def fitted_exif(exif: bytes, width: int, height: int) -> bytes:
+    """EXIF for a picture of another size that stands upright.
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._unread = _MOST_BYTES
-        self._visited: set[int] = set()
-        self.size = stream.seek(0, os.SEEK_END)
-        header = self._read(0, 8)
-        self.order = ">" if header[:2] == b"MM" else "<"
-        mark, version, self.first_ifd = struct.unpack(self.order + "2sHI", header)
-        if mark not in (b"II", b"MM") or version != 42:
-            raise struct.error("not a classic TIFF")
+    Orientation becomes 1 and sizes those given, where the first IFD and its Exif sub-IFD have such
+    fields; the thumbnail's IFD is cut off. What is damaged stays as it is.
 
-    def directory(self, offset: int) -> tuple[dict[int, bytes], bytes]:
-        """An IFD as it is in the file: its entries by tag, and the pointer to the next IFD."""
-        (count,) = struct.unpack(self.order + "H", self._read(offset, 2))
-        behind = offset + 2 + 12 * count
-        entries: dict[int, bytes] = {}
-        for (raw,) in struct.iter_unpack("12s", self._read(offset + 2, 12 * count)):
-            entries.setdefault(struct.unpack_from(self.order + "H", raw)[0], raw)
-        return entries, self._read(behind, min(4, self.size - behind)).ljust(4, b"\0")
+    Args:
+        exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
+        width: Pixels of the picture.
+        height: Pixels of the picture.
 
-    def fields(self, offset: int, ifd: int = _IFD0) -> _Fields:
-        """What EXIF has in an IFD and below it."""
-        if offset in self._visited:
-            raise struct.error("an IFD that is part of two")
-        self._visited.add(offset)
-        fields: _Fields = {}
-        for tag, raw in self.directory(offset)[0].items():
-            if tag in _SUB_IFDS[ifd]:
-                kind, pointer = self.value(raw)
-                if kind not in (_LONG, _IFD) or len(pointer) != 4:
-                    raise struct.error("not a pointer to an IFD")
-                if nested := self.fields(int.from_bytes(pointer, "little"), tag):
-                    fields[tag] = _Entry(_LONG, nested)
-            elif tag in _DESCRIPTIVE if ifd == _IFD0 else tag not in _SUB_IFDS:
-                kind, value = self.value(raw)
-                if value:
-                    fields[tag] = _Entry(kind, value)
-        return fields
+    Returns:
+        The block, of the same length.
+    """
+    block = exif.removeprefix(_PREFIX)
+    fitted = bytearray(block)
+    sizes = dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
+    with suppress(struct.error):
+        tiff = Tiff(io.BytesIO(block))
+        offsets = [tiff.first_ifd]
+        for offset in offsets:
+            entries, behind = tiff.directory(offset)
+            if offset == tiff.first_ifd:
+                offsets += tiff.numbers(entries, _EXIF)[:1]
+                fitted[behind : behind + 4] = bytes(len(fitted[behind : behind + 4]))
+            for tag, (place, raw) in entries.items():
+                if struct.unpack_from(tiff.order + "HI", raw, 2) not in ((SHORT, 1), (LONG, 1)):
+                    continue
+                if tag == _ORIENTATION:
+                    struct.pack_into(tiff.order + "HIHH", fitted, place + 2, SHORT, 1, 1, 0)
+                elif tag in sizes:
+                    struct.pack_into(tiff.order + "HII", fitted, place + 2, LONG, 1, sizes[tag])
+    return exif[: len(exif) - len(block)] + bytes(fitted)
 
-    def value(self, raw: bytes) -> tuple[int, bytes]:
-        """Type and little-endian value of an entry; no bytes where the type is unknown."""
-        _, kind, count, offset = struct.unpack(self.order + "HHII", raw)
-        size = _SIZES.get(kind, 0) * count
-        data = raw[8 : 8 + size] if size <= 4 else self._read(offset, size)
-        return kind, _reordered(data, kind, self.order)
 
-    def _read(self, offset: int, size: int) -> bytes:
-        self._unread -= size
-        if offset + size > self.size or self._unread < 0:
-            raise struct.error("outside of the file, or too much of it")
-        self._stream.seek(offset)
-        return self._stream.read(size)
+def exif_resolution(exif: bytes) -> tuple[float, float] | None:
+    """Pixels per mm, across and down, that an EXIF block states; None where it does not.
+
+    Args:
+        exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
+    """
+    with suppress(struct.error, KeyError, ZeroDivisionError):
+        tiff = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
+        entries, _ = tiff.directory(tiff.first_ifd)
+        unit = {(): 25.4, (2,): 25.4, (3,): 10.0}[tuple(tiff.numbers(entries, RESOLUTION_UNIT))]
+        across, down = (struct.unpack("<II", tiff.value(entries[tag][1])[1]) for tag in _RESOLUTIONS)
+        return across[0] / across[1] / unit, down[0] / down[1] / unit
+    return None
+
+
+def _fields(tiff: Tiff, offset: int, ifd: int = _IFD0) -> _Fields:
+    """What EXIF has in an IFD and below it."""
+    fields: _Fields = {}
+    entries, _ = tiff.directory(offset)
+    for tag, (_, raw) in entries.items():
+        if tag in _SUB_IFDS[ifd]:
+            if len(pointers := tiff.numbers(entries, tag)) != 1:
+                raise struct.error("not a pointer to an IFD")
+            if nested := _fields(tiff, pointers[0], tag):
+                fields[tag] = _Entry(LONG, nested)
+        elif tag in _DESCRIPTIVE if ifd == _IFD0 else tag not in _SUB_IFDS:
+            kind, value = tiff.value(raw)
+            if value:
+                fields[tag] = _Entry(kind, value)
+    return fields
 
 
 def _append(file: BinaryIO, fields: _Fields) -> None:
     """Appends fields to a TIFF file, with a first IFD that has them beside its old entries."""
-    tiff = _Tiff(file)
-    old, next_ifd = tiff.directory(tiff.first_ifd)
+    tiff = Tiff(file)
+    entries, behind = tiff.directory(tiff.first_ifd)
+    old = {tag: raw for tag, (_, raw) in entries.items()}
+    next_ifd = tiff.read(behind, min(4, tiff.size - behind)).ljust(4, b"\0")
     if _EXIF in fields and isinstance(exif := fields[_EXIF].value, dict):
         sizes = {tag: _Entry(*tiff.value(old[own])) for tag, own in _OWN_SIZE.items() if own in old}
         exif |= {tag: size for tag, size in sizes.items() if size.value}
@@ -166,22 +180,11 @@ def _serialised(fields: _Fields, start: int, order: str, old: dict[int, bytes], 
             count, inline = 1, offset
             values += _serialised(entry.value, behind + len(values), order, {}, bytes(4))
         else:
-            count = len(entry.value) // _SIZES[entry.kind]
-            inline = _reordered(entry.value, entry.kind, order)
+            count = len(entry.value) // SIZES[entry.kind]
+            inline = reordered(entry.value, entry.kind, order)
             if len(inline) > 4:
                 values += inline + bytes(len(inline) % 2)
                 inline = offset
         entries[tag] = struct.pack(order + "HHI4s", tag, entry.kind, count, inline)
     table = b"".join(raw for _, raw in sorted(entries.items()))
     return struct.pack(order + "H", len(entries)) + table + next_ifd + values
-
-
-def _reordered(data: bytes, kind: int, order: str) -> bytes:
-    """Items of a TIFF type, from little-endian to a byte order or back."""
-    width = 4 if kind in (5, 10) else _SIZES.get(kind, 1)  # a rational is two numbers
-    if order == "<" or width == 1:
-        return data
-    turned = bytearray(len(data))
-    for byte in range(width):
-        turned[byte::width] = data[width - 1 - byte :: width]
-    return bytes(turned)

@@ -10,17 +10,19 @@ from typing import Any, get_args
 
 import numpy as np
 import pyvips
-from numpy.typing import NDArray
 
 from escsr.errors import ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import Format, check_size, check_suffix, is_utf8
+from escsr.images.formats import Format, check_size, check_suffix
 from escsr.images.metadata import ICC, fitted, stripped
 from escsr.images.picture import Animation, Picture
+from escsr.images.png_chunks import without_png_resolution
 from escsr.images.reading import reason
+from escsr.images.tiff import without_resolution
+from escsr.images.value_range import to_upper_bits
 from escsr.runtime.choices import Subsampling
 
 __all__ = ["WriteOptions", "write"]
@@ -38,6 +40,12 @@ _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
 
 _CLASSIC_TIFF = 2**32 - 2**24
 """Bytes of pixels up to which a TIFF file needs no 64-bit offsets."""
+
+_WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution}
+"""libvips puts a resolution into every file of these."""
+
+_UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
+"""As EXIF has it where none is known."""
 
 _OPAQUE_FROM = 128
 _MOST_DPI = 65535
@@ -77,8 +85,8 @@ def write(
     """Writes a picture, or an animation, in the format its suffix names.
 
     The file appears whole or not at all.
-    Depth and values are brought to what the format holds, see `held_by`. EXIF and XMP are made to fit
-    the picture's size.
+    Depth and values are brought to what the format holds, see `held_by`. EXIF and XMP are fitted to the
+    picture's size.
 
     Args:
         picture: The picture or animation.
@@ -97,7 +105,8 @@ def write(
     height, width = picture.pixels.shape[:2]
     check_size(path, width, height)
     metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
-    picture = _held(replace(picture, metadata=metadata), format)
+    resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
+    picture = _held(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary:
         if format.name == "HEIC":
@@ -148,7 +157,7 @@ def _write_by_vips(
     try:
         pixels = picture.pixels
         if "bitdepth" in settings and pixels.dtype == np.uint16:
-            pixels = _in_upper_bits(pixels, settings["bitdepth"])
+            pixels = to_upper_bits(pixels, settings["bitdepth"])
         image = _with_metadata(from_pixels(pixels), picture)
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
@@ -156,11 +165,11 @@ def _write_by_vips(
             image = _for_gif(image)
         if timing is not None:
             image = _timed(image, *timing)
-        save = _SAVERS[format.name]
-        if is_utf8(name := os.fspath(temporary)):
-            getattr(image, save)(name, **settings)
-        else:
-            temporary.write_bytes(getattr(image, f"{save}_buffer")(**settings))
+        with open(temporary, "w+b") as file:
+            target = pyvips.Target.new_to_descriptor(file.fileno())
+            getattr(image, f"{_SAVERS[format.name]}_target")(target, **settings)
+        if picture.pixels_per_mm is None and format.name in _WITHOUT_RESOLUTION:
+            _WITHOUT_RESOLUTION[format.name](temporary)
         if format.name == "JPEG" and "exif-data" not in picture.metadata and picture.pixels_per_mm:
             _add_jfif(temporary, picture.pixels_per_mm)
         if format.name == "TIFF" and "exif-data" in picture.metadata:
@@ -200,15 +209,9 @@ def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -
     return settings[format.name]
 
 
-def _in_upper_bits(pixels: NDArray[np.uint16], bits: int) -> NDArray[np.uint16]:
-    """Values rounded to few bits, which libvips takes from the upper ones."""
-    values = np.rint(pixels * np.float32((2**bits - 1) / 65535)).astype(np.uint16)
-    return values << np.uint16(16 - bits)
-
-
 def _with_metadata(image: pyvips.Image, picture: Picture) -> pyvips.Image:
-    if picture.pixels_per_mm is not None:
-        image = image.copy(xres=picture.pixels_per_mm[0], yres=picture.pixels_per_mm[1])
+    across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
+    image = image.copy(xres=across, yres=down)
     for name, block in picture.metadata.items():
         image.set_type(pyvips.GValue.blob_type, name, block)
     # The EXIF block set above brought its own orientation and thumbnail.

@@ -1,4 +1,4 @@
-"""Transparency in enlarged pictures: no fringes of hidden colours, no holes in what was whole."""
+"""Transparency in upscaled pictures: no fringes of hidden colours, no holes in what was whole."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
 
 
 def within_neighbourhood(sr: Tensor, lr: Tensor) -> Tensor:
-    """Holds enlarged opacity or colour between the least and the greatest of the 3×3 pixels it comes from.
+    """Holds upscaled opacity or colour between the least and the greatest of the 3×3 pixels it comes from.
 
     What was fully opaque, fully transparent or of one value stays exactly so, and nothing rings.
 
     Args:
         sr: (C, R, S), of any size.
-        lr: (C, H, W), what it was enlarged from.
+        lr: (C, H, W), what it was upscaled from.
 
     Returns:
         (C, R, S).
@@ -63,10 +63,10 @@ def within_neighbourhood(sr: Tensor, lr: Tensor) -> Tensor:
 
 
 def keep_hidden(sr: Tensor, sr_alpha: Tensor, colour: Tensor) -> Tensor:
-    """Puts back the colours a file holds where nothing is seen, enlarged to the nearest pixel.
+    """Puts back the colours a file holds where nothing is seen, each at the nearest pixel.
 
     Args:
-        sr: (C, R, S), the enlarged colours.
+        sr: (C, R, S), the upscaled colours.
         sr_alpha: (1, R, S), their opacity.
         colour: (C, H, W), the colours before `bleed`.
 

@@ -135,9 +135,7 @@ class Upscaler:
             sr = self._run(image.detach().to("cpu", torch.float32), wanted, on_progress)
             return sr.to(image.device, image.dtype)
         if isinstance(image, np.ndarray):
-            pixels = image[..., None] if image.ndim == 2 else image
-            larger = upscale_pixels(pixels, self._runner(wanted), on_progress=on_progress)
-            return larger[..., 0] if image.ndim == 2 else larger
+            return upscale_pixels(image, self._runner(wanted), on_progress=on_progress)
         if type(image).__module__.startswith("PIL."):
             return upscale_pil(image, self._runner(wanted), on_progress=on_progress)
         raise ConfigError(

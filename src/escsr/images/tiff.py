@@ -1,0 +1,160 @@
+"""Classic TIFF, by its tables: read so that a damaged or hostile file costs little."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["Tiff", "check_checksums", "eight_bit_lab_as_rgb", "reordered", "without_resolution"]
+
+SHORT, LONG, IFD = 3, 4, 13
+SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
+"""Bytes of one item of each TIFF type, from BYTE to DOUBLE, IFD, and the UTF-8 of EXIF 3."""
+
+RESOLUTION_UNIT = 296
+_BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
+_STARTS, _LENGTHS = (273, 324), (279, 325)
+"""Of strips, and of tiles."""
+
+_RGB, _CIE_LAB = 2, 8
+_DEFLATE = ([8], [32946])
+_MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more of a file is damaged
+_PIECE = 1 << 16
+
+Entries = dict[int, tuple[int, bytes]]
+"""Of an IFD: by tag, the place and the 12 bytes of the first entry that has it."""
+
+
+class Tiff:
+    """A classic TIFF stream; its methods raise `struct.error` where it is damaged.
+
+    Each IFD is read once, and no more bytes in all than an EXIF block could have.
+
+    Attributes:
+        order: "<" or ">", as `struct` names byte orders.
+        first_ifd: Where the first IFD stands.
+        size: Bytes of the stream.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._unread = _MOST_BYTES
+        self._visited: set[int] = set()
+        self.size = stream.seek(0, os.SEEK_END)
+        header = self.read(0, 8)
+        self.order = ">" if header[:2] == b"MM" else "<"
+        mark, version, self.first_ifd = struct.unpack(self.order + "2sHI", header)
+        if mark not in (b"II", b"MM") or version != 42:
+            raise struct.error("not a classic TIFF")
+
+    def directory(self, offset: int) -> tuple[Entries, int]:
+        """The entries of an IFD, and where its pointer to the next stands."""
+        if offset in self._visited:
+            raise struct.error("an IFD that is part of two")
+        self._visited.add(offset)
+        (count,) = struct.unpack(self.order + "H", self.read(offset, 2))
+        behind = offset + 2 + 12 * count
+        table = struct.iter_unpack("12s", self.read(offset + 2, 12 * count))
+        entries: Entries = {}
+        for place, (raw,) in zip(range(offset + 2, behind, 12), table, strict=True):
+            entries.setdefault(struct.unpack_from(self.order + "H", raw)[0], (place, raw))
+        return entries, behind
+
+    def value(self, raw: bytes) -> tuple[int, bytes]:
+        """Type and little-endian value of an entry; no bytes where the type is unknown."""
+        _, kind, count, offset = struct.unpack(self.order + "HHII", raw)
+        size = SIZES.get(kind, 0) * count
+        data = raw[8 : 8 + size] if size <= 4 else self.read(offset, size)
+        return kind, reordered(data, kind, self.order)
+
+    def numbers(self, entries: Entries, tag: int) -> list[int]:
+        """Whole numbers of an entry; none where it is missing or of another type."""
+        kind, data = self.value(entries[tag][1]) if tag in entries else (0, b"")
+        letter = {SHORT: "<H", LONG: "<I", IFD: "<I"}.get(kind)
+        return [] if letter is None else [number for (number,) in struct.iter_unpack(letter, data)]
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes of the stream, as many as asked for."""
+        self._unread -= size
+        if offset + size > self.size or self._unread < 0:
+            raise struct.error("outside of the file, or too much of it")
+        self._stream.seek(offset)
+        return self._stream.read(size)
+
+
+def check_checksums(path: str | os.PathLike[str], most_bytes: int) -> None:
+    """Inflates the strips or tiles of a file once more, for the checksum that libtiff never looks at.
+
+    It stops where a strip is whole, and zlib's checksum comes behind it: damage that does not end
+    the stream would pass for pixels.
+
+    Args:
+        path: A TIFF file; one that is not compressed by deflate has no checksums.
+        most_bytes: Of pixels; what inflates to more is left to libtiff.
+
+    Raises:
+        zlib.error: The data is damaged.
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file)
+        entries, _ = tiff.directory(tiff.first_ifd)
+        starts, lengths = (
+            [number for tag in tags for number in tiff.numbers(entries, tag)]
+            for tags in (_STARTS, _LENGTHS)
+        )
+        if tiff.numbers(entries, _COMPRESSION) not in _DEFLATE or sum(lengths) > tiff.size:
+            return
+        for start, length in zip(starts, lengths, strict=False):
+            stream = zlib.decompressobj()
+            file.seek(start)
+            for place in range(start, start + length, _PIECE):
+                most_bytes -= len(stream.decompress(file.read(min(_PIECE, start + length - place))))
+                if most_bytes < 0:
+                    return
+
+
+def eight_bit_lab_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
+    """A file of 8-bit CIELAB, which libvips refuses, as bytes that call the same values RGB.
+
+    Returns:
+        The whole file; None for every other one.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file)
+        entries, _ = tiff.directory(tiff.first_ifd)
+        if tiff.numbers(entries, _PHOTOMETRIC) == [_CIE_LAB] and set(tiff.numbers(entries, _BITS)) == {8}:
+            data = bytearray(Path(path).read_bytes())
+            struct.pack_into(tiff.order + "H", data, entries[_PHOTOMETRIC][0] + 8, _RGB)
+            return bytes(data)
+    return None
+
+
+def without_resolution(path: str | os.PathLike[str]) -> None:
+    """Makes the resolution of a file one without a unit, in place: only that pixels are square.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    with open(path, "r+b") as file, suppress(struct.error, KeyError):
+        tiff = Tiff(file)
+        file.seek(tiff.directory(tiff.first_ifd)[0][RESOLUTION_UNIT][0])
+        file.write(struct.pack(tiff.order + "HHIHH", RESOLUTION_UNIT, SHORT, 1, 1, 0))
+
+
+def reordered(data: bytes, kind: int, order: str) -> bytes:
+    """Items of a TIFF type, from little-endian to a byte order or back."""
+    width = 4 if kind in (5, 10) else SIZES.get(kind, 1)  # a rational is two numbers
+    if order == "<" or width == 1:
+        return data
+    turned = bytearray(len(data))
+    for byte in range(width):
+        turned[byte::width] = data[width - 1 - byte :: width]
+    return bytes(turned)
