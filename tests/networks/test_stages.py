@@ -28,7 +28,7 @@ def test_stages_over_the_whole_picture_are_the_network(variant: str) -> None:
             function = choose(stage, lr.device)
             arguments: list[object] = [maps[name] for name in stage.inputs]
             if stage.operation == "upsample":
-                arguments.append(whole_output(lr, network.output_size(11, 14, **options)))
+                arguments.append(whole_output(lr, network.output_size(11, 14, scale=options.get("scale"))))
             elif stage.takes_margin:
                 arguments.append(NO_MARGIN)
             if stage.takes_pooled:
