@@ -1,17 +1,19 @@
-"""The size of a result: a factor, a side, the longest side, or both sides."""
+"""The size a result shall have: a factor, a side, the longest side, or both sides."""
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import get_args
 
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Fit
 
 __all__ = ["TargetSize"]
+
+_MOST = 2**30
+"""Far beyond any file's sides, so that no size is too large a number to be refused by its memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,13 @@ class TargetSize:
     def __post_init__(self) -> None:
         sides = self.width is not None or self.height is not None
         if (self.scale is not None) + sides + (self.longest is not None) != 1:
-            raise ConfigError("Say one of scale, size (width, height or both) and longest.")
-        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale < math.inf):
-            raise ConfigError(f"scale must be a positive number, not {self.scale!r}.")
+            raise ConfigError("Give one of scale, size (width, height or both) and longest.")
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale <= _MOST):
+            raise ConfigError(f"scale must be positive, a number up to {_MOST}, not {self.scale!r}.")
         for name in ("width", "height", "longest"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, int) and value >= 1):
-                raise ConfigError(f"{name} must be a whole number of pixels from 1 on, not {value!r}.")
+            if value is not None and not (isinstance(value, Integral) and 1 <= int(value) <= _MOST):
+                raise ConfigError(f"{name} must be at least 1 pixel and at most {_MOST}, not {value!r}.")
         if self.fit not in get_args(Fit):
             raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}.")
 
@@ -56,7 +58,7 @@ class TargetSize:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        size: str | None = None,
+        size: str | TargetSize | None = None,
         fit: Fit = "contain",
         longest: int | None = None,
     ) -> TargetSize | None:
@@ -66,19 +68,23 @@ class TargetSize:
             scale: See `TargetSize`.
             width: See `TargetSize`.
             height: See `TargetSize`.
-            size: Width and height as text, "1920x1080".
+            size: Width and height as text, "1920x1080"; or a target as it is.
             fit: See `Fit`.
             longest: See `TargetSize`.
 
         Raises:
             ConfigError: The options contradict each other, or one is impossible.
         """
+        if isinstance(size, TargetSize):
+            if not scale is width is height is longest is None:
+                raise ConfigError("Give one of scale, size (width, height or both) and longest.")
+            return size
         if size is not None:
             match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", size.strip(), re.IGNORECASE)
             if match is None:
                 raise ConfigError(f"size reads WIDTHxHEIGHT, like 1920x1080, not {size!r}.")
             if width is not None or height is not None:
-                raise ConfigError("Say size, or width and height, not both.")
+                raise ConfigError("Give size, or width and height, not both.")
             width, height = int(match[1]), int(match[2])
         if scale is width is height is longest is None:
             return None
