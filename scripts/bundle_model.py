@@ -1,4 +1,4 @@
-"""Turns a checkpoint into a bundled model: half-precision weights, a record of its figures, a card.
+"""Turns a checkpoint into a bundled model: half-precision weights, their figures as JSON, a card.
 
     python scripts/bundle_model.py runs/NAME/best.safetensors esc-light-x2 --data TEST_SETS \
         --summary "..." --recipe esc-light-x2-quick --iterations 11000 --hardware "..." \
@@ -8,14 +8,13 @@ TEST_SETS holds Set5/HR, Set14/HR and B100/HR. With --card-only the weights of a
 figures on the sets stay as they are; what they say of its training is changed by the options given, its
 stability is measured anew, and its card is written:
 
-    python scripts/bundle_model.py --card-only src/escsr/weights/esc-light-x3.safetensors esc-light-x3 \
-        --started-from esc-light-x2
+    python scripts/bundle_model.py --card-only src/escsr/models/weights/esc-light-x3.safetensors \
+        esc-light-x3 --started-from esc-light-x2
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import platform
 from dataclasses import asdict
@@ -27,7 +26,10 @@ import torch
 
 import escsr
 import model_tables
+from escsr.evaluation.comparison import CARD_FORMAT
+from escsr.evaluation.cost import count_parameters
 from escsr.evaluation.stability import measure_stability
+from escsr.files import sha256_of
 from escsr.networks import ESC, variant_name
 from escsr.runtime.allocator import keep_freed_memory
 
@@ -64,7 +66,7 @@ def main() -> None:
     """Writes weights, record, card and README's table."""
     options = _options()
     keep_freed_memory()
-    target = model_tables.RECORDS / f"{options.name}.json"
+    target = model_tables.CARDS / f"{options.name}.json"
     if options.card_only:
         record = json.loads(target.read_text())
         record["training"] = {"started_from": None, **record["training"], **_training(options)}
@@ -74,7 +76,6 @@ def main() -> None:
     else:
         record = _bundle(options)
     record["stability"] = _stability(escsr.load_network(options.name))
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(record, indent=1) + "\n")
     model_tables.main()
     print(json.dumps({key: record[key] for key in ("sets", "stability")}, indent=1))
@@ -89,11 +90,12 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     bundled = escsr.load_network(path)
     scale = bundled.config.scale
     return {
+        "format": CARD_FORMAT,
         "model": options.name,
         "variant": variant_name(bundled.config),
         "scale": scale,
-        "parameters": sum(parameter.numel() for parameter in bundled.parameters()),
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "parameters": count_parameters(bundled.config),
+        "sha256": sha256_of(path),
         "licence": LICENCE,
         "sets": _measure_all(path, options.data, any_scale=scale is None),
         "training": {

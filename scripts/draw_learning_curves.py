@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "results" / "training"
-QUALITY = ROOT / "results" / "quality"
+QUALITY = ROOT / "src" / "escsr" / "models" / "weights"
 PICTURE = ROOT / "docs" / "images" / "learning-curve.svg"
 PAGE = ROOT / "docs" / "training.md"
 SETS = ("Set5", "Set14")

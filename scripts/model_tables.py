@@ -1,4 +1,6 @@
-"""Writes README's table of models, that of the models' choice and the cards from the records in `results`.
+"""Writes README's table of models, that of the models' choice, and the cards from the records.
+
+Records are the JSON beside the weights, and those of costs in `results`.
 
 python scripts/model_tables.py
 """
@@ -12,9 +14,8 @@ from typing import Any
 from escsr.evaluation.stability import BORDER, HALF_LIMIT
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "results" / "quality"
 COSTS = ROOT / "results" / "models" / "compare-cpu.json"
-CARDS = ROOT / "src" / "escsr" / "weights"
+CARDS = ROOT / "src" / "escsr" / "models" / "weights"
 README = ROOT / "README.md"
 CHOICE = ROOT / "results" / "models" / "any-scale.json"
 CHOICE_PAGE = ROOT / "docs" / "command-line.md"
@@ -35,7 +36,7 @@ def main() -> None:
 
 def read_records() -> list[Record]:
     """All records of quality, sorted by model."""
-    return [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+    return [json.loads(path.read_text()) for path in sorted(CARDS.glob("*.json"))]
 
 
 def pages(records: list[Record]) -> dict[Path, str]:

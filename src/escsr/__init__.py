@@ -13,7 +13,8 @@ from escsr._version import __version__
 if TYPE_CHECKING:
     from escsr.errors import EscError
     from escsr.evaluation.protocols import evaluate
-    from escsr.models.checkpoints import list_models, load_network, save_network
+    from escsr.models.bundled import list_models
+    from escsr.models.checkpoints import load_network, save_network
     from escsr.training.run import train
     from escsr.upscaling.upscaler import Upscaler, upscale_file
 
@@ -33,7 +34,7 @@ _HOMES = {
     "EscError": "errors",
     "Upscaler": "upscaling.upscaler",
     "evaluate": "evaluation.protocols",
-    "list_models": "models.checkpoints",
+    "list_models": "models.bundled",
     "load_network": "models.checkpoints",
     "save_network": "models.checkpoints",
     "train": "training.run",

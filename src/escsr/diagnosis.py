@@ -14,7 +14,8 @@ import torch
 from escsr._version import __version__
 from escsr.errors import EscError
 from escsr.files import atomic_path
-from escsr.models.checkpoints import list_models, load_network
+from escsr.models.bundled import list_models
+from escsr.models.checkpoints import load_network
 from escsr.runtime.devices import choose_device, device_name, free_device_memory, free_host_memory
 from escsr.runtime.precision import PrecisionPolicy
 
@@ -34,7 +35,7 @@ class Finding:
 
     Attributes:
         name: What was looked at.
-        value: What was found.
+        value: What it is.
         advice: What to do about it, or None.
         is_fault: Whether something that is needed does not work.
     """
@@ -49,7 +50,7 @@ def diagnose() -> list[Finding]:
     """Looks at devices, memory, versions, bundled models, the cache folder and optional packages.
 
     Returns:
-        What was found, in the order to show.
+        Findings, in the order to show.
     """
     vips = ".".join(str(pyvips.version(part)) for part in range(3))
     return [
@@ -68,13 +69,13 @@ def diagnose() -> list[Finding]:
 def _devices() -> list[Finding]:
     chosen = choose_device("auto")
     precision = PrecisionPolicy(chosen).precision
-    found = [Finding("device", f"{chosen} {device_name(chosen)}, {precision}")]
+    findings = [Finding("device", f"{chosen} {device_name(chosen)}, {precision}")]
     if chosen.type == "cuda":
-        found.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))
+        findings.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))
     elif torch.version.cuda is None and chosen.type == "cpu":
         advice = "for a GPU install a build of PyTorch for it: https://pytorch.org/get-started/locally/"
-        found.append(Finding("GPU", "none that this PyTorch can use", advice))
-    return found
+        findings.append(Finding("GPU", "none that this PyTorch can use", advice))
+    return findings
 
 
 def _models() -> list[Finding]:
@@ -97,9 +98,8 @@ def _cache() -> Finding:
             temporary.touch()
         (folder / "writable").unlink()
     except (EscError, OSError) as error:
-        return Finding(
-            "cache folder", str(folder), f"not writable ({error}): tile sizes and downloads are not kept"
-        )
+        advice = f"not writable ({error}): tile sizes and downloads are not kept"
+        return Finding("cache folder", str(folder), advice)
     return Finding("cache folder", str(folder))
 
 

@@ -1,17 +1,21 @@
-"""Files that appear whole or not at all, and their digests."""
+"""Files that appear whole or not at all, their digests, and JSON that may be damaged."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
 
 from escsr.errors import OutputError
 
-__all__ = ["atomic_path", "sha256_of"]
+__all__ = ["atomic_path", "read_json", "sha256_of"]
 
 _BLOCK = 1 << 20
 
@@ -46,8 +50,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
         _sync_folder(target.parent)
-    except OSError as error:
-        raise OutputError(f"Cannot write {target}: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"Cannot write {target}: {reason}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -64,6 +69,22 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a JSON file that somebody else may have written or damaged.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is no JSON, or no object.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"an object is expected, not a {type(content).__name__}")
+    return content
 
 
 def _sync_folder(folder: Path) -> None:

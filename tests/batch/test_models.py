@@ -56,7 +56,7 @@ def test_the_default_is_told_with_its_reason() -> None:
     )
     assert explain(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
     assert explain(DEFAULT_MODEL, 1.4) == (
-        "esc-lte: the default, up to ×1.75 sharper than shrinking the result of a ×2 model"
+        "esc-lte: the default, up to ×1.75 sharper than downscaling the result of a ×2 model"
     )
     assert explain(DEFAULT_MODEL, None).endswith(
         "each picture takes the smallest that reaches its size, esc-lte up to ×1.75"

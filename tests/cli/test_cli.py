@@ -26,6 +26,7 @@ from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
+from escsr.models.published_keys import to_published
 from samples import EXAMPLES, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -163,8 +164,9 @@ def test_models_are_told_found_and_fetched(run: Run, folder: Path, monkeypatch: 
     assert run("models", "fetch", name, "--offline").returncode == 4
     assert run("models", "fetch", "nothing").returncode == 4
     (folder / "release").mkdir()
-    save_network(small_network("esc"), folder / "release" / "ESC_light_X2.safetensors")
-    (folder / "release" / "ESC_light_X2.safetensors").rename(folder / "release" / "ESC_light_X2.pth")
+    network = small_network("esc")
+    weights = to_published(network.state_dict(), network.config)
+    torch.save({"params": weights}, folder / "release" / "ESC_light_X2.pth")
     handler = partial(QuietHandler, directory=str(folder / "release"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -15,7 +15,7 @@ import typer
 
 import draw_learning_curves as curves
 from escsr.cli import app
-from escsr.models.checkpoints import list_models
+from escsr.models.bundled import find_model, list_models
 from escsr.models.published import RELEASED
 from escsr.training.recipes import RECIPES, recipe
 from escsr.training.recipes.ablations import ABLATIONS
@@ -156,7 +156,7 @@ def test_records_are_whole(record: curves.Record) -> None:
 @pytest.mark.parametrize("name", [name for name in list_models() if name[-2:] in ("x2", "x3", "x4")])
 def test_the_bundled_models_are_the_ends_of_their_curves(name: str) -> None:
     """Weights are bundled in half precision, which moves a figure by less than 0.01 dB."""
-    quality = json.loads((ROOT / "results" / "quality" / f"{name}.json").read_text())
+    quality = json.loads(find_model(name).with_suffix(".json").read_text())
     recipe_of = {
         record["recipe"]: record
         for record in curves.read_records()

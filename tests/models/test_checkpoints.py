@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
-from escsr.models.checkpoints import list_models, load_network, read_checkpoint, save_network
+from escsr.models.bundled import list_models
+from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.published_keys import to_published
 from escsr.networks import ESC, VARIANTS
 from samples import call_options, small_network

@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,11 +18,14 @@ from urllib.error import HTTPError
 from urllib.request import Request
 
 import pytest
+import torch
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
-from escsr.models import downloads
+from escsr.models import checkpoints, downloads
 from escsr.models import published as released
 from escsr.models.published import RELEASED, ReleasedModel, cache_folder, fetch
+from escsr.models.published_keys import to_published
+from samples import small_network
 
 CONTENT = bytes(range(256)) * 40
 OTHER = CONTENT[::-1]
@@ -38,6 +42,11 @@ class Site:
     knows_ranges: bool = True
     knows_if_range: bool = True
     declares_size: bool = True
+    length: str = ""
+    """Content-Length, where it is another than that of the body."""
+    chunked: bool = False
+    content_range: str = ""
+    """Content-Range of continuations, where it is another than the right one."""
     cuts: list[int] = field(default_factory=list)
     """Body bytes after which each next answer breaks off."""
     statuses: list[int] = field(default_factory=list)
@@ -70,15 +79,19 @@ class Handler(BaseHTTPRequestHandler):
         body = site.content[start:]
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(site.content) - 1}/{len(site.content)}")
+            right = f"bytes {start}-{len(site.content) - 1}/{len(site.content)}"
+            self.send_header("Content-Range", site.content_range or right)
         for name, value in site.headers.items():
             self.send_header(name, value)
         if site.declares_size:
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", site.length or str(len(body)))
+        if site.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         body = body[: site.cuts.pop(0)] if site.cuts else body
         site.sent += len(body)
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who has seen enough leaves
+            self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if site.chunked else body)
 
     def start(self) -> int:
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -118,6 +131,21 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> ReleasedModel:
     monkeypatch.setattr(released, "RELEASE_URL", "http://127.0.0.1:9/")
     monkeypatch.setenv("no_proxy", "*")
     return model
+
+
+@pytest.fixture(autouse=True)
+def _any_checkpoint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests are of the transfer: what they send passes for a checkpoint."""
+    if "real_checkpoints" not in request.fixturenames:
+        monkeypatch.setattr(checkpoints, "read_checkpoint", Path.read_bytes)
+
+
+@pytest.fixture
+def real_checkpoints() -> bytes:
+    """A small checkpoint under published names, as it is in a file."""
+    network, file = small_network("esc"), BytesIO()
+    torch.save({"params": to_published(network.state_dict(), network.config)}, file)
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -392,3 +420,116 @@ def test_two_at_once(site: Site, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(call, range(2))) == [CONTENT, CONTENT]
     assert len(site.asked) == 1
+
+
+def test_a_body_longer_than_declared_is_stopped(site: Site, tmp_path: Path) -> None:
+    """A chunked one, whose length the declared one does not bound."""
+    site.content, site.length, site.chunked = bytes(50 << 20), "1000", True
+    received: list[int] = []
+    with pytest.raises(ModelNotFoundError, match=r"more than the 1,000 bytes that it declared"):
+        fetch("tiny", folder=tmp_path, mirrors=[site.url], on_progress=lambda at, _: received.append(at))
+    assert max(received) <= 1000
+    assert names(tmp_path) == set()
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "99999999999", "-5", "1e3", "10240, 10240"])
+def test_impossible_lengths(length: str, site: Site, tmp_path: Path) -> None:
+    site.length = length
+    with pytest.raises(ModelNotFoundError, match="how large"):
+        fetch("tiny", folder=tmp_path, mirrors=[site.url])
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("place", ["{0}-10239/10240", "3000-{0}/10240", "3000-10239/{0}"])
+def test_impossible_continuations_begin_anew(place: str, site: Site, tmp_path: Path) -> None:
+    site.cuts, site.content_range = [3000], f"bytes {place.format('9' * 5000)}"
+    assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == CONTENT
+    assert site.ranges == [None, "bytes=3000-", None]
+
+
+def test_a_compressed_body_is_refused(site: Site, tmp_path: Path) -> None:
+    site.headers["Content-Encoding"] = "gzip"
+    with pytest.raises(ModelNotFoundError, match=r"encoded \(gzip\)"):
+        fetch("tiny", folder=tmp_path, mirrors=[site.url])
+    assert names(tmp_path) == set()
+    site.headers["Content-Encoding"] = "identity"
+    assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[bad/x", "http://127.0.0.1:port/x", "//[", f"http://{'a' * 99}.example/", "http://"],
+)
+def test_malformed_redirects(location: str, site: Site, tmp_path: Path) -> None:
+    site.statuses, site.location = [302] * 9, location
+    with pytest.raises(ModelNotFoundError, match=re.escape(site.url)):
+        fetch("tiny", folder=tmp_path, mirrors=[site.url])
+    with pytest.raises(ModelNotFoundError, match=r"http://\["):
+        fetch("tiny", folder=tmp_path, mirrors=["http://[bad"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 1e400},
+        {"size": "many"},
+        {"size": None},
+        {"version": 'a"\r\nX: y'},
+        {"version": ["a"]},
+        {"version": "ü"},
+        {"url": 3},
+        "[" * 100_000,
+        "[1, 2]",
+        "9" * 5000,
+        "\udcff",
+        "{",
+    ],
+    ids=lambda change: str(change)[:20],
+)
+def test_a_damaged_note_is_passed_over(change: dict[str, object] | str, site: Site, tmp_path: Path) -> None:
+    part = tmp_path / f"{FILE}.part"
+    part.write_bytes(CONTENT[:1000])
+    note = {"url": f"{site.url}/{FILE}", "version": '"one"', "size": len(CONTENT)}
+    text = change if isinstance(change, str) else json.dumps(note | change)
+    part.with_name(f"{FILE}.part.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == CONTENT
+    assert site.ranges == [None]
+
+
+@pytest.mark.parametrize("header", ["ü", "a\r\n b"])
+def test_a_version_that_no_header_can_hold_is_none(header: str, site: Site, tmp_path: Path) -> None:
+    site.headers, site.cuts = {"ETag": header}, [3000]
+    assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == CONTENT
+    assert site.ranges == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[1]", '{"sha256": 5}', '{"sha256": "abc"}', "9" * 5000, "\udcff"], ids=range(6)
+)
+def test_a_damaged_record_is_named(text: str, site: Site, tmp_path: Path) -> None:
+    path = fetch("tiny", folder=tmp_path, mirrors=[site.url])
+    record = path.with_name(f"{FILE}.json")
+    record.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(CheckpointError, match=rf"{FILE}\.json: unreadable; delete it"):
+        fetch("tiny", folder=tmp_path, mirrors=[site.url])
+
+
+@pytest.mark.parametrize("content", [b" ", CONTENT, b"<html>"])
+def test_what_is_no_checkpoint_is_not_recorded(
+    content: bytes, real_checkpoints: bytes, site: Site, tmp_path: Path
+) -> None:
+    """Where no digest is known, the first file seen would be the right one for ever."""
+    site.content = content
+    with pytest.raises(CheckpointError, match="no checkpoint") as caught:
+        fetch("tiny", folder=tmp_path, mirrors=[site.url])
+    assert "delete" not in str(caught.value)
+    assert names(tmp_path) == set()
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(ModelNotFoundError, match="missing or damaged"):
+        fetch("tiny", folder=tmp_path, offline=True)
+    assert names(tmp_path) == {FILE}
+    site.content = real_checkpoints
+    assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == real_checkpoints
+    record = json.loads((tmp_path / f"{FILE}.json").read_text())
+    assert record["sha256"] == hashlib.sha256(real_checkpoints).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ from escsr import images
 from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
 from escsr.evaluation.metrics import psnr
-from escsr.models.checkpoints import find_model, read_checkpoint
+from escsr.files import sha256_of
+from escsr.models.bundled import find_model
+from escsr.models.checkpoints import read_checkpoint
 from escsr.upscaling.target_size import TargetSize
 from samples import EXAMPLES
 
@@ -22,7 +23,7 @@ MODELS = escsr.list_models()
 RECORDS = {record["model"]: record for record in model_tables.read_records()}
 
 
-def test_pages_and_cards_are_made_from_the_records() -> None:
+def test_pages_and_cards_are_rendered_from_the_records() -> None:
     assert set(RECORDS) == set(MODELS)
     for page, text in model_tables.pages(list(RECORDS.values())).items():
         assert page.read_text() == text
@@ -36,7 +37,7 @@ def test_pages_and_cards_are_made_from_the_records() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_file_is_the_recorded_one_and_tells_its_origin(name: str) -> None:
     path = find_model(name)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORDS[name]["sha256"]
+    assert sha256_of(path) == RECORDS[name]["sha256"]
     metadata = read_checkpoint(path).metadata
     assert metadata["licence"] == RECORDS[name]["licence"]
     assert RECORDS[name]["training"]["recipe"] in metadata["training"]

@@ -33,21 +33,14 @@ def _default(context: typer.Context) -> None:
 @models.command("list")
 def list_models() -> None:
     """List the bundled models, and the published ones that can be downloaded."""
-    from escsr.models.checkpoints import find_model, list_models, read_checkpoint
+    from escsr.models.bundled import find_model, list_models, read_header
     from escsr.models.published import RELEASED, cache_folder
 
     table = Table("model", "scale", "parameters", "licence", "training", box=None, pad_edge=False)
     for name in list_models():
-        checkpoint = read_checkpoint(find_model(name))
-        count = sum(weight.numel() for weight in checkpoint.weights.values())
-        fields = checkpoint.metadata
-        table.add_row(
-            name,
-            "any" if fields["scale"] == "any" else f"×{fields['scale']}",
-            f"{count:,}",
-            fields.get("licence", ""),
-            fields.get("training", ""),
-        )
+        header = read_header(find_model(name))
+        scale, *rest = (header.metadata.get(key, "") for key in ("scale", "licence", "training"))
+        table.add_row(name, scale if scale == "any" else f"×{scale}", f"{header.num_parameters:,}", *rest)
     OUT.print(table)
     OUT.print("\nPublished by the authors (escsr models fetch NAME):")
     for model in RELEASED.values():
@@ -58,11 +51,8 @@ def list_models() -> None:
 @models.command()
 def info(name: NameArgument) -> None:
     """Tell what a model is: shape, file, digest, licences, training."""
-    import hashlib
-
-    from escsr.models.checkpoints import find_model, read_checkpoint
+    from escsr.models.bundled import find_model
     from escsr.models.published import RELEASED, cache_folder
-    from escsr.networks import variant_name
 
     released = RELEASED.get(name)
     lines: dict[str, object] = {"model": name}
@@ -76,28 +66,32 @@ def info(name: NameArgument) -> None:
     if released is not None and not (cache_folder() / released.file_name).exists():
         lines["file"] = f"not downloaded; escsr models fetch {name}"
     else:
-        path = find_model(name)
-        checkpoint = read_checkpoint(path)
-        count = sum(weight.numel() for weight in checkpoint.weights.values())
-        scale = checkpoint.config.scale
-        lines |= {
-            "network": variant_name(checkpoint.config) or "of its own shape",
-            "scale": "any" if scale is None else f"×{scale}",
-            "parameters": f"{count:,}",
-            "file": path,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        lines |= {
-            key: value for key, value in checkpoint.metadata.items() if key in ("training", "licence")
-        }
+        lines |= _file_lines(find_model(name))
     for key, value in lines.items():
         OUT.print(plain(f"{key:30}{value}"))
+
+
+def _file_lines(path: Path) -> dict[str, object]:
+    from escsr.files import sha256_of  # here, where the file is there: PyTorch takes a second
+    from escsr.models.checkpoints import read_checkpoint
+    from escsr.networks import variant_name
+
+    checkpoint = read_checkpoint(path)
+    scale = checkpoint.config.scale
+    return {
+        "network": variant_name(checkpoint.config) or "of its own shape",
+        "scale": "any" if scale is None else f"×{scale}",
+        "parameters": f"{sum(weight.numel() for weight in checkpoint.weights.values()):,}",
+        "file": path,
+        "sha256": sha256_of(path),
+        **{key: value for key, value in checkpoint.metadata.items() if key in ("training", "licence")},
+    }
 
 
 @models.command()
 def path(name: NameArgument) -> None:
     """Print where a model's file is."""
-    from escsr.models.checkpoints import find_model
+    from escsr.models.bundled import find_model
 
     sys.stdout.write(f"{find_model(name)}\n")
 
@@ -115,17 +109,17 @@ def fetch(
     ] = False,
 ) -> None:
     """Download a published model into the cache folder, verified; an interrupted download goes on."""
-    from escsr.models import published as released
+    from escsr.models import published
 
     with progress_bar(False) as bar:
         task = bar.add_task(plain(name), total=None)
-        target = released.fetch(
+        target = published.fetch(
             name,
             mirrors=mirror or (),
             offline=offline,
             on_progress=lambda received, total: bar.update(task, completed=received, total=total),
         )
-    model = released.RELEASED[name]
+    model = published.RELEASED[name]
     OUT.print(plain(f"{target}"))
     OUT.print(plain(f"Licences: weights {model.weights_licence}; training data: {model.data_licence}"))
 
@@ -138,8 +132,8 @@ def compare(
     data: Annotated[
         Path | None, typer.Option(help="Folder of HR pictures to measure quality on; else from the cards.")
     ] = None,
-    size: Annotated[str, typer.Option(help="Picture to enlarge, WIDTHxHEIGHT.")] = "512x512",
-    scale: Annotated[float, typer.Option(help="Enlargement, for models of any scale.")] = 2.0,
+    size: Annotated[str, typer.Option(help="Picture to upscale, WIDTHxHEIGHT.")] = "512x512",
+    scale: Annotated[float, typer.Option(help="For models of any scale.")] = 2.0,
     rounds: Annotated[int, typer.Option(help="Timed runs of each model, in turn.")] = 3,
     device: DeviceOption = "auto",
     precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",

@@ -119,6 +119,9 @@ def upscale(
     report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
     if suffix is not None:
         options["suffix"] = f".{suffix.lower().lstrip('.')}"
+    from escsr.models.selection import choose_model
+
+    choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
     from escsr.batch import Batch, forecast
     from escsr.batch.pipes import piped
 

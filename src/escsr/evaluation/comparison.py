@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -15,22 +14,24 @@ from typing import Any
 import torch
 
 from escsr._version import __version__
-from escsr.errors import ConfigError
+from escsr.errors import CheckpointError, ConfigError
 from escsr.evaluation.benchmark import Job, PeakMemory, measure_peak_memory, run_once, time_in_turn
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
-from escsr.models.checkpoints import find_model, list_models
+from escsr.files import read_json
+from escsr.models.bundled import find_model, list_models
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device, device_name
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["Comparison", "ModelFigures", "Quality", "compare", "read_card"]
+__all__ = ["CARD_FORMAT", "Comparison", "ModelFigures", "Quality", "compare", "read_quality"]
+
+CARD_FORMAT = "escsr card 1"
+"""What a card in JSON beside a model's weights begins with: its form, and the version of that."""
 
 _MEBI = 2**20
-_CARD_FIGURES = r"([\d.]+)(?: / ([\d.]+))?"
-_CARD_ROW = re.compile(rf"^\| (\S+(?: ×\S+)?) \| {_CARD_FIGURES} \| {_CARD_FIGURES} \|", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Quality:
     """How good a model is on one set of pictures, beside bicubic interpolation at its scale.
 
     Attributes:
-        data: The set; with its scale behind it on the card of a model of any, "Set5 ×2".
+        data: The set; with its scale behind it for a model of any, "Set5 ×2".
         psnr_y: dB.
         bicubic_psnr_y: dB.
         ssim_y: SSIM of luma; None where the protocol has none.
@@ -58,7 +59,7 @@ class ModelFigures:
 
     Attributes:
         model: Name or file.
-        scale: Enlargement that it was measured at.
+        scale: At which it was measured.
         parameters: Number of trained values.
         macs_g_per_megapixel: Multiply-accumulates of a forward pass, 1e9.
         seconds: Of each run, from host memory to host memory.
@@ -132,8 +133,8 @@ def compare(
             nor a file is not measured, because that takes a process of its own.
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
-        size: Picture to enlarge, WIDTHxHEIGHT in LR pixels.
-        scale: Enlargement by models of any scale.
+        size: Image to upscale, WIDTHxHEIGHT in LR pixels.
+        scale: For models of any scale.
         rounds: Timed runs of each model; the median counts.
         device: See `choose_device`.
         precision: See `Precision`.
@@ -176,7 +177,7 @@ def compare(
         if data is not None:
             quality: tuple[Quality, ...] = (_measure_quality(model, data, scale),)
         else:
-            quality = _at(read_card(name), scale) if name in files else ()
+            quality = _at(read_quality(name), scale) if name in files else ()
         rows.append(ModelFigures(model=name, **figures, quality=quality))
     return Comparison(
         models=tuple(rows),
@@ -192,25 +193,35 @@ def compare(
     )
 
 
-def read_card(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
-    """The figures on the card that lies beside a model's weights.
+def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
+    """The figures on the card that lies beside a model's weights, as JSON.
 
     Args:
         model: Bundled name or file of weights.
 
     Returns:
         Figures by set; empty where there is no card.
+
+    Raises:
+        CheckpointError: The card is damaged.
     """
-    card = find_model(model).with_suffix(".md")
-    if not card.is_file():
+    path = find_model(model).with_suffix(".json")
+    if not path.is_file():
         return ()
-    found = []
-    for name, *figures in _CARD_ROW.findall(card.read_text(encoding="utf-8")):
-        psnr, ssim, bicubic_psnr, bicubic_ssim = (float(text) if text else None for text in figures)
-        assert psnr is not None
-        assert bicubic_psnr is not None
-        found.append(Quality(name, psnr, bicubic_psnr, ssim, bicubic_ssim))
-    return tuple(found)
+    try:
+        card = read_json(path)
+        sets = card["sets"].items() if card.get("format") == CARD_FORMAT else ()
+        return tuple(_quality(name, figures["model"], figures["bicubic"]) for name, figures in sets)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: unreadable figures of quality ({error!r}); mend or remove it."
+        ) from error
+
+
+def _quality(data: str, model: list[float], bicubic: list[float]) -> Quality:
+    """From PSNR and, where the protocol has it, SSIM."""
+    (psnr, *ssim), (bicubic_psnr, *bicubic_ssim) = map(float, model), map(float, bicubic)
+    return Quality(data, psnr, bicubic_psnr, next(iter(ssim), None), next(iter(bicubic_ssim), None))
 
 
 def _at(quality: tuple[Quality, ...], scale: float) -> tuple[Quality, ...]:

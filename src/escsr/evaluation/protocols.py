@@ -19,7 +19,8 @@ from escsr.evaluation.any_scale import MATLAB_SCALES, benchmark_psnr, div2k_psnr
 from escsr.evaluation.bicubic import Bicubic
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
-from escsr.models.checkpoints import find_model, load_network
+from escsr.models.bundled import find_model
+from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
 from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Precision, Protocol

@@ -1,44 +1,31 @@
-"""Weights on disk: bundled models, our safetensors, and the authors' published checkpoints."""
+"""Weights on disk: our safetensors, and the authors' published checkpoints."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
+from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
-from escsr.models.published import RELEASED, cache_folder, fetch
+from escsr.models.bundled import TRAINING_PREFIX, find_model
 from escsr.models.published_keys import detect_config, from_published, to_published
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
+from escsr.runtime.settings import validated
 
-__all__ = [
-    "TRAINING_PREFIX",
-    "Checkpoint",
-    "find_model",
-    "list_models",
-    "load_network",
-    "read_checkpoint",
-    "save_network",
-    "with_scale",
-]
+__all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network", "with_scale"]
 
-TRAINING_PREFIX = "training."
-"""Tensors under this prefix belong to a training run; `load_network` passes over them."""
-
-_DEFAULT_SCALE = 2
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ACCEPTED = "a safetensors file of ESC weights, or a .pth of the authors' releases"
 
 
@@ -57,51 +44,6 @@ class Checkpoint:
     weights: dict[str, Tensor]
     extra: dict[str, Tensor] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
-
-
-def list_models() -> list[str]:
-    """Names of the bundled models, sorted.
-
-    Returns:
-        Names that `load_network` and `Upscaler` take.
-    """
-    return sorted(_bundled())
-
-
-def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = None) -> Path:
-    """Where a model's file is.
-
-    Args:
-        name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
-            leave out its scale ("esc-light").
-        scale: Enlargement wanted, where the name bears none: the smallest bundled scale that is not
-            below it, or the largest there is. None for ×2.
-
-    Returns:
-        An existing file.
-
-    Raises:
-        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet.
-        CheckpointError: The downloaded file is damaged.
-    """
-    bundled = _bundled()
-    name = os.fspath(name_or_path)
-    if name in bundled:
-        return bundled[name]
-    scales = {int(other.removeprefix(f"{name}-x")): other for other in bundled if _is_scale_of(other, name)}
-    if scales:
-        least = _DEFAULT_SCALE if scale is None else scale
-        return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
-    if name in RELEASED:
-        return _downloaded(name)
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
-    raise ModelNotFoundError(
-        f"No model {name}: neither a file nor a bundled name ({', '.join(sorted(bundled)) or 'none'})."
-    )
 
 
 def load_network(
@@ -143,9 +85,7 @@ def load_network(
     except RuntimeError as error:
         problem = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{name_or_path}: weights do not fit their network: {problem}") from error
-    for parameter in network.parameters():
-        parameter.requires_grad_(True)
-    return network.eval()
+    return network.requires_grad_(True).eval()
 
 
 def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:
@@ -159,11 +99,15 @@ def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:
         return checkpoint
     if config.upsampler != "pixel_shuffle":
         has = "any scale, given at each call" if config.scale is None else f"×{config.scale} only"
-        raise ConfigError(f"This model enlarges by {has}; it cannot be converted to ×{scale}.")
-    weights = dict(checkpoint.weights)
-    weight, bias = (weights[f"upsampler.conv.{name}"].float() for name in ("weight", "bias"))
-    weights["upsampler.conv.weight"], weights["upsampler.conv.bias"] = convert_scale(weight, bias, scale)
-    return Checkpoint(config.replace(scale=scale), weights, checkpoint.extra, checkpoint.metadata)
+        raise ConfigError(f"This model has {has}; it cannot be converted to ×{scale}.")
+    config, weights = config.replace(scale=scale), dict(checkpoint.weights)
+    names = [f"upsampler.conv.{kind}" for kind in ("weight", "bias")]
+    try:
+        weight, bias = (weights[name].float() for name in names)
+        weights.update(zip(names, convert_scale(weight, bias, scale), strict=True))
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"The output layer cannot be converted to ×{scale}: {error}.") from error
+    return replace(checkpoint, config=config, weights=weights)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -179,19 +123,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: The file is missing, damaged, unsafe or not of this family.
     """
     path = Path(path)
-    if path.suffix.lower() == ".safetensors":
-        tensors, metadata = _read_safetensors(path)
-    else:
-        tensors, metadata = _read_pickle(path), {}
-    if "config" in metadata and metadata.get("format") == "escsr":
-        weights = {key: value for key, value in tensors.items() if not key.startswith(TRAINING_PREFIX)}
-        extra = {key: value for key, value in tensors.items() if key.startswith(TRAINING_PREFIX)}
-        return Checkpoint(_parse_config(path, metadata["config"]), weights, extra, metadata)
+    content, metadata = _read_file(path)
+    tensors = _unwrap(path, content)
+    weights = {key: value for key, value in tensors.items() if not key.startswith(TRAINING_PREFIX)}
+    _check_tensors(path, weights)
+    text = metadata.get("config") if metadata.get("format") == "escsr" else None
     try:
-        config = detect_config(tensors)
+        config = detect_config(weights) if text is None else validated(NetworkConfig, json.loads(text))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return Checkpoint(config, from_published(tensors, config), metadata=metadata)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: unreadable network configuration ({error}).") from error
+    _check_count(path, weights, config)
+    extra = {key: value for key, value in tensors.items() if key not in weights}
+    return Checkpoint(config, weights if text else from_published(weights, config), extra, metadata)
 
 
 def save_network(
@@ -241,43 +186,19 @@ def save_network(
         save_file(tensors, temporary, metadata=fields)
 
 
-def _downloaded(name: str) -> Path:
-    """The verified file of a published model, which is downloaded on request only."""
-    if not (cache_folder() / RELEASED[name].file_name).exists():
-        raise ModelNotFoundError(f"Model {name} is not downloaded yet: escsr models fetch {name}")
-    return fetch(name, offline=True)
-
-
-def _is_scale_of(bundled: str, name: str) -> bool:
-    return re.fullmatch(re.escape(name) + r"-x\d+", bundled) is not None
-
-
-def _bundled() -> dict[str, Path]:
-    folder = Path(str(resources.files("escsr.models"))) / "weights"
-    return {path.stem: path for path in folder.glob("*.safetensors")}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read_file(path: Path) -> tuple[Any, dict[str, str]]:
+    """What the file holds, and its text fields."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: damaged or not a safetensors file ({error}); accepted is {_ACCEPTED}."
-        ) from error
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        return torch.load(path, map_location="cpu", weights_only=True), {}
     except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused, it holds more than tensors (or is no checkpoint at all); "
-            f"accepted is {_ACCEPTED}."
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: damaged or not a checkpoint; accepted is {_ACCEPTED}.") from error
-    return _unwrap(path, content)
+        problem = "refused, it holds more than tensors (or is no checkpoint at all)"
+        raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
+    except Exception as error:  # what readers raise for a crafted file is anything
+        problem = f"damaged or not a checkpoint ({error!s:.200})"
+        raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
@@ -291,11 +212,26 @@ def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    return {key.removeprefix("module."): value for key, value in tensors.items()}
+    return {key.removeprefix("module."): value.detach() for key, value in tensors.items()}
 
 
-def _parse_config(path: Path, text: str) -> NetworkConfig:
-    try:
-        return NetworkConfig.from_dict(json.loads(text))
-    except (json.JSONDecodeError, ConfigError, TypeError) as error:
-        raise CheckpointError(f"{path}: unreadable network configuration ({error}).") from error
+def _check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuses tensors that are no plain floating-point numbers, or larger than the file that holds them."""
+    for key, value in weights.items():
+        plain = value.layout is torch.strided and not value.is_nested and value.device.type == "cpu"
+        if not plain or value.dtype not in _FLOATS:
+            kind = f"{key:.100} is {value.dtype}, {value.layout}, {value.device}"
+            raise CheckpointError(f"{path}: {kind}; accepted are dense tensors of {_FLOATS}.")
+    claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
+    if claimed > held:
+        raise CheckpointError(f"{path}: its tensors claim {claimed:,} bytes, the file has {held:,}.")
+
+
+def _check_count(path: Path, weights: Mapping[str, Tensor], config: NetworkConfig) -> None:
+    """Refuses a network of more layers than there are tensors, before its many blocks are built."""
+    with torch.device("meta"):
+        shortest = list(ESC(config.replace(num_blocks=1)).state_dict())
+    needed = (config.num_blocks - 1) * sum(key.startswith("blocks.") for key in shortest)
+    if needed > len(weights):
+        blocks, has = f"{config.num_blocks} blocks", f"the file has {len(weights):,}"
+        raise CheckpointError(f"{path}: {blocks} have at least {needed:,} tensors, {has}.")

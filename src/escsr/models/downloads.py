@@ -16,13 +16,21 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-__all__ = ["DownloadError", "discard", "download"]
+from escsr.files import read_json
+
+__all__ = ["DownloadError", "discard", "download", "note_path"]
 
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 """Waits between attempts."""
 
 _PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK_BYTES = 1 << 18
+_LENGTH = "[0-9]{1,10}"
+"""A number of bytes below 10 GB: no checkpoint is larger."""
+
+_VERSION = "[ -~]+"
+"""What a header can hold."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,8 +55,8 @@ def download(
 ) -> None:
     """Receives into a partial file all that it lacks.
 
-    A note beside it (`.json`) tells later calls its address, size and version (ETag or date). They go on
-    only where the server still has that version; otherwise they begin anew.
+    A note beside it (`.json`) keeps its address, size and version (ETag or date) for later calls. They go
+    on only where the server still has that version; otherwise they begin anew.
 
     Args:
         url: An http or https address.
@@ -57,13 +65,14 @@ def download(
         timeout_seconds: Longest silence of the server.
 
     Raises:
-        DownloadError: It is not there, or was cut off in every attempt; what came is kept.
+        DownloadError: It is not there, or was cut off in every attempt (what came is kept), or is no file
+            of the length that the server declares.
         OSError: The file cannot be written.
     """
     for pause in (0, *_PAUSES_SECONDS):
         time.sleep(pause)
         try:
-            _receive(url, part, on_progress or _silence, timeout_seconds)
+            _receive(url, part, on_progress or (lambda *_: None), timeout_seconds)
             return
         except _CutError as error:
             _LOG.info("%s: %s", url, error)
@@ -80,7 +89,7 @@ def discard(part: Path) -> None:
         part: The partial file.
     """
     part.unlink(missing_ok=True)
-    _note(part).unlink(missing_ok=True)
+    note_path(part).unlink(missing_ok=True)
 
 
 def _receive(url: str, part: Path, on_progress: Callable[[int, int], None], timeout_seconds: float) -> None:
@@ -91,39 +100,42 @@ def _receive(url: str, part: Path, on_progress: Callable[[int, int], None], time
     headers = {"User-Agent": "escsr"}
     if received:
         headers |= {"Range": f"bytes={received}-", "If-Range": version}
-    with _open(Request(url, headers=headers), timeout_seconds) as response:
+    with _open(url, headers, timeout_seconds) as response:
+        _check_plain(response)
         if response.status == 206:
             _check_continuation(response, version, received, size)
         else:
             version, received, size = _version(response), 0, _declared_size(response)
         with open(part, "ab" if received else "wb") as file:
             note = {"url": url, "version": version, "size": size}
-            _note(part).write_text(json.dumps(note), encoding="utf-8")
+            note_path(part).write_text(json.dumps(note), encoding="utf-8")
             on_progress(received, size)
             while chunk := _read(response):
-                file.write(chunk)
                 received += len(chunk)
+                if received > size:
+                    break
+                file.write(chunk)
                 on_progress(received, size)
+    if received > size:
+        discard(part)
+        raise DownloadError(f"the server sends more than the {size:,} bytes that it declared")
     if received != size:
         raise _CutError(f"the connection was cut after {received:,} of {size:,} bytes")
 
 
 def _begun(url: str, part: Path) -> tuple[str, int, int]:
     """Version of a partial file that can be continued, bytes received, and bytes in all."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        note = json.loads(_note(part).read_text(encoding="utf-8"))
-        received = part.stat().st_size
-        if note["url"] == url and note["version"] and received <= note["size"]:
-            return str(note["version"]), received, int(note["size"])
+    with suppress(OSError, ValueError, LookupError, TypeError, ArithmeticError):
+        note = read_json(note_path(part))
+        version, size, received = note["version"], note["size"], part.stat().st_size
+        if note["url"] == url and re.fullmatch(_VERSION, version) and received <= size:
+            return version, received, int(size)
     return "", 0, 0
 
 
-def _note(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _silence(received: int, size: int) -> None:
-    """Progress that nobody watches."""
+def note_path(file: Path) -> Path:
+    """Where what is known of a file is written."""
+    return file.with_name(f"{file.name}.json")
 
 
 class _WebRedirects(HTTPRedirectHandler):
@@ -137,8 +149,9 @@ class _WebRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(request: Request, timeout_seconds: float) -> Any:
+def _open(url: str, headers: dict[str, str], timeout_seconds: float) -> Any:
     try:
+        request = Request(url, headers=headers)
         return build_opener(_WebRedirects).open(request, timeout=timeout_seconds)
     except HTTPError as error:
         error.close()
@@ -154,6 +167,8 @@ def _open(request: Request, timeout_seconds: float) -> Any:
             hint = "behind a proxy with a certificate of its own, set SSL_CERT_FILE"
             raise DownloadError(f"{error.reason.verify_message} ({hint})") from error
         raise _CutError(f"no connection ({error.reason})") from error
+    except (ValueError, http.client.InvalidURL) as error:
+        raise DownloadError(f"the address, or one that it leads to, is malformed ({error})") from error
     except (OSError, http.client.HTTPException) as error:
         raise _CutError(f"no answer ({error})") from error
 
@@ -167,7 +182,8 @@ def _read(response: Any) -> bytes:
 
 
 def _check_continuation(response: Any, version: str, received: int, size: int) -> None:
-    came = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    place = response.headers.get("Content-Range", "")
+    came = re.fullmatch(f"bytes ({_LENGTH})-{_LENGTH}/({_LENGTH})", place)
     if came is None or (int(came[1]), int(came[2])) != (received, size):
         raise _StaleError("another part came than was asked for")
     if _version(response) not in ("", version):
@@ -177,14 +193,21 @@ def _check_continuation(response: Any, version: str, received: int, size: int) -
 def _version(response: Any) -> str:
     """What names the file's state in an If-Range header; empty where the server has nothing."""
     tag = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    version = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return version if re.fullmatch(_VERSION, version) else ""
+
+
+def _check_plain(response: Any) -> None:
+    """Refuses a page (for signing in, say), and a file that is compressed on its way."""
+    if response.headers.get_content_type() == "text/html":
+        raise DownloadError("a web page came instead of the file")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise DownloadError(f"the server sends the file encoded ({encoding:.40}), which was not asked for")
 
 
 def _declared_size(response: Any) -> int:
-    """Bytes of a whole file; a page (for signing in, say) is none."""
-    if response.headers.get_content_type() == "text/html":
-        raise DownloadError("a web page came instead of the file")
     length = response.headers.get("Content-Length", "")
-    if not length.isdecimal():
-        raise DownloadError("the server does not say how large the file is")
+    if not re.fullmatch(_LENGTH, length):
+        raise DownloadError(f"the server does not say how large the file is ({length[:20] or 'no length'})")
     return int(length)

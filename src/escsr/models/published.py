@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
-from escsr.files import atomic_path, sha256_of
-from escsr.models.downloads import DownloadError, discard, download
+from escsr.files import atomic_path, read_json, sha256_of
+from escsr.models.downloads import DownloadError, discard, download, note_path
 
 __all__ = ["RELEASED", "RELEASE_URL", "ReleasedModel", "cache_folder", "fetch"]
 
@@ -54,56 +54,46 @@ _DIV2K = "DIV2K: academic research only"
 _DF2K = f"{_DIV2K}; Flickr2K: unknown"
 _DFLIP = f"{_DF2K}; LSDIR: unknown; DiverSeg-IP: unknown"
 _REAL = f"{_DF2K}; OST: unknown"
+_GAN = "for photographs as they are, trained with a GAN: sharper, detail invented."
+_MSE = "for photographs as they are, trained for fidelity: softer."
+_RANK = "with a bias of rank 48; the authors ask not to use it in academic comparisons."
 
 _MODELS = (
-    ReleasedModel("published-esc-x2", "ESC_DIV2K_X2.pth", "ESC ×2.", _DIV2K),
-    ReleasedModel("published-esc-x3", "ESC_DIV2K_X3.pth", "ESC ×3.", _DIV2K),
-    ReleasedModel("published-esc-x4", "ESC_DIV2K_X4.pth", "ESC ×4.", _DIV2K),
-    ReleasedModel("published-esc-dflip-x2", "ESC_DFLIP_X2.pth", "ESC ×2, more training data.", _DFLIP),
-    ReleasedModel("published-esc-dflip-x3", "ESC_DFLIP_X3.pth", "ESC ×3, more training data.", _DFLIP),
-    ReleasedModel("published-esc-dflip-x4", "ESC_DFLIP_X4.pth", "ESC ×4, more training data.", _DFLIP),
-    ReleasedModel("published-esc-light-x2", "ESC_light_X2.pth", "ESC-light ×2.", _DIV2K),
-    ReleasedModel("published-esc-light-x3", "ESC_light_X3.pth", "ESC-light ×3.", _DIV2K),
-    ReleasedModel("published-esc-light-x4", "ESC_light_X4.pth", "ESC-light ×4.", _DIV2K),
-    ReleasedModel("published-esc-fp-x2", "ESC_FP_X2.pth", "ESC-FP ×2.", _DIV2K),
-    ReleasedModel("published-esc-fp-x3", "ESC_FP_X3.pth", "ESC-FP ×3.", _DIV2K),
-    ReleasedModel("published-esc-fp-x4", "ESC_FP_X4.pth", "ESC-FP ×4.", _DIV2K),
+    ("esc-x2", "ESC_DIV2K_X2", "ESC ×2.", _DIV2K),
+    ("esc-x3", "ESC_DIV2K_X3", "ESC ×3.", _DIV2K),
+    ("esc-x4", "ESC_DIV2K_X4", "ESC ×4.", _DIV2K),
+    ("esc-dflip-x2", "ESC_DFLIP_X2", "ESC ×2, more training data.", _DFLIP),
+    ("esc-dflip-x3", "ESC_DFLIP_X3", "ESC ×3, more training data.", _DFLIP),
+    ("esc-dflip-x4", "ESC_DFLIP_X4", "ESC ×4, more training data.", _DFLIP),
+    ("esc-light-x2", "ESC_light_X2", "ESC-light ×2.", _DIV2K),
+    ("esc-light-x3", "ESC_light_X3", "ESC-light ×3.", _DIV2K),
+    ("esc-light-x4", "ESC_light_X4", "ESC-light ×4.", _DIV2K),
+    ("esc-fp-x2", "ESC_FP_X2", "ESC-FP ×2.", _DIV2K),
+    ("esc-fp-x3", "ESC_FP_X3", "ESC-FP ×3.", _DIV2K),
+    ("esc-fp-x4", "ESC_FP_X4", "ESC-FP ×4.", _DIV2K),
     # XL by its file names: DF2K is the data, PT and FT stand for pretrained and fine-tuned.
-    ReleasedModel(
-        "published-esc-xl-pretrained-x2", "ESC_XL_DF2K_X2_PT.pth", "ESC-XL ×2 before fine-tuning.", _DF2K
-    ),
-    ReleasedModel("published-esc-xl-x2", "ESC_XL_DF2K_X2_FT.pth", "ESC-XL ×2, fine-tuned.", _DF2K),
-    ReleasedModel("published-esc-xl-x3", "ESC_XL_DF2K_X3_FT.pth", "ESC-XL ×3, fine-tuned.", _DF2K),
-    ReleasedModel("published-esc-xl-x4", "ESC_XL_DF2K_X4_FT.pth", "ESC-XL ×4, fine-tuned.", _DF2K),
-    ReleasedModel("published-esc-lte", "esc_lte.pth", "ESC with LTE: any scale.", _DIV2K),
-    ReleasedModel(
-        "published-esc-real-x4",
-        "ESC_Real_X4_GAN.pth",
-        "ESC-Real ×4 for photographs as they are, trained with a GAN: sharper, detail invented.",
-        _REAL,
-        "d6932bd01e29c9335f5f678b0e9b31ede906a42244887ab8888b1d39a8667f2d",
-    ),
-    ReleasedModel(
-        "published-esc-real-mse-x4",
-        "ESC_Real_X4_MSE.pth",
-        "ESC-Real ×4 for photographs as they are, trained for fidelity: softer.",
-        _REAL,
-        "ba22ae75b5f77382b1046e68634f58a53fc7ff5ffa46714133bfba30811ad943",
-    ),
-    ReleasedModel(
-        "published-esc-flashbias-x2",
-        "ESC_DIV2K_FB_R48_X2.pth",
-        "ESC ×2 with a bias of rank 48; the authors ask not to use it in academic comparisons.",
-        _DIV2K,
-    ),
-    ReleasedModel(
-        "published-esc-real-flashbias-x4",
-        "ESC_Real_FB_R48_X4.pth",
-        "ESC-Real ×4 with a bias of rank 48; the authors ask not to use it in academic comparisons.",
-        _REAL,
-    ),
+    ("esc-xl-pretrained-x2", "ESC_XL_DF2K_X2_PT", "ESC-XL ×2 before fine-tuning.", _DF2K),
+    ("esc-xl-x2", "ESC_XL_DF2K_X2_FT", "ESC-XL ×2, fine-tuned.", _DF2K),
+    ("esc-xl-x3", "ESC_XL_DF2K_X3_FT", "ESC-XL ×3, fine-tuned.", _DF2K),
+    ("esc-xl-x4", "ESC_XL_DF2K_X4_FT", "ESC-XL ×4, fine-tuned.", _DF2K),
+    ("esc-lte", "esc_lte", "ESC with LTE: any scale.", _DIV2K),
+    ("esc-real-x4", "ESC_Real_X4_GAN", f"ESC-Real ×4 {_GAN}", _REAL),
+    ("esc-real-mse-x4", "ESC_Real_X4_MSE", f"ESC-Real ×4 {_MSE}", _REAL),
+    ("esc-flashbias-x2", "ESC_DIV2K_FB_R48_X2", f"ESC ×2 {_RANK}", _DIV2K),
+    ("esc-real-flashbias-x4", "ESC_Real_FB_R48_X4", f"ESC-Real ×4 {_RANK}", _REAL),
 )
-RELEASED: dict[str, ReleasedModel] = {model.name: model for model in _MODELS}
+"""Names without `published-`, files without `.pth`, summaries and licences of the data."""
+
+_SHA256 = {
+    "ESC_Real_X4_GAN": "d6932bd01e29c9335f5f678b0e9b31ede906a42244887ab8888b1d39a8667f2d",
+    "ESC_Real_X4_MSE": "ba22ae75b5f77382b1046e68634f58a53fc7ff5ffa46714133bfba30811ad943",
+}
+"""The digests that are known, by file."""
+
+RELEASED: dict[str, ReleasedModel] = {
+    f"published-{name}": ReleasedModel(f"published-{name}", f"{file}.pth", summary, data, _SHA256.get(file))
+    for name, file, summary, data in _MODELS
+}
 """All published checkpoints by our names."""
 
 
@@ -128,8 +118,9 @@ def fetch(
     """The verified file of a published checkpoint, downloaded where it is not there yet.
 
     The digest is the known one or, for want of that, the one recorded beside the file when it was first
-    seen. A file that has it is returned without any network. An interrupted download is continued, by the
-    next call too. Proxies and `SSL_CERT_FILE` are those of the environment.
+    seen, and could be read as a checkpoint. A file that has it is returned without any network. An
+    interrupted download is continued, by the next call too. Proxies and `SSL_CERT_FILE` are those of the
+    environment.
 
     Args:
         name: One of `RELEASED`.
@@ -145,7 +136,7 @@ def fetch(
 
     Raises:
         ModelNotFoundError: There is no such name, it cannot be downloaded, or may not (`offline`).
-        CheckpointError: What the mirrors sent has another digest.
+        CheckpointError: What the mirrors sent has another digest, or is no checkpoint.
         ConfigError: A mirror is not an http or https address.
         OutputError: The folder cannot be written to.
 
@@ -188,20 +179,20 @@ def _obtain(
         except DownloadError as error:
             failures.append(f"{url}: {error}.")
             continue
-        found = _digest(part)
-        if expected in (None, found):
-            _record(target, found, part.stat().st_size, url)
+        problem = _problem(part, expected)
+        if problem is None:
+            _record(target, part, url)
             with atomic_path(target) as temporary:
                 part.replace(temporary)
             discard(part)  # its note is left
             return
         discard(part)
         wrong = True
-        failures.append(f"{url}: sha256 is {found}, expected is {expected}.")
+        failures.append(f"{url}: {problem}")
     problem = f"Cannot download {model.name}. {' '.join(failures)}"
     if wrong:
-        if not model.sha256:
-            problem += f" If the authors replaced the file, delete {_record_path(target)} and {target}."
+        if expected != model.sha256:
+            problem += f" If the authors replaced the file, delete {note_path(target)} and {target}."
         raise CheckpointError(problem)
     if part.exists():
         problem += f" {part.stat().st_size:,} bytes are kept; running again continues."
@@ -209,17 +200,15 @@ def _obtain(
 
 
 def _file_url(mirror: str, file_name: str) -> str:
-    if urlsplit(mirror).scheme not in ("http", "https") or not mirror.isascii():
+    if not re.match("https?://[^/]", mirror, re.IGNORECASE) or not mirror.isascii():
         raise ConfigError(f"A mirror is an http or https address to append a file name to, not {mirror!r}.")
     return f"{mirror.rstrip('/')}/{file_name}"
 
 
 def _by_hand(model: ReleasedModel, target: Path) -> str:
     digest = _expected_digest(model, target) or "not known, and recorded when first seen"
-    return (
-        f"You may put {model.file_name} from {RELEASE_URL} into {target.parent} yourself; "
-        f"its sha256 is {digest}."
-    )
+    way = f"from {RELEASE_URL} into {target.parent}"
+    return f"You may put {model.file_name} {way} yourself; its sha256 is {digest}."
 
 
 @contextmanager
@@ -237,39 +226,44 @@ def _is_intact(model: ReleasedModel, target: Path) -> bool:
     """Whether the file is there with its digest; one put there by hand is recorded if nothing is known."""
     if not target.is_file():
         return False
-    found = _digest(target)
     expected = _expected_digest(model, target)
+    if _problem(target, expected) is not None:
+        return False
     if expected is None:
         with suppress(OutputError):  # the folder may be for reading only
-            _record(target, found, target.stat().st_size, "")
-    return expected in (None, found)
+            _record(target, target, "")
+    return True
 
 
-def _record_path(target: Path) -> Path:
-    return target.with_name(f"{target.name}.json")
+def _problem(file: Path, expected: str | None) -> str | None:
+    """Why a file is not the published one, so far as that can be known; None where it is."""
+    try:
+        if expected is None:
+            from escsr.models.checkpoints import read_checkpoint  # PyTorch, which a digest needs not
+
+            read_checkpoint(file)
+        elif (digest := sha256_of(file)) != expected:
+            return f"sha256 is {digest}, expected is {expected}."
+    except (CheckpointError, OSError) as error:
+        return str(error)
+    return None
 
 
-def _record(target: Path, sha256: str, size: int, url: str) -> None:
+def _record(target: Path, file: Path, url: str) -> None:
+    """Writes beside the target what there is to know of the file that is it, or becomes it."""
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    with atomic_path(_record_path(target)) as temporary:
-        text = json.dumps({"url": url, "size": size, "sha256": sha256, "date": date}, indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    fields = {"url": url, "size": file.stat().st_size, "sha256": sha256_of(file), "date": date}
+    with atomic_path(note_path(target)) as temporary:
+        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
 
 
 def _expected_digest(model: ReleasedModel, target: Path) -> str | None:
     if model.sha256:
         return model.sha256
-    record = _record_path(target)
+    record = note_path(target)
     try:
-        return str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+        return str(re.findall(r"\A[0-9a-f]{64}\Z", read_json(record)["sha256"])[0])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{record}: unreadable; delete it and {target} to download anew.") from error
-
-
-def _digest(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error

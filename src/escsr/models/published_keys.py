@@ -1,7 +1,8 @@
-"""Key names of the published weights: told from ours, and the configuration read off their shapes."""
+"""Key names of the published weights, derived from ours, and the configuration read off their shapes."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -104,8 +105,8 @@ def detect_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
     """
     try:
         return NetworkConfig.from_dict(_read_settings(weights))
-    except (KeyError, ValueError, IndexError) as error:
-        sample = ", ".join(sorted(weights)[:3]) or "no tensors"
+    except (LookupError, ValueError, ArithmeticError) as error:
+        sample = ", ".join(sorted(weights)[:3])[:200] or "no tensors"
         raise CheckpointError(
             f"These are not weights of an ESC network ({error}); found {len(weights)} tensors: {sample}, "
             "... Accepted are checkpoints of ESC, ESC-light, ESC-FP, ESC-XL, ESC-Real and ESC+LTE."
@@ -118,8 +119,14 @@ def _keys(config: NetworkConfig) -> list[str]:
 
 
 def _count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    found = {int(match[1]) for key in weights if (match := re.match(pattern, key))}
-    return len(found)
+    return len({match[1] for key in weights if (match := re.match(pattern, key))})
+
+
+def _ratio(encoder: Mapping[str, Tensor], layer: str, dim: int) -> float:
+    """Hidden width of a ConvFFN over `dim`: the quotient that gives that width back, rounded down."""
+    hidden = encoder[f"blocks.0.{layer}.proj.weight"].shape[0]
+    ratio = hidden / dim
+    return ratio if int(dim * ratio) == hidden else math.nextafter(ratio, math.inf)
 
 
 def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -136,8 +143,8 @@ def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "large_kernel_size": large_kernel.shape[-1],
         "num_blocks": _count(encoder, r"blocks\.(\d+)\."),
         "num_conv_attn": _count(encoder, r"blocks\.0\.pconvs\.(\d+)\."),
-        "ffn_ratio_first": encoder["blocks.0.proj.proj.weight"].shape[0] / dim,
-        "ffn_ratio": encoder["blocks.0.convffns.0.proj.weight"].shape[0] / dim,
+        "ffn_ratio_first": _ratio(encoder, "proj", dim),
+        "ffn_ratio": _ratio(encoder, "convffns.0", dim),
         "norm_before_ffn": "blocks.0.lns.0.weight" in encoder,
         "norm_last": "ln_last.weight" in encoder,
         **_read_bias(encoder),

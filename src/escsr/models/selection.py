@@ -1,11 +1,11 @@
-"""Which model enlarges a picture: the one rule behind `--scale`, and its words for people."""
+"""Which model upscales an image: the one rule behind `--scale`, and its words for people."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from escsr.models.checkpoints import find_model
+from escsr.models.bundled import find_model
 
 __all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
 
@@ -13,25 +13,25 @@ DEFAULT_MODEL = "auto"
 """The model where none is named, by the rule of `choose_model`."""
 
 ANY_SCALE_UP_TO = 1.75
-"""Up to this enlargement the model for any scale is better than one for ×2 whose result is shrunk; above it
-a model for the next whole scale is as good or better, in a fraction of the time
+"""Up to this scale the model for any scale is better than one for ×2 whose result is downscaled; above it a
+model for the next whole scale is as good or better, in a fraction of the time
 (results/models/any-scale.json; docs/command-line.md)."""
 
 _FIXED, _ANY = "esc-light", "esc-lte"
 _WHY_FIXED = "three fifths of the full ESC's time, and hardly less sharp"
-_WHY_ANY = f"up to ×{ANY_SCALE_UP_TO:g} sharper than shrinking the result of a ×2 model"
+_WHY_ANY = f"up to ×{ANY_SCALE_UP_TO:g} sharper than downscaling the result of a ×2 model"
 
 
-def choose_model(name: str | os.PathLike[str], enlargement: float | None) -> Path:
-    """The file of weights for an enlargement.
+def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
+    """The file of weights for a scale.
 
-    "auto" is `esc-light` at the smallest of its scales that reaches the enlargement (the largest where none
+    "auto" is `esc-light` at the smallest of its scales that reaches the one wanted (the largest where none
     does), but up to ×1.75 `esc-lte`, which computes any scale. A size that a model does not have is
     reached by resizing its result.
 
     Args:
         name: "auto"; a bundled name, with or without its scale; a downloaded one; or a file.
-        enlargement: Scale wanted; None for ×2, or the scale of the model named.
+        scale: Wanted; None for ×2, or the scale of the model named.
 
     Returns:
         An existing file.
@@ -40,36 +40,35 @@ def choose_model(name: str | os.PathLike[str], enlargement: float | None) -> Pat
         ModelNotFoundError: As `find_model`.
         CheckpointError: As `find_model`.
     """
-    return find_model(_family(name, enlargement), scale=enlargement)
+    return find_model(_family(name, scale), scale=scale)
 
 
-def explain(name: str | os.PathLike[str], enlargement: float | None) -> str:
-    """Why the model for an enlargement is the one it is, in a line for people.
+def explain(name: str | os.PathLike[str], scale: float | None) -> str:
+    """Why the model for a scale is the one it is, in a line for people.
 
     Args:
         name: As for `choose_model`.
-        enlargement: As for `choose_model`; None where each picture has its own.
+        scale: As for `choose_model`; None where each image has its own.
 
     Returns:
         Which family, because the rule says so or it was named; which scale of it, where it has several.
     """
-    family, chosen = _family(name, enlargement), choose_model(name, enlargement).stem
+    family, chosen = _family(name, scale), choose_model(name, scale).stem
     if os.fspath(name) != DEFAULT_MODEL:
-        told = f"{family}: as named"
+        reason = f"{family}: as named"
     else:
-        told = f"{family}: the default, {_WHY_ANY if family == _ANY else _WHY_FIXED}"
+        reason = f"{family}: the default, {_WHY_ANY if family == _ANY else _WHY_FIXED}"
     if chosen == Path(family).stem:
-        return told
-    if enlargement is None:
+        return reason
+    if scale is None:
         small = f", {_ANY} up to ×{ANY_SCALE_UP_TO:g}" if os.fspath(name) == DEFAULT_MODEL else ""
-        return f"{told}; of its scales each picture takes the smallest that reaches its size{small}"
-    scale = int(chosen.removeprefix(f"{family}-x"))
-    if scale < enlargement:
-        return f"{told}; {chosen}: its largest scale, ×{enlargement:g} is reached by resizing"
-    return f"{told}; {chosen}: its smallest scale that reaches ×{enlargement:g}"
+        return f"{reason}; of its scales each picture takes the smallest that reaches its size{small}"
+    if int(chosen.removeprefix(f"{family}-x")) < scale:
+        return f"{reason}; {chosen}: its largest scale, ×{scale:g} is reached by resizing"
+    return f"{reason}; {chosen}: its smallest scale that reaches ×{scale:g}"
 
 
-def _family(name: str | os.PathLike[str], enlargement: float | None) -> str:
+def _family(name: str | os.PathLike[str], scale: float | None) -> str:
     if os.fspath(name) != DEFAULT_MODEL:
         return os.fspath(name)
-    return _ANY if enlargement is not None and 1 < enlargement <= ANY_SCALE_UP_TO else _FIXED
+    return _ANY if scale is not None and 1 < scale <= ANY_SCALE_UP_TO else _FIXED

@@ -19,7 +19,29 @@ _SHORTCUTS = {
     "lte": ("bilinear",),
 }
 
-_LARGE_KERNELS = ("dense", "decomposed", "unshared")
+_CHOICES = {
+    "norm_before_ffn": (True, False),
+    "norm_last": (True, False),
+    "dynamic_kernel": (True, False),
+    "large_kernel": ("dense", "decomposed", "unshared"),
+    "upsampler": tuple(_SHORTCUTS),
+}
+
+_INTEGERS = {
+    "scale": (1, MAX_SCALE),
+    "dim": (1, 4096),
+    "attended_dim": (1, 4096),
+    "num_blocks": (1, 1000),
+    "num_attention": (0, 64),
+    "num_conv_attn": (0, 64),
+    "num_heads": (1, 4096),
+    "window_size": (1, 256),
+    "large_kernel_size": (3, 255),
+    "bias_rank": (1, 4096),
+}
+"""Least and greatest values: beyond them is a slip or an attack, and no network that a machine can run."""
+
+_MAX_RATIO = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +51,7 @@ class NetworkConfig:
     The defaults are ESC ×2.
 
     Attributes:
-        scale: Enlargement per side; None where the upsampler takes any scale (LTE).
+        scale: Per side; None where the upsampler takes any scale (LTE).
         dim: Channels C of the feature maps.
         attended_dim: First channels of a map that ConvAttn convolves; the rest pass as they are.
         num_blocks: Blocks N.
@@ -46,9 +68,9 @@ class NetworkConfig:
             (1×1 over channels, then depthwise; ESC-FP), or "unshared" (a plain convolution C_a→C_a in
             each ConvAttn; ablations only).
         large_kernel_size: Side of the large kernel, odd.
-        dynamic_kernel: Whether small kernels are made for each picture; false in an ablation only.
+        dynamic_kernel: Whether small kernels are computed for each image; false in an ablation only.
         upsampler: U: "pixel_shuffle", "nearest_conv" (ESC-Real) or "lte" (any scale).
-        shortcut: S, from the picture itself: "nearest" or "bicubic" (pixel_shuffle), "conv"
+        shortcut: S, from the image itself: "nearest" or "bicubic" (pixel_shuffle), "conv"
             (nearest_conv), "bilinear" (lte).
         bias_rank: None for a table of relative position biases; an integer R for the low-rank
             bias φ_q·φ_kᵀ of FlashBias (NeurIPS 2025).
@@ -123,49 +145,37 @@ class NetworkConfig:
         return NetworkConfig.from_dict({**self.to_dict(), **changes})
 
     def _check_types(self) -> None:
-        counts = (
-            "dim",
-            "attended_dim",
-            "num_blocks",
-            "num_heads",
-            "window_size",
-            "large_kernel_size",
-        )
-        for name in counts:
+        for name, (least, most) in _INTEGERS.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a positive integer, not {value!r}.")
-        for name in ("num_attention", "num_conv_attn"):
+            if value is None and name in ("scale", "bias_rank"):
+                continue
+            if type(value) is not int or not least <= value <= most:
+                raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}.")
+        for name, accepted in _CHOICES.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigError(f"{name} must be an integer, 0 or more, not {value!r}.")
-        if self.bias_rank is not None and (not isinstance(self.bias_rank, int) or self.bias_rank < 1):
-            raise ConfigError(f"bias_rank must be None or a positive integer, not {self.bias_rank!r}.")
+            if not any(type(value) is type(each) and value == each for each in accepted):
+                raise ConfigError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {value!r}.")
         for name in ("ffn_ratio_first", "ffn_ratio"):
-            if int(self.dim * getattr(self, name)) < 1:
-                raise ConfigError(f"{name} leaves no hidden channel: {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if type(value) is bool or not isinstance(value, (int, float)) or not 0 < value <= _MAX_RATIO:
+                raise ConfigError(f"{name} must be a number up to {_MAX_RATIO}, not {value!r}.")
+            if int(self.dim * value) < 1:
+                raise ConfigError(f"{name} leaves no hidden channel: {value!r}.")
 
     def _check_widths(self) -> None:
         if self.dim % self.num_heads:
             raise ConfigError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}.")
         if self.attended_dim >= self.dim:
             raise ConfigError(f"attended_dim {self.attended_dim} must be smaller than dim {self.dim}.")
-        if self.large_kernel not in _LARGE_KERNELS:
-            accepted = ", ".join(map(repr, _LARGE_KERNELS))
-            raise ConfigError(f"large_kernel must be one of {accepted}, not {self.large_kernel!r}.")
         if self.large_kernel == "decomposed" and not self.dynamic_kernel:
             raise ConfigError("A decomposed large kernel goes with a dynamic kernel.")
         if self.estimator_dim < 1:
             raise ConfigError(f"attended_dim {self.attended_dim} is too small for the estimator.")
-        if self.large_kernel_size % 2 == 0 or self.large_kernel_size < 3:
-            raise ConfigError(
-                f"large_kernel_size must be odd and at least 3, not {self.large_kernel_size}."
-            )
+        if self.large_kernel_size % 2 == 0:
+            raise ConfigError(f"large_kernel_size must be odd, not {self.large_kernel_size}.")
 
     def _check_upsampler(self) -> None:
-        accepted = _SHORTCUTS.get(self.upsampler)
-        if accepted is None:
-            raise ConfigError(f"upsampler must be one of {', '.join(_SHORTCUTS)}, not {self.upsampler!r}.")
+        accepted = _SHORTCUTS[self.upsampler]
         if self.shortcut not in accepted:
             raise ConfigError(
                 f"upsampler {self.upsampler!r} goes with shortcut {' or '.join(accepted)}, "
@@ -174,10 +184,10 @@ class NetworkConfig:
         if self.upsampler == "lte":
             if self.scale is not None:
                 raise ConfigError("upsampler 'lte' takes its scale at each call: set scale=None.")
-        elif isinstance(self.scale, bool) or self.scale not in range(1, MAX_SCALE + 1):
-            raise ConfigError(f"scale must be an integer from 1 to {MAX_SCALE}, not {self.scale!r}.")
+        elif self.scale is None:
+            raise ConfigError(f"upsampler {self.upsampler!r} needs a scale, from 1 to {MAX_SCALE}.")
         if self.upsampler == "nearest_conv" and self.scale != 4:
-            raise ConfigError(f"upsampler 'nearest_conv' enlarges by 4 only, not by {self.scale}.")
+            raise ConfigError(f"upsampler 'nearest_conv' has scale 4 only, not {self.scale}.")
 
 
 _ESC = NetworkConfig()
@@ -217,7 +227,7 @@ def variant_config(name: str, *, scale: int | None = None, bias_rank: int | None
 
     Args:
         name: One of `VARIANTS`.
-        scale: Enlargement per side; None for the variant's own (×2; ESC-Real ×4; LTE any).
+        scale: Per side; None for the variant's own (×2; ESC-Real ×4; LTE any).
         bias_rank: Rank of the low-rank position bias; None for the table.
 
     Returns:

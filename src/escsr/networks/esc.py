@@ -145,6 +145,7 @@ class ESC(nn.Module):
         config: The shape; see `variant_config` for the named ones.
 
     Example:
+        >>> from escsr.networks import variant_config
         >>> network = ESC(variant_config("esc-light", scale=2))
         >>> network(torch.rand(1, 3, 24, 17)).shape
         torch.Size([1, 3, 48, 34])

@@ -11,7 +11,8 @@ from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.data.pictures import Folders
 from escsr.errors import ConfigError
-from escsr.models.checkpoints import find_model, read_checkpoint
+from escsr.models.bundled import find_model
+from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group

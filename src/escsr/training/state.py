@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from escsr.errors import CheckpointError
-from escsr.models.checkpoints import TRAINING_PREFIX, Checkpoint, read_checkpoint, save_network
+from escsr.models.bundled import TRAINING_PREFIX
+from escsr.models.checkpoints import Checkpoint, read_checkpoint, save_network
 from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed

@@ -27,7 +27,7 @@ def esc_light_x2_quick() -> TrainingConfig:
     Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
     Hardware: three cores with avx512_bf16, 85 minutes (2.3 steps a second). Reached, Y-PSNR on Set5 /
     Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
-    (`results/quality/esc-light-x2.json`).
+    (`models/weights/esc-light-x2.json`).
     """
     return _quick("esc-light-x2-quick", variant_config("esc-light", scale=2), iterations=11_000)
 
@@ -86,7 +86,7 @@ def esc_fp_quick(scale: int) -> TrainingConfig:
     Command: `escsr train --recipe esc-fp-x2-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16 (1.6 steps a second). Reached, Y-PSNR on Set5 / Set14 / B100: ×2
     37.46 / 33.11 / 31.80 dB, ×3 33.70 / 29.86 / 28.76, ×4 31.46 / 28.10 / 27.22
-    (`results/quality/esc-fp-x2.json` and its like).
+    (`models/weights/esc-fp-x2.json` and its like).
     """
     name, network = f"esc-fp-x{scale}-quick", variant_config("esc-fp", scale=scale)
     if scale == 2:
@@ -107,7 +107,7 @@ def esc_lte_quick() -> TrainingConfig:
 
     Command: `escsr train --recipe esc-lte-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16, 53 minutes (0.8 steps a second). Reached on Set5, protocol
-    `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`results/quality/esc-lte.json`),
+    `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`models/weights/esc-lte.json`),
     from `esc-x2` as it was after its first run (37.63 dB on Set5).
     """
     return _continued(

@@ -1,0 +1,108 @@
+"""Models by name: the bundled ones, and where a file is; without PyTorch, so that a list is quick."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from escsr.errors import CheckpointError, ModelNotFoundError
+from escsr.models.published import RELEASED, cache_folder, fetch
+
+__all__ = ["TRAINING_PREFIX", "Header", "find_model", "list_models", "read_header"]
+
+TRAINING_PREFIX = "training."
+"""Tensors under this prefix belong to a training run; `load_network` passes over them."""
+
+_DEFAULT_SCALE = 2
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the first bytes of a safetensors file say of its model.
+
+    Attributes:
+        num_parameters: Values of all weights, without those of a training run.
+        metadata: Text fields: variant, scale, training, licence and others.
+    """
+
+    num_parameters: int
+    metadata: dict[str, str]
+
+
+def list_models() -> list[str]:
+    """Names of the bundled models, sorted.
+
+    Returns:
+        Names that `load_network` and `Upscaler` take.
+    """
+    return sorted(_bundled())
+
+
+def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = None) -> Path:
+    """Where a model's file is.
+
+    Args:
+        name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
+            leave out its scale ("esc-light").
+        scale: Scale wanted, where the name bears none: the smallest bundled scale that is not below it,
+            or the largest there is. None for ×2.
+
+    Returns:
+        An existing file.
+
+    Raises:
+        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet.
+        CheckpointError: The downloaded file is damaged.
+    """
+    bundled = _bundled()
+    name = os.fspath(name_or_path)
+    if name in bundled:
+        return bundled[name]
+    scale_of = re.compile(re.escape(name) + r"-x(\d+)")
+    scales = {int(match[1]): other for other in bundled if (match := scale_of.fullmatch(other))}
+    if scales:
+        least = _DEFAULT_SCALE if scale is None else scale
+        return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
+    if name in RELEASED:
+        if not (cache_folder() / RELEASED[name].file_name).exists():
+            raise ModelNotFoundError(f"Model {name} is not downloaded yet: escsr models fetch {name}")
+        return fetch(name, offline=True)
+    with suppress(OSError, RuntimeError):  # too long a name, or in the home of nobody
+        path = Path(name).expanduser()
+        if path.is_file():
+            return path
+        if path.is_dir():
+            raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
+    known = ", ".join(sorted(bundled)) or "none"
+    raise ModelNotFoundError(f"No model {name:.200}: neither a file nor a bundled name ({known}).")
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Reads what a safetensors file says of itself, and none of its tensors.
+
+    Args:
+        path: A safetensors file.
+
+    Returns:
+        Its header.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            names = [name for name in file.keys() if not name.startswith(TRAINING_PREFIX)]  # noqa: SIM118
+            count = sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+            return Header(count, file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}).") from error
+
+
+def _bundled() -> dict[str, Path]:
+    return {path.stem: path for path in (Path(__file__).parent / "weights").glob("*.safetensors")}
