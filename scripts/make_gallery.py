@@ -41,12 +41,12 @@ class Crop:
 
     Attributes:
         picture: Name of its file, without the ending.
-        scale: Enlargement.
+        scale: From input to result.
         top: First row, pixels of the result.
         left: First column.
         shows: What is to be seen in it, good and bad.
-        shrunk: Whether the picture is first shrunk by `scale`, so that the result can be compared with
-            it; else the picture itself is enlarged.
+        downscaled: Whether the picture is first downscaled by `scale`, so that the result can be compared
+            with it; else the picture itself is upscaled.
     """
 
     picture: str
@@ -54,12 +54,12 @@ class Crop:
     top: int
     left: int
     shows: str
-    shrunk: bool = True
+    downscaled: bool = True
 
     @property
     def file_name(self) -> str:
         """Name of its drawing."""
-        kind = "shrunk" if self.shrunk else "enlarged"
+        kind = "downscaled" if self.downscaled else "upscaled"
         return f"{self.picture}-x{self.scale}-{kind}-{self.top}-{self.left}.png"
 
 
@@ -103,22 +103,24 @@ CROPS = (
         "Figures stand out from the street. The number on the shirt is not there in the input, and is not "
         "guessed: what comes out is no digit.",
     ),
-    Crop("city", 2, 900, 780, "Signs and emblem are crisper. Small print stays unreadable.", shrunk=False),
+    Crop(
+        "city", 2, 900, 780, "Signs and emblem are crisper. Small print stays unreadable.", downscaled=False
+    ),
     Crop(
         "dog",
         3,
         500,
         800,
         "Hairs are drawn out, and so are the camera's noise and coloured fringes, as short streaks.",
-        shrunk=False,
+        downscaled=False,
     ),
     Crop(
         "mies",
         4,
         1500,
         1800,
-        "Hardly better than bicubic: the picture has artefacts of compression, which are enlarged too.",
-        shrunk=False,
+        "Hardly better than bicubic: the picture has artefacts of compression, which are upscaled too.",
+        downscaled=False,
     ),
 )
 
@@ -152,13 +154,13 @@ def main() -> None:
 def draw(crop: Crop, picture: Pixels) -> tuple[Pixels, dict[str, float]]:
     """The crop's panels side by side, and Y-PSNR (dB) of each whole picture where there is a truth."""
     scale = crop.scale
-    lr = imresize(picture, 1 / scale) if crop.shrunk else picture
+    lr = imresize(picture, 1 / scale) if crop.downscaled else picture
     larger = {"bicubic": imresize(lr, scale)}
     for name in MODELS[scale]:
         larger[name] = escsr.Upscaler(name, device="cpu")(lr)
     panels = [lr.repeat(scale, 0).repeat(scale, 1), *larger.values()]
     figures = {}
-    if crop.shrunk:
+    if crop.downscaled:
         panels.append(picture)
         figures = {name: _psnr(sr, picture, scale) for name, sr in larger.items()}
     gap = np.full((SIDE * ZOOM, GAP, 3), 255, np.uint8)
@@ -168,9 +170,9 @@ def draw(crop: Crop, picture: Pixels) -> tuple[Pixels, dict[str, float]]:
 
 def entry(crop: Crop, figures: dict[str, float]) -> str:
     """The page's lines on a crop."""
-    panels = ["input", "bicubic", *MODELS[crop.scale], *(["original"] if crop.shrunk else [])]
+    panels = ["input", "bicubic", *MODELS[crop.scale], *(["original"] if crop.downscaled else [])]
     told = f"\nWhole picture: {', '.join(f'{name} {value:.2f} dB' for name, value in figures.items())}."
-    title = f"{crop.picture}, ×{crop.scale}{'' if crop.shrunk else ', as it is'}"
+    title = f"{crop.picture}, ×{crop.scale}{'' if crop.downscaled else ', as it is'}"
     return (
         f"\n### {title}\n\n"
         f"![{title}: {', '.join(panels)}](gallery/{crop.file_name})\n\n"

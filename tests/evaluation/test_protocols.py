@@ -9,6 +9,7 @@ import torch
 
 import escsr
 from escsr import images
+from escsr.data.pictures import find_training_images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
@@ -136,3 +137,32 @@ def test_shards_are_the_whole(pictures: Path) -> None:
 def test_means_of_nothing() -> None:
     with pytest.raises(DataError, match="no picture was measured"):
         _ = Evaluation("classic", "bicubic", "Set5", 2, False, ()).means
+
+
+@pytest.mark.parametrize(
+    ("hr", "lr"),
+    [
+        ("Set5/HR", "Set5/LR_bicubic/X2"),
+        ("Set5/GTmod12", "Set5/LRbicx3"),
+        ("mine/HR", "mine/LR"),
+        ("mine/deep/flowers_HR", "mine/deep/flowers-lr"),
+        ("mine/gt", "mine/X4"),
+    ],
+)
+def test_lr_pictures_are_not_measured_as_hr(hr: str, lr: str, tmp_path: Path) -> None:
+    whole = images.read(EXAMPLES / "flowers.png").pixels
+    images.write(Picture(whole[:40, :40]), tmp_path / hr / "a.png")
+    images.write(Picture(whole[:20, :20]), tmp_path / lr / "a.png")
+    root = tmp_path / hr.partition("/")[0]
+    with pytest.raises(DataError, match=f"{root} holds .*; give {tmp_path / hr}"):
+        escsr.evaluate("bicubic", root, scale=2)
+    with pytest.raises(DataError, match=f"{root} holds .*; give {tmp_path / hr}"):
+        find_training_images(root)
+    assert len(escsr.evaluate("bicubic", tmp_path / hr, scale=2).scores) == 1
+
+
+def test_names_that_only_look_alike(tmp_path: Path) -> None:
+    whole = images.read(EXAMPLES / "flowers.png").pixels
+    for name in ("Lrig", "chr", "LR exports", "x264", "ghr"):
+        images.write(Picture(whole[:40, :40]), tmp_path / name / f"{name}.png")
+    assert len(escsr.evaluate("bicubic", tmp_path, scale=2).scores) == 5

@@ -59,11 +59,11 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Make a training set: sub-images and LR; the same command again goes on where it stopped."""
-    from escsr.data.sets import prepare as preparation
+    from escsr.data.sets import prepare as preparing
 
     _tell_licences(sources)
     with _progress("Preparing", as_json) as report:
-        made = preparation.prepare(
+        preparation = preparing.prepare(
             sources,
             output,
             sub_image=sub_image,
@@ -72,19 +72,19 @@ def prepare(
             scale=scale or (),
             on_progress=report,
         )
-    for path, reason in made.failures:
+    for path, reason in preparation.failures:
         ERR.print(f"[red]Error:[/] {plain(f'{path}: {reason}')}")
     if as_json:
-        _print_json(made.to_dict())
+        _print_json(preparation.to_dict())
     else:
-        OUT.print(plain(f"{made.hr}: {_count(made.num_images, 'picture')} HR"))
-        for each, folder in made.lr.items():
+        OUT.print(plain(f"{preparation.hr}: {_count(preparation.num_images, 'picture')} HR"))
+        for each, folder in preparation.lr.items():
             OUT.print(plain(f"{folder}: LR ×{each} by {lr}"))
-        skipped = f", {made.num_skipped} of them done before" if made.num_skipped else ""
-        failed = f"; {len(made.failures)} failed" if made.failures else ""
-        OUT.print(f"From {_count(made.num_sources, 'source')}{skipped}{failed}.")
-        OUT.print(f"Fingerprint {made.fingerprint}")
-    if made.failures:
+        skipped = f", {preparation.num_skipped} of them done before" if preparation.num_skipped else ""
+        failed = f"; {len(preparation.failures)} failed" if preparation.failures else ""
+        OUT.print(f"From {_count(preparation.num_sources, 'source')}{skipped}{failed}.")
+        OUT.print(f"Fingerprint {preparation.fingerprint}")
+    if preparation.failures:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -94,7 +94,7 @@ def verify(
     lr: Annotated[
         list[Path] | None, typer.Option(help="Folder of their LR pictures; one for each folder of HR.")
     ] = None,
-    scale: Annotated[int | None, typer.Option(help="Enlargement from LR to HR; needed with --lr.")] = None,
+    scale: Annotated[int | None, typer.Option(help="Scale from LR to HR; needed with --lr.")] = None,
     patch_size: Annotated[int, typer.Option(help="LR patch side to be trained with.")] = 64,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,18 +102,16 @@ def verify(
 
     Ends with status 1 where something must be mended.
     """
-    from escsr.data.sets import verify as verification
+    from escsr.data.sets import verify as verifying
 
     _tell_licences(hr)
     with _progress("Verifying", as_json) as report:
-        found = verification.verify(
-            hr, lr=lr or None, scale=scale, patch_size=patch_size, on_progress=report
-        )
+        result = verifying.verify(hr, lr=lr or None, scale=scale, patch_size=patch_size, on_progress=report)
     if as_json:
-        _print_json(found.to_dict())
+        _print_json(result.to_dict())
     else:
-        _print_verification(found)
-    if found.faults:
+        _print_verification(result)
+    if result.faults:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -121,7 +119,7 @@ def verify(
 def identify_lr(
     hr: Annotated[Path, typer.Argument(help="Folder of HR pictures.")],
     lr: Annotated[Path, typer.Argument(help="Folder of their LR pictures.")],
-    scale: Annotated[int, typer.Option(help="Enlargement from LR to HR.", show_default=False)],
+    scale: Annotated[int, typer.Option(help="Scale from LR to HR.", show_default=False)],
     max_images: Annotated[int, typer.Option(help="Compare at most so many, spread over the folder.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,19 +127,17 @@ def identify_lr(
     from escsr.data.sets import identify
 
     with _progress("Comparing", as_json) as report:
-        found = identify.identify_lr(hr, lr, scale=scale, max_images=max_images, on_progress=report)
+        result = identify.identify_lr(hr, lr, scale=scale, max_images=max_images, on_progress=report)
     if as_json:
-        _print_json(found.to_dict())
+        _print_json(result.to_dict())
         return
-    print_table(_scores_table(found))
-    OUT.print(plain(f"\n{_count(found.num_images, 'picture')} at ×{scale}: {found.verdict}."))
+    print_table(_scores_table(result))
+    OUT.print(plain(f"\n{_count(result.num_images, 'picture')} at ×{scale}: {result.verdict}."))
 
 
 @data.command()
 def sets(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(help="Tell which known sets lie in these folders.")
-    ] = None,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Folders to look for known sets in.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the known training and test sets with their licences, or those that lie in a folder.
@@ -162,7 +158,7 @@ def sets(
         return
     located = [each for folder in folders for each in locate(folder)]
     if as_json:
-        _print_json([_told(each) for each in located])
+        _print_json([_located_to_dict(each) for each in located])
         return
     for each in located:
         OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
@@ -190,18 +186,18 @@ def _tell_licences(folders: Sequence[Path]) -> None:
         ERR.print(plain(f"{each.name}: {each.licence} ({each.homepage})"))
 
 
-def _print_verification(found: Verification) -> None:
-    for style, problems in (("red", found.faults), ("yellow", found.warnings)):
+def _print_verification(result: Verification) -> None:
+    for style, problems in (("red", result.faults), ("yellow", result.warnings)):
         for problem in _first_of_each_kind(problems):
             OUT.print(f"[{style}]{problem.kind}[/]  {plain(f'{problem.path}: {problem.message}')}")
-    counts = Counter(problem.kind for problem in found.problems)
+    counts = Counter(problem.kind for problem in result.problems)
     for kind, count in counts.items():
         if count > _LINES_PER_KIND:
             OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
-    pairs = f", {_count(found.num_pairs, 'pair')}" if found.num_pairs else ""
-    faults, warnings = _count(len(found.faults), "fault"), _count(len(found.warnings), "warning")
-    OUT.print(f"{_count(found.num_images, 'picture')}{pairs}: {faults}, {warnings}.")
-    OUT.print(f"Fingerprint {found.fingerprint}")
+    pairs = f", {_count(result.num_pairs, 'pair')}" if result.num_pairs else ""
+    faults, warnings = _count(len(result.faults), "fault"), _count(len(result.warnings), "warning")
+    OUT.print(f"{_count(result.num_images, 'picture')}{pairs}: {faults}, {warnings}.")
+    OUT.print(f"Fingerprint {result.fingerprint}")
 
 
 def _first_of_each_kind(problems: Sequence[Problem]) -> Iterator[Problem]:
@@ -212,11 +208,11 @@ def _first_of_each_kind(problems: Sequence[Problem]) -> Iterator[Problem]:
             yield problem
 
 
-def _scores_table(found: Identification) -> Table:
+def _scores_table(result: Identification) -> Table:
     table = Table(
         "resizer", "PSNR dB", "largest difference", "samples that differ", box=None, pad_edge=False
     )
-    for score in found.scores:
+    for score in result.scores:
         share = f"{score.differing_share:.2%}"
         table.add_row(score.resizer, _decibels(score.psnr), str(score.max_difference), share)
     return table
@@ -226,7 +222,7 @@ def _decibels(psnr: float) -> str:
     return "equal" if math.isinf(psnr) else f"{psnr:.2f}"
 
 
-def _told(located: LocatedSet) -> dict[str, Any]:
+def _located_to_dict(located: LocatedSet) -> dict[str, Any]:
     folders = {str(scale): str(folder) for scale, folder in located.lr.items()}
     return {"set": asdict(located.known), "hr": str(located.hr), "lr": folders}
 

@@ -30,7 +30,7 @@ def evaluate(
             help="Bundled name, file of weights, or bicubic; may be repeated.", show_default=False
         ),
     ],
-    scale: Annotated[float | None, typer.Option(help="Enlargement per side; else the model's.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Scale per side; else the model's.")] = None,
     lr: Annotated[
         Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
@@ -68,8 +68,8 @@ def evaluate(
             )
             bar.remove_task(task)
     if as_json:
-        told = [result.to_dict() for result in results]
-        sys.stdout.write(json.dumps(told[0] if len(told) == 1 else told, indent=1) + "\n")
+        printed = [result.to_dict() for result in results]
+        sys.stdout.write(json.dumps(printed[0] if len(printed) == 1 else printed, indent=1) + "\n")
     else:
         padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
         names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
@@ -87,8 +87,8 @@ def _score_table(results: list[Evaluation]) -> Table:
         table.add_column(plain(f"{whose}{title}"))
     for index, score in enumerate(results[0].scores):
         figures = [(figure, result.scores[index].figures[figure]) for result, figure in columns]
-        table.add_row(plain(score.name), *(_told(*figure) for figure in figures))
-    means = [_told(figure, result.means[figure]) for result, figure in columns]
+        table.add_row(plain(score.name), *(_formatted(*figure) for figure in figures))
+    means = [_formatted(figure, result.means[figure]) for result, figure in columns]
     table.add_row("mean", *means, style="bold")
     return table
 
@@ -97,5 +97,5 @@ _FIGURES = {"psnr_y": ("Y-PSNR dB", 2), "psnr_rgb": ("RGB-PSNR dB", 2), "ssim_y"
 """Titles and decimals of the figures that protocols measure."""
 
 
-def _told(figure: str, value: float) -> str:
+def _formatted(figure: str, value: float) -> str:
     return f"{value:.{_FIGURES[figure][1]}f}"

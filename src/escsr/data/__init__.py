@@ -1,1 +1,1 @@
-"""Pictures for training and evaluation: MATLAB's resize, folders of images, pools of crops."""
+"""Images for training and evaluation: resizers, folders, samplers of training patches."""

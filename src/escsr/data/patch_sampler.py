@@ -26,7 +26,7 @@ class PatchSampler:
     Args:
         lr: LR pictures, uint8 (h, w, 3), all on one device.
         hr: HR pictures, uint8 (h·scale, w·scale, 3), in the same order.
-        scale: Enlargement.
+        scale: From LR to HR.
 
     Raises:
         DataError: The pictures do not pair.
@@ -58,7 +58,7 @@ class PatchSampler:
 
         Args:
             folder: HR pictures, in any nesting; several folders are one sampler, in this order.
-            scale: Enlargement r; HR is cropped to a multiple of it, or to what the LR covers.
+            scale: Scale r; HR is cropped to a multiple of it, or to what the LR covers.
             patch_size: LR patch side the sampler must serve; smaller pictures are left out.
             lr: Folder of LR pictures of the same names (see `find_pairs`), one for each folder of HR;
                 None to make them.
@@ -76,8 +76,13 @@ class PatchSampler:
             DeviceError: There is no such device.
             OutputError: The cache cannot be written.
         """
+        files = (
+            [(file,) for file in find_training_images(folder)]
+            if lr is None
+            else find_pairs(folder, lr, scale)
+        )
         pairs = load_large_enough(
-            _find_files(folder, lr, scale),
+            [tuple(file.path for file in group) for group in files],
             lambda group: _read_pair(group, scale, resizer),
             f"×{scale} {resizer if lr is None else 'given LR'}",
             folders=folder,
@@ -158,13 +163,6 @@ def shard_of_batch(batch_size: int, shard: int, num_shards: int) -> slice:
         )
     size = batch_size // num_shards
     return slice(shard * size, (shard + 1) * size)
-
-
-def _find_files(hr: Folders, lr: Folders | None, scale: int) -> list[tuple[Path, ...]]:
-    """(HR file,) or (HR file, LR file) of each picture."""
-    if lr is None:
-        return [(file.path,) for file in find_training_images(hr)]
-    return [(large.path, small.path) for large, small in find_pairs(hr, lr, scale)]
 
 
 def _read_pair(

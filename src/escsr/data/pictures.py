@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ __all__ = [
     "TrainingFile",
     "find_pairs",
     "find_training_images",
+    "find_unmixed",
     "fit_pair",
     "folders_text",
     "in_threads",
@@ -34,6 +36,9 @@ __all__ = [
 Folders = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One folder, or several that are one set."""
 
+_HR_FOLDER = re.compile(r"(^|[^a-z])(hr|gt)([^a-z]|$)|^gtmod\d+$", re.IGNORECASE)
+_LR_FOLDER = re.compile(r"(^|[^a-z])lr([^a-z]|$)|^lrbic|^x\d$", re.IGNORECASE)
+
 _T = TypeVar("_T")
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -44,7 +49,7 @@ class TrainingFile:
 
     Attributes:
         path: The file.
-        root: The folder given, below which it was found.
+        root: The folder given, below which it lies.
         name: Its place below that folder, without the suffix, with forward slashes.
     """
 
@@ -69,25 +74,42 @@ def find_training_images(folders: Folders) -> list[TrainingFile]:
         NoImagesError: One of them holds no pictures.
     """
     roots = _as_paths(folders)
-    found: list[TrainingFile] = []
+    files: list[TrainingFile] = []
     for root in roots:
-        for located in locate(root):
-            if located.hr.resolve() != root.resolve():
-                raise DataError(
-                    f"{root} holds {located.known.name} with more than its HR pictures; give {located.hr}."
-                )
-        found += [
+        files += [
             TrainingFile(path, root, path.relative_to(root).with_suffix("").as_posix())
-            for path in images.find_images(root)
+            for path in find_unmixed(root)
         ]
     first: dict[Path, TrainingFile] = {}
-    for file in found:
+    for file in files:
         same = first.setdefault(file.path.resolve(), file)
         if same.root != file.root or (same is not file and same.path == file.path):
             raise DataError(f"{same.root} and {file.root} share pictures; give each folder once.")
         if same is not file:
             raise DataError(f"{same.path} and {file.path} are one file; remove one of the names.")
-    return found
+    return files
+
+
+def find_unmixed(root: Path) -> list[Path]:
+    """The pictures below a folder, sorted, refused where HR and LR ones would be taken for one kind.
+
+    Raises:
+        DataError: There is no such folder, or it holds HR pictures in one subfolder and LR in another, as
+            the root of a test set does.
+        NoImagesError: It holds no pictures.
+    """
+    for located in locate(root):
+        if located.hr.resolve() != root.resolve():
+            raise DataError(
+                f"{root} holds {located.known.name} with more than its HR pictures; give {located.hr}."
+            )
+    paths = images.find_images(root)
+    subfolders = sorted({parent for path in paths for parent in path.relative_to(root).parents})
+    high = [folder for folder in subfolders if _HR_FOLDER.search(folder.name)]
+    low = [folder for folder in subfolders if _LR_FOLDER.search(folder.name)]
+    if high and low:
+        raise DataError(f"{root} holds HR and LR pictures, as in {low[0]}; give {root / high[0]}.")
+    return paths
 
 
 def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile, TrainingFile]]:
@@ -96,7 +118,7 @@ def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile,
     Args:
         hr: Folder or folders of HR pictures.
         lr: Folder or folders of LR pictures, as many, in the same order.
-        scale: Enlargement r.
+        scale: Scale r.
 
     Returns:
         Pairs (HR, LR), in the order of `find_training_images(hr)`.
@@ -129,10 +151,9 @@ def match_pairs(
     hr_roots, lr_roots = _as_paths(hr), _as_paths(lr)
     if len(hr_roots) != len(lr_roots):
         raise DataError(f"{len(hr_roots)} HR folders and {len(lr_roots)} LR folders; give one for each.")
-    found = {file.path: file for file in find_training_images(hr)}
     by_name = [{file.name: file for file in find_training_images(root)} for root in lr_roots]
     pairs: list[tuple[TrainingFile, TrainingFile | None]] = []
-    for file in found.values():
+    for file in find_training_images(hr):
         small = by_name[hr_roots.index(file.root)]
         pairs.append((file, small.pop(lr_name(file.name, scale), None) or small.pop(file.name, None)))
     return pairs, [file for small in by_name for file in small.values()]
@@ -177,7 +198,7 @@ def fit_pair(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, name: str
     Args:
         hr: (H, W, C).
         lr: (h, w, C).
-        scale: Enlargement r.
+        scale: Scale r.
         name: For the error.
 
     Returns:
@@ -202,7 +223,13 @@ def folders_text(folders: Folders) -> str:
     return ", ".join(os.fspath(folder) for folder in folders)
 
 
-def in_threads(work: Callable[[int], _T], count: int, *, threads: int = _THREADS) -> Iterator[_T]:
+def in_threads(
+    work: Callable[[int], _T],
+    count: int,
+    on_progress: Callable[[int, int], None] | None = None,
+    *,
+    threads: int = _THREADS,
+) -> Iterator[_T]:
     """Results of `work(0)`, `work(1)`, ... in this order, computed by threads a little ahead.
 
     Only a few results wait to be taken, so that a slow taker does not fill the memory.
@@ -210,19 +237,22 @@ def in_threads(work: Callable[[int], _T], count: int, *, threads: int = _THREADS
     Args:
         work: What to do for an index.
         count: How many.
+        on_progress: Called with (results that the taker is done with, count).
         threads: At most so many at a time.
 
     Yields:
         The results; the first error ends it.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as executor:
         indices = iter(range(count))
-        waiting: list[Future[_T]] = [pool.submit(work, i) for i in islice(indices, 2 * threads)]
+        waiting: list[Future[_T]] = [executor.submit(work, i) for i in islice(indices, 2 * threads)]
         try:
-            while waiting:
+            for done in range(1, count + 1):
                 result = waiting.pop(0).result()
-                waiting += [pool.submit(work, i) for i in islice(indices, 1)]
+                waiting += [executor.submit(work, i) for i in islice(indices, 1)]
                 yield result
+                if on_progress is not None:
+                    on_progress(done, count)
         finally:
             for future in waiting:
                 future.cancel()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def pil_resize(
     Args:
         image: uint8 (H, W) or (H, W, C); channels are independent, so C is grey or RGB, not alpha.
         size: Rows and columns of the result (Pillow's argument is the other way round).
-        resample: Filter; it is stretched when shrinking, and cut at the border.
+        resample: Filter; it is stretched when downscaling, and cut at the border.
 
     Returns:
         uint8 (*size) or (*size, C).
@@ -51,7 +51,9 @@ def pil_resize(
     if resample not in _FILTERS:
         raise ConfigError(f"resample must be one of {', '.join(get_args(PilFilter))}, not {resample!r}.")
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-        raise ConfigError(f"A picture to resize must be uint8 (H, W) or (H, W, C), not {_told(image)}.")
+        raise ConfigError(
+            f"A picture to resize must be uint8 (H, W) or (H, W, C), not {image.dtype} {image.shape}."
+        )
     if min(size) < 1:
         raise ConfigError(f"A size must be positive, not {size}.")
     pixels = torch.from_numpy(image.astype(np.float64))
@@ -62,10 +64,6 @@ def pil_resize(
             # Sums of 8 and 22 bits are exact in float64, so this is Pillow's integer arithmetic.
             pixels.add_(1 << (_FRACTION_BITS - 1)).div_(1 << _FRACTION_BITS).floor_().clamp_(0, 255)
     return pixels.to(torch.uint8).numpy()
-
-
-def _told(image: NDArray[Any]) -> str:
-    return f"{image.dtype} {image.shape}"
 
 
 @lru_cache(maxsize=512)

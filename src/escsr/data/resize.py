@@ -1,6 +1,6 @@
 """MATLAB-compatible bicubic `imresize`, the low-pass that super-resolution benchmarks are made with.
 
-Bicubic with a = −0.5, the kernel stretched by 1/scale when shrinking (antialiasing), symmetric
+Bicubic with a = −0.5, the kernel stretched by 1/scale when downscaling (antialiasing), symmetric
 border, output size ceil(size · scale). PIL, OpenCV and PyTorch compute something else.
 """
 
@@ -47,7 +47,7 @@ def imresize(
         image: uint8 array (H, W) or (H, W, C) in [0, 255]; or floating array of the same shape; or
             floating tensor (..., H, W), differentiable. Floating pictures of any range are neither
             rounded nor clipped, whatever the convention.
-        scale: Factor of both sides, below 1 to shrink.
+        scale: Factor of both sides, below 1 to downscale.
         convention: For uint8: "matlab-uint8" rounds half up and clips after each of the two passes
             (rows first), as MATLAB does on uint8; "matlab-double" works in double and rounds once.
         size: Output (rows, columns) where ceil(side · scale) is not wanted.

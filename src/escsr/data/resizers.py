@@ -31,7 +31,7 @@ Resizer = Literal[
     "opencv-area",
     "opencv-nearest",
 ]
-"""Known ways to shrink a picture.
+"""Known ways to downscale an image.
 
 `matlab-bicubic` is `imresize` on uint8, with which DIV2K and the test sets were made, and
 `matlab-double` is `imresize(im2double(I))`. `torch-bicubic` is `interpolate(antialias=True)` on
@@ -39,7 +39,7 @@ floats. `opencv-bicubic` and `opencv-bilinear` do not antialias; PyTorch without
 same. The nearest pixel is the first of each r×r in OpenCV, the middle one in Pillow.
 """
 
-_Shrink = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+_Downscale = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicubic") -> NDArray[np.uint8]:
@@ -47,7 +47,7 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
 
     Args:
         hr: uint8 (H, W, C), both sides multiples of `scale`.
-        scale: Factor r by which the sides shrink.
+        scale: Factor r by which the sides are divided.
         resizer: See `Resizer`.
 
     Returns:
@@ -61,7 +61,7 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
         >>> downscale(np.zeros((12, 18, 3), np.uint8), 3, "pil-bicubic").shape
         (4, 6, 3)
     """
-    if resizer not in _SHRINK:
+    if resizer not in _DOWNSCALE:
         raise ConfigError(f"resizer must be one of {', '.join(get_args(Resizer))}, not {resizer!r}.")
     if scale < 1:
         raise ConfigError(f"scale must be a positive integer, not {scale}.")
@@ -70,7 +70,7 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
         raise DataError(
             f"HR must be uint8 (H, W, C), its sides multiples of {scale}, not {hr.dtype} {hr.shape}."
         )
-    return hr.copy() if scale == 1 else _SHRINK[resizer](hr, scale)
+    return hr.copy() if scale == 1 else _DOWNSCALE[resizer](hr, scale)
 
 
 def _matlab(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
@@ -98,8 +98,8 @@ def _interpolate(
     """PyTorch's interpolation in float64, rounded as the library that is imitated does."""
     pixels = torch.from_numpy(hr.astype(np.float64)).permute(2, 0, 1)[None]
     size = (hr.shape[0] // scale, hr.shape[1] // scale)
-    shrunk = F.interpolate(pixels, size, mode=mode, antialias=antialias)[0].permute(1, 2, 0)
-    rounded = (shrunk + 0.5).floor() if half_up else shrunk.round()
+    small = F.interpolate(pixels, size, mode=mode, antialias=antialias)[0].permute(1, 2, 0)
+    rounded = (small + 0.5).floor() if half_up else small.round()
     return rounded.clamp(0, 255).to(torch.uint8).numpy()
 
 
@@ -108,7 +108,7 @@ def _opencv_area(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return _interpolate(hr, scale, mode="area", antialias=False, half_up=scale == 2)
 
 
-_SHRINK: dict[Resizer, _Shrink] = {
+_DOWNSCALE: dict[Resizer, _Downscale] = {
     "matlab-bicubic": _matlab,
     "matlab-double": _matlab_double,
     "pil-bicubic": partial(_pil, resample="bicubic"),

@@ -25,7 +25,6 @@ from escsr.files import atomic_path
 from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
 
 __all__ = [
-    "Group",
     "ImageSource",
     "cache_folder",
     "choose_storage",
@@ -124,16 +123,13 @@ def load_images(
         OutputError: The cache cannot be written.
     """
     chosen = choose_storage(storage, source.num_bytes)
-    report = on_progress or (lambda _done, _total: None)
     if chosen == "mapped":
-        return _map(source, cache or cache_folder(), report)
+        return _map(source, cache or cache_folder(), on_progress or (lambda _done, _total: None))
     device = torch.device("cpu" if chosen == "memory" else chosen)
-    total = len(source.files)
-    kept: list[tuple[Tensor, ...]] = []
-    for group in in_threads(source.decode, total):
-        kept.append(tuple(torch.from_numpy(picture).to(device) for picture in group))
-        report(len(kept), total)
-    return kept
+    return [
+        tuple(torch.from_numpy(image).to(device) for image in group)
+        for group in in_threads(source.decode, len(source.files), on_progress)
+    ]
 
 
 def load_large_enough(
@@ -259,15 +255,13 @@ def _write(source: ImageSource, target: Path, index: Path, report: Callable[[int
             f"The pictures take {source.num_bytes / 2**30:.1f} GiB decoded, free in {target.parent} are "
             f"{free / 2**30:.1f}; choose another cache folder, or fewer pictures."
         )
-    total = len(source.files)
     shapes, digests = [], []
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
-        for done, group in enumerate(in_threads(source.decode, total), 1):
-            for picture in group:
-                file.write(np.ascontiguousarray(picture).data)
-                digests.append(_digest(picture))
-            shapes.append([picture.shape for picture in group])
-            report(done, total)
+        for group in in_threads(source.decode, len(source.files), report):
+            for image in group:
+                file.write(np.ascontiguousarray(image).data)
+                digests.append(_digest(image))
+            shapes.append([image.shape for image in group])
     with atomic_path(index) as temporary:
         written = {"shapes": shapes, "fingerprint": _combined(digests)}
         temporary.write_text(json.dumps(written), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""Quality and cost, measured by named protocols."""
+"""Quality and cost of any super-resolver, measured by named protocols."""

@@ -18,7 +18,7 @@ from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 __all__ = ["benchmark_psnr", "div2k_psnr", "lte_downscale"]
 
 MATLAB_SCALES = (2, 3, 4)
-"""Scales whose LR pictures the data sets publish, made by MATLAB's bicubic."""
+"""Scales whose LR pictures the data sets publish, downscaled by MATLAB's bicubic."""
 
 _DIV2K_BORDER = 6
 """Pixels cropped at each side beside the scale's, from NTIRE's rules for DIV2K."""

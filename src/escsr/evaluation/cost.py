@@ -22,7 +22,7 @@ def count_parameters(model: NetworkConfig | nn.Module | SuperResolver) -> int:
     Example:
         >>> from escsr.networks import variant_config
         >>> count_parameters(variant_config("esc", scale=4))
-        968072
+        967500
     """
     if isinstance(model, NetworkConfig):
         model = _shape_only(model)
@@ -52,7 +52,7 @@ def count_macs(
     Example:
         >>> from escsr.networks import variant_config
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
-        149.19
+        149.191
     """
     counted = {torch.ops.aten.native_layer_norm: _layer_norm, torch.ops.aten.mean: _mean}
     counter = FlopCounterMode(display=False, custom_mapping=counted)

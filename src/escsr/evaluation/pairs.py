@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr import images
-from escsr.data.pictures import lr_name
+from escsr.data.pictures import find_unmixed, lr_name
 from escsr.errors import DataError
 
 __all__ = ["Pair", "lr_side", "read_pairs", "to_tensor"]
@@ -48,22 +48,23 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
     Args:
         data: Folder of HR pictures.
         lr: Folder of LR pictures named as the HR ones, or as `lr_name` says; None for none.
-        scale: Enlargement from LR to HR.
+        scale: From LR to HR.
 
     Yields:
         The pairs, by name.
 
     Raises:
-        DataError: A picture is missing, too small, of other than 8 bits, or LR and HR do not fit.
+        DataError: LR pictures lie among the HR ones; a picture is missing, too small, of other than 8
+            bits; or LR and HR do not fit.
     """
-    found = {path.stem: path for path in images.find_images(lr)} if lr else {}
-    for path in images.find_images(data):
+    lr_paths = {path.stem: path for path in images.find_images(lr)} if lr else {}
+    for path in find_unmixed(data):
         hr, small = _read_uint8(path), None
         sides = [lr_side(side, scale) for side in hr.shape[:2]]
         if min(sides) < 1:
             raise DataError(f"{path}: too small for ×{scale:g}.")
         if lr is not None:
-            source = found.get(path.stem) or found.get(lr_name(path.stem, scale))
+            source = lr_paths.get(path.stem) or lr_paths.get(lr_name(path.stem, scale))
             if source is None:
                 raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
             small = _read_uint8(source)

@@ -29,6 +29,7 @@ BORDER = 4
 """LR pixels at each side within which a constant picture may differ from itself: convolutions see zeros
 beyond the border, and layers carry that inwards."""
 
+_Model = ESC | SuperResolver
 _GREYS = tuple((level,) * 3 for level in (0, 3, 64, 128, 192, 255))
 _PURE = tuple(colour for colour in itertools.product((0, 255), repeat=3) if len(set(colour)) > 1)
 _SIDE = 32
@@ -140,7 +141,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @torch.no_grad()
 def _largest_activations(
-    model: ESC | SuperResolver, patterns: Mapping[str, Tensor], device: torch.device
+    model: _Model, patterns: Mapping[str, Tensor], device: torch.device
 ) -> dict[str, float]:
     if isinstance(model, ESC):  # fused attention hides its products
         model = deepcopy(model).float().set_attention_backend("plain")
@@ -154,7 +155,7 @@ def _largest_activations(
 
 @torch.no_grad()
 def _constant_errors(
-    model: ESC | SuperResolver, colours: Iterable[tuple[int, ...]], device: torch.device
+    model: _Model, colours: Iterable[tuple[int, ...]], device: torch.device
 ) -> tuple[float, float]:
     """Largest error inside and near the border, levels of 255, over images of one colour each."""
     side = 2 * _SIDE
@@ -171,6 +172,6 @@ def _constant_errors(
     return inside, border
 
 
-def _run(model: ESC | SuperResolver, lr: Tensor) -> Tensor:
+def _run(model: _Model, lr: Tensor) -> Tensor:
     scale = model.config.scale if isinstance(model, ESC) else model.scale
     return model(lr) if scale else model(lr, size=(2 * lr.shape[-2], 2 * lr.shape[-1]))

@@ -20,7 +20,7 @@ _MARGIN = 4
 _ROUNDS = 4
 
 _FLAT_DIFFERENCE = 4
-"""ValueRange of 255, on the mean, that a flat picture and its LR may differ by."""
+"""Levels of 255, on the mean, that a flat picture and its LR may differ by."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Alignment:
 
 
 def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> Alignment:
-    """Compares an LR picture with its HR picture made small.
+    """Compares an LR picture with its HR picture, downscaled.
 
     Whole pixels come from the peak of the phase correlation, fractions from the gradients (Lucas and
     Kanade), both on the mean of the channels in the middle of the picture.
@@ -53,7 +53,7 @@ def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) 
     Args:
         hr: (h·r, w·r, C).
         lr: (h, w, C).
-        scale: Enlargement r.
+        scale: Scale r.
 
     Returns:
         The shift. Its fractions are good to about 0.03 pixels on photographs, less on noise.

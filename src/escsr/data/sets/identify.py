@@ -40,12 +40,12 @@ class ResizerScore:
 
 @dataclass(frozen=True)
 class Identification:
-    """What was found about a folder of LR pictures.
+    """Findings about a folder of LR pictures.
 
     Attributes:
         scores: Of every known resizer, best first.
         num_images: Pictures compared.
-        scale: Enlargement.
+        scale: From LR to HR.
     """
 
     scores: tuple[ResizerScore, ...]
@@ -68,13 +68,13 @@ class Identification:
         if self.is_exact:
             equal = [score.resizer for score in self.scores if score.max_difference == 0]
             return f"{' and '.join(equal)}, equal in every sample"
-        found = (
+        distance = (
             f"{self.best.resizer}: {self.best.psnr:.1f} dB, "
             f"{self.best.differing_share:.1%} of the samples differ, by {self.best.max_difference} at most"
         )
         if self.best.psnr >= _NEAR_DB:
-            return f"{found}; the same resizer with other rounding or borders"
-        return f"{found}; no known resizer alone made these pictures, this one comes closest"
+            return f"{distance}; the same resizer with other rounding or borders"
+        return f"{distance}; no known resizer alone made these pictures, this one comes closest"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no infinity: psnr is None where all samples are equal."""
@@ -98,7 +98,7 @@ def identify_lr(
     Args:
         hr: Folder or folders of HR pictures.
         lr: Their LR pictures, as for `find_pairs`.
-        scale: Enlargement r.
+        scale: Scale r.
         max_images: Compare at most so many, spread over the folder.
         on_progress: Called with (pictures done, pictures to compare).
 
@@ -123,12 +123,8 @@ def identify_lr(
         picture = read_rgb(small.path)
         return _distances(fit_pair(read_rgb(large.path), picture, scale, str(small.path)), picture, scale)
 
-    found = []
-    for distances in in_threads(compare, len(chosen)):
-        found.append(distances)
-        if on_progress is not None:
-            on_progress(len(found), len(chosen))
-    samples, squares, largest, differing = np.moveaxis(np.stack(found), -1, 0)
+    distances = np.stack(list(in_threads(compare, len(chosen), on_progress)))
+    samples, squares, largest, differing = np.moveaxis(distances, -1, 0)
     scores = [
         ResizerScore(
             resizer,

@@ -25,7 +25,7 @@ __all__ = ["Preparation", "prepare", "sub_image_starts"]
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was made.
+    """A set that was prepared.
 
     Attributes:
         hr: Folder of the HR pictures or sub-images.
@@ -119,7 +119,7 @@ def prepare(
     entries, failures, skipped = [], [], 0
     work = partial(_prepare_or_fail, list(targets.items()), folder, settings, manifest.entries)
     with manifest:
-        for done, result in enumerate(in_threads(work, len(targets)), 1):
+        for result in in_threads(work, len(targets), on_progress):
             if isinstance(result, Entry):
                 entries.append(result)
                 if result is manifest.entries.get(result.source):
@@ -128,8 +128,6 @@ def prepare(
                     manifest.add(result)
             else:
                 failures.append(result)
-            if on_progress is not None:
-                on_progress(done, len(targets))
     return Preparation(
         hr=folder / "HR",
         lr={s: folder / f"LR_{lr}" / f"X{s}" for s in settings.scale},

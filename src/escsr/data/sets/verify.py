@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +26,10 @@ from escsr.errors import ConfigError, DataError, EscError
 
 __all__ = ["Problem", "ProblemKind", "Verification", "verify"]
 
-ProblemKind = Literal[
-    "unreadable",
-    "not 8 bits",
-    "no LR",
-    "no HR",
-    "size",
-    "content",
-    "shift",
-    "too small",
-    "grey",
-    "transparent",
-    "duplicate",
-]
-"""What can be wrong. From "too small" on, a picture can still be trained on, or is left out."""
+_Warning = Literal["too small", "grey", "transparent", "duplicate"]
+ProblemKind = Literal["unreadable", "not 8 bits", "no LR", "no HR", "size", "content", "shift"] | _Warning
+"""What can be wrong. From "too small" on, an image can still be trained on, or is left out."""
 
-_WARNINGS = ("too small", "grey", "transparent", "duplicate")
 _LARGEST_SHIFT = 0.08
 """LR pixels. Measured shifts of aligned pictures stay below 0.04, whatever the resizer."""
 _LEAST_CORRELATION = 0.6
@@ -50,7 +38,7 @@ _LEAST_CORRELATION = 0.6
 
 @dataclass(frozen=True)
 class Problem:
-    """Something found about a picture.
+    """Something wrong with a picture.
 
     Attributes:
         kind: What, in a word.
@@ -65,12 +53,12 @@ class Problem:
     @property
     def is_fault(self) -> bool:
         """Whether training would fail or learn something wrong; else it is a warning."""
-        return self.kind not in _WARNINGS
+        return self.kind not in get_args(_Warning)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found about a set.
+    """Findings about a set.
 
     Attributes:
         num_images: HR pictures.
@@ -130,7 +118,7 @@ def verify(
     Args:
         hr: Folder or folders of HR pictures.
         lr: Their LR pictures, in folders in the same order, named alike or as "0001x2"; None for none.
-        scale: Enlargement r; needed with `lr`, and for the smallest side that a picture may have.
+        scale: Scale r; needed with `lr`, and for the smallest side that a picture may have.
         patch_size: LR patch side to be trained with; HR sides must reach it times the scale.
         on_progress: Called with (pictures done, pictures in all).
 
@@ -159,16 +147,14 @@ def verify(
     digest = hashlib.sha256()
     problems: list[Problem] = []
     first_seen: dict[str, Path] = {}
-    for done, (found, (large, _)) in enumerate(zip(in_threads(inspect, len(pairs)), pairs, strict=True), 1):
-        problems += found.problems
-        for name, pixels in found.digests:
+    for inspection, (large, _) in zip(in_threads(inspect, len(pairs), on_progress), pairs, strict=True):
+        problems += inspection.problems
+        for name, pixels in inspection.digests:
             digest.update(f"{name}\0{pixels}\n".encode(errors="surrogatepass"))
-        if found.hr_digest is not None:
-            first = first_seen.setdefault(found.hr_digest, large.path)
+        if inspection.hr_digest is not None:
+            first = first_seen.setdefault(inspection.hr_digest, large.path)
             if first != large.path:
                 problems.append(Problem("duplicate", large.path, f"has the pixels of {first}"))
-        if on_progress is not None:
-            on_progress(done, len(pairs))
     problems += [Problem("no HR", file.path, "belongs to no HR picture") for file in strangers]
     num_pairs = sum(small is not None for _, small in pairs)
     return Verification(len(pairs), num_pairs, tuple(problems), digest.hexdigest())
