@@ -218,9 +218,7 @@ def fit_pair(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, name: str
 
 def folders_text(folders: Folders) -> str:
     """The folders' names, for a message."""
-    if isinstance(folders, (str, os.PathLike)):
-        return os.fspath(folders)
-    return ", ".join(os.fspath(folder) for folder in folders)
+    return ", ".join(str(folder) for folder in _as_paths(folders))
 
 
 def in_threads(
