@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import lr_side, to_tensor
 from escsr.runtime.allocator import keep_freed_memory
+from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
 
@@ -38,8 +40,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     keep_freed_memory()
-    fixed = Models(options.fixed, device=options.device, precision="float32")
-    anything = Upscaler(options.any, device=options.device, precision="float32")
+    how = UpscaleOptions(device=options.device, precision="float32")
+    fixed = Models(replace(how, model=options.fixed))
+    anything = Upscaler(options.any, options=how)
     rows = []
     for scale in options.scales:
         ways = {"fixed": fixed.reaching(scale), "any": anything}

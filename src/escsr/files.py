@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +18,13 @@ from safetensors import SafetensorError
 
 from escsr.errors import OutputError
 
-__all__ = ["atomic_path", "read_json", "sha256_of"]
+__all__ = ["atomic_path", "read_json", "remove_stale_parts", "sha256_of"]
 
 _BLOCK = 1 << 20
+
+_PART = re.compile(r"\.[0-9a-f]{16}\.part(\.[^.]+)?")
+_STALE_SECONDS = 86_400
+"""No file is written for a day without a byte; a clock may differ by hours."""
 
 
 @contextmanager
@@ -27,15 +34,18 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     On any error, an interrupt too, the temporary file is removed and the target stays as it was.
 
     Args:
-        target: The file to write; its folder is made where it is missing.
+        target: The file to write; its folder is made where it is missing. A symbolic link stays one: the
+            file it leads to is written.
 
     Yields:
         The path to write to, with the target's suffix.
 
     Raises:
-        OutputError: The folder or the file cannot be written.
+        OutputError: The folder or the file cannot be written, or the target is no ordinary file.
     """
-    target = Path(target)
+    target = Path(os.path.realpath(target))  # Path.resolve raises where links go round
+    if target.is_symlink() or (target.exists() and not stat.S_ISREG(target.stat().st_mode)):
+        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{secrets.token_hex(8)}.part{target.suffix}"
@@ -56,6 +66,17 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_stale_parts(folder: Path) -> None:
+    """Deletes temporary files of `atomic_path` whose program was killed, where they are a day old.
+
+    A younger one may be at work, in another process or on another machine.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _PART.fullmatch(path.name) and path.stat().st_mtime < time.time() - _STALE_SECONDS:
+                path.unlink()
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

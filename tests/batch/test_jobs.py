@@ -79,7 +79,7 @@ def test_collisions_are_found_before_the_work(files: Path) -> None:
 
 
 def test_mistakes(files: Path) -> None:
-    with pytest.raises(ConfigError, match="Nothing to enlarge"):
+    with pytest.raises(ConfigError, match="Nothing to upscale"):
         targets(files, [])
     (files / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):

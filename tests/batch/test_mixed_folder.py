@@ -54,7 +54,7 @@ def test_first_run(folder: Path) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) == 25
     assert all(line.startswith("in_x2/") and "×" in line for line in lines)
-    told, summary = done.stderr.split("25 enlarged, 5 failed; ")
+    told, summary = done.stderr.split("25 upscaled, 5 failed; ")
     assert told.count("Error: ") == told.count("\n") == 5
     assert summary.count("not a readable picture") == 5, "once more, all together, at the end"
     assert all(f"in/1/{name}: " in told and f"  in/1/{name}: " in summary for name in BROKEN)

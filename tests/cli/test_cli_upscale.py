@@ -73,7 +73,7 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert not (folder / "in_90x90").exists()
     assert "30×20 → in_90x90/a.png  90×60  small on" in done.stdout.decode()
-    assert "3 to enlarge; about" in done.stderr.decode()
+    assert "3 to upscale; about" in done.stderr.decode()
     lines = [json.loads(line) for line in call(folder, "in", "--dry-run", "--json").stdout.splitlines()]
     page = (ROOT / "docs" / "command-line.md").read_text()
     assert all(f"`{key}`" in page for line in lines for key in line)
@@ -82,7 +82,7 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
 def test_summary_and_notes(folder: Path) -> None:
     (folder / "in" / "b.png").write_bytes(b"")
     done = call(folder, "in", "-v")
-    assert "2 enlarged, 1 failed; " in done.stderr.decode()
+    assert "2 upscaled, 1 failed; " in done.stderr.decode()
     assert "on cpu" in done.stdout.decode() or "on cuda" in done.stdout.decode()
     again = call(folder, "in", "--skip-existing")
     assert again.stdout.decode().count("is done already") == 2

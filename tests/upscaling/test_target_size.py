@@ -89,7 +89,7 @@ def test_labels(options: dict[str, float | str], label: str) -> None:
         ({"scale": 0}, "positive"),
         ({"scale": float("nan")}, "positive"),
         ({"width": 0}, "at least 1 pixel"),
-        ({"longest": 5, "width": 5}, "Say one of"),
+        ({"longest": 5, "width": 5}, "Give one of"),
         ({"size": "5 by 5"}, "WIDTHxHEIGHT"),
         ({"size": "5x5", "height": 5}, "not both"),
         ({"width": 5, "height": 5, "fit": "fill"}, "contain, cover, exact"),
@@ -126,6 +126,6 @@ def test_the_result_is_resized_before_it_is_rounded(upscaler: Upscaler) -> None:
     torch.testing.assert_close(upscaler(lr, scale=1.5), resized.clamp(0, 1))
 
 
-def test_scale_and_size_are_not_both_said(upscaler: Upscaler) -> None:
-    with pytest.raises(ConfigError, match="not both"):
+def test_scale_and_size_are_not_both_given(upscaler: Upscaler) -> None:
+    with pytest.raises(ConfigError, match="Give one of"):
         upscaler(np.zeros((4, 4, 3), np.uint8), scale=2, size=TargetSize(scale=2))

@@ -198,7 +198,7 @@ def test_settings_that_cannot_be(model: Path) -> None:
         choose_device("tpu")
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match="precision"):
-        Upscaler(model, device="cpu", precision="float8")  # type: ignore[arg-type]
+        Upscaler(model, device="cpu", precision="float8")
     with pytest.raises(ConfigError, match="multiple of 8"):
         Upscaler(model, device="cpu", tile_size=12)
 

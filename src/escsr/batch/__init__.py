@@ -1,5 +1,5 @@
-"""Many pictures: which files become which (`jobs`), what is done already (`manifest`), the
-way of a picture (`line`) and the whole (`run`).
+"""Many pictures: which files become which (`jobs`), what is done already (`manifest`), three steps at
+once (`pipeline`), the way of a picture through them (`pictures`) and the whole (`run`).
 
 `forecast` says what a run would do, `pipes` lets `-` stand for standard input and output.
 """
@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from escsr.batch.forecast import Forecast, forecast
 from escsr.batch.jobs import Job, plan
-from escsr.batch.pipeline import Outcome, Progress
-from escsr.batch.run import Batch
+from escsr.batch.pictures import Outcome, Progress
+from escsr.batch.pipeline import Pipeline, PipelineItem
+from escsr.batch.run import Batch, upscale
 
-__all__ = ["Batch", "Forecast", "Job", "Outcome", "Progress", "forecast", "plan"]
+__all__ = [
+    "Batch",
+    "Forecast",
+    "Job",
+    "Outcome",
+    "Pipeline",
+    "PipelineItem",
+    "Progress",
+    "forecast",
+    "plan",
+    "upscale",
+]

@@ -19,7 +19,7 @@ from escsr.upscaling.upscaler import Upscaler
 __all__ = ["Forecast", "forecast"]
 
 _SAMPLE = 128
-"""Side of the picture that is enlarged to learn the speed, pixels."""
+"""Side of the picture that is upscaled to learn the speed, pixels."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,14 @@ def _forecast(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) ->
 def _promise(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
     header = images.read_header(job.source)
     rows, columns = header.height, header.width
-    enlargement = batch.size.scale_of(rows, columns)
-    upscaler = batch.models.reaching(enlargement)
-    check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=batch.max_pixels)
-    enlarged = batch.size.upscaled(rows, columns)
-    kept_rows, kept_columns = batch.size.cropped(*enlarged)
-    computed = (rows * upscaler.scale, columns * upscaler.scale) if upscaler.scale else enlarged
-    pace = upscaler.name, float(upscaler.scale or math.ceil(enlargement))
+    scale = batch.size.scale_of(rows, columns)
+    upscaler = batch.models.reaching(scale)
+    most = batch.options.max_pixels
+    check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
+    out_size = batch.size.upscaled(rows, columns)
+    kept_rows, kept_columns = batch.size.cropped(*out_size)
+    computed = (rows * upscaler.scale, columns * upscaler.scale) if upscaler.scale else out_size
+    pace = upscaler.name, float(upscaler.scale or math.ceil(scale))
     if pace not in speeds:
         speeds[pace] = _seconds_per_pixel(upscaler, pace[1])
     return Forecast(

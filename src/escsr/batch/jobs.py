@@ -40,21 +40,24 @@ def plan(
         inputs: Files, folders, and patterns like "photos/**/*.jpg".
         output: File, folder or None; see `upscale`.
         size: What is asked for, for the default names.
-        suffix: Ending of the results, ".png"; None for that of each input.
+        suffix: Ending of the results, ".png" or "png"; None for that of each input.
         shard: "2/5" for the second of five parts of the jobs, which together are all of them.
 
     Returns:
         The jobs, in the order of the inputs; within folders and patterns sorted by name.
 
     Raises:
-        ConfigError: There are no inputs, or the shard is impossible.
+        ConfigError: There are no inputs or one without a name, or the shard is impossible.
         NoImagesError: A folder or a pattern holds no pictures.
         OutputError: Two results would have one name, a result would replace an input, the output does
-            not fit the inputs, or its folder cannot be written.
+            not fit the inputs, or its format or its folder cannot be written.
     """
     if not inputs:
-        raise ConfigError("Nothing to enlarge: name at least one picture or folder.")
+        raise ConfigError("Nothing to upscale: name at least one picture or folder.")
+    if "" in (*inputs, output):  # which a path would read as the current folder
+        raise ConfigError('An empty name is no picture and no folder; "." is the current folder.')
     if suffix is not None:
+        suffix = f".{suffix.lower().lstrip('.')}"
         images.check_suffix(Path(f"result{suffix}"))
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)

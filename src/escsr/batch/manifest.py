@@ -4,46 +4,55 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from escsr.errors import OutputError
+from escsr._version import __version__
 from escsr.files import sha256_of
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.target_size import TargetSize
 
 __all__ = ["MANIFEST", "Manifest", "key_of"]
 
 MANIFEST = ".escsr-done.jsonl"
 """Name of the list, one in each folder of results."""
 
+_LOG = logging.getLogger(__name__)
+
 
 class Manifest:
     """Results by folder: which inputs, model and settings each was made from.
 
     A line is appended once its picture is written and lasting. Lines are short and written at once, so
-    several processes may share a folder; a torn last line is passed over.
+    several processes may share a folder; a torn last line is passed over. A list that cannot be written
+    costs a later run its time, nothing else, so it is a warning.
+
+    Args:
+        skip: Whether it is heeded, or only written.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, skip: bool = False) -> None:
+        self.skip = skip
         self._known: dict[Path, dict[str, str]] = {}
+        self._has_warned = False
 
     def has(self, target: Path, key: str) -> bool:
-        """Whether the target is there and was made from just this."""
-        return self._read(target.parent).get(target.name) == key and target.is_file()
+        """Whether the target is there, was made from just this, and that is heeded."""
+        return self.skip and self._read(target.parent).get(target.name) == key and target.is_file()
 
     def add(self, target: Path, key: str) -> None:
-        """Notes a result that has been written.
-
-        Raises:
-            OutputError: The folder's list cannot be written.
-        """
+        """Notes a result that has been written."""
         text = json.dumps({"result": target.name, "key": key}, ensure_ascii=False) + "\n"
         line = text.encode(errors="backslashreplace")  # names that are not UTF-8, as JSON escapes them
         try:
             with open(target.parent / MANIFEST, "ab") as file:
                 file.write(line)
         except OSError as error:
-            raise OutputError(f"Cannot write {target.parent / MANIFEST}: {error.strerror}.") from error
+            if not self._has_warned:
+                _LOG.warning("%s; --skip-existing will not know these results.", error)
+            self._has_warned = True
         self._read(target.parent)[target.name] = key
 
     def _read(self, folder: Path) -> dict[str, str]:
@@ -54,7 +63,7 @@ class Manifest:
 
 def _entries(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_bytes().split(b"\n")  # no other sign ends a line of JSON
     except OSError:
         return
     for line in lines:
@@ -63,14 +72,27 @@ def _entries(path: Path) -> Iterator[tuple[str, str]]:
             yield str(entry["result"]), str(entry["key"])
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except ValueError:
+        return json.loads(line.decode(errors="replace"))
+    except (ValueError, RecursionError):
         return None
 
 
-def key_of(source: Path, model: Path, settings: Mapping[str, Any]) -> str:
-    """One hash of an input's bytes, a model's bytes and the settings that change the result."""
+def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) -> str:
+    """One hash of an input's bytes, a model's digest and what of the options changes the result.
+
+    Raises:
+        OSError: The input cannot be read.
+    """
+    settings = {
+        "size": size,
+        "write": options.write_options,
+        "to_srgb": options.to_srgb,
+        "precision": options.precision,
+        "float16 maps": options.feature_storage == "float16",
+        "self_ensemble": options.self_ensemble,
+        "escsr": __version__,
+    }
     text = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.sha256(f"{sha256_of(source)} {sha256_of(model)} {text}".encode()).hexdigest()
+    return hashlib.sha256(f"{sha256_of(source)} {model} {text}".encode()).hexdigest()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
-from typing import Any
 
 from escsr.errors import ConfigError
+from escsr.files import sha256_of
 from escsr.models.selection import choose_model, explain
+from escsr.runtime.devices import choose_device
+from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
 
@@ -16,48 +17,66 @@ __all__ = ["Models"]
 
 
 class Models:
-    """Finds the model for each enlargement, and loads it once; threads may share it.
+    """Finds the model for each scale, and loads it once; threads may share it.
 
     Args:
-        name: As for `choose_model`.
-        options: Further arguments of `Upscaler`.
+        options: Which model, and how it computes.
+
+    Raises:
+        EscError: There is no such model or device.
     """
 
-    def __init__(self, name: str | os.PathLike[str], **options: Any) -> None:
-        self.name, self.options = name, options
+    def __init__(self, options: UpscaleOptions) -> None:
+        self.options = options
+        self.device = choose_device(options.device)
         self._loaded: dict[Path, Upscaler] = {}
+        self._digests: dict[Path, str] = {}
         self._lock = threading.Lock()
+        self.path(options.scale)
 
-    def path(self, enlargement: float | None) -> Path:
-        """The file of weights that reaches an enlargement; None for the default one."""
-        return choose_model(self.name, enlargement)
+    def path(self, scale: float | None) -> Path:
+        """The file of weights that reaches a scale; None for the default one."""
+        return choose_model(self.options.model, scale)
 
-    def reaching(self, enlargement: float | None) -> Upscaler:
-        """The upscaler for an enlargement; None for the default one.
+    def digest(self, scale: float | None) -> str:
+        """SHA-256 of that file, read once."""
+        path = self.path(scale)
+        if path not in self._digests:
+            self._digests[path] = sha256_of(path)
+        return self._digests[path]
+
+    def reaching(self, scale: float | None) -> Upscaler:
+        """The upscaler for a scale; None for the default one.
 
         Raises:
-            EscError: There is no such model or device, or the file is damaged.
+            EscError: There is no such model, or the file is damaged.
         """
-        path = self.path(enlargement)
+        path = self.path(scale)
         with self._lock:
             if path not in self._loaded:
-                self._loaded[path] = Upscaler(path, **self.options)
+                self._loaded[path] = Upscaler(path, options=self.options)
             return self._loaded[path]
 
-    def explain(self, enlargement: float | None) -> str:
-        """Why it is that one, in a line for people; None where each picture has its own enlargement."""
-        return explain(self.name, enlargement)
+    def explain(self, scale: float | None) -> str:
+        """Why it is that one, in a line for people; None where each picture has its own scale."""
+        return explain(self.options.model, scale)
 
-    def target_size(self, wanted: TargetSize | None) -> TargetSize:
+    def target_size(self) -> TargetSize:
         """What was asked for, or else the scale of the default model.
 
+        Where all pictures have one scale its model is loaded, so that a damaged one ends the run before it
+        begins; sizes may need several, each loaded by its first picture.
+
         Raises:
-            ConfigError: The model takes any scale and none was said.
+            ConfigError: The model takes any scale and none was given.
             EscError: As `reaching`.
         """
-        scale = self.reaching(None if wanted is None else wanted.scale).scale
+        wanted = self.options.target
+        if wanted is not None and wanted.scale is None:
+            return wanted
+        scale = self.reaching(self.options.scale).scale
         if wanted is not None:
             return wanted
         if scale is None:
-            raise ConfigError(f"Model {self.name} takes any scale: say which, or a size.")
+            raise ConfigError(f"Model {self.options.model} takes any scale: give one, or a size.")
         return TargetSize(scale=scale)

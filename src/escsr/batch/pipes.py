@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
-from escsr.errors import ConfigError
+from escsr.errors import ConfigError, OutputError
 
 __all__ = ["PIPE", "piped"]
 
@@ -21,23 +21,24 @@ def piped(
     inputs: Sequence[str],
     output: str | None,
     suffix: str | None,
-    source: BinaryIO,
-    sink: BinaryIO,
+    source: TextIO | None,
+    sink: TextIO | None,
 ) -> Iterator[tuple[list[str], str | None]]:
     """Replaces `-` by files: the input is read from `source` first, the output goes to `sink` at the end.
 
     Args:
         inputs: Paths, or `-` alone.
         output: A path, `-`, or None, which for an input of `-` is `-` too.
-        suffix: Format of an output of `-`, as an ending; None for ".png".
-        source: Standard input.
-        sink: Standard output.
+        suffix: Format of an output of `-`, "png" or ".png", as which None counts.
+        source: Standard input; None where it is closed.
+        sink: Standard output; None where it is closed.
 
     Yields:
         Inputs and output to use instead.
 
     Raises:
         ConfigError: `-` stands beside other inputs, or for the result of several.
+        OutputError: A stream is closed or cannot be written, or there is no room for temporary files.
     """
     if PIPE in inputs and len(inputs) > 1:
         raise ConfigError("- (standard input) is one picture; name it alone.")
@@ -45,18 +46,37 @@ def piped(
         output = PIPE
     if output == PIPE and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
         raise ConfigError("- (standard output) takes one picture; several need a folder.")
-    with TemporaryDirectory(prefix="escsr-") as folder:
-        sources = list(inputs)
+    if PIPE not in (*inputs, output):
+        yield list(inputs), output
+        return
+    with _named("the folder for temporary files (TMPDIR)"):
+        folder = TemporaryDirectory(prefix="escsr-")
+    with folder as name:
+        paths = [str(Path(name) / "standard input") if path == PIPE else path for path in inputs]
         if PIPE in inputs:
-            sources = [str(Path(folder) / "standard input")]
-            with open(sources[0], "wb") as file:
-                shutil.copyfileobj(source, file)
+            with _named("standard input to a temporary file (TMPDIR)"), open(paths[0], "wb") as file:
+                shutil.copyfileobj(_bytes_of(source, "input"), file)
         if output != PIPE:
-            yield sources, output
+            yield paths, output
             return
-        result = Path(folder) / f"result{suffix or '.png'}"
-        yield sources, str(result)
+        stream = _bytes_of(sink, "output")
+        result = Path(name) / f"result.{(suffix or 'png').lstrip('.')}"
+        yield paths, str(result)
         if result.is_file():
-            with open(result, "rb") as file:
-                shutil.copyfileobj(file, sink)
-            sink.flush()
+            with _named("standard output"), open(result, "rb") as file:
+                shutil.copyfileobj(file, stream)
+                stream.flush()
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"Cannot write {what}: {error.strerror or error}.") from error
+
+
+def _bytes_of(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:
+        raise OutputError(f"Standard {name} is closed; open it, or name a file.")
+    return stream.buffer

@@ -4,53 +4,39 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
-from escsr._version import __version__
 from escsr.batch.jobs import plan
+from escsr.batch.manifest import Manifest
 from escsr.batch.models import Models
-from escsr.batch.pipeline import Line, Notes, Outcome, Progress
-from escsr.images import WriteOptions
-from escsr.models.selection import DEFAULT_MODEL
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
-from escsr.upscaling.target_size import TargetSize
+from escsr.batch.pictures import Outcome, PictureSteps, Progress, outcome_of
+from escsr.batch.pipeline import OnError, Pipeline
+from escsr.files import remove_stale_parts
+from escsr.upscaling.options import UpscaleOptions
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "upscale"]
 
 
 class Batch:
-    """Pictures to enlarge: planned at once, then forecast or run.
+    """Pictures to upscale: planned at once, then forecast or run.
 
     Args:
-        inputs: Picture files, patterns, and folders that are searched with their subfolders.
+        inputs: Picture files, patterns, and folders that are searched with their subfolders; or one.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
-        model: As for `escsr.models.selection.choose_model`, for each picture by its enlargement.
-        scale: Enlargement; None for ×2, or the scale of the model named.
-        width: Pixels of the result instead; the height follows, or see `fit`.
-        height: Pixels of the result.
-        size: Both, as "1920x1080".
-        fit: What width and height do to a picture of another shape, see `Fit`.
-        longest: Pixels of the longer side.
         suffix: Ending, and so format, of results in folders or beside their inputs; None to keep it.
-        quality: See `WriteOptions`.
-        lossless: See `WriteOptions`.
-        subsampling: See `WriteOptions`.
-        strip: See `WriteOptions`.
-        to_srgb: Convert colours to sRGB; else each picture keeps its profile.
-        max_pixels: Refuse pictures and results of more pixels; None for no limit.
-        device: See `Upscaler`.
-        precision: See `Upscaler`.
-        tile_size: See `Upscaler`.
-        feature_storage: See `Upscaler`.
-        self_ensemble: See `Upscaler`.
         shard: "2/5" for the second of five parts of the work.
+        options: How pictures are upscaled; None for the usual ones.
+        settings: Options by name, in place of those in `options`.
 
     Attributes:
         jobs: The plan.
         size: What results shall measure.
-        models: The models at hand; one is loaded at once.
+        models: The models at hand.
+        options: As given.
 
     Raises:
         EscError: Model, device or output are not as they should be, or there is nothing to do.
@@ -58,90 +44,101 @@ class Batch:
 
     def __init__(
         self,
-        inputs: Sequence[str | os.PathLike[str]],
+        inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         output: str | os.PathLike[str] | None = None,
         *,
-        model: str | os.PathLike[str] = DEFAULT_MODEL,
-        scale: float | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        size: str | None = None,
-        fit: Fit = "contain",
-        longest: int | None = None,
         suffix: str | None = None,
-        quality: int | None = None,
-        lossless: bool = False,
-        subsampling: Subsampling = "444",
-        strip: bool = False,
-        to_srgb: bool = False,
-        max_pixels: int | None = None,
-        device: str = "auto",
-        precision: Precision = "auto",
-        tile_size: int | None = None,
-        feature_storage: FeatureStorageChoice = "auto",
-        self_ensemble: bool = False,
         shard: str | None = None,
+        options: UpscaleOptions | None = None,
+        **settings: Any,
     ) -> None:
-        wanted = TargetSize.choose(
-            scale=scale, width=width, height=height, size=size, fit=fit, longest=longest
-        )
-        self.write_options = WriteOptions(
-            quality=quality, lossless=lossless, subsampling=subsampling, strip=strip
-        )
-        self.to_srgb, self.max_pixels = to_srgb, max_pixels
-        self.models = Models(
-            model,
-            device=device,
-            precision=precision,
-            tile_size=tile_size,
-            feature_storage=feature_storage,
-            self_ensemble=self_ensemble,
-        )
-        self.size = self.models.target_size(wanted)
+        self.options = replace(options or UpscaleOptions(), **settings)
+        self.models = Models(self.options)
+        self.size = self.models.target_size()
+        inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
         self.jobs = plan(inputs, output, size=self.size, suffix=suffix, shard=shard)
-        self._settings = {
-            "size": self.size,
-            "write": self.write_options,
-            "to_srgb": to_srgb,
-            "precision": precision,
-            "float16 maps": feature_storage == "float16",
-            "self_ensemble": self_ensemble,
-            "escsr": __version__,
-        }
 
     def run(
         self,
         *,
         skip_existing: bool = False,
         fail_fast: bool = False,
+        debug: bool = False,
         stop: threading.Event | None = None,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> Iterator[Outcome]:
-        """Enlarges the pictures; the next is read and the last written while the network works.
+    ) -> Generator[Outcome, None, None]:
+        """Upscales the pictures; the next is read and the last written while the network works.
 
-        Results of several pictures are noted in their folder (`Manifest`), for `skip_existing` in a
-        later run. Whatever ends the run, the writer finishes its picture.
+        Whatever is raised for one picture is one failed picture. Results of several pictures are noted
+        in their folder (`Manifest`), for `skip_existing` in a later run. Whatever ends the run, the writer
+        finishes its picture.
 
         Args:
             skip_existing: Leave out what was made from the same input, model and settings before.
             fail_fast: Stop at the first picture that fails.
+            debug: Raise the first error as it is.
             stop: Once set, the picture at hand is finished and no other begun.
             on_progress: Called often.
 
         Yields:
             One outcome a picture, in the order of the plan.
         """
-        notes = Notes(self._settings, skip_existing) if skip_existing or len(self.jobs) > 1 else None
-        line = Line(self, notes, on_progress)
-        with ThreadPoolExecutor(1, "reader") as reader, ThreadPoolExecutor(1, "writer") as writer:
-            written: Future[Outcome] | None = None
-            for number, item in enumerate(line.read_ahead(reader), 1):
-                if stop is not None and stop.is_set():
-                    break
-                before, written = written, writer.submit(line.write, line.upscale_pixels(item, number))
-                if before is not None:
-                    yield before.result()
-                if fail_fast and written.result().status == "failed":
-                    break
-            if written is not None:
-                yield written.result()
+        for folder in dict.fromkeys(job.target.parent for job in self.jobs):
+            remove_stale_parts(folder)
+        manifest = Manifest(skip=skip_existing) if skip_existing or len(self.jobs) > 1 else None
+        steps = PictureSteps(self.jobs, self.models, self.size, self.options, manifest, on_progress)
+        on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
+        pipeline = Pipeline(steps.read, steps.upscale, steps.write, on_error=on_error)
+        with closing(pipeline.run(range(len(self.jobs)), cancel=stop)) as items:
+            for item in items:
+                yield outcome_of(self.jobs[item.source], item)
+
+
+def upscale(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    suffix: str | None = None,
+    skip_existing: bool = False,
+    shard: str | None = None,
+    fail_fast: bool = False,
+    debug: bool = False,
+    stop: threading.Event | None = None,
+    on_outcome: Callable[[Outcome], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    options: UpscaleOptions | None = None,
+    **settings: Any,
+) -> list[Outcome]:
+    """Upscales picture files and folders: what `escsr upscale` does.
+
+    Args:
+        inputs: See `Batch`.
+        output: See `Batch`.
+        suffix: See `Batch`.
+        skip_existing: See `Batch.run`.
+        shard: See `Batch`.
+        fail_fast: See `Batch.run`.
+        debug: See `Batch.run`.
+        stop: See `Batch.run`.
+        on_outcome: Called with each outcome as it comes.
+        on_progress: See `Batch.run`.
+        options: See `UpscaleOptions`; None for the usual ones.
+        settings: Options by name, in place of those in `options`: `scale=4`, `quality=90`.
+
+    Returns:
+        What became of each picture, in the order of the inputs; one that failed has its `error`.
+
+    Raises:
+        EscError: As `Batch`, before anything is done.
+    """
+    batch = Batch(inputs, output, suffix=suffix, shard=shard, options=options, **settings)
+    outcomes = []
+    run = batch.run(
+        skip_existing=skip_existing, fail_fast=fail_fast, debug=debug, stop=stop, on_progress=on_progress
+    )
+    with closing(run):
+        for outcome in run:
+            outcomes.append(outcome)
+            if on_outcome is not None:
+                on_outcome(outcome)
+    return outcomes

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from escsr._version import __version__
-from escsr.cli.console import ERR, ExitCode, plain, print_any_name
+from escsr.cli.console import ERR, ExitCode, drop_output, plain, prepare_streams
 from escsr.cli.data import data
+from escsr.cli.interrupts import end_on_signals
 from escsr.cli.models import doctor, models
 from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
@@ -26,12 +27,21 @@ from escsr.errors import (
 
 __all__ = ["app", "main"]
 
+_FORMER_NAMES = {
+    "maps": "feature-storage",
+    "ensemble": "self-ensemble",
+    "tta": "self-ensemble",
+    "max-pictures": "max-images",
+}
+"""Options as they were called before, or are elsewhere; they work, the help does not show them."""
+
 app = typer.Typer(
     name="escsr",
-    help="Super-resolution with the ESC networks: enlarge pictures, train and measure models.",
+    help="Super-resolution with the ESC networks: upscale pictures, train and measure models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
+    context_settings={"token_normalize_func": lambda name: _FORMER_NAMES.get(name, name)},
 )
 for _command in (upscale, evaluate, train, doctor):
     app.command()(_command)
@@ -42,12 +52,21 @@ app.add_typer(recipes, name="recipes")
 
 def main() -> None:
     """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback."""
-    print_any_name()
+    prepare_streams()
+    end_on_signals()
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except EscError as error:
-        ERR.print(f"[red]Error:[/] {plain(str(error))}")
-        sys.exit(_exit_code(error))
+        message, code = str(error), _exit_code(error)
+    except OSError as error:  # of a stream: those of files are `EscError`
+        message, code = f"Cannot write {error.filename or 'the output'}: {error.strerror}.", ExitCode.USAGE
+        drop_output()
+    ERR.print(f"[red]Error:[/] {plain(message)}")
+    sys.exit(code)
 
 
 def _version(wanted: bool) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -20,10 +22,12 @@ __all__ = [
     "DeviceOption",
     "ExitCode",
     "ModelOption",
+    "drop_output",
     "own_memory",
     "plain",
-    "print_any_name",
+    "prepare_streams",
     "progress_bar",
+    "without_controls",
 ]
 
 OUT = Console(highlight=False, soft_wrap=True)
@@ -33,7 +37,7 @@ ModelOption = Annotated[
     str,
     typer.Option(
         help="Bundled name, with or without its scale (see `escsr models`), or file of weights; auto: the "
-        "one that suits the enlargement, told by -v."
+        "one that suits the scale, which -v prints."
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, xpu or mps.")]
@@ -51,14 +55,26 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-def print_any_name() -> None:
+def prepare_streams() -> None:
     """Shows characters that the output's encoding lacks as escapes, where they would end the command.
 
-    File names may hold anything, and outputs of pipes on Windows a few hundred characters only.
+    File names may hold anything, and outputs of pipes on Windows a few hundred characters only. Streams
+    that are closed get their numbers taken, else a picture could get them and be mixed with messages.
     """
+    for number in range(3):
+        with suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Gives up what standard output could not take, which Python would try to write again at its end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def own_memory() -> None:
@@ -78,5 +94,16 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
 
 
 def plain(text: Any) -> str:
-    """Text for rich that holds no markup of its own."""
-    return escape(str(text))
+    """Text for rich that holds no markup of its own, and nothing that a terminal would obey."""
+    return escape(without_controls(str(text)))
+
+
+def without_controls(text: str) -> str:
+    """Text with control characters, other than the end of a line, as JSON's escapes.
+
+    Names of files may hold any: colours, a moved cursor, a changed title, text from right to left.
+    """
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

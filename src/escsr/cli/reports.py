@@ -1,4 +1,4 @@
-"""What `escsr upscale` says: lines for people, or JSON lines for programs (docs/command-line.md)."""
+"""What `escsr upscale` prints: lines for people, or JSON lines for programs (docs/command-line.md)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain
-from escsr.errors import DeviceError
+from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
+from escsr.errors import DeviceError, OutputError
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Forecast, Outcome
@@ -19,7 +19,7 @@ __all__ = ["JsonReport", "Report", "TextReport"]
 
 
 class Report(ABC):
-    """Counts what became of the pictures and tells it as it comes.
+    """Counts what became of the pictures and reports it as it comes.
 
     Attributes:
         stopped: Whether the run was interrupted.
@@ -31,22 +31,22 @@ class Report(ABC):
         self.stopped = self.short_of_memory = False
 
     def begin(self, batch: Batch) -> None:  # noqa: B027
-        """Tells what is about to be done."""
+        """Reports what is about to be done."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """Tells one result."""
+        """Reports one result."""
         self.counts[outcome.status] += 1
         self.short_of_memory |= isinstance(outcome.error, DeviceError)
-        self._tell_outcome(outcome)
+        self._report_outcome(outcome)
 
     def forecast(self, forecast: Forecast) -> None:
-        """Tells what would be done with one picture."""
+        """Reports what would be done with one picture."""
         self.counts["planned" if forecast.error is None else "failed"] += 1
-        self._tell_forecast(forecast)
+        self._report_forecast(forecast)
 
     def end(self) -> ExitCode:
-        """Tells the sums; returns the command's exit status."""
-        self._tell_end(time.perf_counter() - self.start)
+        """Reports the sums; returns the command's exit status."""
+        self._report_end(time.perf_counter() - self.start)
         if self.stopped:
             return ExitCode.INTERRUPTED
         if self.short_of_memory and not self.counts["done"]:
@@ -54,13 +54,13 @@ class Report(ABC):
         return ExitCode.FAILED if self.counts["failed"] else ExitCode.DONE
 
     @abstractmethod
-    def _tell_outcome(self, outcome: Outcome) -> None: ...
+    def _report_outcome(self, outcome: Outcome) -> None: ...
 
     @abstractmethod
-    def _tell_forecast(self, forecast: Forecast) -> None: ...
+    def _report_forecast(self, forecast: Forecast) -> None: ...
 
     @abstractmethod
-    def _tell_end(self, seconds: float) -> None: ...
+    def _report_end(self, seconds: float) -> None: ...
 
 
 class TextReport(Report):
@@ -80,19 +80,17 @@ class TextReport(Report):
         self.seconds = 0.0
 
     def begin(self, batch: Batch) -> None:
-        """Tells the model, explain it was taken, and the device."""
+        """Reports the model, why it is taken, and the device."""
         if not self.verbose:
             return
-        upscaler = batch.models.reaching(batch.size.scale)
+        count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
         self.out.print(
-            plain(
-                f"{len(batch.jobs)} to enlarge to {batch.size.label} by {batch.models.name} "
-                f"(first {upscaler.name}), on {upscaler.device}, {upscaler.precision}"
-            )
+            f"Upscaling {count} to {batch.size.label} on {batch.models.device}, "
+            f"precision {batch.options.precision}"
         )
-        self.out.print(plain(batch.models.explain(batch.size.scale)))
+        self.out.print(plain(f"Model {batch.models.explain(batch.size.scale)}"))
 
-    def _tell_outcome(self, outcome: Outcome) -> None:
+    def _report_outcome(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self.failures.append(str(outcome.error))
             ERR.print(f"[red]Error:[/] {plain(str(outcome.error))}")
@@ -108,7 +106,7 @@ class TextReport(Report):
         for note in outcome.notes:
             self.out.print(plain(f"  {note}"))
 
-    def _tell_forecast(self, forecast: Forecast) -> None:
+    def _report_forecast(self, forecast: Forecast) -> None:
         if forecast.error is not None:
             ERR.print(f"[red]Error:[/] {plain(str(forecast.error))}")
             return
@@ -123,7 +121,7 @@ class TextReport(Report):
             )
         )
 
-    def _tell_end(self, seconds: float) -> None:
+    def _report_end(self, seconds: float) -> None:
         counts = self.counts
         if self.quiet or sum(counts.values()) < 2:
             return
@@ -139,7 +137,7 @@ class TextReport(Report):
 class JsonReport(Report):
     """One JSON object a line on standard output."""
 
-    def _tell_outcome(self, outcome: Outcome) -> None:
+    def _report_outcome(self, outcome: Outcome) -> None:
         _write(
             {
                 "event": "result",
@@ -154,7 +152,7 @@ class JsonReport(Report):
             }
         )
 
-    def _tell_forecast(self, forecast: Forecast) -> None:
+    def _report_forecast(self, forecast: Forecast) -> None:
         _write(
             {
                 "event": "plan",
@@ -171,16 +169,18 @@ class JsonReport(Report):
             }
         )
 
-    def _tell_end(self, seconds: float) -> None:
+    def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
         _write({"event": "end", **sums, "interrupted": self.stopped, "seconds": round(seconds, 3)})
 
 
-_WORDS = {"done": "enlarged", "planned": "to enlarge", "skipped": "done already", "failed": "failed"}
+_WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done already", "failed": "failed"}
 
 
 def _write(line: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
+    if sys.stdout is None:  # closed
+        raise OutputError("Standard output is closed, where --json goes.")
+    sys.stdout.write(without_controls(json.dumps(line, ensure_ascii=False)) + "\n")
     sys.stdout.flush()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +14,10 @@ from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memo
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report, TextReport
 from escsr.errors import ConfigError
+from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
 
 if TYPE_CHECKING:
-    from escsr.batch import Batch, Progress
+    from escsr.batch import Progress
 
 __all__ = ["upscale"]
 
@@ -34,16 +37,14 @@ def upscale(
     ] = None,
     model: ModelOption = "auto",
     scale: Annotated[
-        float | None, typer.Option(help="Enlargement per side; else the model's, or 2.")
+        float | None, typer.Option(help="Factor of both sides; else the model's, or 2.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
-    size: Annotated[str | None, typer.Option(help="Both, as 1920x1080; see --fit.")] = None,
+    size: Annotated[str | None, typer.Option(help="Width and height, like 1920x1080; see --fit.")] = None,
     fit: Annotated[
-        str,
-        typer.Option(
-            help="A picture of another shape: contain (inside the size), cover (cut), exact (stretch)."
-        ),
+        Fit,
+        typer.Option(help="A picture of another shape: kept inside the size, cut to it, or stretched."),
     ] = "contain",
     longest: Annotated[int | None, typer.Option(help="Pixels of the longer side.")] = None,
     suffix: Annotated[
@@ -57,7 +58,7 @@ def upscale(
     ] = None,
     lossless: Annotated[bool, typer.Option("--lossless", help="For WebP, AVIF and JPEG XL.")] = False,
     subsampling: Annotated[
-        str, typer.Option(help="444, or 420 for colour at half resolution (smaller JPEG, AVIF).")
+        Subsampling, typer.Option(help="420: colour at half resolution (smaller JPEG, AVIF).")
     ] = "444",
     strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and IPTC.")] = False,
     to_srgb: Annotated[
@@ -67,81 +68,108 @@ def upscale(
         int | None, typer.Option(help="Refuse pictures of more pixels, before they are decoded.")
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32, tf32, bfloat16 or float16.")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
     tile_size: Annotated[
         int | None, typer.Option(help="Tile side in input pixels; the result does not depend on it.")
     ] = None,
     feature_storage: Annotated[
-        str,
-        typer.Option(
-            "--feature-storage",
-            "--maps",
-            help="Feature maps: auto, float32, float16 (half the memory) or file (on disk).",
-        ),
+        FeatureStorageChoice,
+        typer.Option(help="Feature maps: in memory, float16 in half of it, or in a file on disk."),
     ] = "auto",
     self_ensemble: Annotated[
-        bool,
-        typer.Option(
-            "--self-ensemble", "--tta", "--ensemble", help="Mean over 8 flips and turns: 8 times the work."
-        ),
+        bool, typer.Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
     ] = False,
     skip_existing: Annotated[
         bool,
         typer.Option("--skip-existing", help="Leave out what was made from equal input and settings."),
     ] = False,
     shard: Annotated[
-        str | None, typer.Option(help="2/5: the second of five parts, for arrays of jobs.")
+        str | None, typer.Option(help="Like 2/5: the second of five parts, for arrays of jobs.")
     ] = None,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done: sizes, model, memory, time.")
+        bool, typer.Option("--dry-run", help="Only show what would be done: sizes, model, memory, time.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line; see docs/command-line.md.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Stop at the first error, with Python's traceback.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also say which model, device and settings are chosen.")
+        bool, typer.Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
     ] = False,
 ) -> None:
-    """Enlarge pictures.
+    """Upscale pictures.
 
     Depth, transparency, colour profile and metadata are kept; the format is that of the output's ending.
-    The first Ctrl-C finishes the picture at hand, the second stops at once.
+    The first Ctrl-C finishes the picture at hand; the second stops at once, as do the signals TERM and HUP.
     """
-    options = {name: value for name, value in locals().items() if name not in _NOT_OF_THE_BATCH}
     own_memory()
     if as_json and "-" in (output, *inputs):
         raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
     report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
-    if suffix is not None:
-        options["suffix"] = f".{suffix.lower().lstrip('.')}"
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
     from escsr.batch import Batch, forecast
     from escsr.batch.pipes import piped
+    from escsr.upscaling.options import UpscaleOptions
 
-    pipes = piped(inputs, output, options["suffix"], sys.stdin.buffer, sys.stdout.buffer)
-    with pipes as (sources, target):
-        batch = Batch(sources, target, **options)
+    options = UpscaleOptions(
+        model=model,
+        scale=scale,
+        width=width,
+        height=height,
+        size=size,
+        fit=fit,
+        longest=longest,
+        quality=quality,
+        lossless=lossless,
+        subsampling=subsampling,
+        strip=strip,
+        to_srgb=to_srgb,
+        max_pixels=max_pixels,
+        device=device,
+        precision=precision,
+        tile_size=tile_size,
+        feature_storage=feature_storage,
+        self_ensemble=self_ensemble,
+    )
+    with piped(inputs, output, suffix, sys.stdin, sys.stdout) as (sources, target):
+        batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)
         report.begin(batch)
         if dry_run:
             for planned in forecast(batch):
                 report.forecast(planned)
         else:
-            _run(batch, report, skip_existing, fail_fast, show_bar=not (quiet or as_json))
+            with _progress(report, quiet=quiet or as_json) as (stop, show):
+                run = batch.run(
+                    skip_existing=skip_existing,
+                    fail_fast=fail_fast,
+                    debug=debug,
+                    stop=stop,
+                    on_progress=show,
+                )
+                with closing(run):
+                    for outcome in run:
+                        report.outcome(outcome)
     code = report.end()
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
 
 
-def _run(batch: Batch, report: Report, skip_existing: bool, fail_fast: bool, *, show_bar: bool) -> None:
+@contextmanager
+def _progress(
+    report: Report, *, quiet: bool
+) -> Iterator[tuple[threading.Event, Callable[[Progress], None]]]:
+    """A bar, and Ctrl-C in two steps."""
     stop = threading.Event()
-    with progress_bar(not show_bar) as bar:
+    with progress_bar(quiet) as bar:
         task = bar.add_task("", total=1.0)
 
         def show(progress: Progress) -> None:
@@ -150,22 +178,8 @@ def _run(batch: Batch, report: Report, skip_existing: bool, fail_fast: bool, *, 
             bar.update(task, description=name + count, completed=progress.overall)
 
         with finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
-            outcomes = batch.run(
-                skip_existing=skip_existing, fail_fast=fail_fast, stop=stop, on_progress=show
-            )
-            for outcome in outcomes:
-                report.outcome(outcome)
+            yield stop, show
     report.stopped = stop.is_set()
 
 
-_NOT_OF_THE_BATCH = (
-    "inputs",
-    "output",
-    "skip_existing",
-    "fail_fast",
-    "dry_run",
-    "as_json",
-    "quiet",
-    "verbose",
-)
 _FINISHING = "Finishing the picture at hand; press Ctrl-C again to stop at once."

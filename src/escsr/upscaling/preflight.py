@@ -11,7 +11,7 @@ from escsr.images import Header
 from escsr.runtime.devices import free_host_memory
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["check_result"]
+__all__ = ["check_memory", "check_result"]
 
 _FLOAT_PLANES = 3 * 4
 """Bytes per pixel of colour while a network works."""
@@ -63,26 +63,40 @@ def check_result(
                 f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
                 f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
             )
-    needed = _bytes(header, (rows, columns), computed)
+    check_memory(f"{target}", (rows, columns), _bytes(header, (rows, columns), computed))
+
+
+def check_memory(name: str, size: tuple[int, int], needed: int) -> None:
+    """Refuses a result that takes more bytes than are free.
+
+    Args:
+        name: What to call it.
+        size: Its rows and columns.
+        needed: Bytes.
+
+    Raises:
+        DeviceError: The memory does not suffice.
+    """
     free = free_host_memory()
     if needed > free:
         raise DeviceError(
-            f"{target}: {columns}×{rows} pixels take {needed / 2**30:.1f} GiB of memory, of which "
+            f"{name}: {size[1]}×{size[0]} pixels take {needed / 2**30:.1f} GiB of memory, of which "
             f"{free / 2**30:.1f} are free; choose a smaller size or a part of the picture."
         )
 
 
 def _check_name(target: Path) -> None:
-    """Refuses what no file can be called, and folders."""
+    """Refuses what no file can be called, and what is there but no ordinary file."""
     try:
-        is_folder = stat.S_ISDIR(target.stat().st_mode)
+        mode = target.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"{target}: cannot be written ({reason}).") from error
-    if is_folder:
-        raise OutputError(f"{target}: is a folder; choose another name for the result.")
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe; - is standard output"
+        raise OutputError(f"{target}: is {kind}; choose another name for the result.")
 
 
 def _bytes(header: Header, size: tuple[int, int], computed: tuple[int, int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import get_args
 
 from escsr.errors import ConfigError
@@ -11,13 +12,16 @@ from escsr.runtime.choices import Fit
 
 __all__ = ["TargetSize"]
 
+_MOST = 2**30
+"""Far beyond any file's sides, so that no size is too large a number to be refused by its memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSize:
     """What a result measures; the output is exactly as asked.
 
     Attributes:
-        scale: Enlargement of both sides.
+        scale: Factor of both sides.
         width: Pixels of the result.
         height: Pixels of the result.
         longest: Pixels of the longer side.
@@ -37,13 +41,13 @@ class TargetSize:
     def __post_init__(self) -> None:
         sides = self.width is not None or self.height is not None
         if (self.scale is not None) + sides + (self.longest is not None) != 1:
-            raise ConfigError("Say one of scale, size (width, height or both) and longest.")
-        if self.scale is not None and not 0 < self.scale < float("inf"):
-            raise ConfigError(f"scale must be positive, not {self.scale}.")
+            raise ConfigError("Give one of scale, size (width, height or both) and longest.")
+        if self.scale is not None and not (isinstance(self.scale, Real) and 0 < self.scale <= _MOST):
+            raise ConfigError(f"scale must be positive, a number up to {_MOST}, not {self.scale!r}.")
         for name in ("width", "height", "longest"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1 pixel, not {value}.")
+            if value is not None and not (isinstance(value, Integral) and 1 <= int(value) <= _MOST):
+                raise ConfigError(f"{name} must be at least 1 pixel and at most {_MOST}, not {value!r}.")
         if self.fit not in get_args(Fit):
             raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}.")
 
@@ -54,7 +58,7 @@ class TargetSize:
         scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
-        size: str | None = None,
+        size: str | TargetSize | None = None,
         fit: Fit = "contain",
         longest: int | None = None,
     ) -> TargetSize | None:
@@ -64,26 +68,30 @@ class TargetSize:
             scale: See `TargetSize`.
             width: See `TargetSize`.
             height: See `TargetSize`.
-            size: Width and height as text, "1920x1080".
+            size: Width and height as text, "1920x1080"; or a target as it is.
             fit: See `Fit`.
             longest: See `TargetSize`.
 
         Raises:
             ConfigError: The options contradict each other, or one is impossible.
         """
+        if isinstance(size, TargetSize):
+            if not scale is width is height is longest is None:
+                raise ConfigError("Give one of scale, size (width, height or both) and longest.")
+            return size
         if size is not None:
             match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", size.strip(), re.IGNORECASE)
             if match is None:
                 raise ConfigError(f"size reads WIDTHxHEIGHT, like 1920x1080, not {size!r}.")
             if width is not None or height is not None:
-                raise ConfigError("Say size, or width and height, not both.")
+                raise ConfigError("Give size, or width and height, not both.")
             width, height = int(match[1]), int(match[2])
         if scale is width is height is longest is None:
             return None
         return cls(scale=scale, width=width, height=height, longest=longest, fit=fit)
 
     def upscaled(self, rows: int, columns: int) -> tuple[int, int]:
-        """Rows and columns that a picture is enlarged to, before `cropped`."""
+        """Rows and columns that a picture is upscaled to, before `cropped`."""
         if self.scale is not None:
             return max(1, round(rows * self.scale)), max(1, round(columns * self.scale))
         if self.width is not None and self.height is not None and self.fit == "exact":
@@ -104,7 +112,7 @@ class TargetSize:
         return is_taller if self.fit == "contain" else not is_taller
 
     def cropped(self, rows: int, columns: int) -> tuple[slice, slice]:
-        """The part of the enlarged picture that is kept: all of it, or the middle ("cover")."""
+        """The part of the upscaled picture that is kept: all of it, or the middle ("cover")."""
         if self.fit != "cover" or self.width is None or self.height is None:
             return slice(0, rows), slice(0, columns)
         top, left = (rows - self.height) // 2, (columns - self.width) // 2

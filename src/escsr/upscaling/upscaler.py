@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,14 +21,15 @@ from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
 from escsr.models.checkpoints import load_network
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import choose_model
 from escsr.networks import ESC
-from escsr.runtime.choices import FeatureStorageChoice, Precision
+from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import Run, upscale_frames, upscale_pil, upscale_pixels
 from escsr.upscaling.inference import Inference
-from escsr.upscaling.preflight import check_result
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.preflight import check_memory, check_result
 from escsr.upscaling.target_size import TargetSize
 
 if TYPE_CHECKING:
@@ -42,26 +44,29 @@ AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
 
 class Upscaler:
-    """Enlarges pictures with one model; threads may share it, it keeps nothing of a picture.
+    """Upscales pictures with one model; threads may share it, it keeps nothing of a picture.
 
     A picture larger than a tile is computed by exact streaming: the result does not depend on the
     tile size.
 
     Args:
-        model: Bundled name ("esc-light-x2"), or a file of weights.
-        device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
-        precision: PrecisionPolicy, see `Precision`; a result that overflows is computed again in a higher
-            one, which the model then keeps.
-        tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
-            free memory and speed. Halved where the device runs out of memory.
-        feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
-        self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
+        model: Bundled name ("esc-light-x2"), or a file of weights; None for that of the options, by default
+            "esc-light-x2".
+        options: See `UpscaleOptions`; None for the usual ones.
+        settings: Options by name, in place of those in `options`. What concerns size and files is the
+            default of each call.
+
+    Attributes:
+        device: Where it computes.
+        name: Of the model.
+        network: The network.
+        options: As given.
 
     Raises:
         ModelNotFoundError: There is no such model.
         CheckpointError: The weights cannot be used.
         DeviceError: There is no such device.
-        ConfigError: Precision or tile size is impossible.
+        ConfigError: An option is impossible.
 
     Example:
         >>> upscaler = Upscaler("esc-light-x2", device="cpu")
@@ -71,21 +76,25 @@ class Upscaler:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] = "esc-light-x2",
+        model: str | os.PathLike[str] | None = None,
+        /,
         *,
-        device: str = "auto",
-        precision: Precision = "auto",
-        tile_size: int | None = None,
-        feature_storage: FeatureStorageChoice = "auto",
-        self_ensemble: bool = False,
+        options: UpscaleOptions | None = None,
+        **settings: Any,
     ) -> None:
-        self.device = choose_device(device)
-        self.name = Path(model).stem
-        self.network: ESC = load_network(model, device=self.device).requires_grad_(False)
+        if model is not None:
+            settings["model"] = model
+        self.options = replace(options or UpscaleOptions(), **settings)
+        self.device = choose_device(self.options.device)
+        path = choose_model(self.options.model, self.options.scale)
+        self.name = path.stem
+        self.network: ESC = load_network(path, device=self.device).requires_grad_(False)
         self.inference = Inference(
-            self.network, precision=precision, tile_size=tile_size, feature_storage=feature_storage
+            self.network,
+            precision=self.options.precision,
+            tile_size=self.options.tile_size,
+            feature_storage=self.options.feature_storage,
         )
-        self.self_ensemble = self_ensemble
 
     @property
     def precision(self) -> Precision:
@@ -94,7 +103,7 @@ class Upscaler:
 
     @property
     def scale(self) -> int | None:
-        """Enlargement per side; None where each call chooses."""
+        """The model's factor of both sides; None where each call chooses."""
         return self.network.config.scale
 
     def __call__(
@@ -102,18 +111,18 @@ class Upscaler:
         image: AnyImage,
         *,
         scale: float | None = None,
-        size: TargetSize | None = None,
+        size: str | TargetSize | None = None,
         on_progress: OnProgress | None = None,
     ) -> AnyImage:
-        """Enlarges a picture.
+        """Upscales a picture.
 
         Args:
             image: numpy array, (H, W), or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA
                 channels, uint8, uint16, float16 or float32; PIL image; or tensor (B, 3, H, W), float
                 in [0, 1].
-            scale: Enlargement; None for the model's. Another than a fixed model's own is reached by
-                resizing its result in float, before it is rounded.
-            size: A size instead of a scale.
+            scale: Factor of both sides; see `UpscaleOptions`. With `size` None too the options' size, or
+                else the model's scale.
+            size: A size instead of a scale, "1920x1080" or a `TargetSize`.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -122,7 +131,7 @@ class Upscaler:
 
         Raises:
             ConfigError: The picture is of another kind or shape, or the scale does not fit the model.
-            DeviceError: The device's memory does not suffice.
+            DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
         """
         wanted = self._target(scale, size)
@@ -147,15 +156,15 @@ class Upscaler:
         picture: Decoded,
         *,
         scale: float | None = None,
-        size: TargetSize | None = None,
+        size: str | TargetSize | None = None,
         on_progress: OnProgress | None = None,
     ) -> Decoded:
-        """Enlarges a decoded file; depth, alpha, profile, metadata and timing stay with it.
+        """Upscales a decoded file; depth, alpha, profile, metadata and timing stay with it.
 
         Args:
-            picture: As read by `escsr.images`; of an animation every frame is enlarged.
+            picture: As read by `escsr.images`; of an animation every frame is upscaled.
             scale: As for a call.
-            size: A size instead of a scale.
+            size: As for a call.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -180,24 +189,24 @@ class Upscaler:
         target: str | os.PathLike[str] | None = None,
         *,
         scale: float | None = None,
-        size: TargetSize | None = None,
+        size: str | TargetSize | None = None,
         write_options: WriteOptions | None = None,
-        to_srgb: bool = False,
+        to_srgb: bool | None = None,
         max_pixels: int | None = None,
         on_note: Callable[[str], None] | None = None,
         on_progress: OnProgress | None = None,
     ) -> Path:
-        """Enlarges a picture file; an animation frame by frame, where the target's format holds one.
+        """Upscales a picture file; an animation frame by frame, where the target's format holds one.
 
         Args:
             source: The file.
             target: File to write; None for `default_target`.
             scale: As for a call.
-            size: A size instead of a scale.
-            write_options: Quality of the file and the like; None for the usual.
-            to_srgb: Convert the colours to sRGB; else the picture keeps its profile.
-            max_pixels: Refuse more pixels, before any work; see `check_result`.
-            on_note: Told what had to change (CMYK to sRGB, further pages left out); else it is logged.
+            size: As for a call.
+            write_options: Quality of the file and the like; None for the options'.
+            to_srgb: Convert the colours to sRGB, or keep the picture's profile; None for the options'.
+            max_pixels: Refuse more pixels, before any work, see `check_result`; None for the options'.
+            on_note: Takes what had to change (CMYK to sRGB, further pages left out); else it is logged.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -208,39 +217,39 @@ class Upscaler:
             OutputError: The target is the source, cannot hold the result, or cannot be written.
             DeviceError: The memory does not suffice.
         """
-        wanted = self._target(scale, size)
+        wanted, options = self._target(scale, size), self.options
         source = Path(source)
         target = default_target(source, wanted) if target is None else Path(target)
         images.check_suffix(target)
-        check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=max_pixels)
+        most = options.max_pixels if max_pixels is None else max_pixels
+        check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=most)
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
-        picture = images.read_for(target, source, to_srgb=to_srgb)
+        picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
         for note in picture.notes:
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
-        images.write(larger, target, write_options)
+        images.write(larger, target, write_options or options.write_options)
         return target
 
     def _runner(self, wanted: TargetSize) -> Run:
         return lambda lr, on_progress: self._run(lr, wanted, on_progress)
 
-    def _target(self, scale: float | None, size: TargetSize | None) -> TargetSize:
-        if size is not None:
-            if scale is not None:
-                raise ConfigError("Say scale or size, not both.")
-            return size
-        factor = self.scale if scale is None else scale
-        if factor is None:
-            raise ConfigError("This model takes any scale: say which, with --scale or scale=.")
-        return TargetSize(scale=factor)
+    def _target(self, scale: float | None, size: str | TargetSize | None) -> TargetSize:
+        wanted = TargetSize.choose(scale=scale, size=size) or self.options.target
+        if wanted is not None:
+            return wanted
+        if self.scale is None:
+            raise ConfigError("This model takes any scale: give one, with --scale or scale=.")
+        return TargetSize(scale=self.scale)
 
     def _run(self, lr: Tensor, wanted: TargetSize, on_progress: OnProgress | None) -> Tensor:
         """(B, 3, H, W) in host memory → (B, 3, rows, columns) as wanted, clamped, in host memory."""
         out_size = wanted.upscaled(*lr.shape[-2:])
+        check_memory("The result", out_size, 4 * lr[:, :, 0, 0].numel() * math.prod(out_size))
         any_size = out_size if self.scale is None else None
         sr = self.inference.run(
-            lr, size=any_size, self_ensemble=self.self_ensemble, on_progress=on_progress
+            lr, size=any_size, self_ensemble=self.options.self_ensemble, on_progress=on_progress
         )
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
@@ -261,34 +270,16 @@ def upscale_file(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str] | None = None,
     *,
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
-    scale: float | None = None,
-    size: TargetSize | None = None,
-    device: str = "auto",
-    precision: Precision = "auto",
-    tile_size: int | None = None,
-    feature_storage: FeatureStorageChoice = "auto",
-    self_ensemble: bool = False,
-    write_options: WriteOptions | None = None,
-    to_srgb: bool = False,
-    max_pixels: int | None = None,
+    options: UpscaleOptions | None = None,
+    **settings: Any,
 ) -> Path:
-    """Enlarges one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
+    """Upscales one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
 
     Args:
         source: The file.
         target: File to write; None for a name beside the source.
-        model: As for `escsr.models.selection.choose_model`.
-        scale: Enlargement; None for ×2, or the scale of the model named.
-        size: A size instead of a scale.
-        device: See `Upscaler`.
-        precision: See `Upscaler`.
-        tile_size: See `Upscaler`.
-        feature_storage: See `Upscaler`.
-        self_ensemble: See `Upscaler`.
-        write_options: See `Upscaler.upscale_file`.
-        to_srgb: See `Upscaler.upscale_file`.
-        max_pixels: See `Upscaler.upscale_file`.
+        options: See `UpscaleOptions`; None for the usual ones.
+        settings: Options by name, in place of those in `options`: `scale=4`, `quality=90`.
 
     Returns:
         The file written.
@@ -296,26 +287,11 @@ def upscale_file(
     Raises:
         EscError: Model, device, source or target are not as they should be.
     """
-    path = choose_model(model, scale if size is None else _enlargement(Path(source), size))
-    upscaler = Upscaler(
-        path,
-        device=device,
-        precision=precision,
-        tile_size=tile_size,
-        feature_storage=feature_storage,
-        self_ensemble=self_ensemble,
-    )
-    return upscaler.upscale_file(
-        source,
-        target,
-        scale=scale,
-        size=size,
-        write_options=write_options,
-        to_srgb=to_srgb,
-        max_pixels=max_pixels,
-    )
-
-
-def _enlargement(source: Path, size: TargetSize) -> float:
-    columns, rows = images.read_size(source)
-    return size.scale_of(rows, columns)
+    options = replace(options or UpscaleOptions(), **settings)
+    wanted = options.target
+    if wanted is not None and wanted.scale is None:
+        header = images.read_header(source)
+        path = choose_model(options.model, wanted.scale_of(header.height, header.width))
+    else:
+        path = choose_model(options.model, options.scale)
+    return Upscaler(path, options=options).upscale_file(source, target)
