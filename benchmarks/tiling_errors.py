@@ -22,7 +22,7 @@ from escsr import images, streaming
 from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
 from escsr.runtime.allocator import keep_freed_memory
-from escsr.streaming.tiles import Span
+from escsr.streaming.tiles import Span, output_region
 
 CASES = [
     ("aligned", 128, 0),
@@ -72,11 +72,11 @@ def ordinary_tiling(network: ESC, lr: Tensor, tile_size: int, halo: int) -> Tens
             )
             outer_rows, outer_columns = rows.widened(halo, height), columns.widened(halo, width)
             part = network(lr[..., outer_rows.slice, outer_columns.slice])
-            inner = [
-                a.times(scale).within(b.times(scale))
-                for a, b in ((rows, outer_rows), (columns, outer_columns))
-            ]
-            sr[..., rows.times(scale).slice, columns.times(scale).slice] = part[..., inner[0], inner[1]]
+            tile, region, size = (rows, columns), (outer_rows, outer_columns), (height, width)
+            wanted = output_region(tile, region, size, (height * scale, width * scale))
+            inner = [side.within(scale) for side in wanted]
+            where = [slice(side.start, side.stop) for side in wanted]
+            sr[..., where[0], where[1]] = part[..., inner[0], inner[1]]
     return sr
 
 

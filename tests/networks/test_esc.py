@@ -120,7 +120,7 @@ def test_scales_that_do_not_fit_are_refused() -> None:
         assert fixed(lr, scale=2).shape == fixed(lr, size=(16, 16)).shape == (1, 3, 16, 16)
         assert any_scale(lr, scale=(2.0, 3.5)).shape == (1, 3, 16, 28)
         assert any_scale(lr, size=(5, 31)).shape == (1, 3, 5, 31)
-    with pytest.raises(ConfigError, match="enlarges by 2"):
+    with pytest.raises(ConfigError, match="upscales by 2"):
         fixed(lr, scale=3)
     with pytest.raises(ConfigError, match="either scale= or size="):
         any_scale(lr)

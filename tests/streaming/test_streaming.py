@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import VARIANTS, variant_config
+from escsr.networks.inference_form import kept_bias_bytes
 from escsr.streaming import FeatureStorage, Span
 from escsr.streaming.feature_store import FeatureStore
-from samples import small_network
+from escsr.streaming.transfers import Transfers
+from samples import ROOT, small_network
 
 CASES = [*VARIANTS, "flash-bias"]
 SIZES = [(9, 41), (17, 30), (24, 24), (3, 37), (1, 25), (64, 11)]
@@ -111,19 +114,29 @@ def test_no_room_for_a_map_is_said(tmp_path: Path) -> None:
 class Scarce:
     """Runs out of memory where an argument has more than so many pixels a side, or at the n-th call."""
 
-    def __init__(self, side: int | None = None, calls: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    def __init__(
+        self, side: int | None = None, calls: frozenset[int] = frozenset(), error: Exception | None = None
+    ) -> None:
         self.side, self.calls, self.count = side, calls, 0
+        self.error = error or torch.OutOfMemoryError()
 
     def __call__(self, function: Callable[..., torch.Tensor], arguments: tuple[Any, ...]) -> torch.Tensor:
         self.count += 1
         if self.count in self.calls or (self.side and max(arguments[0].shape[-2:]) > self.side):
-            raise torch.OutOfMemoryError
+            raise self.error
         return function(*arguments)
 
 
 @pytest.mark.parametrize("variant", ["esc", "esc-lte"])
 @pytest.mark.parametrize(
-    ("tile_size", "scarce"), [(64, Scarce(side=50)), (80, Scarce(calls={1})), (32, Scarce(calls={9, 31}))]
+    ("tile_size", "scarce"),
+    [
+        (64, Scarce(side=50)),
+        (80, Scarce(calls=frozenset({1}))),
+        (32, Scarce(calls=frozenset({9, 31}))),
+        (64, Scarce(side=50, error=RuntimeError("DefaultCPUAllocator: can't allocate memory"))),
+        (64, Scarce(side=50, error=RuntimeError("MPS backend out of memory"))),
+    ],
 )
 def test_out_of_memory_goes_on_with_smaller_tiles(variant: str, tile_size: int, scarce: Scarce) -> None:
     network = small_network(variant).double()
@@ -154,6 +167,49 @@ def test_out_of_memory_to_the_last_is_raised() -> None:
         streaming.run(small_network("esc"), torch.rand(1, 3, 40, 40), tile_size=32, compute=Scarce(side=1))
 
 
+def test_other_errors_end_the_run() -> None:
+    scarce = Scarce(side=1, error=RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        streaming.run(small_network("esc"), torch.rand(1, 3, 40, 40), tile_size=16, compute=scarce)
+
+
+@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-lte"])
+def test_a_result_that_is_not_finite_is_computed_again_when_it_arrives(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA: the check travels with the result, and tiles are written one call later."""
+
+    class Late(Transfers):
+        def __init__(self, device: torch.device) -> None:
+            super().__init__(device)
+            self.overlap = True
+
+    network = small_network(variant).double()
+    lr = torch.rand(1, 3, 40, 33, dtype=torch.float64)
+    scale = None if network.config.scale else 2.3
+    expected = streaming.run(network, lr, tile_size=16, scale=scale)
+    attempts, repeats = 0, 0
+
+    def attempt(
+        function: Callable[..., torch.Tensor], arguments: tuple[Any, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal attempts
+        attempts += 1
+        result = function(*arguments)
+        result = result * torch.nan if attempts % 3 == 0 else result
+        return result, result.sum().isfinite()
+
+    def compute(function: Callable[..., torch.Tensor], arguments: tuple[Any, ...]) -> torch.Tensor:
+        nonlocal repeats
+        repeats += 1
+        return function(*arguments)
+
+    monkeypatch.setattr("escsr.streaming.runner.Transfers", Late)
+    result = streaming.run(network, lr, tile_size=16, scale=scale, compute=compute, attempt=attempt)
+    assert torch.equal(result, expected)
+    assert repeats == attempts // 3 > 0
+
+
 def test_predicted_memory() -> None:
     config = variant_config("esc", scale=2)
     memory = streaming.predict_memory(config, (3000, 4000), (6000, 8000), tile_size=256)
@@ -168,6 +224,18 @@ def test_predicted_memory() -> None:
     assert streaming.predict_memory(config, (20, 30), (40, 60), tile_size=256).feature_maps == 0
 
 
+def test_predicted_memory_is_what_was_measured() -> None:
+    record = json.loads((ROOT / "results" / "streaming" / "memory-esc-x2.json").read_text())
+    config = variant_config(record["variant"], scale=record["scale"])
+    for row in record["rows"]:
+        columns, rows = row["size"]
+        memory = streaming.predict_memory(config, (rows, columns), (2 * rows, 2 * columns), tile_size=256)
+        # Measured before position biases were kept.
+        measured = (row["peak_mib"] - row["before_mib"]) * 2**20 + kept_bias_bytes(config)
+        assert 0.95 * memory.total < measured < 1.03 * memory.total or row["megapixels"] < 2
+        assert measured < 1.03 * memory.total
+
+
 def test_progress_and_refusals() -> None:
     network = small_network("esc")
     shares: list[float] = []
@@ -177,6 +245,7 @@ def test_progress_and_refusals() -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert torch.equal(lr, before)
-    for tile_size in (0, 4, 12):
+    tile_size: Any
+    for tile_size in (0, 4, 12, 8.0, True, "8"):
         with pytest.raises(ConfigError, match="multiple of 8"):
             streaming.run(network, lr, tile_size=tile_size)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from escsr.errors import ConfigError
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import reflect_pad
+from escsr.networks.layers import normal, reflect_pad
 
 __all__ = [
     "AttentionBackend",
@@ -71,9 +71,9 @@ def relative_position_bias(table: Tensor, window: int) -> Tensor:
         (heads, w², w²): queries × keys.
     """
     side = 2 * window - 1
-    grid = table.reshape(-1, side, side)
-    views = grid.unfold(1, window, 1).unfold(2, window, 1).flip(1, 2)
-    return views.reshape(-1, window * window, window * window)
+    grid = table.reshape(-1, side, side)  # (heads, 2w − 1, 2w − 1)
+    views = grid.unfold(1, window, 1).unfold(2, window, 1).flip(1, 2)  # (heads, w, w, w, w)
+    return views.reshape(-1, window * window, window * window)  # (heads, w², w²)
 
 
 def partition_windows(x: Tensor, window: int, parts: int, heads: int) -> tuple[Tensor, ...]:
@@ -91,8 +91,9 @@ def partition_windows(x: Tensor, window: int, parts: int, heads: int) -> tuple[T
     batch, channels, height, width = x.shape
     rows, columns, dim = height // window, width // window, channels // (parts * heads)
     cut = x.reshape(batch, parts, heads, dim, rows, window, columns, window)
-    cut = cut.permute(1, 0, 4, 6, 2, 5, 7, 3)
-    return cut.reshape(parts, batch * rows * columns, heads, window * window, dim).unbind(0)
+    cut = cut.permute(1, 0, 4, 6, 2, 5, 7, 3)  # (parts, B, H/w, W/w, heads, w, w, d)
+    cut = cut.reshape(parts, batch * rows * columns, heads, window * window, dim)
+    return cut.unbind(0)  # parts × (B·H/w·W/w, heads, w², d)
 
 
 def merge_windows(windows: Tensor, window: int, height: int, width: int) -> Tensor:
@@ -109,8 +110,9 @@ def merge_windows(windows: Tensor, window: int, height: int, width: int) -> Tens
     """
     _, heads, _, dim = windows.shape
     rows, columns = height // window, width // window
-    x = windows.reshape(-1, rows, columns, heads, window, window, dim).permute(0, 3, 6, 1, 4, 2, 5)
-    return x.reshape(-1, heads * dim, height, width)
+    x = windows.reshape(-1, rows, columns, heads, window, window, dim)
+    x = x.permute(0, 3, 6, 1, 4, 2, 5)  # (B, heads, d, H/w, w, W/w, w)
+    return x.reshape(-1, heads * dim, height, width)  # (B, C, H, W)
 
 
 def window_padding(size: int, window: int) -> int:
@@ -118,22 +120,24 @@ def window_padding(size: int, window: int) -> int:
     return -size % window
 
 
-def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
-    scores = (q * scale) @ k.transpose(-2, -1)
-    if table is not None:
-        scores = scores + relative_position_bias(table, _window_of(q)).to(scores.dtype)
+def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, module: WindowAttention) -> Tensor:
+    scores = (q * scale) @ k.transpose(-2, -1)  # (windows, heads, w², w²)
+    bias = module.position_bias()
+    if bias is not None:
+        scores = scores + bias.to(scores.dtype)
     return scores.softmax(-1) @ v
 
 
-def _attend_sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
-    bias = None if table is None else relative_position_bias(table, _window_of(q)).to(q.dtype)[None]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+def _attend_sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, module: WindowAttention) -> Tensor:
+    bias = module.position_bias()
+    mask = None if bias is None else bias.to(q.dtype)[None]  # (1, heads, w², w²)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
 
 
-def _attend_flex(q: Tensor, k: Tensor, v: Tensor, scale: float, table: Tensor | None) -> Tensor:
+def _attend_flex(q: Tensor, k: Tensor, v: Tensor, scale: float, module: WindowAttention) -> Tensor:
+    table, window = module.bias_table, module.window
     if table is None:
         return _compiled_flex()(q, k, v, scale=scale)
-    window = _window_of(q)
     side = 2 * window - 1
 
     def add_bias(score: Tensor, _: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -149,17 +153,6 @@ def _compiled_flex() -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention, dynamic=False)
-
-
-def _window_of(q: Tensor) -> int:
-    return round(q.shape[-2] ** 0.5)
-
-
-_BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, float, Tensor | None], Tensor]] = {
-    "plain": _attend_plain,
-    "sdpa": _attend_sdpa,
-    "flex": _attend_flex,
-}
 
 
 class WindowAttention(nn.Module):
@@ -180,11 +173,19 @@ class WindowAttention(nn.Module):
         self.bias_key: nn.Parameter | None = None
         if config.bias_rank is None:
             entries = (2 * config.window_size - 1) ** 2
-            self.bias_table = nn.Parameter(torch.randn(config.num_heads, entries) * 1e-3)
+            self.bias_table = nn.Parameter(normal(config.num_heads, entries, std=1e-3))
         else:
             shape = (config.num_heads, config.window_size**2, config.bias_rank)
-            self.bias_query = nn.Parameter(torch.randn(shape) * 1e-2)
-            self.bias_key = nn.Parameter(torch.randn(shape) * 1e-2)
+            self.bias_query = nn.Parameter(normal(*shape, std=1e-2))
+            self.bias_key = nn.Parameter(normal(*shape, std=1e-2))
+        self.bias: Tensor | None
+        self.register_buffer("bias", None, persistent=False)
+
+    def position_bias(self) -> Tensor | None:
+        """The bias matrix, (heads, w², w²), of a table; in the inference form the one made there."""
+        if self.bias is not None or self.bias_table is None:
+            return self.bias
+        return relative_position_bias(self.bias_table, self.window)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), any size from 1×1."""
@@ -204,6 +205,13 @@ class WindowAttention(nn.Module):
         if backend == "auto":
             needs_gradient = torch.is_grad_enabled() and (q.requires_grad or self.qkv.weight.requires_grad)
             backend = choose_backend(x.device.type, differentiable=needs_gradient)
-        attended = _BACKENDS[backend](q, k, v, scale, self.bias_table)
-        merged = merge_windows(attended[..., :head_dim], self.window, x.shape[-2], x.shape[-1])
+        attended = _BACKENDS[backend](q, k, v, scale, self)[..., :head_dim]  # (windows, heads, w², d)
+        merged = merge_windows(attended, self.window, x.shape[-2], x.shape[-1])  # (B, C, H, W)
         return self.out(merged[..., :height, :width])
+
+
+_BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, float, WindowAttention], Tensor]] = {
+    "plain": _attend_plain,
+    "sdpa": _attend_sdpa,
+    "flex": _attend_flex,
+}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import NO_MARGIN, Margin, crop
+from escsr.networks.layers import NO_MARGIN, Margin, crop, normal, orthogonal
 
 __all__ = [
     "ConvAttn",
@@ -50,12 +50,13 @@ class DenseLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.weight = nn.Parameter(torch.empty(channels, channels, size, size))
-        nn.init.orthogonal_(self.weight)
+        self.weight = nn.Parameter(orthogonal(channels, channels, size, size))
+        self.averaged: Tensor | None
+        self.register_buffer("averaged", None, persistent=False)
 
     def forward(self) -> tuple[Tensor, ...]:
-        """Returns the effective kernel, ((C_a, C_a, k, k),)."""
-        return (average_symmetries(self.weight),)
+        """Returns the effective kernel, ((C_a, C_a, k, k),); in the inference form the one made there."""
+        return (average_symmetries(self.weight) if self.averaged is None else self.averaged,)
 
 
 class DecomposedLargeKernel(nn.Module):
@@ -64,9 +65,8 @@ class DecomposedLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.channel = nn.Parameter(torch.randn(channels, channels, 1, 1))
-        self.spatial = nn.Parameter(torch.empty(channels, 1, size, size))
-        nn.init.orthogonal_(self.spatial)
+        self.channel = nn.Parameter(normal(channels, channels, 1, 1))
+        self.spatial = nn.Parameter(orthogonal(channels, 1, size, size))
 
     def forward(self) -> tuple[Tensor, ...]:
         """Returns LK^c (C_a, C_a, 1, 1) and LK^s (C_a, 1, k, k)."""
@@ -103,10 +103,10 @@ def dynamic_depthwise(x: Tensor, kernels: Tensor, margin: Margin = NO_MARGIN) ->
         (B, C, H, W).
     """
     batch, channels = x.shape[:2]
-    images = x.reshape(1, batch * channels, *x.shape[2:])
-    kernel = kernels.reshape(batch * channels, 1, *kernels.shape[2:])
+    images = x.reshape(1, batch * channels, *x.shape[2:])  # (1, B·C, top + H + bottom, …)
+    kernel = kernels.reshape(batch * channels, 1, *kernels.shape[2:])  # (B·C, 1, k, k)
     out = convolve(images, kernel, margin, groups=batch * channels)
-    return out.reshape(batch, channels, *out.shape[2:])
+    return out.reshape(batch, channels, *out.shape[2:])  # (B, C, H, W)
 
 
 class ConvAttn(nn.Module):
@@ -180,7 +180,7 @@ class ConvAttn(nn.Module):
         if self.estimator is None:
             return None
         kernel = self.estimator(self.pool(z) if pooled is None else pooled)
-        return kernel.reshape(-1, self.attended_dim, 3, 3)
+        return kernel.reshape(-1, self.attended_dim, 3, 3)  # (B, C_a, 3, 3)
 
     def _large(self, attended: Tensor, large_kernel: tuple[Tensor, ...], margin: Margin) -> Tensor:
         """LK alone: attended ⊗ LK."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -11,34 +13,18 @@ from escsr.errors import ConfigError
 from escsr.networks.attention import AttentionBackend, WindowAttention, check_backend
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
-from escsr.networks.layers import NO_MARGIN, ConvFFN, LayerNorm, Margin, crop
-from escsr.networks.lte import LTE, query_axis, sampled_axis
-from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
+from escsr.networks.layers import ConvFFN, LayerNorm
+from escsr.networks.lte import LTE
+from escsr.networks.stages import Stage
+from escsr.networks.upsamplers import (
+    ConvShortcut,
+    NearestConvUpsampler,
+    PixelShuffleUpsampler,
+    Upsampler,
+    whole_output,
+)
 
-__all__ = ["ESC", "AttentionPair", "Block", "Stage"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of the network that works on any part of the picture, given a margin around it.
-
-    Attributes:
-        around: FeatureStore it takes with the margin: "lr" (B, 3, H, W), "x", "y", "z" (B, C, H, W).
-        at: FeatureStore it takes at the part alone; it may write one of these.
-        writes: The map it makes: "x", "y", "z" or "features".
-        halo: LR pixels of margin that its result depends on.
-        run: (*around, *at, margin) → the map at the part; after a stage that pools
-            (*around, *at, pooled, margin).
-        pool: Mean over a part of the map just made, (B, C_a, 1, 1); the mean over the whole picture
-            is what the next stage's `run` takes as `pooled`.
-    """
-
-    around: tuple[str, ...]
-    at: tuple[str, ...]
-    writes: str
-    halo: int
-    run: Callable[..., Tensor]
-    pool: Callable[[Tensor], Tensor] | None = None
+__all__ = ["ESC", "UPSAMPLERS", "AttentionPair", "Block"]
 
 
 class AttentionPair(nn.Module):
@@ -50,9 +36,9 @@ class AttentionPair(nn.Module):
         self.norm = LayerNorm(config.dim)
         self.attention = WindowAttention(config)
 
-    def attend(self, z: Tensor, y: Tensor, _: Margin = NO_MARGIN) -> Tensor:
-        """Attention on the ConvFFN's output z, with a residual: y + SelfAttn(LN(z))."""
-        return y + self.attention(self.norm(z))
+    def forward(self, y: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W): z = ConvFFN(y); y + SelfAttn(LN(z))."""
+        return y + self.attention(self.norm(self.conv_ffn(y)))
 
 
 class Block(nn.Module):
@@ -79,63 +65,30 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, large_kernel: tuple[Tensor, ...]) -> Tensor:
         """(B, C, H, W) → (B, C, H, W); the first ConvFFN has no residual around it."""
-        y = self.first(x)
+        y = self.conv_ffn_first(self.norm_first(x))
         if self.attends:
-            y = self.attend(y)
-        for pair in self._attention_pairs():
-            y = pair.attend(pair.conv_ffn(y), y)
-        for norm, conv_ffn, conv_attn in self._pairs():
-            z = conv_ffn(norm(y))
-            y = y + conv_attn(z, large_kernel)
-        return self.last(y, x)
-
-    def first(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
-        """The first ConvFFN, without a residual: ConvFFN(LN(x))."""
-        return self.conv_ffn_first(self.norm_first(x), margin)
-
-    def attend(self, y: Tensor, _: Margin = NO_MARGIN) -> Tensor:
-        """Window attention with its residual: y + SelfAttn(LN(y)); windows need no margin."""
-        return y + self.attention(self.norm_attention(y))
-
-    def last(self, y: Tensor, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
-        """The block's residual: x + conv3×3(LN(y))."""
-        return x + crop(self.conv_last(self.norm_last(y)), margin)
+            y = y + self.attention(self.norm_attention(y))
+        for pair in self.attention_pairs:
+            y = pair(y)
+        for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
+            y = y + conv_attn(conv_ffn(norm(y)), large_kernel)
+        return x + self.conv_last(self.norm_last(y))
 
     def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
         """`forward`, cut where the whole picture is pooled or the windows begin."""
-        yield Stage(("x",), (), "y", 1, self.first)
+        yield Stage("conv_ffn", self.conv_ffn_first, ("x",), (), "y", 1, self.norm_first)
         if self.attends:
-            yield Stage((), ("y",), "y", 0, self.attend)
-        for attention in self._attention_pairs():
-            yield Stage(("y",), (), "z", 1, attention.conv_ffn)
-            yield Stage((), ("z", "y"), "y", 0, attention.attend)
-        for pair in self._pairs():
-            yield from self._pair_stages(*pair, large_kernel)
-        yield Stage(("y",), ("x",), "x", 1, self.last)
-
-    def _pair_stages(
-        self, norm: nn.Module, conv_ffn: ConvFFN, conv_attn: ConvAttn, large_kernel: tuple[Tensor, ...]
-    ) -> Iterator[Stage]:
-        def feed(y: Tensor, margin: Margin) -> Tensor:
-            return conv_ffn(norm(y), margin)
-
-        def mix(z: Tensor, y: Tensor, *pooled: Tensor | Margin) -> Tensor:
-            *mean, margin = pooled
-            return y + conv_attn(z, large_kernel, *mean, margin=margin)
-
-        yield Stage(("y",), (), "z", 1, feed, pool=conv_attn.pool if conv_attn.estimator else None)
-        yield Stage(("z",), ("y",), "y", self.large_kernel_halo, mix)
-
-    def _attention_pairs(self) -> Iterator[AttentionPair]:
-        for pair in self.attention_pairs:
-            assert isinstance(pair, AttentionPair)
-            yield pair
-
-    def _pairs(self) -> Iterator[tuple[nn.Module, ConvFFN, ConvAttn]]:
+            yield Stage("window_attention", self.attention, (), ("y",), "y", 0, self.norm_attention)
+        for pair in cast("Iterable[AttentionPair]", self.attention_pairs):
+            yield Stage("conv_ffn", pair.conv_ffn, ("y",), (), "z", 1)
+            yield Stage("window_attention", pair.attention, (), ("z", "y"), "y", 0, pair.norm)
         for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
-            assert isinstance(conv_ffn, ConvFFN)
             assert isinstance(conv_attn, ConvAttn)
-            yield norm, conv_ffn, conv_attn
+            pool = conv_attn.pool if conv_attn.estimator else None
+            yield Stage("conv_ffn", conv_ffn, ("y",), (), "z", 1, norm, pool=pool)
+            inputs = ("z",), ("y",), "y", self.large_kernel_halo, nn.Identity(), large_kernel
+            yield Stage("conv_attn", conv_attn, *inputs, takes_pooled=pool is not None)
+        yield Stage("block_last", self.conv_last, ("y",), ("x",), "x", 1, self.norm_last)
 
 
 class ESC(nn.Module):
@@ -162,7 +115,8 @@ class ESC(nn.Module):
         self.norm_last = LayerNorm(dim) if config.norm_last else nn.Identity()
         self.last = nn.Conv2d(dim, dim, 3, padding=1)
         self.shortcut = ConvShortcut(config) if config.shortcut == "conv" else None
-        self.upsampler = _UPSAMPLERS[config.upsampler](config)
+        self.upsampler: Upsampler = UPSAMPLERS[config.upsampler](config)
+        self.is_inference_form = False
 
     def forward(
         self,
@@ -171,11 +125,11 @@ class ESC(nn.Module):
         scale: float | tuple[float, float] | None = None,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
-        """Enlarges pictures: `F = conv(blocks(F_0)) + F_0`, `sr = U(F) + S(lr)`.
+        """Upscales pictures: `F = conv(blocks(F_0)) + F_0`, `sr = U(F) + S(lr)`.
 
         Args:
             lr: (B, 3, H, W), RGB in [0, 1], any size from 1×1; never written to.
-            scale: Enlargement, or one for rows and one for columns; LTE only, where it or `size`
+            scale: Factor of both sides, or one for rows and one for columns; LTE only, where it or `size`
                 is needed.
             size: Output (rows, columns); LTE only.
 
@@ -185,17 +139,12 @@ class ESC(nn.Module):
         Raises:
             ConfigError: `scale` or `size` do not fit the network.
         """
-        height, width = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
+        out_size = self.output_size(lr.shape[-2], lr.shape[-1], scale=scale, size=size)
         lr = self.normalise(lr)
-        features = self.features(lr)
-        if isinstance(self.upsampler, LTE):
-            rows = query_axis(lr.shape[-2], height, lr.device, lr.dtype)
-            columns = query_axis(lr.shape[-1], width, lr.device, lr.dtype)
-            return self.upsampler(features, lr, rows, columns) * 0.5 + 0.5
-        return self.upsampler(features, lr)
+        return self.upsampler(self.features(lr), lr, whole_output(lr, out_size))
 
     def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-        """Some pixels of enlargements to a size of its own for each picture; LTE only.
+        """Some pixels of results of a size of its own for each picture; LTE only.
 
         Args:
             lr: (B, 3, H, W), RGB in [0, 1].
@@ -206,11 +155,8 @@ class ESC(nn.Module):
         Returns:
             (B, 3, Q), about [0, 1]: the same pixels as of `forward`, but for rounding.
         """
-        assert isinstance(self.upsampler, LTE), "only LTE takes queries"
         lr = self.normalise(lr)
-        places = zip(lr.shape[-2:], sizes.unbind(1), (rows, columns), strict=True)
-        axes = (sampled_axis(side, size, positions) for side, size, positions in places)
-        return self.upsampler.sample(self.features(lr), lr, *axes) * 0.5 + 0.5
+        return self.upsampler.sample(self.features(lr), lr, sizes, rows, columns)
 
     def features(self, lr: Tensor) -> Tensor:
         """Everything before the upsampler: (B, 3, H, W), normalised → (B, C, H, W)."""
@@ -225,8 +171,9 @@ class ESC(nn.Module):
         return () if self.large_kernel is None else self.large_kernel()
 
     def normalise(self, lr: Tensor) -> Tensor:
-        """The picture as the network sees it: [0, 1], or [−1, 1] for LTE."""
-        return (lr - 0.5) / 0.5 if isinstance(self.upsampler, LTE) else lr
+        """The picture in [0, 1] as the network sees it, see `Upsampler.input_range`."""
+        low, high = self.upsampler.input_range
+        return lr if (low, high) == (0, 1) else lr * (high - low) + low
 
     def deep(self, x: Tensor, shallow: Tensor, lr: Tensor) -> Tensor:
         """Features for the upsampler: conv3×3(x) + F_0 (+ ESC-Real's shortcut)."""
@@ -234,21 +181,22 @@ class ESC(nn.Module):
         return features if self.shortcut is None else features + self.shortcut(lr)
 
     def stages(self) -> Iterator[Stage]:
-        """The network up to the features, as steps over parts; the same functions as `forward`.
+        """The same as `forward`, as steps over parts of the picture.
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
         """
+        names = {module: name for name, module in self.named_modules()}
+        for stage in self._unnamed_stages():
+            yield replace(stage, name=names[stage.module])
+
+    def _unnamed_stages(self) -> Iterator[Stage]:
         large_kernel = self.shared_kernel()
-        yield Stage(("lr",), (), "x", 1, lambda lr, margin: crop(self.shallow(lr), margin))
-        for block in self.blocks:
-            assert isinstance(block, Block)
+        yield Stage("shallow", self.shallow, ("lr",), (), "x", 1)
+        for block in cast("Iterable[Block]", self.blocks):
             yield from block.stages(large_kernel)
         halo = 1 if self.shortcut is None else self.shortcut.halo
-
-        def deep(x: Tensor, lr: Tensor, margin: Margin) -> Tensor:
-            return crop(self.deep(x, self.shallow(lr), lr), margin)
-
-        yield Stage(("x", "lr"), (), "features", halo, deep)
+        yield Stage("deep", self, ("x", "lr"), (), "features", halo)
+        yield Stage("upsample", self.upsampler, ("features", "lr"), (), "sr", self.upsampler.halo)
 
     def output_size(
         self,
@@ -271,16 +219,16 @@ class ESC(nn.Module):
                 (fixed, fixed),
             ):
                 raise ConfigError(
-                    f"This network enlarges by {fixed}; for other scales and sizes use an LTE model."
+                    f"This network upscales by {fixed}; for other scales and sizes use an LTE model."
                 )
             return height * fixed, width * fixed
         if (scale is None) == (size is None):
             raise ConfigError("An LTE network needs either scale= or size=.")
         if scale is not None:
-            down, right = scale if isinstance(scale, tuple) else (scale, scale)
-            size = max(1, round(height * down)), max(1, round(width * right))
-            if not (down > 0 and right > 0):
-                raise ConfigError(f"scale must be positive, not {scale}.")
+            sides = scale if isinstance(scale, tuple) else (scale, scale)
+            if not all(isinstance(side, (int, float)) and 0 < side < math.inf for side in sides):
+                raise ConfigError(f"scale must be positive, one number or two, not {scale!r}.")
+            size = max(1, round(height * sides[0])), max(1, round(width * sides[1]))
         assert size is not None
         if min(size) < 1:
             raise ConfigError(f"size must be at least 1×1, not {size[0]}×{size[1]}.")
@@ -306,7 +254,7 @@ _LARGE_KERNELS: dict[str, type[DenseLargeKernel | DecomposedLargeKernel]] = {
     "dense": DenseLargeKernel,
     "decomposed": DecomposedLargeKernel,
 }
-_UPSAMPLERS: dict[str, type[PixelShuffleUpsampler | NearestConvUpsampler | LTE]] = {
+UPSAMPLERS: dict[str, type[PixelShuffleUpsampler | NearestConvUpsampler | LTE]] = {
     "pixel_shuffle": PixelShuffleUpsampler,
     "nearest_conv": NearestConvUpsampler,
     "lte": LTE,

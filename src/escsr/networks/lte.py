@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from escsr.networks.config import NetworkConfig
+from escsr.networks.upsamplers import OutputRegion, OutputSpan, Upsampler
 
 __all__ = ["LTE", "Axis", "query_axis", "sampled_axis"]
 
 _CELL_SCALE_LIMIT = 4
-_QUERY_CHUNK = 32768
+_HIDDEN, _QUERY_CHUNK = 256, 32768
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,15 @@ class Axis:
 
 
 def query_axis(
-    size: int, out_size: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    size: int,
+    out_size: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    start: int = 0,
+    stop: int | None = None,
 ) -> Axis:
-    """Geometry of all output pixels of one side.
+    """Geometry of the output pixels of one side.
 
     Coordinates are float32 on purpose, as the published weights expect: the 1e-6 decides ties at odd
     integer scales, and where an output row lies on the centre of a border pixel the ensemble's weights
@@ -90,12 +97,15 @@ def query_axis(
         out_size: Output pixels.
         device: Where the result goes.
         dtype: Floating type of the result.
+        start: First output pixel.
+        stop: The one behind the last; None for `out_size`.
 
     Returns:
-        The axis, query shape (out_size,).
+        The axis, query shape (stop − start,).
     """
     cell = 2 * size / out_size * max(out_size / size / _CELL_SCALE_LIMIT, 1.0)
-    return _axis(_pixel_centres(out_size), size, cell, device, dtype)
+    centres = _pixel_centres(out_size, start, out_size if stop is None else stop)
+    return _axis(centres, size, cell, device, dtype)
 
 
 def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor) -> Axis:
@@ -120,7 +130,7 @@ def _axis(
     q: Tensor, size: int, cell: float | Tensor, device: torch.device | str, dtype: torch.dtype
 ) -> Axis:
     """Queries at q, float32 in [−1, 1], among n LR pixels."""
-    centres = _pixel_centres(size).to(q.device)
+    centres = _pixel_centres(size, 0, size).to(q.device)
     nearest, offset = [], []
     for step in (-1.0, 1.0):
         moved = (q + step / size + 1e-6).clamp(-1 + 1e-6, 1 - 1e-6)
@@ -139,9 +149,9 @@ def _axis(
     )
 
 
-def _pixel_centres(size: int) -> Tensor:
-    """Centres of the pixels of a side that spans [−1, 1], float32."""
-    return (-1 + 1 / size) + (2 / size) * torch.arange(size, dtype=torch.float32)
+def _pixel_centres(size: int, start: int, stop: int) -> Tensor:
+    """Centres of the pixels start..stop of a side that spans [−1, 1], float32."""
+    return (-1 + 1 / size) + (2 / size) * torch.arange(start, stop, dtype=torch.float32)
 
 
 def _sample(maps: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -149,16 +159,13 @@ def _sample(maps: Tensor, row: Tensor, column: Tensor) -> Tensor:
     return maps[:, row, column]
 
 
-class LTE(nn.Module):
-    """Local Texture Estimator on encoder features, with a bilinear shortcut of the picture.
-
-    Pictures go in and out in [−1, 1].
-    """
+class LTE(Upsampler):
+    """Local Texture Estimator on encoder features, with a bilinear shortcut of the picture."""
 
     halo = 2
-    """LR pixels around a query's own pixel that its result depends on."""
+    input_range = (-1.0, 1.0)
 
-    def __init__(self, config: NetworkConfig, hidden: int = 256) -> None:
+    def __init__(self, config: NetworkConfig, hidden: int = _HIDDEN) -> None:
         super().__init__()
         self.coef = nn.Conv2d(config.dim, hidden, 3, padding=1)
         self.freq = nn.Conv2d(config.dim, hidden, 3, padding=1)
@@ -173,20 +180,13 @@ class LTE(nn.Module):
             nn.Linear(hidden, 3),
         )
 
-    def forward(self, features: Tensor, lr: Tensor, rows: Axis, columns: Axis) -> Tensor:
-        """All output pixels at the crossings of rows and columns, in chunks of bounded memory.
-
-        Args:
-            features: (B, C, H, W).
-            lr: (B, 3, H, W), in [−1, 1].
-            rows: Query shape (R,).
-            columns: Query shape (K,).
-
-        Returns:
-            (B, 3, R, K), about [−1, 1].
-        """
-        coef, freq = self.texture(features)
+    def forward(self, features: Tensor, lr: Tensor, region: OutputRegion) -> Tensor:
+        """All output pixels at the crossings of rows and columns, in chunks of bounded memory."""
+        rows, columns = (_axis_of(span, lr) for span in region)
         num_rows, num_columns = len(rows.low), len(columns.low)
+        if 0 in (num_rows, num_columns):
+            return lr.new_empty(len(lr), 3, num_rows, num_columns)
+        coef, freq = self.texture(features)
         bands = []
         for top, bottom in _chunks(num_rows, max(1, _QUERY_CHUNK // num_columns)):
             band = rows.part(top, bottom).reshaped(-1, 1)
@@ -194,26 +194,23 @@ class LTE(nn.Module):
                 self.query(coef, freq, lr, band, columns.part(left, right).reshaped(1, -1))
                 for left, right in _chunks(num_columns, _QUERY_CHUNK)
             ]
-            bands.append(torch.cat(parts, dim=-1))
-        return torch.cat(bands, dim=-2)
+            bands.append(torch.cat(parts, dim=-1))  # (B, 3, rows of the band, K)
+        return torch.cat(bands, dim=-2) * 0.5 + 0.5
 
-    def sample(self, features: Tensor, lr: Tensor, rows: Axis, columns: Axis) -> Tensor:
-        """Some output pixels of every picture of a batch, as training wants them.
-
-        Args:
-            features: (B, C, H, W).
-            lr: (B, 3, H, W), in [−1, 1].
-            rows: Query shape (B, Q), see `sampled_axis`.
-            columns: Query shape (B, Q).
-
-        Returns:
-            (B, 3, Q), about [−1, 1].
-        """
+    def sample(self, features: Tensor, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Some output pixels of every picture of a batch, as training wants them; see `ESC.sample`."""
+        places = zip(lr.shape[-2:], sizes.unbind(1), (rows, columns), strict=True)
+        down, right = (sampled_axis(side, size, positions) for side, size, positions in places)
         # The pictures are stacked into one tall picture, in which each query finds its own.
         tops = torch.arange(len(lr), device=lr.device)[:, None] * lr.shape[-2]
-        coef, freq = (maps.flatten(0, 1)[None] for maps in self.texture(features))
-        tall = lr.movedim(0, 1).flatten(1, 2)[None]
-        return self.query(coef, freq, tall, rows.moved(-tops), columns)[0].movedim(0, 1)
+        coef, freq = (maps.flatten(0, 1)[None] for maps in self.texture(features))  # (1, B·H, W, 256)
+        tall = lr.movedim(0, 1).flatten(1, 2)[None]  # (1, 3, B·H, W)
+        sr = self.query(coef, freq, tall, down.moved(-tops), right)[0]  # (3, B, Q)
+        return sr.movedim(0, 1) * 0.5 + 0.5
+
+    @staticmethod
+    def workspace(config: NetworkConfig, pixels: int, out_pixels: float) -> float:  # noqa: ARG004
+        return 4 * (2 * _HIDDEN * pixels + 9 * out_pixels + 8 * _HIDDEN * _QUERY_CHUNK)
 
     def texture(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes and frequencies of every LR pixel: (B, C, H, W) → two (B, H, W, 256)."""
@@ -250,7 +247,14 @@ class LTE(nn.Module):
             colour * (area / total)[..., None]
             for colour, area in zip(colours, reversed(areas), strict=True)
         )
-        return torch.movedim(ensemble + _bilinear(lr.permute(0, 2, 3, 1), rows, columns), -1, 1)
+        shortcut = _bilinear(lr.permute(0, 2, 3, 1), rows, columns)  # (B, *queries, 3)
+        return torch.movedim(ensemble + shortcut, -1, 1)  # (B, 3, *queries)
+
+
+def _axis_of(span: OutputSpan, lr: Tensor) -> Axis:
+    """The wanted pixels of a side, with LR pixels counted as those of `lr`."""
+    axis = query_axis(span.size, span.out_size, lr.device, lr.dtype, start=span.start, stop=span.stop)
+    return axis.moved(span.origin)
 
 
 def _bilinear(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:

@@ -61,11 +61,8 @@ class PrecisionPolicy:
         """
         while True:
             precision = self.precision
-            with compute_in(precision, self.device):
-                result = function(*arguments)
-            if result.dtype in HALF_PRECISIONS.values():
-                result = result.float()
-            if result.sum().isfinite() or result.isfinite().all():
+            result, is_finite = self.attempt(function, arguments)
+            if is_finite or result.isfinite().all():
                 return result
             higher = _HIGHER.get(precision)
             if higher is None:
@@ -73,6 +70,25 @@ class PrecisionPolicy:
             if self.precision == precision:
                 _LOG.warning("%s overflows in this model: %s from now on.", precision, higher)
                 self.precision = higher
+
+    def attempt(
+        self, function: Callable[..., Tensor], arguments: tuple[object, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Calls a function in the present precision, without waiting for the device.
+
+        Args:
+            function: Of the network.
+            arguments: Its arguments.
+
+        Returns:
+            Its result, float32 (float64 where the network is), and a truth on the device: whether the sum
+            of its numbers is finite. Where it is not, call again by `__call__`.
+        """
+        with compute_in(self.precision, self.device):
+            result = function(*arguments)
+        if result.dtype in HALF_PRECISIONS.values():
+            result = result.float()
+        return result, result.sum().isfinite()
 
 
 @contextmanager

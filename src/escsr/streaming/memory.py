@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from escsr.networks.config import NetworkConfig
+from escsr.networks.esc import UPSAMPLERS
+from escsr.networks.inference_form import kept_bias_bytes
 from escsr.streaming.feature_store import FeatureStorage
 from escsr.streaming.tiles import cut_side
 
@@ -12,9 +14,13 @@ __all__ = ["Memory", "predict_memory"]
 
 _FLOAT = 4
 _MAPS = 3
-"""FeatureStore alive at once: the block's input x, the stream y and the ConvFFN's output z."""
+"""Alive at once: the block's input x, the stream y and the ConvFFN's output z."""
 
-_LTE_HIDDEN, _LTE_CHUNK = 256, 32768
+_SOURCE_BYTES = 3 * (2 * _FLOAT + 2)
+"""Of an LR pixel: its colours as read from a file, and twice as float32."""
+
+_ALLOCATOR = 64 * 2**20
+"""Bytes that the allocator holds beside; measured, as the factors of `_blocks` are."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Memory:
 
     Attributes:
         feature_maps: Feature maps of the whole picture, in host memory or in a file.
-        picture: The picture and its result as float32, in host memory.
+        picture: The picture as read, in float32 and as the network takes it, and its result in float32, in
+            host memory.
         workspace: What the network takes while it computes a tile, on its device.
     """
 
@@ -63,9 +70,12 @@ def predict_memory(
         Bytes of each kind at the peak.
     """
     pixels, out_pixels = batch * size[0] * size[1], batch * out_size[0] * out_size[1]
-    lr, sr = 3 * _FLOAT * pixels, 3 * _FLOAT * out_pixels
+    lr, sr = _SOURCE_BYTES * pixels, 3 * _FLOAT * out_pixels
     rows, columns = (max(map(len, cut_side(side, tile_size, config.window_size))) for side in size)
-    body, tail = _workspace(config, batch * rows * columns, out_pixels / pixels)
+    tile = batch * rows * columns
+    kept = kept_bias_bytes(config) + _ALLOCATOR
+    body = kept + _blocks(config, tile)
+    tail = kept + int(UPSAMPLERS[config.upsampler].workspace(config, tile, tile * out_pixels / pixels))
     if (rows, columns) == size:
         return Memory(feature_maps=0, picture=lr + sr, workspace=max(body, tail))
     one_map = pixels * config.dim * (2 if feature_storage == "float16" else _FLOAT)
@@ -74,18 +84,11 @@ def predict_memory(
     return max(stages, end, key=lambda memory: memory.total)
 
 
-def _workspace(config: NetworkConfig, pixels: int, enlargement: float) -> tuple[int, int]:
-    """Bytes for a tile in the blocks and in the upsampler.
+def _blocks(config: NetworkConfig, pixels: int) -> int:
+    """Bytes for a tile in the blocks.
 
     The factors are measured (`benchmarks/streaming_memory.py`): attention, with its copies of q, k, v,
-    takes most in a block, besides three forms of the bias matrix.
+    takes most in a block, besides two forms of the bias matrix and one that is not kept.
     """
-    bias = 3 * config.num_heads * config.window_size**4
-    body = 16 * config.dim * pixels + bias
-    if config.upsampler == "nearest_conv":
-        tail: float = 5 * 16 * config.dim * pixels
-    elif config.upsampler == "lte":
-        tail = (2 * _LTE_HIDDEN + 9 * enlargement) * pixels + 8 * _LTE_HIDDEN * _LTE_CHUNK
-    else:
-        tail = (3 * config.dim + 9 * enlargement) * pixels
-    return _FLOAT * body, int(_FLOAT * tail)
+    forms = 2 if kept_bias_bytes(config) else 3
+    return _FLOAT * (16 * config.dim * pixels + forms * config.num_heads * config.window_size**4)

@@ -15,17 +15,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from escsr.errors import ConfigError
-from escsr.networks.esc import ESC, Stage
-from escsr.networks.lte import LTE, Axis, query_axis
+from escsr.networks.esc import ESC
+from escsr.networks.inference_form import inference_form
+from escsr.networks.stages import Stage, StageFunction, choose
+from escsr.runtime.fork import claim_process
+from escsr.runtime.memory import is_out_of_memory
+from escsr.runtime.progress import OnProgress
 from escsr.streaming.feature_store import FeatureStorage, FeatureStore
-from escsr.streaming.tiles import Span, Tile, cut, margin_of, queries
+from escsr.streaming.tiles import Span, Tile, check_tile_size, cut, margin_of, output_region
 from escsr.streaming.transfers import Transfers
 
 __all__ = ["Compute", "run"]
 
 Compute = Callable[[Callable[..., Tensor], tuple[object, ...]], Tensor]
-"""Calls a function of the network with its arguments; chooses the arithmetic and checks the result."""
+"""Calls a function of the network with its arguments; chooses the precision and checks the result."""
+
+Attempt = Callable[[Callable[..., Tensor], tuple[object, ...]], tuple[Tensor, Tensor]]
+"""The same, not checked: the result and, on the device, whether its numbers are finite."""
 
 
 def _plainly(function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
@@ -43,16 +49,17 @@ def run(
     feature_storage: FeatureStorage = "float32",
     folder: Path | None = None,
     compute: Compute = _plainly,
+    attempt: Attempt | None = None,
     on_halved: Callable[[int], None] | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
-    """Enlarges a picture of any size, equal to `network(lr)`, with the working memory of one tile.
+    """Upscales a picture of any size, equal to `network(lr)`, with the working memory of one tile.
 
     Where the device runs out of memory the work goes on from that tile with tiles of half the side;
     what is done stays done and the result is the same.
 
     Args:
-        network: The network, on the device that computes.
+        network: The network, on the device that computes; of another than the inference form that is made.
         lr: (B, 3, H, W) in [0, 1], in host memory, of the network's floating type.
         tile_size: Tile side, LR pixels, a multiple of the window; a picture that is not larger runs
             whole.
@@ -61,6 +68,8 @@ def run(
         feature_storage: How feature maps are kept.
         folder: For maps in a file; None for the system's temporary folder.
         compute: How functions of the network are called.
+        attempt: How they are called first where results travel to the host beside the computation, so that
+            nothing waits for the check; `compute` then repeats those that failed it. None for `compute`.
         on_halved: Called with the new tile size after the device ran out of memory.
         on_progress: Called with the share of the work done, in [0, 1].
 
@@ -70,14 +79,15 @@ def run(
     Raises:
         ConfigError: The tile size is not a positive multiple of the window.
         DeviceError: There is no room for the maps.
-        torch.OutOfMemoryError: The device's memory does not hold one window.
+        RuntimeError: The device's memory does not hold one window; see `is_out_of_memory`.
     """
-    window = network.config.window_size
-    if tile_size < window or tile_size % window:
-        raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
+    claim_process()
+    check_tile_size(tile_size, network.config.window_size)
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    stream = _Stream(network, lr, tile_size, feature_storage, folder, compute, on_halved, on_progress)
+    stream = _Stream(
+        network, lr, tile_size, feature_storage, folder, compute, attempt, on_halved, on_progress
+    )
     return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
 
 
@@ -92,10 +102,12 @@ class _Stream:
         feature_storage: FeatureStorage,
         folder: Path | None,
         compute: Compute,
+        attempt: Attempt | None,
         on_halved: Callable[[int], None] | None,
-        on_progress: Callable[[float], None] | None,
+        on_progress: OnProgress | None,
     ) -> None:
-        self.network = network
+        self.network = inference_form(network)
+        self.device = next(network.parameters()).device
         self.lr = network.normalise(lr)
         self.size: tuple[int, int] = (lr.shape[-2], lr.shape[-1])
         self.tile_size = tile_size
@@ -103,7 +115,8 @@ class _Stream:
         self.compute = compute
         self.on_halved = on_halved
         self.on_progress = on_progress
-        self.transfers = Transfers(next(network.parameters()).device)
+        self.transfers = Transfers(self.device)
+        self.attempt = attempt if self.transfers.overlap else None
         self.done, self.work = 0.0, 1
 
     def tiles(self) -> list[Tile]:
@@ -122,126 +135,107 @@ class _Stream:
 
     def run_whole(self, lr: Tensor, out_size: tuple[int, int]) -> Tensor:
         """The network at once, for a picture of one tile."""
-        device = next(self.network.parameters()).device
         any_size = out_size if self.network.config.scale is None else None
         try:
-            sr = self.compute(lambda picture: self.network(picture, size=any_size), (lr.to(device),))
-        except torch.OutOfMemoryError:
-            if not self.halve():
+            sr = self.compute(partial(self.network, size=any_size), (lr.to(self.device),))
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and self.halve()):
                 raise
-            return self.run_whole(lr, out_size) if len(self.tiles()) == 1 else self.run_stages(out_size)
-        self._progress(1.0)
-        return sr.to(lr.device)
+        else:
+            self._progress(1.0)
+            return sr.to(lr.device)
+        return self.run_whole(lr, out_size) if len(self.tiles()) == 1 else self.run_stages(out_size)
 
     def run_stages(self, out_size: tuple[int, int]) -> Tensor:
         """The network stage by stage."""
-        stages = list(self.network.stages())
+        *stages, upsample = self.network.stages()
         self.work = len(stages) + 1
         pooled: Tensor | None = None
         for index, stage in enumerate(stages):
             pooled = self._run_stage(stage, pooled)
-            later = stages[index + 1 :]
-            self.store.keep_only({"features"}.union(*((*each.around, *each.at) for each in later)))
-        return self._upsample(out_size)
+            later = (*stages[index + 1 :], upsample)
+            self.store.keep_only({name for each in later for name in each.inputs})
+        return self._upsample(upsample, out_size)
 
     def _run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
         """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools."""
         means: list[Tensor] = []
+        extra = [pooled.to(self.device)] if pooled is not None and stage.takes_pooled else []
 
-        def fetch(tile: Tile) -> list[Tensor]:
-            region = self._region(tile, stage.halo)
-            around = [self._take(name, region) for name in stage.around]
-            return around + [self._take(name, tile) for name in stage.at]
-
-        def work(tile: Tile, inputs: list[Tensor]) -> Tensor:
-            extra = [] if pooled is None else [pooled.to(inputs[0].device)]
-            margin = margin_of(tile, self._region(tile, stage.halo))
-            result = self.compute(stage.run, (*inputs, *extra, margin))
-            if stage.pool is not None:
-                share = len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1])
-                means.append(stage.pool(result).cpu().double() * share)
-            return result
-
-        self._each_tile(fetch, work, lambda tile, result: self.store.put(stage.writes, tile, result))
-        return torch.stack(means).sum(0).to(self.lr.dtype) if means else None
-
-    def _upsample(self, out_size: tuple[int, int]) -> Tensor:
-        """The last step, written tile by tile into the result (B, 3, rH, rW)."""
-        upsampler = self.network.upsampler
-        sr = self.lr.new_empty(*self.lr.shape[:2], *out_size)
-        device = next(self.network.parameters()).device
-        axes = [
-            query_axis(side, out, device, self.lr.dtype)
-            for side, out in zip(self.size, out_size, strict=True)
-        ]
-
-        def fetch(tile: Tile) -> list[Tensor]:
-            region = self._region(tile, upsampler.halo)
-            return [self._take("features", region), self._take("lr", region)]
-
-        def work(tile: Tile, inputs: list[Tensor]) -> Tensor:
-            return (
-                self._query(tile, inputs, axes)
-                if isinstance(upsampler, LTE)
-                else self._enlarge(tile, inputs)
-            )
+        def surroundings(tile: Tile) -> list[object]:
+            return [
+                *([margin_of(tile, self._region(tile, stage.halo))] if stage.takes_margin else []),
+                *extra,
+            ]
 
         def write(tile: Tile, result: Tensor) -> None:
-            rows, columns = (queries(*sides) for sides in zip(tile, self.size, out_size, strict=True))
-            sr[..., rows.slice, columns.slice] = result
+            if stage.pool is not None:
+                share = len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1])
+                means.append(stage.pool(result).double() * share)
+            self.store.put(stage.output, tile, result)
 
-        self._each_tile(fetch, work, write)
+        self._each_tile(stage, surroundings, write)
+        return torch.stack(means).sum(0).to(self.lr.dtype) if means else None
+
+    def _upsample(self, stage: Stage, out_size: tuple[int, int]) -> Tensor:
+        """The last step, written tile by tile into the result (B, 3, rH, rW)."""
+        sr = self.lr.new_empty(*self.lr.shape[:2], *out_size)
+
+        def surroundings(tile: Tile) -> list[object]:
+            return [output_region(tile, self._region(tile, stage.halo), self.size, out_size)]
+
+        def write(tile: Tile, result: Tensor) -> None:
+            rows, columns = output_region(tile, tile, self.size, out_size)
+            sr[..., rows.start : rows.stop, columns.start : columns.stop] = result
+
+        self._each_tile(stage, surroundings, write)
         return sr
-
-    def _enlarge(self, tile: Tile, inputs: list[Tensor]) -> Tensor:
-        """A tile of a fixed scale, its margin cut off."""
-        upsampler = self.network.upsampler
-        assert not isinstance(upsampler, LTE)
-        region = self._region(tile, upsampler.halo)
-        rows, columns = (
-            inner.times(upsampler.scale).within(outer.times(upsampler.scale))
-            for inner, outer in zip(tile, region, strict=True)
-        )
-        return self.compute(upsampler, tuple(inputs))[..., rows, columns]
-
-    def _query(self, tile: Tile, inputs: list[Tensor], axes: list[Axis]) -> Tensor:
-        """A tile of any scale: the output pixels whose centres lie in it."""
-        upsampler, features = self.network.upsampler, inputs[0]
-        parts = []
-        for span, side, axis, outer in zip(
-            tile, self.size, axes, self._region(tile, upsampler.halo), strict=True
-        ):
-            asked = queries(span, side, len(axis.low))
-            parts.append(axis.part(asked.start, asked.stop).moved(outer.start))
-        shape = [len(axis.low) for axis in parts]
-        if 0 in shape:
-            return features.new_empty(features.shape[0], 3, *shape)
-        return self.compute(upsampler, (*inputs, *parts)) * 0.5 + 0.5
 
     def _each_tile(
         self,
-        fetch: Callable[[Tile], list[Tensor]],
-        work: Callable[[Tile, list[Tensor]], Tensor],
+        stage: Stage,
+        surroundings: Callable[[Tile], list[object]],
         write: Callable[[Tile, Tensor], None],
     ) -> None:
-        """Fetches, works on and writes every tile; the next one is fetched ahead."""
-        waiting = self.tiles()
+        """Fetches, computes and writes every tile; the next one is fetched ahead.
+
+        Args:
+            stage: What to compute.
+            surroundings: What its function takes besides the maps.
+            write: Takes the result of a tile, in host memory.
+        """
+        function, waiting = choose(stage, self.device), self.tiles()
+
+        def fetch(tile: Tile) -> list[Tensor]:
+            region = self._region(tile, stage.halo)
+            haloed = [self._take(name, region) for name in stage.haloed_inputs]
+            return haloed + [self._take(name, tile) for name in stage.local_inputs]
+
+        def again(tile: Tile) -> Tensor:
+            inputs = [part.to(self.device) for part in fetch(tile)]
+            return self.compute(function, (*inputs, *surroundings(tile)))
+
         while waiting:
             tile = waiting.pop(0)
             try:
                 inputs = self.transfers.arrive(tile, fetch)
                 if waiting:
                     self.transfers.send(waiting[0], fetch)
-                result = work(tile, inputs)
-            except torch.OutOfMemoryError:
+                result, is_finite = self._call(function, (*inputs, *surroundings(tile)))
+            except RuntimeError as error:
                 self.transfers.forget()
-                if not self.halve():
+                if not (is_out_of_memory(error) and self.halve()):
                     raise
                 waiting = [part for each in (tile, *waiting) for part in self._cut(each)]
                 continue
-            self.transfers.bring(result, partial(write, tile))
+            self.transfers.bring(result, partial(write, tile), is_finite, partial(again, tile))
             self._progress(len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1]) / self.work)
         self.transfers.finish()
+
+    def _call(self, function: StageFunction, arguments: tuple[object, ...]) -> tuple[Tensor, Tensor | None]:
+        if self.attempt is None:
+            return self.compute(function, arguments), None
+        return self.attempt(function, arguments)
 
     def _cut(self, tile: Tile) -> list[Tile]:
         return cut(tile, self.tile_size, self.network.config.window_size, self.size)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
 
+from escsr.errors import ConfigError
 from escsr.networks.attention import window_padding
 from escsr.networks.layers import Margin
+from escsr.networks.upsamplers import OutputRegion, OutputSpan
 
-__all__ = ["Span", "Tile", "cut", "cut_side", "margin_of", "queries"]
+__all__ = ["Span", "Tile", "check_tile_size", "cut", "cut_side", "margin_of", "output_region"]
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,6 @@ class Span:
         """With a margin on both ends, clipped to the side."""
         return Span(max(0, self.start - halo), min(size, self.stop + halo))
 
-    def within(self, outer: Span) -> slice:
-        """Where this span lies inside another."""
-        return slice(self.start - outer.start, self.stop - outer.start)
-
-    def times(self, factor: int) -> Span:
-        """The same span on a side enlarged by a whole factor."""
-        return Span(self.start * factor, self.stop * factor)
-
     @property
     def slice(self) -> slice:
         """For indexing the side."""
@@ -41,6 +36,17 @@ class Span:
 
 Tile = tuple[Span, Span]
 """Rows and columns."""
+
+
+def check_tile_size(tile_size: int, window: int) -> None:
+    """Refuses a tile side that is no positive multiple of the window.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    is_whole = isinstance(tile_size, Integral) and not isinstance(tile_size, bool)
+    if not is_whole or tile_size < window or tile_size % window:
+        raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size!r}.")
 
 
 def cut(tile: Tile, tile_size: int, window: int, size: tuple[int, int]) -> list[Tile]:
@@ -98,10 +104,24 @@ def margin_of(tile: Tile, region: Tile) -> Margin:
     )
 
 
-def queries(span: Span, size: int, out_size: int) -> Span:
-    """Output pixels whose centres (i + 1/2)·size/out lie in a span of LR pixels."""
+def output_region(
+    tile: Tile, region: Tile, size: tuple[int, int], out_size: tuple[int, int]
+) -> OutputRegion:
+    """Output pixels whose centres (i + 1/2)·size/out lie in a tile, computed from maps of a region.
 
+    Args:
+        tile: LR pixels.
+        region: The tile with what is around it.
+        size: Rows and columns of the picture.
+        out_size: Rows and columns of the result.
+    """
+    rows, columns = (_output_span(*side) for side in zip(tile, region, size, out_size, strict=True))
+    return rows, columns
+
+
+def _output_span(span: Span, outer: Span, size: int, out_size: int) -> OutputSpan:
     def first(edge: int) -> int:
         return max(0, -((size - 2 * edge * out_size) // (2 * size)))
 
-    return Span(first(span.start), out_size if span.stop == size else first(span.stop))
+    stop = out_size if span.stop == size else first(span.stop)
+    return OutputSpan(size, out_size, first(span.start), stop, outer.start)

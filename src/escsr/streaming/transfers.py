@@ -29,7 +29,7 @@ class Transfers:
         self.overlap = device.type == "cuda"
         self._stream = torch.cuda.Stream(device) if self.overlap else None  # type: ignore[no-untyped-call]
         self._ahead: list[Tensor] | None = None
-        self._leaving: tuple[Tensor, torch.cuda.Event, Callable[[Tensor], None]] | None = None
+        self._leaving: Callable[[], None] | None = None
 
     def send(self, place: Place, fetch: Callable[[Place], list[Tensor]]) -> None:
         """Starts to copy the inputs of the next tile."""
@@ -53,28 +53,53 @@ class Transfers:
             part.record_stream(current)
         return inputs
 
-    def bring(self, result: Tensor, write: Callable[[Tensor], None]) -> None:
-        """Copies a result to the host and writes it; on CUDA the writing waits for the next call."""
+    def bring(
+        self,
+        result: Tensor,
+        write: Callable[[Tensor], None],
+        is_finite: Tensor | None = None,
+        again: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """Copies a result to the host and writes it; with overlap the writing waits for the next call.
+
+        Args:
+            result: On the device.
+            write: Takes it in host memory.
+            is_finite: A truth on the device: whether the result can be used; None where it can.
+            again: Computes the result again, where it cannot.
+        """
+        parts = [result] if is_finite is None else [result, is_finite]
+        hosted, wait = self._to_host(parts)
+
+        def leave() -> None:
+            wait()
+            good = is_finite is None or again is None or bool(hosted[1])
+            write(hosted[0] if good else again().cpu())  # type: ignore[misc]
+
+        self.finish()
+        self._leaving = leave
+        if not self.overlap:
+            self.finish()
+
+    def _to_host(self, parts: list[Tensor]) -> tuple[list[Tensor], Callable[[], None]]:
+        """Copies tensors to the host; they are there after a call of what is returned with them."""
         if self._stream is None:
-            write(result.cpu())
-            return
-        pinned = torch.empty_like(result, device="cpu", pin_memory=True)
+            return [part.cpu() for part in parts], lambda: None
+        hosted = [torch.empty_like(part, device="cpu", pin_memory=True) for part in parts]
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream):
-            pinned.copy_(result, non_blocking=True)
-            result.record_stream(self._stream)
+            for target, part in zip(hosted, parts, strict=True):
+                target.copy_(part, non_blocking=True)
+                part.record_stream(self._stream)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(self._stream)
-        self.finish()
-        self._leaving = pinned, event, write
+        return hosted, event.synchronize
 
     def finish(self) -> None:
         """Writes the result that is still on its way."""
-        if self._leaving is not None:
-            pinned, event, write = self._leaving
-            self._leaving = None
-            event.synchronize()
-            write(pinned)
+        leave, self._leaving = self._leaving, None
+        if leave is not None:
+            leave()
 
     def forget(self) -> None:
         """Drops what was sent ahead, after the device ran out of memory."""

@@ -11,8 +11,10 @@ from torch import Tensor
 from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
+from escsr.networks.inference_form import inference_form
 from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import free_device_memory, free_host_memory
+from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.streaming import FeatureStorage, Memory
@@ -38,7 +40,7 @@ class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
     Args:
-        network: The network, on the device that computes.
+        network: The network, on the device that computes, as it is now (see `inference_form`).
         name: What tables call it.
         precision: See `Precision`.
         tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
@@ -58,16 +60,15 @@ class Inference:
         tile_size: int | None = None,
         feature_storage: FeatureStorageChoice = "auto",
     ) -> None:
-        window = network.config.window_size
-        if tile_size is not None and (tile_size < window or tile_size % window):
-            raise ConfigError(f"tile_size must be a positive multiple of {window}, not {tile_size}.")
+        if tile_size is not None:
+            streaming.check_tile_size(tile_size, network.config.window_size)
         if feature_storage not in get_args(FeatureStorageChoice):
             raise ConfigError(
                 "feature_storage must be one of "
                 f"{', '.join(get_args(FeatureStorageChoice))}, not {feature_storage!r}."
             )
-        self.network, self.name = network, name
-        self.scale, self.pad_multiple = network.config.scale, window
+        self.network, self.name = inference_form(network), name
+        self.scale, self.pad_multiple = network.config.scale, network.config.window_size
         self.device = next(network.parameters()).device
         self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
@@ -90,11 +91,11 @@ class Inference:
         self_ensemble: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Tensor:
-        """Enlarges pictures.
+        """Upscales pictures.
 
         Args:
             lr: (B, 3, H, W), float32, in [0, 1], in host memory.
-            scale: Enlargement, or one for rows and one for columns; networks for any scale only.
+            scale: Factor of both sides, or one for rows and one for columns; networks for any scale only.
             size: Output rows and columns; networks for any scale only.
             self_ensemble: Mean over the eight flips and quarter turns: eight times the work, some
                 hundredths of a dB more.
@@ -125,7 +126,7 @@ class Inference:
         return self.run(lr, size=size)
 
     def predict(self, size: tuple[int, int], out_size: tuple[int, int], *, batch: int = 1) -> Memory:
-        """Memory that a run will take; see `streaming.predict_memory`.
+        """Memory that a run will take, see `streaming.predict_memory`; with the largest tiles possible.
 
         Args:
             size: LR rows and columns.
@@ -136,13 +137,13 @@ class Inference:
             self.network.config,
             size,
             out_size,
-            tile_size=self.usual_tile_size,
+            tile_size=self._tile_sizes(size)[-1],
             batch=batch,
             feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
         )
 
     def _stream(self, lr: Tensor, out_size: tuple[int, int], on_progress: OnProgress | None) -> Tensor:
-        tile_size = self._tile_size(lr)
+        tile_size = self._tile_size((lr.shape[-2], lr.shape[-1]))
         try:
             return streaming.run(
                 self.network,
@@ -151,29 +152,34 @@ class Inference:
                 size=out_size,
                 feature_storage=self._map_storage(lr, out_size),
                 compute=self.precision_policy,
+                attempt=self.precision_policy.attempt,
                 on_halved=self._remember_limit,
                 on_progress=on_progress,
             )
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             window = self.network.config.window_size
             raise DeviceError(
                 f"{self.device} has too little memory even for tiles of {window}; free some or use "
                 "another device."
             ) from error
 
-    def _tile_size(self, lr: Tensor) -> int:
+    def _tile_size(self, size: tuple[int, int]) -> int:
         """The size asked for, or the usual one, or for large pictures the fastest that fits."""
-        usual = self.usual_tile_size
+        sizes = self._tile_sizes(size)
+        if len(sizes) == 1:
+            return sizes[0]
+        policy = self.precision_policy
+        return fastest_tile_size(self.network, policy, sizes, precision=policy.precision)
+
+    def _tile_sizes(self, size: tuple[int, int]) -> list[int]:
+        """Tile sides that a picture of some rows and columns may run with, the smallest first."""
+        sizes = [self.usual_tile_size]
         if self.tile_size is None:
-            candidates = [size for size in self._candidates() if self._fits(size)] or [usual]
-            if lr.shape[-2] * lr.shape[-1] >= _PROBE_FROM * candidates[-1] ** 2:
-                usual = fastest_tile_size(
-                    self.network,
-                    self.precision_policy,
-                    candidates,
-                    precision=self.precision_policy.precision,
-                )
-        return usual if self._largest is None else min(usual, self._largest)
+            candidates = [side for side in self._candidates() if self._fits(side)] or sizes
+            sizes = candidates if size[0] * size[1] >= _PROBE_FROM * candidates[-1] ** 2 else sizes
+        return sorted({min(side, self._largest or side) for side in sizes})
 
     def _candidates(self) -> list[int]:
         window = self.network.config.window_size
@@ -192,13 +198,14 @@ class Inference:
         if self.feature_storage != "auto":
             return self.feature_storage
         memory = self.predict((lr.shape[-2], lr.shape[-1]), out_size, batch=lr.shape[0])
+        free = free_host_memory()
         on_host = memory.total if self.device.type == "cpu" else memory.feature_maps + memory.picture
-        if on_host <= free_host_memory():
+        if on_host <= free:
             return "float32"
         _LOG.warning(
             "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.",
             on_host / 2**30,
-            free_host_memory() / 2**30,
+            free / 2**30,
         )
         return "file"
 

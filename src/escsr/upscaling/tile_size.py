@@ -16,6 +16,7 @@ import torch
 from escsr.errors import EscError
 from escsr.files import atomic_path
 from escsr.networks import ESC
+from escsr.networks.inference_form import inference_form
 from escsr.runtime.devices import device_name
 from escsr.streaming import Compute
 
@@ -68,7 +69,8 @@ def probe(network: ESC, compute: Compute, sizes: Sequence[int]) -> dict[int, flo
         Seconds per megapixel, the better of two runs, by size.
     """
     parameter = next(network.parameters())
-    large_kernel, block = network.shared_kernel(), network.blocks[0]
+    form = inference_form(network)
+    large_kernel, block = form.shared_kernel(), form.blocks[0]
     seconds = {}
     for size in sizes:
         noise = torch.randn(

@@ -1,0 +1,126 @@
+"""The network as a list of stages over parts of the picture, each with a name and typed inputs.
+
+Streaming executes them, tile by tile, stage after stage. A faster kernel takes over the stages of one
+operation: `choose` is the only place that decides what computes a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from escsr.networks.layers import NO_MARGIN, Margin, crop
+from escsr.networks.upsamplers import OutputRegion
+
+__all__ = ["Operation", "Stage", "StageFunction", "choose"]
+
+Operation = Literal[
+    "shallow", "conv_ffn", "window_attention", "conv_attn", "block_last", "deep", "upsample"
+]
+"""What a stage computes, from its inputs in their order; LN is its `norm`:
+
+* "shallow": F_0 = module(lr)
+* "conv_ffn": module(LN(y))
+* "window_attention": y + module(LN(z)), where the only input is both y and z
+* "conv_attn": y + module(z), with the large kernel and the pooled mean
+* "block_last": x + module(LN(y))
+* "deep": conv3×3(x) + F_0 (+ shortcut); its module is the network, its inputs x and lr
+* "upsample": U(F) + S(lr) at an `OutputRegion`, which stands in the margin's place
+"""
+
+StageFunction = Callable[..., Tensor]
+"""(*haloed inputs, *local inputs, margin where there is a halo, pooled mean where it is taken) → output."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the network that works on any part of the picture.
+
+    Attributes:
+        operation: What it computes.
+        module: What computes it.
+        haloed_inputs: Maps it takes with a margin around the part: "lr" (B, 3, H, W), "features", "x", "y",
+            "z" (B, C, H, W).
+        local_inputs: Maps it takes at the part alone; it may write one of these.
+        output: The map it writes: "x", "y", "z", "features" or "sr".
+        halo: LR pixels of margin that its result depends on.
+        norm: What its input passes through first.
+        large_kernel: The shared kernel, where it takes one.
+        takes_pooled: Whether it takes the mean over the whole picture that the stage before pools.
+        name: Of its module inside the network, as in `get_submodule`: "blocks.2.conv_attns.0".
+        pool: Mean over a part of its output, (B, C, h, w) → (B, C_a, 1, 1), where the next stage takes it.
+    """
+
+    operation: Operation
+    module: nn.Module
+    haloed_inputs: tuple[str, ...]
+    local_inputs: tuple[str, ...]
+    output: str
+    halo: int
+    norm: nn.Module = field(default_factory=nn.Identity)
+    large_kernel: tuple[Tensor, ...] = ()
+    takes_pooled: bool = False
+    pool: Callable[[Tensor], Tensor] | None = None
+    name: str = ""
+
+    @property
+    def takes_margin(self) -> bool:
+        """Whether its function takes what is around the part."""
+        return self.halo > 0
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All maps it takes, in the order of its function's arguments."""
+        return self.haloed_inputs + self.local_inputs
+
+
+def choose(stage: Stage, device: torch.device) -> StageFunction:  # noqa: ARG001
+    """What computes a stage on a device: today PyTorch's own operators everywhere."""
+    return partial(_PLAIN[stage.operation], stage)
+
+
+def _shallow(stage: Stage, lr: Tensor, margin: Margin) -> Tensor:
+    return crop(stage.module(lr), margin)
+
+
+def _conv_ffn(stage: Stage, y: Tensor, margin: Margin) -> Tensor:
+    return stage.module(stage.norm(y), margin)
+
+
+def _window_attention(stage: Stage, z: Tensor, y: Tensor | None = None) -> Tensor:
+    return (z if y is None else y) + stage.module(stage.norm(z))
+
+
+def _conv_attn(
+    stage: Stage, z: Tensor, y: Tensor, margin: Margin = NO_MARGIN, pooled: Tensor | None = None
+) -> Tensor:
+    return y + stage.module(z, stage.large_kernel, pooled, margin)
+
+
+def _block_last(stage: Stage, y: Tensor, x: Tensor, margin: Margin) -> Tensor:
+    return x + crop(stage.module(stage.norm(y)), margin)
+
+
+def _deep(stage: Stage, x: Tensor, lr: Tensor, margin: Margin) -> Tensor:
+    network: Any = stage.module
+    return crop(network.deep(x, network.shallow(lr), lr), margin)
+
+
+def _upsample(stage: Stage, features: Tensor, lr: Tensor, region: OutputRegion) -> Tensor:
+    return stage.module(features, lr, region)
+
+
+_PLAIN: dict[Operation, StageFunction] = {
+    "shallow": _shallow,
+    "conv_ffn": _conv_ffn,
+    "window_attention": _window_attention,
+    "conv_attn": _conv_attn,
+    "block_last": _block_last,
+    "deep": _deep,
+    "upsample": _upsample,
+}

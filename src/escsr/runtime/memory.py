@@ -1,0 +1,22 @@
+"""Whether an error says that memory ran out: each device has words of its own for it."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["is_out_of_memory"]
+
+_WORDS = (
+    "out of memory",  # CUDA, XPU, MPS
+    "can't allocate memory",  # the CPU, on Linux and macOS
+    "not enough memory",  # the CPU, on Windows
+    "invalid buffer size",  # MPS, for what is more than all of it
+    "alloc_failed",  # cuDNN, cuBLAS
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of PyTorch (or Python) means that a device, or the host, has too little memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)

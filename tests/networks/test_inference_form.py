@@ -1,0 +1,59 @@
+"""The inference form is the network: the same results and weights, to the bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from escsr.networks import ESC, VARIANTS
+from escsr.networks.attention import WindowAttention
+from escsr.networks.inference_form import inference_form, kept_bias_bytes
+from samples import call_options, small_network
+
+
+def network_of(case: str) -> ESC:
+    return small_network("esc", bias_rank=6) if case == "flash-bias" else small_network(case)
+
+
+@pytest.mark.parametrize("backend", ["plain", "sdpa"])
+@pytest.mark.parametrize("case", [*VARIANTS, "flash-bias"])
+def test_equals_the_network(case: str, backend: str) -> None:
+    network = network_of(case).train().set_attention_backend(backend)
+    form = inference_form(network)
+    lr = torch.rand(2, 3, 13, 21)
+    with torch.no_grad():
+        expected = network(lr, **call_options(network))
+    assert torch.equal(form(lr, **call_options(network)), expected)
+    state, own = network.state_dict(), form.state_dict()
+    assert state.keys() == own.keys()
+    assert all(torch.equal(own[key], value) for key, value in state.items())
+
+
+def test_it_shares_the_weights_and_leaves_the_network_as_it_was() -> None:
+    network = small_network("esc").train()
+    form = inference_form(network)
+    for weight, shared in zip(network.parameters(), form.parameters(), strict=True):
+        assert weight.data_ptr() == shared.data_ptr()
+        assert weight.requires_grad
+        assert not shared.requires_grad
+    assert network.training
+    assert not form.training
+    assert inference_form(form) is form
+    assert sum(buffer.numel() for buffer in network.buffers()) == 0
+
+
+def test_work_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = inference_form(small_network("esc"))
+    made: list[str] = []
+    for name in ("attention.relative_position_bias", "conv_attn.average_symmetries"):
+        monkeypatch.setattr(f"escsr.networks.{name}", lambda *_, name=name: made.append(name))
+    form(torch.rand(1, 3, 9, 9))
+    assert made == []
+
+
+def test_biases_of_large_networks_are_not_kept() -> None:
+    assert kept_bias_bytes(VARIANTS["esc"]) == 5 * 4 * 1024**2 * 4
+    assert kept_bias_bytes(VARIANTS["esc-xl"]) == 0
+    with torch.device("meta"):
+        form = inference_form(ESC(VARIANTS["esc-xl"]))
+    assert all(module.bias is None for module in form.modules() if isinstance(module, WindowAttention))
