@@ -97,13 +97,15 @@ class Patches(Dataset[tuple[Tensor, Tensor]]):
 def _plain(options: argparse.Namespace, dtype: torch.dtype | None) -> dict[str, float]:
     config = _config(options)
     loader = DataLoader(
-        Patches(_pool(options, config), config.patch_size, config.batch_size * (options.steps + WARM_UP)),
+        Patches(
+            _sampler(options, config), config.patch_size, config.batch_size * (options.steps + WARM_UP)
+        ),
         config.batch_size,
         num_workers=options.workers,
         pin_memory=options.device == "cuda",
     )
     network = ESC(config.network).to(options.device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=config.optimizer.learning_rate)
     waited = [0.0]
     start = 0.0
     for number, (lr, hr) in enumerate(_timed(loader, waited)):
@@ -149,7 +151,7 @@ def _ours(options: argparse.Namespace, *settings: str) -> dict[str, float]:
             stop.set()
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, _pool(options, config), folder, device=options.device)
+        trainer = Trainer(config, _sampler(options, config), folder, device=options.device)
         trainer.train(note, stop=stop)
     taken = marks[steps - 1][0] - marks[WARM_UP - 1][0]
     return {"iterations_per_second": options.steps / taken, "data_share": marks[steps - 1][1]}
@@ -159,7 +161,7 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
     return recipe(options.recipe).with_settings(options.set)
 
 
-def _pool(options: argparse.Namespace, config: TrainingConfig) -> PatchSampler:
+def _sampler(options: argparse.Namespace, config: TrainingConfig) -> PatchSampler:
     assert config.network.scale is not None
     storage = "cuda" if options.device == "cuda" and options.way.startswith("ours") else "memory"
     pictures = images.find_images(Path(options.data))[: options.pictures]

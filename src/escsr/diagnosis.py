@@ -68,8 +68,7 @@ def diagnose() -> list[Finding]:
 
 def _devices() -> list[Finding]:
     chosen = choose_device("auto")
-    precision = PrecisionPolicy(chosen).precision
-    findings = [Finding("device", f"{chosen} {device_name(chosen)}, {precision}")]
+    findings = [Finding("device", f"{chosen} {device_name(chosen)}, {PrecisionPolicy(chosen).precision}")]
     if chosen.type == "cuda":
         findings.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))
     elif torch.version.cuda is None and chosen.type == "cpu":

@@ -18,28 +18,43 @@ def call(*arguments: str) -> str:
 
 
 def test_list() -> None:
-    told = call()
-    assert told == call("list")
-    assert all(name in told for name in RECIPES)
+    printed = call()
+    assert printed == call("list")
+    assert all(name in printed for name in RECIPES)
 
 
 def test_show() -> None:
-    told = call("show", "esc-light-x2", "--set", "iterations=1000")
-    lines = {line.split()[0]: line for line in told.splitlines() if line.strip()}
+    printed = call("show", "esc-light-x2", "--set", "iterations=1000")
+    lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     assert "--set" in lines["iterations"]
-    assert "the paper's text has (0.9, 0.999)" in lines["betas"]
+    assert "the paper's text has (0.9, 0.999)" in lines["optimizer.betas"]
     assert "network.window_size" in lines
-    assert "█" in told
+    assert "█" in printed
     assert json.loads(call("show", "esc-fp-x3", "--json")) == json.loads(
         json.dumps(recipe("esc-fp-x3").to_dict())
     )
 
 
+def test_the_schema_names_every_setting() -> None:
+    schema = json.loads(call("show", "esc-x2", "--schema"))
+    assert set(schema["properties"]) == set(recipe("esc-x2").to_dict())
+    assert "discriminator" in schema["properties"]["objective"]
+    assert schema["$defs"]["OptimizerSettings"]["properties"]["learning_rate"]["exclusiveMinimum"] == 0
+
+
+def test_recipes_are_listed_without_torch() -> None:
+    code = (
+        "import sys; from escsr.training.recipes import RECIPES, about, recipe, source_of;"
+        "[(recipe(name), about(name)) for name in RECIPES]; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_diff() -> None:
-    told = call("diff", "esc-x4")
-    assert [line.split()[0] for line in told.splitlines()] == ["value", "betas"]
-    told = call("diff", "esc-x2", "esc-light-x2")
-    assert [line.split()[0] for line in told.splitlines()] == ["value", "network.num_blocks"]
+    printed = call("diff", "esc-x4")
+    assert [line.split()[0] for line in printed.splitlines()] == ["value", "optimizer.betas"]
+    printed = call("diff", "esc-x2", "esc-light-x2")
+    assert [line.split()[0] for line in printed.splitlines()] == ["value", "network.num_blocks"]
 
 
 @pytest.mark.parametrize("name", ["esc-x2", "esc-light-x2-quick"])

@@ -92,7 +92,7 @@ def test_wrong_commands_would_be_found(line: str) -> None:
 
 def test_settings_in_the_text() -> None:
     """Values that stand in the running text or in tables, as `key=value`."""
-    settings = re.findall(r"`(?:--set )?([a-z_]+=[^`]+)`", PAGE)
+    settings = re.findall(r"`(?:--set )?([a-z_.]+=[^`]+)`", PAGE)
     assert len(settings) > 10
     for setting in settings:
         recipe("esc-light-x2").with_settings([setting.replace("=N", "=2")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
-from escsr.models import checkpoints
+from escsr.models import checkpoints, published_keys
 from escsr.models.bundled import find_model, read_header
 from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.published_keys import detect_config, to_published
@@ -44,6 +45,7 @@ def refuse_to_build_many(monkeypatch: pytest.MonkeyPatch) -> None:
         return ESC(config)
 
     monkeypatch.setattr(checkpoints, "ESC", build)
+    monkeypatch.setattr(published_keys, "ESC", build)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_many_empty_blocks_of_a_pickle(
     for index in range(900):
         published[f"blocks.{index}.x"] = torch.zeros(1)
     torch.save(published, tmp_path / "many.pth")
-    with pytest.raises(CheckpointError, match="900 blocks have at least"):
+    with pytest.raises(CheckpointError, match="too few for 900 blocks"):
         load_network(tmp_path / "many.pth")
     for index in range(1100):
         published[f"blocks.{index}.x"] = torch.zeros(1)
@@ -157,6 +159,22 @@ def test_kinds_of_our_tensors(kind: str, ours: Path) -> None:
     save_file(weights | {"last.bias": KINDS[kind](weights["last.bias"])}, ours, metadata=fields)
     with pytest.raises(CheckpointError, match=r"ours\.safetensors: .*last\.bias"):
         load_network(ours)
+
+
+def test_an_archive_that_unpacks_to_more(
+    published: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch writes its archives uncompressed, and reads others too."""
+    torch.save(published | {"zeros": torch.zeros(1 << 20)}, tmp_path / "plain.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pth") as plain,
+        zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(CheckpointError, match="unpacks to more than it holds"):
+        load_network(tmp_path / "net.pth")
 
 
 def test_one_storage_for_many_tensors(published: dict[str, Tensor], tmp_path: Path) -> None:

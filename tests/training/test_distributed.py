@@ -28,14 +28,14 @@ sys.path.insert(0, sys.argv[3])
 from samples import small_network
 
 torch.set_num_threads(1)
-with join_process_group("cpu") as processes:
+with join_process_group("cpu") as distributed:
     figures = Validation(recipe("esc-x2"), {"own": Path(sys.argv[1])}).measure(
-        small_network("esc"), processes)
-    first = processes.agree(f"from {processes.rank}")
-    tensors = [torch.full((2, 3), float(processes.rank + 1)), torch.arange(4.0)[::2]]
-    processes.sum(tensors)
-    told = dict(figures=figures, first=first, sums=[t.tolist() for t in tensors])
-    Path(sys.argv[2], f"{processes.rank}.json").write_text(json.dumps(told))
+        small_network("esc"), distributed)
+    first = distributed.broadcast(f"from {distributed.rank}")
+    tensors = [torch.full((2, 3), float(distributed.rank + 1)), torch.arange(4.0)[::2]]
+    distributed.all_reduce(tensors)
+    result = dict(figures=figures, first=first, sums=[t.tolist() for t in tensors])
+    Path(sys.argv[2], f"{distributed.rank}.json").write_text(json.dumps(result))
 """
 
 
@@ -58,10 +58,10 @@ def test_validation_is_shared_with_equal_figures(folder: Path, tmp_path: Path) -
     alone = Validation(recipe("esc-x2"), {"own": folder}).measure(small_network("esc"))
     torch.set_num_threads(threads)
     for rank in (0, 1):
-        told = json.loads((tmp_path / f"{rank}.json").read_text())
-        assert told["figures"] == pytest.approx(alone, abs=1e-9)
-        assert told["first"] == "from 0"
-        assert told["sums"] == [[[3.0] * 3] * 2, [0.0, 4.0]]
+        result = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert result["figures"] == pytest.approx(alone, abs=1e-9)
+        assert result["first"] == "from 0"
+        assert result["sums"] == [[[3.0] * 3] * 2, [0.0, 4.0]]
 
 
 def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
@@ -84,6 +84,29 @@ def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None
     assert logs[1][-1]["validation"] == pytest.approx(logs[0][-1]["validation"], abs=1e-3)
 
 
+THREADS = """
+import sys, torch
+from pathlib import Path
+from escsr.training.distributed import join_process_group
+
+with join_process_group("cpu") as distributed:
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.AdamW([weight])  # imports what would keep the group
+    weight.grad = torch.ones(3)
+    distributed.all_reduce([weight.grad])
+    optimizer.step()
+names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+sys.exit(f"threads left: {names}" if any("gloo" in name for name in names) else 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="lists its threads by /proc")
+def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
+    """One that did, and wanted the GIL while Python ended, aborted a finished training."""
+    (tmp_path / "script.py").write_text(THREADS)
+    torchrun(str(tmp_path / "script.py"))
+
+
 def test_places_from_the_environment() -> None:
     assert _settings({})["WORLD_SIZE"] == "1"
     assert _settings({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})["WORLD_SIZE"] == "1", "a batch script"
@@ -94,9 +117,9 @@ def test_places_from_the_environment() -> None:
         "SLURM_JOB_ID": "123456",
         "SLURM_STEP_NODELIST": "gpu[003-004,9],other",
     }
-    told = _settings(slurm)
-    assert (told["RANK"], told["WORLD_SIZE"], told["LOCAL_RANK"]) == ("5", "8", "1")
-    assert (told["MASTER_ADDR"], told["MASTER_PORT"]) == ("gpu003", "29956")
+    result = _settings(slurm)
+    assert (result["RANK"], result["WORLD_SIZE"], result["LOCAL_RANK"]) == ("5", "8", "1")
+    assert (result["MASTER_ADDR"], result["MASTER_PORT"]) == ("gpu003", "29956")
     assert _settings({**slurm, "SLURM_STEP_NODELIST": "a1,a2"})["MASTER_ADDR"] == "a1"
     with pytest.raises(ConfigError, match="MASTER_ADDR"):
         _settings({"RANK": "0", "WORLD_SIZE": "2"})
@@ -104,8 +127,8 @@ def test_places_from_the_environment() -> None:
 
 def test_one_alone_needs_nobody() -> None:
     alone, tensor = Distributed(), torch.ones(3)
-    alone.sum([tensor])
+    alone.all_reduce([tensor])
     assert torch.equal(tensor, torch.ones(3))
     assert alone.gather([1, 2]) == [1, 2]
-    assert alone.agree("this") == "this"
+    assert alone.broadcast("this") == "this"
     assert alone.is_first

@@ -63,7 +63,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     assert kills >= 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     data = write_pictures(tmp_path / "hr")
     with start(data, tmp_path / "run", "iterations=100000", "schedule=steps") as process:

@@ -1,4 +1,4 @@
-"""Batches of the objectives: parts of one stream, with flat patches among the others."""
+"""Batches of the objectives: shards of one stream, with flat patches among the others."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def objective(folder: Path, kind: str, *settings: str) -> Objective:
 
 
 @pytest.mark.parametrize("kind", ["fixed", "any"])
-@pytest.mark.parametrize("parts", [2, 3])
-def test_parts_are_parts_of_one_batch(folder: Path, kind: str, parts: int) -> None:
+@pytest.mark.parametrize("num_shards", [2, 3])
+def test_shards_are_of_one_batch(folder: Path, kind: str, num_shards: int) -> None:
     chosen = objective(folder, kind, "flat_patches=0.4")
     whole = chosen.draw(7)
-    drawn = [chosen.draw(7, part, parts) for part in range(parts)]
+    drawn = [chosen.draw(7, shard, num_shards) for shard in range(num_shards)]
     for name, tensor in whole.items():
-        assert torch.equal(torch.cat([part[name] for part in drawn]), tensor)
+        assert torch.equal(torch.cat([shard[name] for shard in drawn]), tensor)
     assert not torch.equal(chosen.draw(8)["lr"], whole["lr"])
 
 

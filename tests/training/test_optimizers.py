@@ -21,10 +21,34 @@ def test_orthogonalise(shape: tuple[int, int, int]) -> None:
     torch.testing.assert_close(orthogonalise(matrices * 1000), result, atol=1e-3, rtol=0)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch.optim.Muon is of PyTorch 2.9 and later")
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12), (16, 16)])
+def test_muon_is_pytorchs_on_a_matrix(shape: tuple[int, int]) -> None:
+    """PyTorch orthogonalises in bfloat16, so updates agree to a few thousandths of their size."""
+    ours, theirs = (
+        nn.Parameter(torch.randn(shape, generator=torch.Generator().manual_seed(1))) for _ in "ab"
+    )
+    settings = {"momentum": 0.8, "weight_decay": 0.1}
+    optimizers = (
+        Muon([ours], learning_rate=0.01, **settings),
+        torch.optim.Muon([theirs], lr=0.01, adjust_lr_fn="match_rms_adamw", **settings),  # type: ignore[arg-type]
+    )
+    for step in range(5):
+        before = ours.detach().clone()
+        with torch.no_grad():
+            theirs.copy_(ours)
+        gradient = torch.randn(shape, generator=torch.Generator().manual_seed(10 + step))
+        for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
+            weight.grad = gradient.clone()
+            optimizer.step()
+        update, expected = (weight.detach() - before for weight in (ours, theirs))
+        assert (update - expected).norm() < 0.03 * expected.norm(), step
+
+
 def test_muon_minimises() -> None:
     weight = nn.Parameter(torch.randn(6, 4, 1, 1))
     target = torch.randn(6, 4, 1, 1)
-    optimizer = Muon([weight], lr=0.05)
+    optimizer = Muon([weight], learning_rate=0.05)
     losses = []
     for _ in range(200):
         optimizer.zero_grad()
@@ -39,7 +63,7 @@ def test_every_parameter_has_one_optimiser() -> None:
     network = small_network("esc-fp")
     for settings, count in (["optimizer=adamw"], 1), (["optimizer=muon"], 2):
         config = recipe("esc-light-x2-quick").with_settings(settings)
-        optimizers = build_optimizers(network, config)
+        optimizers = build_optimizers(network, config.optimizer)
         held = [p for o in optimizers for g in o.param_groups for p in g["params"]]
         assert len(optimizers) == count
         assert {id(p) for p in held} == {id(p) for p in network.parameters()}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from escsr.errors import ConfigError
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.models.checkpoints import load_network, save_network
 from escsr.networks import ESC
-from escsr.training.config import TrainingConfig
+from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import RECIPES, about, recipe, source_of
 from escsr.training.recipes.ablations import ABLATIONS
 from escsr.training.schedule import learning_rate_at
@@ -27,7 +26,7 @@ def test_recipes(name: str) -> None:
     text = about(name)
     assert "Command: `escsr train --recipe" in text
     assert "Hardware:" in text
-    assert {source_of(name, field.name) for field in dataclasses.fields(config)} - {"ours"}
+    assert {source_of(name, key) for key in flat(config.to_dict())} - {"ours"}
 
 
 def test_settings() -> None:
@@ -43,32 +42,92 @@ def test_settings() -> None:
             "name=mine",
         ]
     )
-    assert (changed.iterations, changed.learning_rate, changed.betas) == (70, 1.0, (0.8, 0.9))
-    assert (changed.clip_norm, changed.schedule, changed.name) == (0.5, "cosine", "mine")
+    optimizer = changed.optimizer
+    assert (changed.iterations, optimizer.learning_rate, optimizer.betas) == (70, 1.0, (0.8, 0.9))
+    assert (optimizer.clip_norm, changed.schedule.type, changed.name) == (0.5, "cosine", "mine")
     assert (changed.network.num_blocks, changed.network.bias_rank) == (2, 4)
-    assert changed.with_settings(["clip_norm=none"]).clip_norm is None
+    assert changed.with_settings(["clip_norm=none"]).optimizer.clip_norm is None
+
+
+IMPOSSIBLE = [
+    "clip_norm=-1",
+    "clip_norm=0",
+    "decay=-5",
+    "learning_rate=Infinity",
+    "learning_rate=0",
+    "final_ratio=5",
+    "validation_scales=[]",
+    'network.ffn_ratio="2"',
+    "network.norm_last=no",
+    "network.bias_rank=true",
+    "betas=[0.9, 1]",
+    'milestones=["a"]',
+    "weight_decay=-1",
+    "seed=100000000000000000000",
+    "seed=-1",
+]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("betas=[0.9]", "optimizer.betas"),
         ("iteration=3", "Did you mean iterations"),
         ("num_blocks=3", "Did you mean network.num_blocks"),
-        ("network=3", "Unknown setting"),
+        ("network=3", "network should be an object, not 3"),
         ("iterations", "key=value"),
-        ("iterations=many", "expected int"),
-        ("iterations=2.5", "expected int"),
-        ("iterations=true", "expected int"),
-        ("iterations=0", "at least 1"),
-        ("schedule=linear", "expected steps or cosine"),
-        ("precision=float8", "expected float32 or tf32 or bfloat16 or float16"),
+        ("iterations=many", "iterations should be a valid integer, not 'many'"),
+        ("iterations=2.5", "valid integer"),
+        ("iterations=true", "valid integer"),
+        ("iterations=0", "iterations should be greater than or equal to 1"),
+        ("schedule=linear", "schedule.type should be 'steps' or 'cosine'"),
+        ("precision=float8", "should be 'float32', 'tf32', 'bfloat16' or 'float16'"),
         ("network.dim=65", "not a multiple"),
-        ("ema_decay=1", r"\[0, 1\)"),
+        ("ema_decay=1", "ema.decay should be less than 1"),
+        *((text, "should") for text in IMPOSSIBLE),
     ],
 )
 def test_wrong_settings_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         recipe("esc-light-x2").with_settings([text])
+
+
+def test_recipes_written_flat_are_read() -> None:
+    """As `recipe.json` was up to version 0.1, with the names of before that too."""
+    config = recipe("esc-dflip-x3")
+    values = flat(config.to_dict())
+    old = {key.rpartition(".")[2]: value for key, value in values.items() if not key.startswith("network.")}
+    old |= {
+        "optimizer": "adamw",
+        "schedule": "steps",
+        "ema_decay": old["decay"],
+        "queries": 2304,
+        "keep": 3,
+    }
+    old |= {"ema_decay": 0.999, "ema_ramp": False, "decay": 0.5, "network": values_of_network(config)}
+    for key in ("type", "ramp", "keep_checkpoints"):
+        del old[key]
+    assert TrainingConfig.from_dict(old) == config.replace({"keep_checkpoints": 3})
+
+
+def values_of_network(config: TrainingConfig) -> dict[str, object]:
+    return dict(config.network.to_dict())
+
+
+def test_the_objective_goes_with_the_scale() -> None:
+    config = recipe("esc-light-x2-quick")
+    any_scale = ["network.scale=none", "network.upsampler=lte", "network.shortcut=bilinear"]
+    changed = config.with_settings([*any_scale, "queries=200", "objective.flat_patches=0.1"])
+    assert changed.to_dict()["objective"] == {
+        "type": "arbitrary_scale",
+        "queries": 200,
+        "flat_patches": 0.1,
+    }
+    assert config.with_settings(["queries=200"]) == config, "does not apply, as before"
+    with pytest.raises(ConfigError, match=r"Unknown setting 'objective\.queries'"):
+        config.with_settings(["objective.queries=200"])
+    with pytest.raises(ConfigError, match="does not go with"):
+        config.with_settings(["objective.type=arbitrary_scale"])
 
 
 def test_unknown_recipe() -> None:
@@ -77,10 +136,10 @@ def test_unknown_recipe() -> None:
 
 
 def test_the_papers_text() -> None:
-    assert recipe("esc-x3@paper").betas == (0.9, 0.999)
-    assert recipe("esc-x3").betas == (0.9, 0.9)
-    assert source_of("esc-x3@paper", "betas") == "paper text"
-    assert "reference" in source_of("esc-x3", "betas")
+    assert recipe("esc-x3@paper").optimizer.betas == (0.9, 0.999)
+    assert recipe("esc-x3").optimizer.betas == (0.9, 0.9)
+    assert source_of("esc-x3@paper", "optimizer.betas") == "paper text"
+    assert "reference" in source_of("esc-x3", "optimizer.betas")
     with pytest.raises(ConfigError, match="not a recipe of the paper"):
         recipe("esc-x2-quick@paper")
 
@@ -103,7 +162,7 @@ def test_cosine() -> None:
     config = recipe("esc-light-x2-quick").with_settings(
         ["iterations=1100", "warmup=100", "final_ratio=0.1"]
     )
-    peak = config.learning_rate
+    peak = config.optimizer.learning_rate
     assert learning_rate_at(50, config) == pytest.approx(peak / 2)
     assert learning_rate_at(100, config) == pytest.approx(peak)
     assert learning_rate_at(600, config) == pytest.approx(peak * 0.55)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.models.checkpoints import read_checkpoint
-from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
-from escsr.training.objectives import Batch
+from escsr.training.objectives import Batch, Objective
 from escsr.training.recipes import recipe
 from escsr.training.records import latest_checkpoint
+from escsr.training.state import TrainingState
 from escsr.training.trainer import Progress, Trainer
 
 
@@ -220,14 +221,14 @@ def test_a_batch_in_parts_gives_the_same_step(folder: Path, tmp_path: Path) -> N
         weights.append(trainer.state.network.last.weight)
     torch.testing.assert_close(weights[1], weights[0], atol=2e-5, rtol=0)
     torch.testing.assert_close(weights[2], weights[0], atol=2e-5, rtol=0)
-    with pytest.raises(ConfigError, match="cannot be shared"):
+    with pytest.raises(ConfigError, match="cannot be split"):
         Trainer(tiny("accumulation=3"), sampler_of(folder), tmp_path / "3").train()
 
 
 def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=8", "precision=float16")
     trainer = Trainer(config, sampler_of(folder), tmp_path / "whole")
-    scaler = trainer.state.scaler
+    scaler = trainer.state.scalers["network"]
     scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0**24})  # overflows at first
     seen: list[Progress] = []
     trainer.train(seen.append)
@@ -237,24 +238,26 @@ def test_float16_scales_the_loss_and_resumes_with_its_factor(folder: Path, tmp_p
     again = Trainer(config, sampler_of(folder), tmp_path / "again")
     again.state.load(tmp_path / "whole" / "iter_0000004.safetensors")
     again.train()
-    assert again.state.scaler.state_dict() == scaler.state_dict()
+    assert again.state.scalers["network"].state_dict() == scaler.state_dict()
     assert torch.equal(again.state.network.last.weight, trainer.state.network.last.weight)
 
 
-class Hopeless:
+class Hopeless(Objective):
     """A finite loss whose gradient is none."""
 
-    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+    def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         return {"lr": torch.rand(1, 3, 16, 16)}
 
-    def loss(self, network: ESC, batch: Batch) -> torch.Tensor:
-        return (network(batch["lr"]).float() * 0).square().sum().sqrt()
+    def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
+        def loss(batch: Batch) -> torch.Tensor:
+            return (state.network(batch["lr"]).float() * 0).square().sum().sqrt()
+
+        return {"loss": state.update("network", loss, micro_batches)}
 
 
 def test_overflow_is_excused_only_while_the_factor_can_fall(folder: Path, tmp_path: Path) -> None:
     config = tiny("iterations=100", "patience=3", "precision=float16")
-    trainer = Trainer(config, sampler_of(folder), tmp_path / "run")
-    trainer.objective = Hopeless()
+    trainer = Trainer(config, sampler_of(folder), tmp_path / "run", objective=Hopeless())
     with pytest.raises(EscError, match="3 steps in a row, to step 19"):
         trainer.train()
 
@@ -280,7 +283,7 @@ def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> 
     Trainer(tiny("iterations=4", "keep_checkpoints=9"), sampler_of(folder), tmp_path / "run").train()
     fewer = sampler_of(folder)
     fewer = PatchSampler(fewer.lr[:2], fewer.hr[:2], 2)
-    with pytest.raises(ConfigError, match=r"on other pictures \(data was '\w{16}', now '\w{16}'\)"):
+    with pytest.raises(ConfigError, match=r"on other images \(data was '\w{16}', now '\w{16}'\)"):
         Trainer(tiny("iterations=4"), fewer, tmp_path / "run").train()
 
 

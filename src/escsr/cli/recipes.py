@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -56,20 +55,26 @@ def show(
     name: NameArgument,
     settings: SettingsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of all settings instead.")
+    ] = False,
 ) -> None:
     """Show every value of a recipe with its source, and draw its learning rate."""
+    from escsr.training.config import flat
     from escsr.training.recipes import about, recipe, source_of
 
     begun = recipe(name)
     config = begun.with_settings(settings or ())
-    if as_json:
-        sys.stdout.write(json.dumps(config.to_dict(), indent=1) + "\n")
+    if as_json or schema:
+        values = config.model_json_schema() if schema else config.to_dict()
+        sys.stdout.write(json.dumps(values, indent=1) + "\n")
         return
     OUT.print(plain(about(name)) + "\n")
     table = Table("value", "", "source", box=None, pad_edge=False)
-    for key, value in _values(config).items():
-        changed = value != _values(begun)[key]
-        table.add_row(key, plain(value), "--set" if changed else source_of(name, key.partition(".")[0]))
+    before = flat(begun.to_dict())
+    for key, value in flat(config.to_dict()).items():
+        changed = value != before.get(key)
+        table.add_row(key, plain(value), "--set" if changed else source_of(name, key))
     print_table(table)
     OUT.print()
     for line in _learning_rate(config):
@@ -84,23 +89,17 @@ def diff(
     ] = None,
 ) -> None:
     """Show in which values two recipes differ."""
+    from escsr.training.config import flat
     from escsr.training.recipes import recipe, source_of
 
     other = f"{name}@paper" if other is None else other
-    one, two = (_values(recipe(each)) for each in (name, other))
+    one, two = (flat(recipe(each).to_dict()) for each in (name, other))
     table = Table("value", name, other, "source", box=None, pad_edge=False)
-    for key in one:
-        if key != "name" and one[key] != two[key]:
-            sources = " | ".join(source_of(each, key.partition(".")[0]) for each in (name, other))
-            table.add_row(key, plain(one[key]), plain(two[key]), sources)
+    for key in one | two:
+        if key != "name" and one.get(key) != two.get(key):
+            sources = " | ".join(source_of(each, key) for each in (name, other))
+            table.add_row(key, plain(one.get(key)), plain(two.get(key)), sources)
     print_table(table)
-
-
-def _values(config: TrainingConfig) -> dict[str, Any]:
-    """Every value, those of the network as network.KEY."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    network = values.pop("network").to_dict()
-    return values | {f"network.{key}": value for key, value in network.items()}
 
 
 def _learning_rate(config: TrainingConfig) -> list[str]:

@@ -50,7 +50,7 @@ def train(
     """Train a network; the same command again goes on where it stopped.
 
     Checkpoints in the output folder are models: `escsr upscale --model OUTPUT/best.safetensors`.
-    Ctrl-C, or a TERM or USR1 signal, finishes the step at hand and writes a checkpoint. Started by
+    Ctrl-C, or a TERM, HUP or USR1 signal, finishes the step at hand and writes a checkpoint. Started by
     `torchrun --nproc-per-node N -m escsr train ...`, or by SLURM's `srun`, N processes share the work.
     """
     own_memory()
@@ -88,8 +88,8 @@ def train(
 
 
 _FINISHING = "Finishing the step at hand and writing a checkpoint; press Ctrl-C again to stop at once."
-_SIGNALS = ("SIGTERM", "SIGUSR1")
-"""What schedulers send before they end a job."""
+_SIGNALS = ("SIGTERM", "SIGUSR1", "SIGHUP")
+"""What schedulers send before they end a job, and a terminal that is closed."""
 
 
 def _named_folders(folders: list[Path]) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from escsr.images.metadata import ICC, profile_space, sound_profile
 __all__ = [
     "DAMAGED_PROFILE",
     "from_cmyk",
-    "from_eight_bit_lab",
+    "from_lab",
     "from_pixels",
     "grey_as_rgb",
     "to_grey_or_rgb",
@@ -38,7 +38,7 @@ def from_pixels(pixels: NDArray[Any]) -> pyvips.Image:
     return image.copy(interpretation=(greys if grey else colours)[kind])
 
 
-def from_eight_bit_lab(image: pyvips.Image) -> pyvips.Image:
+def from_lab(image: pyvips.Image) -> pyvips.Image:
     """Bytes as TIFF keeps CIELAB (L from 0 to 255 for 100, a and b signed) → an image of libvips in Lab."""
     lab = [image[0] * (100 / 255), *((image[band] + 128) % 256 - 128 for band in (1, 2))]
     return lab[0].bandjoin(lab[1:]).copy(interpretation="lab")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from escsr.errors import EscError, ImageError, OutputError
 
 __all__ = [
     "FORMATS",
     "READABLE",
+    "VIPS_NAMES",
     "WRITABLE",
     "Format",
     "check_size",
     "check_suffix",
     "first_line",
-    "missing_extra",
+    "package_of",
     "recognise",
     "unreadable",
 ]
@@ -84,6 +86,9 @@ READABLE = tuple(suffix for format in FORMATS for suffix in format.suffixes)
 
 WRITABLE = {suffix: format for format in FORMATS for suffix in format.suffixes}
 """Endings of files that can be written, with their format."""
+
+VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIFF": "tiff", "GIF": "gif"}
+"""Formats that libvips reads and writes, as its functions call them."""
 
 _SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -160,7 +165,7 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
     if format is None:
         raise OutputError(f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.")
     if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
-        raise missing_extra(OutputError, path, format)
+        raise _missing_extra(OutputError, path, format)
     if has_alpha and not format.has_alpha:
         raise OutputError(
             f"{path}: {format.name} cannot hold transparency; choose .png, .webp, .tif or .avif."
@@ -194,8 +199,19 @@ def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
     )
 
 
-def missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
-    """The error for a format whose package is not installed, with the line that installs it."""
+def package_of(format: Format, kind: type[EscError], path: str | os.PathLike[str]) -> Any:
+    """The package that reads and writes a format of an extra.
+
+    Raises:
+        EscError: Of the kind given: it is not installed, with the line that installs it.
+    """
+    try:
+        return import_module(_PACKAGES[format.extra or ""])
+    except ImportError as error:
+        raise _missing_extra(kind, path, format) from error
+
+
+def _missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
     return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, first_line, missing_extra, unreadable
+from escsr.errors import ImageError, OutputError
+from escsr.images.formats import Format, first_line, package_of, unreadable
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Picture
 from escsr.images.value_range import from_upper_bits
@@ -71,40 +71,26 @@ def write(
     Raises:
         OutputError: Writing fails, or the package is not installed.
     """
-    pillow_heif = _pillow_heif(OutputError, shown, format)
+    pillow_heif = package_of(format, OutputError, shown)
     pixels = picture.pixels[..., [0, 0, 0, 1]] if picture.pixels.shape[2] == 2 else picture.pixels
     pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
     height, width, channels = pixels.shape
     wide = pixels.dtype == np.uint16
     mode = _MODES[channels] + (";16" if wide else "")
-    blocks = {name: picture.metadata[ours] for name, ours in _BLOCKS.items() if ours in picture.metadata}
+    options: dict[str, Any] = {"quality": quality, "chroma": subsampling}
+    options |= {name: picture.metadata[ours] for name, ours in _BLOCKS.items() if ours in picture.metadata}
     if picture.is_grey:
-        blocks.pop("icc_profile", None)
+        options.pop("icc_profile", None)
     try:
-        pillow_heif.encode(
-            mode,
-            (width, height),
-            np.ascontiguousarray(pixels).tobytes(),
-            os.fspath(path),
-            quality=quality,
-            chroma=subsampling,
-            **blocks,
-        )
+        data = np.ascontiguousarray(pixels).tobytes()
+        pillow_heif.encode(mode, (width, height), data, os.fspath(path), **options)
     except Exception as error:  # what libheif throws depends on its version
         raise OutputError(f"Cannot write {shown}: {first_line(str(error))}.") from error
 
 
-def _pillow_heif(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise missing_extra(kind, path, format) from error
-    return pillow_heif
-
-
 def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
     """The main picture of a file, and how many there are."""
-    pillow_heif = _pillow_heif(ImageError, path, format)
+    pillow_heif = package_of(format, ImageError, path)
     try:
         file = pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
         return file[file.primary_index], len(file)

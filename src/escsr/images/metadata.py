@@ -18,11 +18,8 @@ CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 _PROFILE_HEAD = 132
 _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 
-_XMP_UPRIGHT = ("tiff:Orientation",)
-_XMP_WIDTHS, _XMP_HEIGHTS = (
-    ("tiff:ImageWidth", "exif:PixelXDimension"),
-    ("tiff:ImageLength", "exif:PixelYDimension"),
-)
+_XMP_WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension")
+_XMP_HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension")
 
 
 def carried_by(image: Any) -> dict[str, bytes]:
@@ -43,12 +40,10 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     Returns:
         The blocks; a damaged EXIF block stays as it is.
     """
-    blocks = dict(metadata)
-    if "exif-data" in blocks:
-        blocks["exif-data"] = fitted_exif(blocks["exif-data"], width, height)
-    if "xmp-data" in blocks:
-        blocks["xmp-data"] = _fitted_xmp(blocks["xmp-data"], width, height)
-    return blocks
+    fit = {"exif-data": fitted_exif, "xmp-data": _fitted_xmp}
+    return {
+        name: fit[name](block, width, height) if name in fit else block for name, block in metadata.items()
+    }
 
 
 def stripped(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -80,11 +75,8 @@ def sound_profile(profile: bytes) -> bytes | None:
 
 
 def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:
-    values = (
-        dict.fromkeys(_XMP_UPRIGHT, 1)
-        | dict.fromkeys(_XMP_WIDTHS, width)
-        | dict.fromkeys(_XMP_HEIGHTS, height)
-    )
+    values = {"tiff:Orientation": 1}
+    values |= dict.fromkeys(_XMP_WIDTHS, width) | dict.fromkeys(_XMP_HEIGHTS, height)
     for name, value in values.items():
         tag, number = re.escape(name.encode()), str(value).encode()
         block = re.sub(rb"(\b" + tag + rb"\s*=\s*[\"'])\d+", rb"\g<1>" + number, block)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, first_line, missing_extra, unreadable
+from escsr.images.formats import Format, first_line, package_of, unreadable
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
@@ -51,9 +51,8 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     try:
         spec = source.spec()
         depth = _DEPTHS.get(str(spec.format), "float32")
-        pixels = source.read_image(
-            0, 0, 0, spec.nchannels, _oiio(ImageError, path, format).TypeDesc(_oiio_name(depth))
-        )
+        kind = package_of(format, ImageError, path).TypeDesc(_oiio_name(depth))
+        pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
         if pixels is None or source.has_error:
             raise unreadable(path, first_line(source.geterror()))
     finally:
@@ -90,7 +89,7 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
     Raises:
         OutputError: Writing fails, or the package is not installed.
     """
-    oiio = _oiio(OutputError, shown, format)
+    oiio = package_of(format, OutputError, shown)
     pixels = picture.pixels
     if pixels.shape[2] == 2 and format.name == "JPEG XL":
         pixels = pixels[..., [0, 0, 0, 1]]  # OpenImageIO writes no grey with alpha
@@ -105,9 +104,8 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
         spec.attribute("oiio:UnassociatedAlpha", 1)
     profile = picture.metadata.get(ICC)
     if profile and "ICC" in format.keeps and not (picture.is_grey and channels > 2):
-        spec.attribute(
-            "ICCProfile", oiio.TypeDesc(f"uint8[{len(profile)}]"), np.frombuffer(profile, np.uint8)
-        )
+        kind = oiio.TypeDesc(f"uint8[{len(profile)}]")
+        spec.attribute("ICCProfile", kind, np.frombuffer(profile, np.uint8))
     name = _name(OutputError, path)
     target = oiio.ImageOutput.create(name)
     if target is None:
@@ -119,16 +117,8 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
         write_boxes(path, picture.metadata)
 
 
-def _oiio(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> Any:
-    try:
-        import OpenImageIO
-    except ImportError as error:
-        raise missing_extra(kind, path, format) from error
-    return OpenImageIO
-
-
 def _opened(path: str | os.PathLike[str], format: Format) -> Any:
-    oiio = _oiio(ImageError, path, format)
+    oiio = package_of(format, ImageError, path)
     settings = oiio.ImageSpec()
     if not format.is_linear:
         settings.attribute("oiio:UnassociatedAlpha", 1)

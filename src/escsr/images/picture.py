@@ -19,7 +19,7 @@ class Picture:
     """A decoded picture, upright, with what a file carries beside the pixels.
 
     Attributes:
-        pixels: (H, W, C), of a type in `levels.DEPTHS`, which is the file's depth; C is 1 grey, 2 grey
+        pixels: (H, W, C), of a type in `value_range.DEPTHS`, which is the file's depth; C is 1 grey, 2 grey
             and alpha, 3 RGB, 4 RGBA, in the colour space of the profile.
         metadata: Blocks of the file as they were: "exif-data", "xmp-data", "iptc-data" and
             "icc-profile-data". The orientation in EXIF is already applied; it is written as upright.

@@ -17,24 +17,16 @@ from numpy.typing import NDArray
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import Format, check_suffix, first_line, recognise, unreadable
+from escsr.images.formats import VIPS_NAMES, Format, check_suffix, first_line, recognise, unreadable
 from escsr.images.frames import moves, upright
 from escsr.images.metadata import ICC, carried_by, sound_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import states_resolution
-from escsr.images.tiff import check_checksums, eight_bit_lab_as_rgb
+from escsr.images.tiff import check_checksums, lab8_as_rgb
 from escsr.images.value_range import from_upper_bits
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
 
-_LOADERS = {
-    "PNG": "pngload",
-    "JPEG": "jpegload",
-    "WebP": "webpload",
-    "AVIF": "heifload",
-    "TIFF": "tiffload",
-    "GIF": "gifload",
-}
 _FIRST_TRANSPOSED = 5
 """EXIF orientations from here on swap width and height."""
 
@@ -83,10 +75,10 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             reader = heic if format.name == "HEIC" else openimageio
             return Header(format, *reader.read_header(path, format))
         image = _opened(path, format)
-        turned = _orientation(image) >= _FIRST_TRANSPOSED
+        turned = _number(image, "orientation", 1) >= _FIRST_TRANSPOSED
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         channels, _ = colour.to_grey_or_rgb(image)
-        frames = _pages(image) if format.is_animated else 1
+        frames = _number(image, "n-pages", 1) if format.is_animated else 1
     return Header(format, width, height, channels.bands, frames)
 
 
@@ -174,25 +166,24 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         raise ImageError(f"{path}: {format.name} files hold no animation; GIF and WebP do.")
     with _refused(path):
         image = _opened(path, format, n=-1)
-        count, page_height = _pages(image), image.get_page_height()
+        count, page_height = _number(image, "n-pages", 1), image.get_page_height()
         image, _ = colour.to_grey_or_rgb(image)
         image = colour.to_srgb(image)[0] if to_srgb else image
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
-        loops = int(image.get("loop")) if image.get_typeof("loop") else 0
+        loops = _number(image, "loop", 0)
         metadata = carried_by(image)
-        frames = upright(
-            image.numpy().reshape(count, page_height, image.width, image.bands), _orientation(image)
-        )
+        frames = image.numpy().reshape(count, page_height, image.width, image.bands)
+        frames = upright(frames, _number(image, "orientation", 1))
     delays += [_USUAL_DELAY_MS] * (count - len(delays))
     return Animation(frames, tuple(delays[:count]), loops, metadata)
 
 
 def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -> Picture:
     image = _opened(path, format)
-    bits = int(image.get("bits-per-sample")) if image.get_typeof("bits-per-sample") else None
-    pages = _pages(image)
+    bits = _number(image, "bits-per-sample", 0)
+    pages = _number(image, "n-pages", 1)
     image, notes = colour.to_grey_or_rgb(image.autorot())
     if to_srgb:
         image, more = colour.to_srgb(image)
@@ -216,17 +207,16 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
         metadata=metadata,
         pixels_per_mm=_resolution(image, path, format),
-        bits=bits if format.name == "AVIF" else None,
+        bits=bits or None if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
 
 
 def _with_sound_profile(picture: Picture) -> Picture:
-    metadata = dict(picture.metadata)
-    own = metadata.pop(ICC, None)
-    if own is None:
+    own = picture.metadata.get(ICC)
+    if own is None or (sound := sound_profile(own)) == own:
         return picture
-    sound = sound_profile(own)
+    metadata = {name: block for name, block in picture.metadata.items() if name != ICC}
     if sound is None:
         return replace(picture, metadata=metadata, notes=(*picture.notes, colour.DAMAGED_PROFILE))
     return replace(picture, metadata=metadata | {ICC: sound})
@@ -236,15 +226,15 @@ def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyv
     """Through a descriptor: libvips takes names in UTF-8 only, and may give one thread's to another."""
     tiff = format.name == "TIFF"
     options["fail_on"] = "error" if tiff else "truncated"  # a TIFF reader leaves black what it cannot read
-    if tiff and (lab := eight_bit_lab_as_rgb(path)) is not None:
-        return colour.from_eight_bit_lab(pyvips.Image.tiffload_buffer(lab, **options))
+    if tiff and (lab := lab8_as_rgb(path)) is not None:
+        return colour.from_lab(pyvips.Image.tiffload_buffer(lab, **options))
     with open(path, "rb") as file:
         source = pyvips.Source.new_from_descriptor(file.fileno())
-        return getattr(pyvips.Image, f"{_LOADERS[format.name]}_source")(source, **options)
+        return getattr(pyvips.Image, f"{VIPS_NAMES[format.name]}load_source")(source, **options)
 
 
-def _pages(image: pyvips.Image) -> int:
-    return int(image.get("n-pages")) if image.get_typeof("n-pages") else 1
+def _number(image: pyvips.Image, name: str, default: int) -> int:
+    return int(image.get(name)) if image.get_typeof(name) else default
 
 
 def _resolution(
@@ -258,10 +248,6 @@ def _resolution(
     else:
         known = known and format.name in ("JPEG", "TIFF") and bool(image.get_typeof("resolution-unit"))
     return (across, down) if known else None
-
-
-def _orientation(image: pyvips.Image) -> int:
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _finite(pixels: NDArray[Any]) -> NDArray[Any]:

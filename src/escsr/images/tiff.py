@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["Tiff", "check_checksums", "eight_bit_lab_as_rgb", "reordered", "without_resolution"]
+import numpy as np
+
+__all__ = ["Tiff", "check_checksums", "lab8_as_rgb", "reordered", "without_resolution"]
 
 SHORT, LONG, IFD = 3, 4, 13
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
@@ -118,7 +120,7 @@ def check_checksums(path: str | os.PathLike[str], most_bytes: int) -> None:
                     return
 
 
-def eight_bit_lab_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
+def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
     """A file of 8-bit CIELAB, which libvips refuses, as bytes that call the same values RGB.
 
     Returns:
@@ -154,7 +156,4 @@ def reordered(data: bytes, kind: int, order: str) -> bytes:
     width = 4 if kind in (5, 10) else SIZES.get(kind, 1)  # a rational is two numbers
     if order == "<" or width == 1:
         return data
-    turned = bytearray(len(data))
-    for byte in range(width):
-        turned[byte::width] = data[width - 1 - byte :: width]
-    return bytes(turned)
+    return np.frombuffer(data, f"u{width}").byteswap().tobytes()

@@ -16,7 +16,7 @@ from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import Format, check_size, check_suffix
+from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.metadata import ICC, fitted, stripped
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
@@ -27,14 +27,6 @@ from escsr.runtime.choices import Subsampling
 
 __all__ = ["WriteOptions", "write"]
 
-_SAVERS = {
-    "PNG": "pngsave",
-    "JPEG": "jpegsave",
-    "WebP": "webpsave",
-    "AVIF": "heifsave",
-    "TIFF": "tiffsave",
-    "GIF": "gifsave",
-}
 _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
 """Where none is asked for."""
 
@@ -98,11 +90,17 @@ def write(
             missing, or writing fails.
     """
     path, options = Path(path), options or WriteOptions()
+    timing = None
     if isinstance(picture, Animation):
-        _write_animation(picture, path, options)
-        return
+        if not check_suffix(path).is_animated:
+            raise OutputError(f"{path}: its format holds no animation; choose .gif or .webp.")
+        count, height, width, channels = picture.frames.shape
+        timing = (height, picture.delays_ms, picture.loops)
+        # one frame below the other, as libvips has them
+        picture = Picture(picture.frames.reshape(count * height, width, channels), picture.metadata)
+    else:
+        height, width = picture.pixels.shape[:2]
     format = check_suffix(path, has_alpha=picture.has_alpha)
-    height, width = picture.pixels.shape[:2]
     check_size(path, width, height)
     metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
@@ -112,26 +110,10 @@ def write(
         if format.name == "HEIC":
             heic.write(picture, temporary, format, quality, options.subsampling, shown=path)
         elif format.extra is not None:
-            openimageio.write(
-                picture, temporary, format, 100 if options.lossless else min(quality, 99), shown=path
-            )
+            quality = 100 if options.lossless else min(quality, 99)
+            openimageio.write(picture, temporary, format, quality, shown=path)
         else:
-            _write_by_vips(picture, temporary, format, options, shown=path)
-
-
-def _write_animation(animation: Animation, path: Path, options: WriteOptions) -> None:
-    """All frames to a GIF or WebP file, one below the other as libvips has them, with their timing."""
-    format = check_suffix(path)
-    if not format.is_animated:
-        raise OutputError(f"{path}: {format.name} holds no animation; choose .gif or .webp.")
-    count, height, width, channels = animation.frames.shape
-    check_size(path, width, height)
-    metadata = stripped(animation.metadata) if options.strip else fitted(animation.metadata, width, height)
-    picture = Picture(animation.frames.reshape(count * height, width, channels), metadata)
-    picture = _held(picture, format)
-    timing = (height, animation.delays_ms, animation.loops)
-    with atomic_path(path) as temporary:
-        _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
+            _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
 
 
 def _held(picture: Picture, format: Format) -> Picture:
@@ -149,7 +131,7 @@ def _write_by_vips(
     options: WriteOptions,
     *,
     shown: Path,
-    timing: tuple[int, tuple[int, ...], int] | None = None,
+    timing: tuple[int, tuple[int, ...], int] | None,
 ) -> None:
     settings = _encoder_settings(picture, format, options)
     if "exif-data" not in picture.metadata:
@@ -167,7 +149,7 @@ def _write_by_vips(
             image = _timed(image, *timing)
         with open(temporary, "w+b") as file:
             target = pyvips.Target.new_to_descriptor(file.fileno())
-            getattr(image, f"{_SAVERS[format.name]}_target")(target, **settings)
+            getattr(image, f"{VIPS_NAMES[format.name]}save_target")(target, **settings)
         if picture.pixels_per_mm is None and format.name in _WITHOUT_RESOLUTION:
             _WITHOUT_RESOLUTION[format.name](temporary)
         if format.name == "JPEG" and "exif-data" not in picture.metadata and picture.pixels_per_mm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.models.bundled import TRAINING_PREFIX, find_model
-from escsr.models.published_keys import detect_config, from_published, to_published
+from escsr.models.published_keys import detect_config, from_published, state_keys, to_published
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
 from escsr.runtime.settings import validated
@@ -192,6 +193,10 @@ def _read_file(path: Path) -> tuple[Any, dict[str, str]]:
         if path.suffix.lower() == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if sum(each.file_size for each in archive.infolist()) > path.stat().st_size:
+                    raise ValueError("it unpacks to more than it holds")
         return torch.load(path, map_location="cpu", weights_only=True), {}
     except pickle.UnpicklingError as error:
         problem = "refused, it holds more than tensors (or is no checkpoint at all)"
@@ -229,9 +234,7 @@ def _check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 def _check_count(path: Path, weights: Mapping[str, Tensor], config: NetworkConfig) -> None:
     """Refuses a network of more layers than there are tensors, before its many blocks are built."""
-    with torch.device("meta"):
-        shortest = list(ESC(config.replace(num_blocks=1)).state_dict())
-    needed = (config.num_blocks - 1) * sum(key.startswith("blocks.") for key in shortest)
+    in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
+    needed = (config.num_blocks - 1) * in_block
     if needed > len(weights):
-        blocks, has = f"{config.num_blocks} blocks", f"the file has {len(weights):,}"
-        raise CheckpointError(f"{path}: {blocks} have at least {needed:,} tensors, {has}.")
+        raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")

@@ -151,8 +151,7 @@ class _WebRedirects(HTTPRedirectHandler):
 
 def _open(url: str, headers: dict[str, str], timeout_seconds: float) -> Any:
     try:
-        request = Request(url, headers=headers)
-        return build_opener(_WebRedirects).open(request, timeout=timeout_seconds)
+        return build_opener(_WebRedirects).open(Request(url, headers=headers), timeout=timeout_seconds)
     except HTTPError as error:
         error.close()
         problem = f"HTTP {error.code} {error.reason}"

@@ -151,9 +151,8 @@ def fetch(
     if _is_intact(model, target):
         return target
     if offline:
-        raise ModelNotFoundError(
-            f"{target} is missing or damaged, and offline forbids to download it. {_by_hand(model, target)}"
-        )
+        problem = f"{target} is missing or damaged, and offline forbids to download it."
+        raise ModelNotFoundError(f"{problem} {_by_hand(model, target)}")
     with _locked(target):
         if not _is_intact(model, target):  # nobody else has fetched it meanwhile
             _obtain(model, target, urls, on_progress, timeout_seconds)

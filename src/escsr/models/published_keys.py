@@ -14,7 +14,7 @@ from escsr.errors import CheckpointError
 from escsr.networks.config import NetworkConfig
 from escsr.networks.esc import ESC
 
-__all__ = ["detect_config", "from_published", "published_name", "to_published"]
+__all__ = ["detect_config", "from_published", "published_name", "state_keys", "to_published"]
 
 _RULES = [
     (r"large_kernel\.weight", "plk_filter"),
@@ -82,7 +82,7 @@ def from_published(weights: Mapping[str, Tensor], config: NetworkConfig) -> dict
     Returns:
         Tensors under our names; unknown keys are kept, for the loader to report.
     """
-    ours = {published_name(key, config): key for key in _keys(config)}
+    ours = {published_name(key, config): key for key in state_keys(config)}
     return {ours.get(key, key): value for key, value in weights.items()}
 
 
@@ -113,7 +113,8 @@ def detect_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
         ) from error
 
 
-def _keys(config: NetworkConfig) -> list[str]:
+def state_keys(config: NetworkConfig) -> list[str]:
+    """Names of all tensors of a network."""
     with torch.device("meta"):
         return list(ESC(config).state_dict())
 

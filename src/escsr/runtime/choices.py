@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Subsampling"]
+__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Resizer", "Subsampling"]
 
 FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
 """How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
@@ -25,6 +25,28 @@ Protocol = Literal["classic", "bicubic-as-published", "lte", "lte-div2k"]
 rows of the literature (Y of HR rounded, down and up in double, one final rounding); for "bicubic" only.
 `lte`, `lte-div2k`: the paper's Tables 5 and 6, any scale, PSNR only; the first for the benchmark sets
 (luma), the second for DIV2K (RGB). Step by step in docs/evaluation.md."""
+
+Resizer = Literal[
+    "matlab-bicubic",
+    "matlab-double",
+    "pil-bicubic",
+    "pil-lanczos",
+    "pil-bilinear",
+    "pil-box",
+    "pil-nearest",
+    "torch-bicubic",
+    "opencv-bicubic",
+    "opencv-bilinear",
+    "opencv-area",
+    "opencv-nearest",
+]
+"""Known ways to downscale an image.
+
+`matlab-bicubic` is `imresize` on uint8, with which DIV2K and the test sets were made, and
+`matlab-double` is `imresize(im2double(I))`. `torch-bicubic` is `interpolate(antialias=True)` on
+floats. `opencv-bicubic` and `opencv-bilinear` do not antialias; PyTorch without antialias gives the
+same. The nearest pixel is the first of each r×r in OpenCV, the middle one in Pillow.
+"""
 
 Subsampling = Literal["444", "420"]
 """Colour at full resolution, or at half of it in both directions."""

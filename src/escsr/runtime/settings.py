@@ -89,10 +89,11 @@ def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) ->
         return f"Missing setting {'.'.join([*kept, str(error['loc'][-1])])!r}."
     key = ".".join(kept)
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"Unknown setting {key!r}.{did_you_mean(key, setting_names(kind))}"
+        return f"Unknown setting {key!r}.{did_you_mean(key, set(setting_names(kind)) - {key})}"
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return str(cause)
     given = repr(error["input"])
     given = given if len(given) < 200 else f"{given[:200]}…"
-    return f"{error['msg'].replace('Input', key or 'A setting', 1)}, not {given}."
+    problem = error["msg"] if key in error["msg"] else error["msg"].replace("Input", key, 1)
+    return f"{problem if key in problem else f'{key}: {problem}'}, not {given}."

@@ -15,7 +15,7 @@ class Batches:
     """Draws batches in order.
 
     Args:
-        draw: From the number of steps done to the next batch, in the parts that it is computed in.
+        draw: From the number of steps done to the next batch, in the micro-batches that it is computed in.
         iteration: Steps done.
         ahead: Draw the next in a thread while a GPU works; on a CPU that would only take the cores away
             from the step.

@@ -1,210 +1,267 @@
-"""Everything a training run is made of, in one frozen dataclass."""
+"""Everything a training run is made of, in one frozen model of nested settings."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import json
-import types
-import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from escsr.data.resizers import Resizer
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
 from escsr.errors import ConfigError
 from escsr.networks import NetworkConfig
+from escsr.runtime.choices import Resizer
+from escsr.runtime.settings import did_you_mean, setting_names, validated
 
-__all__ = ["TrainingConfig"]
+__all__ = [
+    "ArbitraryScaleSettings",
+    "EmaSettings",
+    "OptimizerSettings",
+    "PixelSettings",
+    "ScheduleSettings",
+    "TrainingConfig",
+    "flat",
+]
+
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
+_Natural = Annotated[int, Field(ge=0, lt=2**63)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """A recipe: what `escsr train` does, apart from where the pictures lie.
+class _Settings(BaseModel):
+    """Settings that never change, know all their keys, and convert nothing."""
 
-    Attributes:
-        name: The recipe's name.
-        network: Shape of the network. One of any scale (LTE) is trained on scales s ~ U[1, 4].
-        iterations: Steps in all.
-        batch_size: Patches a step, of all processes together.
-        patch_size: LR side of a patch, pixels.
-        queries: HR pixels of each patch that the loss looks at; for networks of any scale only.
-        resizer: What makes LR from HR where LR is not given; for networks of a fixed scale only.
-        flat_patches: Share of the patches, in [0, 1], in whose place flat ones come, so that flat pictures
-            stay flat up to their border.
-        accumulation: Parts that a process's share of the batch is computed in, one after the other;
-            less memory, the same step but for rounding.
-        optimizer: "adam" or "adamw" for all parameters, or "muon" for the matrices of the blocks and
-            AdamW for the rest.
-        learning_rate: Peak rate.
-        betas: Averaging constants of Adam and AdamW.
-        weight_decay: Decoupled decay.
-        warmup: Steps of linear warm-up.
-        schedule: "steps" (× `decay` after each milestone) or "cosine" (down to `final_ratio`).
-        milestones: Steps after which the rate is multiplied, for "steps".
-        decay: That factor.
-        final_ratio: Last rate over the peak, for "cosine".
-        clip_norm: Largest gradient norm, or None.
-        ema_decay: Decay of the averaged weights, which are what is validated and kept.
-        ema_ramp: Lower decay in the first steps (i / (i + 9)), so that they do not weigh for thousands.
-        precision: "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), or
-            "bfloat16" and "float16" (autocast; weights, loss and averages stay float32; the loss is
-            scaled for float16).
-        compile: Compile the blocks (`torch.compile`): faster on GPUs, minutes to begin.
-        patience: Steps in a row that may come out without finite numbers, and are left out, before the
-            run goes back to its last checkpoint and stops.
-        seed: Seed of weights and patches.
-        validate_every: Steps between validations and checkpoints.
-        validation_scales: Scales to validate a network of any scale at.
-        keep_checkpoints: Checkpoints to keep, beside the best.
-        start: Model to start from instead of random weights (bundled name or file), or None; see
-            `starting_weights` for what is made to fit.
-    """
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class PixelSettings(_Settings):
+    """L1 between result and HR patch at one scale; see `PixelObjective`."""
+
+    type: Literal["pixel"] = "pixel"
+    """What a step makes better."""
+    resizer: Resizer = "matlab-bicubic"
+    """What makes LR from HR where LR is not given."""
+    flat_patches: _Share = 0.0
+    """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
+
+
+class ArbitraryScaleSettings(_Settings):
+    """L1 at single pixels, each sample at a scale s ~ U[1, 4] of its own; see `ArbitraryScaleObjective`."""
+
+    type: Literal["arbitrary_scale"] = "arbitrary_scale"
+    """What a step makes better."""
+    queries: _Count = 2304
+    """HR pixels of each patch that the loss looks at."""
+    flat_patches: _Share = 0.0
+    """Share of the patches in whose place flat ones come."""
+
+
+class OptimizerSettings(_Settings):
+    """How gradients change the weights."""
+
+    type: Literal["adam", "adamw", "muon"] = "adamw"
+    """Adam or AdamW for all parameters; with "muon" that for the blocks' matrices, AdamW for the rest."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak rate."""
+    betas: tuple[_Decay, _Decay] = (0.9, 0.9)
+    """Averaging constants of Adam and AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled decay."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest gradient norm, or None."""
+
+
+class ScheduleSettings(_Settings):
+    """The learning rate's course."""
+
+    type: Literal["steps", "cosine"] = "steps"
+    """Of "steps" (× `decay` after each milestone) or "cosine" (down to `final_ratio`)."""
+    warmup: _Natural = 0
+    """Steps of linear warm-up."""
+    milestones: tuple[_Natural, ...] = ()
+    """Steps after which the rate is multiplied, for "steps"."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """That factor."""
+    final_ratio: _Share = 0.02
+    """Last rate over the peak, for "cosine"."""
+
+
+class EmaSettings(_Settings):
+    """The averaged weights, which are what is validated and kept."""
+
+    decay: _Decay = 0.999
+    """Their decay."""
+    ramp: bool = False
+    """Lower decay in the first steps (i / (i + 9)), so that they do not weigh for thousands."""
+
+
+class TrainingConfig(_Settings):
+    """A recipe: what `escsr train` does, apart from where the images lie."""
 
     name: str
+    """The recipe's name."""
     network: NetworkConfig
-    iterations: int
-    batch_size: int
-    patch_size: int
-    queries: int = 2304
-    resizer: Resizer = "matlab-bicubic"
-    flat_patches: float = 0.0
-    accumulation: int = 1
-    optimizer: Literal["adam", "adamw", "muon"] = "adamw"
-    learning_rate: float = 5e-4
-    betas: tuple[float, float] = (0.9, 0.9)
-    weight_decay: float = 0.0
-    warmup: int = 0
-    schedule: Literal["steps", "cosine"] = "steps"
-    milestones: tuple[int, ...] = ()
-    decay: float = 0.5
-    final_ratio: float = 0.02
-    clip_norm: float | None = None
-    ema_decay: float = 0.999
-    ema_ramp: bool = False
+    """Shape of the network."""
+    objective: Annotated[PixelSettings | ArbitraryScaleSettings, Field(discriminator="type")]
+    """What a step makes better; "arbitrary_scale" for a network of any scale (LTE)."""
+    iterations: _Count
+    """Steps in all."""
+    batch_size: _Count
+    """Patches a step, of all processes together."""
+    patch_size: _Count
+    """LR side of a patch, pixels."""
+    accumulation: _Count = 1
+    """Micro-batches that a process's share of the batch is computed in, one after the other; less memory,
+    the same step but for rounding."""
+    optimizer: OptimizerSettings = OptimizerSettings()
+    """How gradients change the weights."""
+    schedule: ScheduleSettings = ScheduleSettings()
+    """The learning rate's course."""
+    ema: EmaSettings = EmaSettings()
+    """The averaged weights."""
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    """Of "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), "bfloat16" and
+    "float16" (autocast; weights, loss and averages stay float32; the loss is scaled for float16)."""
     compile: bool = False
-    patience: int = 5
-    seed: int = 0
-    validate_every: int = 5000
-    validation_scales: tuple[float, ...] = (2.0, 3.0, 4.0)
-    keep_checkpoints: int = 2
+    """Compile the blocks (`torch.compile`): faster on GPUs, minutes to begin."""
+    patience: _Count = 5
+    """Steps in a row that may come out without finite numbers, and are left out, before the run goes back
+    to its last checkpoint and stops."""
+    seed: _Natural = 0
+    """Seed of weights and patches."""
+    validate_every: _Count = 5000
+    """Steps between validations and checkpoints."""
+    validation_scales: Annotated[
+        tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)
+    ] = (
+        2.0,
+        3.0,
+        4.0,
+    )
+    """Scales to validate a network of any scale at."""
+    keep_checkpoints: _Count = 2
+    """Checkpoints to keep, beside the best."""
     start: str | None = None
+    """Model to start from instead of random weights (bundled name or file), or None; see
+    `starting_weights` for what is made to fit."""
 
-    def __post_init__(self) -> None:
-        for name in _COUNTS:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate must be positive, not {self.learning_rate}.")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay must be in [0, 1), not {self.ema_decay}.")
-        if not 0 <= self.flat_patches <= 1:
-            raise ConfigError(f"flat_patches must be in [0, 1], not {self.flat_patches}.")
-        if self.seed < 0 or self.warmup < 0:
-            raise ConfigError("seed and warmup must not be negative.")
-        if self.network.scale is None and self.queries > self.patch_size**2:
+    @model_validator(mode="after")
+    def _check(self) -> TrainingConfig:
+        objective, scale = self.objective, self.network.scale
+        if (objective.type == "arbitrary_scale") != (scale is None):
             raise ConfigError(
-                f"queries must be at most patch_size² = {self.patch_size**2}, the pixels at ×1, not "
-                f"{self.queries}."
+                f"objective.type {objective.type!r} does not go with network.scale {scale!r}: "
+                f"'arbitrary_scale' is for networks of any scale, 'pixel' for those of one."
             )
-        for name in ("resizer", "optimizer", "schedule", "precision"):
-            accepted = typing.get_args(_hints()[name])
-            if getattr(self, name) not in accepted:
-                raise ConfigError(f"{name} must be {' or '.join(accepted)}, not {getattr(self, name)!r}.")
+        if isinstance(objective, ArbitraryScaleSettings) and objective.queries > self.patch_size**2:
+            raise ConfigError(
+                f"objective.queries must be at most patch_size² = {self.patch_size**2}, the pixels at ×1, "
+                f"not {objective.queries}."
+            )
+        return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Plain nested values, ready for JSON."""
+        return self.model_dump(mode="json")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
         """The inverse of `to_dict`.
 
+        Args:
+            values: Nested values; also those of the flat recipes that were written up to version 0.1.
+
         Raises:
             ConfigError: A key is unknown or a value impossible.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                raise ConfigError(_unknown(key, known))
-        tuples = {key: tuple(values[key]) for key in _TUPLES if key in values}
-        network = values["network"]
-        if not isinstance(network, NetworkConfig):
-            network = NetworkConfig.from_dict(network)
-        return cls(**{**values, **tuples, "network": network})
+        return validated(cls, _merged({}, values))
 
-    def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
-        """Applies settings as typed on a command line.
+    def replace(self, changes: Mapping[str, Any]) -> TrainingConfig:
+        """A copy with some values changed, checked like a new one.
 
         Args:
-            settings: "key=value" texts; keys of the network as "network.key".
+            changes: Keys to values, nested ones with dots ("optimizer.learning_rate"). A network of
+                another kind of scale takes the objective along.
 
         Returns:
             The changed configuration.
 
         Raises:
-            ConfigError: A key is unknown (the nearest is named), or a value does not fit its type.
+            ConfigError: A key is unknown (the nearest is named), or a value impossible.
         """
-        values, network = self.to_dict(), self.network.to_dict()
-        for text in settings:
-            key, equals, value = text.partition("=")
-            key = key.strip()
-            if not equals:
-                raise ConfigError(f"A setting reads key=value, not {text!r}.")
-            inner = key.removeprefix("network.")
-            target, owner = (network, NetworkConfig) if inner != key else (values, type(self))
-            if inner not in target or key == "network":
-                known = [*values, *(f"network.{name}" for name in network)]
-                raise ConfigError(_unknown(key, known))
-            target[inner] = _parse(key, value.strip(), typing.get_type_hints(owner)[inner])
-        return self.from_dict({**values, "network": network})
+        return validated(type(self), _merged(self.to_dict(), changes))
+
+    def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
+        """Applies settings as typed on a command line, "key=value" each; see `replace`."""
+        return self.replace(dict(map(_parse, settings)))
 
 
-_COUNTS = (
-    "iterations",
-    "batch_size",
-    "patch_size",
-    "queries",
-    "accumulation",
-    "patience",
-    "validate_every",
-    "keep_checkpoints",
-)
-_TUPLES = ("betas", "milestones", "validation_scales")
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    joined: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = flat(value) if isinstance(value, Mapping) else None
+        joined |= {key: value} if inner is None else {f"{key}.{name}": v for name, v in inner.items()}
+    return joined
 
 
-def _hints() -> dict[str, Any]:
-    return typing.get_type_hints(TrainingConfig)
+_OBJECTIVES: dict[str, type[_Settings]] = {
+    "pixel": PixelSettings,
+    "arbitrary_scale": ArbitraryScaleSettings,
+}
+_GROUPS = {
+    "objective": ("queries", "resizer", "flat_patches"),
+    "optimizer": ("learning_rate", "betas", "weight_decay", "clip_norm"),
+    "schedule": ("warmup", "milestones", "decay", "final_ratio"),
+}
+_MOVED = {key: f"{group}.{key}" for group, keys in _GROUPS.items() for key in keys} | {
+    "optimizer": "optimizer.type",
+    "schedule": "schedule.type",
+    "ema_decay": "ema.decay",
+    "ema_ramp": "ema.ramp",
+    "keep": "keep_checkpoints",
+}
+"""Keys of the flat recipes up to version 0.1, which commands and folders of runs still have."""
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=0.3)
-    hint = f" Did you mean {nearest[0]}?" if nearest else ""
-    return f"Unknown setting {key!r}.{hint}"
+def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with changes put in their places, those under old keys too."""
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping | NetworkConfig)
+        *groups, name = (key if nested else _MOVED.get(key, key)).split(".")
+        target = values
+        for group in groups:
+            target = target.setdefault(group, {})
+            if not isinstance(target, dict):
+                raise ConfigError(
+                    f"Unknown setting {key!r}.{did_you_mean(key, setting_names(TrainingConfig))}"
+                )
+        target[name] = value.to_dict() if isinstance(value, NetworkConfig) else value
+    _fit_objective(values, changes)
+    return values
 
 
-def _parse(key: str, text: str, hint: Any) -> Any:
-    """Text to a value of the hinted type."""
+def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """The objective follows the network's scale, unless asked for; old keys that it lacks are dropped."""
+    network, objective = values.get("network"), values.setdefault("objective", {})
+    if not isinstance(network, Mapping) or not isinstance(objective, dict) or "objective" in changes:
+        return
+    if "objective.type" not in changes and objective.get("type", "pixel") in _OBJECTIVES:
+        objective["type"] = "arbitrary_scale" if network.get("scale", 2) is None else "pixel"
+    fields = _OBJECTIVES.get(objective.get("type", ""), PixelSettings).model_fields
+    for key in set(_GROUPS["objective"]) - fields.keys():
+        if f"objective.{key}" not in changes:
+            objective.pop(key, None)
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"A setting reads key=value, not {text!r}.")
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        value = None if text.lower() == "none" else text
-    for option in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
-        if option is float and type(value) is int:
-            return float(value)
-        if typing.get_origin(option) is tuple and isinstance(value, list):
-            return tuple(value)
-        if (
-            value in typing.get_args(option)
-            if typing.get_origin(option) is Literal
-            else type(value) is option
-        ):
-            return value
-    raise ConfigError(f"{key}={text} does not fit: expected {_type_name(hint)}.")
-
-
-def _type_name(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return " or ".join(map(str, typing.get_args(hint)))
-    return getattr(hint, "__name__", None) or str(hint)
+        return key.strip(), json.loads(value)
+    except (ValueError, RecursionError):
+        return key.strip(), None if value.strip().lower() == "none" else value.strip()

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, each on its part of every batch."""
+"""Several processes that train one network together, each on its shard of every batch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -41,7 +42,7 @@ class Distributed:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def sum(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Sums tensors over the processes, in place; all get the same bits."""
         if self.world_size == 1:
             return
@@ -61,18 +62,24 @@ class Distributed:
         values = list(values)
         if self.world_size == 1:
             return values
-        parts: list[Any] = [None] * self.world_size
-        distributed.all_gather_object(parts, values)
-        total = sum(len(part) for part in parts)
-        return [parts[index % self.world_size][index // self.world_size] for index in range(total)]
+        shards: list[Any] = [None] * self.world_size
+        distributed.all_gather_object(shards, values)
+        total = sum(len(shard) for shard in shards)
+        return [shards[index % self.world_size][index // self.world_size] for index in range(total)]
 
-    def agree(self, value: Any) -> Any:
-        """What the first process says."""
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether a flag is set in any of the processes."""
+        flags = torch.tensor([float(flag)], device=device)
+        self.all_reduce([flags])
+        return flags.item() > 0
+
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value, in every process."""
         if self.world_size == 1:
             return value
-        told = [value]
-        distributed.broadcast_object_list(told)
-        return told[0]
+        values = [value]
+        distributed.broadcast_object_list(values)
+        return values[0]
 
 
 @contextmanager
@@ -98,6 +105,10 @@ def join_process_group(
         return
     if device_type == "cuda":
         torch.cuda.set_device(place.local_rank)
+    # This module's functions keep the group that there is when it is first imported (by optimisers,
+    # through torch._dynamo) as a default value. Imported before, it keeps none, and the group's threads
+    # end with it; else they run on while Python ends, and one that then wants the GIL aborts the process.
+    import_module("torch.distributed.nn.functional")
     distributed.init_process_group(
         "nccl" if device_type == "cuda" else "gloo",
         init_method=f"tcp://{settings['MASTER_ADDR']}:{settings['MASTER_PORT']}",
@@ -106,6 +117,7 @@ def join_process_group(
     )
     try:
         yield place
+        distributed.barrier()  # the first process, which hosts the store, leaves no earlier than the others
     finally:
         distributed.destroy_process_group()
 

@@ -1,10 +1,10 @@
-"""What a step makes better: pictures at one scale, or single pixels at any."""
+"""What a step makes better: images at one scale, or single pixels at any."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler, shard_of_batch
 from escsr.errors import ConfigError
-from escsr.networks import ESC
-from escsr.training.config import TrainingConfig
+from escsr.training.config import ArbitraryScaleSettings, TrainingConfig
+
+if TYPE_CHECKING:
+    from escsr.training.state import TrainingState
 
 __all__ = ["ArbitraryScaleObjective", "Batch", "Objective", "PixelObjective", "Sampler", "objective_for"]
 
@@ -29,45 +31,67 @@ _STREAM = 1
 
 
 class Objective(Protocol):
-    """Draws batches, and says how far a network is from them."""
+    """Draws batches, and makes a step by them."""
 
-    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
-        """Part `part` of `parts` of the batch of a step: a pure function of its arguments."""
+    def prepare(self, state: TrainingState) -> None:  # noqa: ARG002
+        """Adds what the objective trains beside the network, as a discriminator: by default nothing."""
+        return
 
-    def loss(self, network: ESC, batch: Batch) -> Tensor:
-        """The mean over the batch's pixels, a differentiable scalar, float32."""
+    def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
+        """A shard of the batch of a step: a pure function of its arguments."""
+
+    def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
+        """Updates the state's modules (`TrainingState.update`).
+
+        Args:
+            state: What is trained.
+            micro_batches: This process's share of the batch, to be computed one after the other.
+
+        Returns:
+            Figures of the step by name, of the whole batch; "loss" is the one that is watched.
+        """
 
 
 @dataclass(frozen=True)
-class PixelObjective:
+class PixelObjective(Objective):
     """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]."""
 
     sampler: PatchSampler
     config: TrainingConfig
 
-    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+    def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
         lr, hr = self.sampler.batch(
-            config.seed, iteration, config.batch_size, config.patch_size, shard=part, num_shards=parts
+            config.seed,
+            iteration,
+            config.batch_size,
+            config.patch_size,
+            shard=shard,
+            num_shards=num_shards,
         )
-        for index, colour in _flat_patches(config, iteration, part, parts):
+        for index, colour in _flat_patches(config, iteration, shard, num_shards):
             lr[index] = hr[index] = colour[:, None, None]
         return {"lr": lr, "hr": hr}
 
-    def loss(self, network: ESC, batch: Batch) -> Tensor:
+    def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """See `Objective`."""
-        return F.l1_loss(network(batch["lr"]).float(), batch["hr"])
+
+        def loss(batch: Batch) -> Tensor:
+            return F.l1_loss(state.network(batch["lr"]).float(), batch["hr"])
+
+        return {"loss": state.update("network", loss, micro_batches)}
 
 
 @dataclass(frozen=True)
-class ArbitraryScaleObjective:
+class ArbitraryScaleObjective(Objective):
     """L1 in [−1, 1] at Q pixels of each sample, which has a scale of its own (LTE, CVPR 2022)."""
 
     sampler: ArbitraryScaleSampler
     config: TrainingConfig
+    queries: int
 
-    def draw(self, iteration: int, part: int = 0, parts: int = 1) -> Batch:
+    def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
         drawn = self.sampler.batch(
@@ -75,38 +99,40 @@ class ArbitraryScaleObjective:
             iteration,
             config.batch_size,
             config.patch_size,
-            queries=config.queries,
-            shard=part,
-            num_shards=parts,
+            queries=self.queries,
+            shard=shard,
+            num_shards=num_shards,
         )
         batch = dict(vars(drawn))
-        for index, colour in _flat_patches(config, iteration, part, parts):
+        for index, colour in _flat_patches(config, iteration, shard, num_shards):
             batch["lr"][index] = colour[:, None, None]
             batch["targets"][index] = colour[:, None]
         return batch
 
-    def loss(self, network: ESC, batch: Batch) -> Tensor:
+    def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """See `Objective`."""
-        sizes = batch["sizes"][:, None].expand(-1, 2)
-        sr = network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
-        return 2 * F.l1_loss(sr.float(), batch["targets"])
+
+        def loss(batch: Batch) -> Tensor:
+            sizes = batch["sizes"][:, None].expand(-1, 2)
+            sr = state.network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
+            return 2 * F.l1_loss(sr.float(), batch["targets"])
+
+        return {"loss": state.update("network", loss, micro_batches)}
 
 
 def _flat_patches(
-    config: TrainingConfig, iteration: int, part: int, parts: int
+    config: TrainingConfig, iteration: int, shard: int, num_shards: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Which samples of a part of the batch are flat, and their colours, (3,) in [0, 1].
+    """Which samples of a shard of the batch are flat, and their colours, (3,) in [0, 1].
 
     A third each are grey, of any colour, and corners of the colour cube, which networks that know
     photographs only find hardest to keep flat at the border.
     """
-    if not config.flat_patches:
-        return
-    share = shard_of_batch(config.batch_size, part, parts)
-    for index in range(share.start, share.stop):
+    share = shard_of_batch(config.batch_size, shard, num_shards)
+    for index in range(share.start, share.stop) if config.objective.flat_patches else ():
         key = np.array([config.seed, iteration], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, _STREAM, index]))
-        if generator.random() < config.flat_patches:
+        if generator.random() < config.objective.flat_patches:
             colour, level, corner = generator.random(3), generator.random(), generator.integers(2, size=3)
             chosen = (np.full(3, level), colour, corner)[generator.integers(3)]
             yield index - share.start, torch.from_numpy(chosen).float()
@@ -120,19 +146,17 @@ def objective_for(config: TrainingConfig, sampler: Sampler) -> Objective:
         sampler: Where its patches come from.
 
     Returns:
-        `ArbitraryScaleObjective` for networks of any scale, else `PixelObjective`.
+        As its `objective.type` says.
 
     Raises:
         ConfigError: The sampler is of another kind or scale.
     """
     scale = config.network.scale
-    if scale is None:
+    if isinstance(config.objective, ArbitraryScaleSettings):
         if not isinstance(sampler, ArbitraryScaleSampler):
-            raise ConfigError(
-                "The recipe is for any scale; its pictures come from an ArbitraryScaleSampler."
-            )
-        return ArbitraryScaleObjective(sampler, config)
+            raise ConfigError("The recipe is for any scale; its images come from an ArbitraryScaleSampler.")
+        return ArbitraryScaleObjective(sampler, config, config.objective.queries)
     if not isinstance(sampler, PatchSampler) or sampler.scale != scale:
         other = f"×{sampler.scale}" if isinstance(sampler, PatchSampler) else "any scale"
-        raise ConfigError(f"The recipe is for ×{scale}, the pictures are prepared for {other}.")
+        raise ConfigError(f"The recipe is for ×{scale}, the images are prepared for {other}.")
     return PixelObjective(sampler, config)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from escsr.networks import ESC
-from escsr.training.config import TrainingConfig
+from escsr.training.config import OptimizerSettings
 
 __all__ = ["Muon", "build_optimizers", "matrix_parameters", "orthogonalise"]
 
@@ -46,15 +46,15 @@ class Muon(torch.optim.Optimizer):
 
     Args:
         params: Weights of at least two dimensions.
-        lr: Learning rate.
+        learning_rate: Under "lr" in the groups, where PyTorch's own optimisers have it.
         momentum: Decay of the running gradient, Nesterov style.
         weight_decay: Decoupled decay.
     """
 
     def __init__(
-        self, params: Any, lr: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
+        self, params: Any, learning_rate: float = 1e-3, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -98,28 +98,21 @@ def matrix_parameters(network: ESC) -> dict[str, nn.Parameter]:
     return matrices
 
 
-def build_optimizers(network: ESC, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """The recipe's optimisers, which together hold every parameter once.
+def build_optimizers(network: ESC, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
+    """The optimisers of a recipe, which together hold every parameter once.
 
     Args:
         network: The network.
-        config: The recipe.
+        settings: The recipe's.
 
     Returns:
         [Adam], [AdamW], or [AdamW, Muon].
     """
-    matrices = matrix_parameters(network) if config.optimizer == "muon" else {}
+    matrices = matrix_parameters(network) if settings.type == "muon" else {}
     rest = [weight for name, weight in network.named_parameters() if name not in matrices]
-    adam = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    element_wise = adam(
-        rest,
-        lr=config.learning_rate,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-        eps=1e-8,
-        foreach=True,
-    )
+    adam = torch.optim.Adam if settings.type == "adam" else torch.optim.AdamW
+    rate, decay = settings.learning_rate, settings.weight_decay
+    element_wise = adam(rest, lr=rate, betas=settings.betas, weight_decay=decay, eps=1e-8, foreach=True)
     if not matrices:
         return [element_wise]
-    muon = Muon(list(matrices.values()), lr=config.learning_rate, weight_decay=config.weight_decay)
-    return [element_wise, muon]
+    return [element_wise, Muon(list(matrices.values()), rate, weight_decay=decay)]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.images import Picture
-from escsr.models.checkpoints import read_checkpoint
-from escsr.training.config import TrainingConfig
+from escsr.training.config import TrainingConfig, flat
+from escsr.training.state import read_training_checkpoint
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["RunFolder", "latest_checkpoint"]
+
+_LOG = logging.getLogger(__name__)
 
 _MAY_CHANGE = (
     "keep_checkpoints",
@@ -59,6 +62,7 @@ class RunFolder:
             raise ConfigError('TensorBoard is not installed: pip install "escsr[tensorboard]".')
         self._wants_events = tensorboard
         self._events: SummaryWriter | None = None
+        self._lock = FileLock(self.path / ".lock")
 
     @property
     def best(self) -> Path:
@@ -78,40 +82,42 @@ class RunFolder:
             data: Fingerprint of the training pictures.
 
         Raises:
-            ConfigError: The folder holds a run of another recipe, or on other pictures.
+            ConfigError: The folder holds a run of another recipe, or on other images, its recipe is
+                unreadable, or another training writes to it.
             OutputError: It cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(f"{self.path}: another training writes to this folder.") from error
         except OSError as error:
-            raise OutputError(f"Cannot make {self.path}: {error.strerror}.") from error
-        told = self.path / "recipe.json"
-        if told.exists():
-            begun = json.loads(told.read_text())
-            self._check({"data": data} | begun, {**config.to_dict(), "data": data})
-        with atomic_path(told) as temporary:
-            temporary.write_text(json.dumps({**config.to_dict(), "data": data}, indent=1) + "\n")
+            raise OutputError(f"Cannot write to {self.path}: {error.strerror}.") from error
+        now = {**config.to_dict(), "data": data}
+        path = self.path / "recipe.json"
+        if path.exists():
+            self._check({"data": data} | _read_recipe(path), now)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(now, indent=1) + "\n")
         log = self.path / "log.jsonl"
         if log.exists():
-            lines = [line for line in log.read_text().splitlines() if _iteration(line) <= iteration]
+            lines = [line for line in log.read_bytes().splitlines() if _iteration(line) <= iteration]
             with atomic_path(log) as temporary:
-                temporary.write_text("".join(f"{line}\n" for line in lines))
+                temporary.write_bytes(b"".join(line + b"\n" for line in lines))
         if self._wants_events:
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(self.path), purge_step=iteration + 1)
 
     def _check(self, begun: dict[str, Any], now: dict[str, Any]) -> None:
-        settings = {key: value for key, value in begun.items() if key != "data"}
-        old = _flat({**TrainingConfig.from_dict(settings).to_dict(), "data": begun["data"]})
-        new = _flat(now)
+        old, new = flat(begun), flat(now)
         changed = [
-            f"{key} was {old.get(key)!r}, now {new[key]!r}"
-            for key in new
-            if key not in _MAY_CHANGE and old.get(key) != new[key]
+            f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
+            for key in old | new
+            if key not in _MAY_CHANGE and old.get(key) != new.get(key)
         ]
         if changed:
-            what = "on other pictures" if old["data"] != new["data"] else "of another recipe"
+            what = "on other images" if old["data"] != new["data"] else "of another recipe"
             raise ConfigError(
                 f"{self.path} holds a run {what} ({'; '.join(changed)}). Choose another folder, or remove "
                 f"its recipe.json to go on with the new values."
@@ -119,10 +125,13 @@ class RunFolder:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Appends a line to the log; numbers also go to TensorBoard, by their "iteration"."""
-        with open(self.path / "log.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with open(self.path / "log.jsonl", "a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OutputError(f"Cannot write {self.path / 'log.jsonl'}: {error.strerror}.") from error
         if self._events is not None:
-            for name, value in _flat(line).items():
+            for name, value in flat(line).items():
                 if isinstance(value, int | float) and name != "iteration":
                     self._events.add_scalar(name.replace(".", "/"), value, line["iteration"])
 
@@ -140,32 +149,56 @@ class RunFolder:
             old.unlink()
 
     def close(self) -> None:
-        """Writes what is still in memory."""
+        """Writes what is still in memory, and lets others write to the folder."""
         if self._events is not None:
             self._events.close()
+        self._lock.release()
 
 
 def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
-    """The newest checkpoint of a run that can be read, or None."""
-    for path in sorted(Path(output).glob("iter_*.safetensors"), reverse=True):
-        with suppress(CheckpointError):
-            read_checkpoint(path)
+    """The newest checkpoint of a run that can be resumed; damaged ones are passed over with a warning.
+
+    Returns:
+        Its path, or None where there are no checkpoints.
+
+    Raises:
+        CheckpointError: There are checkpoints, but all are damaged.
+    """
+    paths = sorted(Path(output).glob("iter_*.safetensors"), reverse=True)
+    for path in paths:
+        if _can_be_resumed(path):
             return path
+    if paths:
+        raise CheckpointError(
+            f"{output}: none of its {len(paths)} checkpoints can be resumed (see the warnings). Choose "
+            f"another folder, or move them away to begin anew."
+        )
     return None
 
 
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested keys joined by dots, and lists as tuples."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{key}.{inner}": v for inner, v in _flat(value).items()}
-        else:
-            flat[key] = tuple(value) if isinstance(value, list) else value
-    return flat
+def _can_be_resumed(path: Path) -> bool:
+    try:
+        read_training_checkpoint(path)
+    except CheckpointError as error:
+        _LOG.warning("Passed over: %s", error)
+        return False
+    return True
 
 
-def _iteration(line: str) -> float:
+def _read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe a run began with and the fingerprint of its images, brought into today's shape."""
+    try:
+        begun = json.loads(path.read_bytes())
+        data = {"data": begun.pop("data")} if "data" in begun else {}
+        return {**TrainingConfig.from_dict(begun).to_dict(), **data}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(
+            f"{path}: unreadable ({str(error)[:200]}). Restore it, or remove it to go on with the recipe "
+            f"given."
+        ) from error
+
+
+def _iteration(line: bytes) -> float:
     """Of a line of the log; infinite for one that was cut off while it was written."""
     try:
         return float(json.loads(line)["iteration"])

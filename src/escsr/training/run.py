@@ -1,4 +1,4 @@
-"""`train`: from a recipe's name and a folder of pictures to a trained model."""
+"""`train`: from a recipe's name and a folder of images to a trained model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
-from escsr.training.config import TrainingConfig
+from escsr.training.config import PixelSettings, TrainingConfig
 from escsr.training.distributed import join_process_group
 from escsr.training.objectives import Sampler
 from escsr.training.recipes import recipe as named_recipe
@@ -46,18 +46,18 @@ def train(
 
     Args:
         recipe: Name of a recipe.
-        data: Folder of HR pictures, or several.
+        data: Folder of HR images, or several.
         output: Folder of the run.
         settings: Changes to the recipe, "key=value".
-        lr: Folder of LR pictures for each folder of HR; None to make them.
-        validate: Names and folders of HR pictures to measure on, protocol `classic` (`lte` for networks
+        lr: Folder of LR images for each folder of HR; None to make them.
+        validate: Names and folders of HR images to measure on, protocol `classic` (`lte` for networks
             of any scale).
         start: Model to start from (bundled name or file), instead of the recipe's `start`.
         device: As for `Upscaler`.
-        storage: Where the pictures are kept, see `PatchSampler.from_folder`.
+        storage: Where the images are kept, see `PatchSampler.from_folder`.
         tensorboard: Also write TensorBoard's files.
         stop: Once set, the step at hand is finished, a checkpoint written and the run left.
-        on_load: Called with (pictures read, pictures in all).
+        on_load: Called with (images read, images in all).
         on_progress: Called after every step, in the first process.
 
     Returns:
@@ -69,26 +69,26 @@ def train(
     """
     config = named_recipe(recipe).with_settings(settings)
     chosen = choose_device(device)
-    with join_process_group(chosen.type) as processes:
-        if chosen.type == "cuda" and processes.world_size > 1:
-            chosen = choose_device(f"cuda:{processes.local_rank}")
-        newest = processes.agree(latest_checkpoint(output))
+    with join_process_group(chosen.type) as distributed:
+        if chosen.type == "cuda" and distributed.world_size > 1:
+            chosen = choose_device(f"cuda:{distributed.local_rank}")
+        newest = distributed.broadcast(latest_checkpoint(output))
         source = config.start if start is None else start
         if newest is not None:
             source = None
         trainer = Trainer(
             config,
-            _read(config, data, lr, storage, on_load if processes.is_first else None),
-            RunFolder(output, tensorboard=tensorboard and processes.is_first),
+            _read(config, data, lr, storage, on_load if distributed.is_first else None),
+            RunFolder(output, tensorboard=tensorboard and distributed.is_first),
             device=str(chosen),
             validation=validate,
             start=read_checkpoint(find_model(source, scale=config.network.scale)) if source else None,
-            processes=processes,
+            distributed=distributed,
         )
         if newest is not None:
             trainer.state.load(newest)
-        trainer.train(on_progress if processes.is_first else None, stop=stop)
-        last = processes.agree(latest_checkpoint(output))
+        trainer.train(on_progress if distributed.is_first else None, stop=stop)
+        last = distributed.broadcast(latest_checkpoint(output))
     if last is None:
         raise ConfigError(f"{output}: the checkpoint just written cannot be read.")
     return Path(last)
@@ -101,9 +101,9 @@ def _read(
     storage: str,
     on_load: Callable[[int, int], None] | None,
 ) -> Sampler:
-    """The pictures, as the recipe wants them."""
+    """The images, as the recipe wants them."""
     scale = config.network.scale
-    if scale is None:
+    if scale is None or not isinstance(config.objective, PixelSettings):
         if lr is not None:
             raise ConfigError("A network of any scale makes its LR itself; leave out the LR folder.")
         return ArbitraryScaleSampler.from_folder(
@@ -114,7 +114,7 @@ def _read(
         scale=scale,
         patch_size=config.patch_size,
         lr=lr,
-        resizer=config.resizer,
+        resizer=config.objective.resizer,
         storage=storage,
         on_progress=on_load,
     )

@@ -23,14 +23,14 @@ def learning_rate_at(iteration: int, config: TrainingConfig) -> float:
     Returns:
         The learning rate.
     """
-    peak = config.learning_rate
-    if iteration < config.warmup:
-        return peak * iteration / config.warmup
-    if config.schedule == "cosine":
-        span = max(1, config.iterations - config.warmup)
-        done = min(1.0, (iteration - config.warmup) / span)
-        ratio = config.final_ratio + (1 - config.final_ratio) * (1 + math.cos(math.pi * done)) / 2
+    peak, schedule = config.optimizer.learning_rate, config.schedule
+    if iteration < schedule.warmup:
+        return peak * iteration / schedule.warmup
+    if schedule.type == "cosine":
+        span = max(1, config.iterations - schedule.warmup)
+        done = min(1.0, (iteration - schedule.warmup) / span)
+        ratio = schedule.final_ratio + (1 - schedule.final_ratio) * (1 + math.cos(math.pi * done)) / 2
         return peak * ratio
-    held = peak if config.warmup == 0 else peak * (1 - 1 / config.warmup)
-    passed = sum(iteration > milestone for milestone in config.milestones)
-    return held * config.decay**passed
+    held = peak if schedule.warmup == 0 else peak * (1 - 1 / schedule.warmup)
+    passed = sum(iteration > milestone for milestone in schedule.milestones)
+    return held * schedule.decay**passed

@@ -1,24 +1,28 @@
-"""The state of a training and one step of it; as named tensors a checkpoint is one safetensors file."""
+"""The state of a training by names, updates of it, and its checkpoint as one safetensors file."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from pydantic import BaseModel
+from torch import Tensor, nn
 
-from escsr.errors import CheckpointError
+from escsr.errors import CheckpointError, ConfigError
 from escsr.models.bundled import TRAINING_PREFIX
 from escsr.models.checkpoints import Checkpoint, read_checkpoint, save_network
 from escsr.networks import ESC
+from escsr.runtime.precision import HALF_PRECISIONS, compute_in
+from escsr.runtime.settings import validated
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
@@ -26,9 +30,9 @@ from escsr.training.optimizers import build_optimizers
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
-__all__ = ["Step", "TrainingState", "pack_state", "restore_state"]
+__all__ = ["Step", "TrainingState", "read_training_checkpoint"]
 
-_HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_FIELD, _DIGEST = "training.state", "training.sha256"
 
 
 @dataclass(frozen=True)
@@ -36,31 +40,46 @@ class Step:
     """What came of a step.
 
     Attributes:
-        loss: Of the whole batch.
-        skipped: Whether nothing was changed, since its numbers were not finite.
-        stop: Whether any process wants to stop.
+        figures: Of the whole batch, by name; "loss" is among them.
+        skipped: Whether a module was left as it was, since numbers were not finite.
     """
 
-    loss: float
+    figures: Mapping[str, float]
     skipped: bool
-    stop: bool
+
+
+class _Counters(BaseModel):
+    """What a checkpoint holds beside tensors."""
+
+    iteration: int
+    bad_steps: int
+    best: float | None
+    pending: dict[str, Any] | None
+    optimizers: dict[str, list[str]]
+    scalers: dict[str, dict[str, Any]]
 
 
 class TrainingState:
-    """Network, averaged weights, optimisers and counters: all that the next step depends on.
+    """Modules, optimisers, scalers and averages by name: all that the next step depends on.
+
+    "network" is there from the start, with its optimisers and averaged weights (EMA); an objective adds
+    what else it trains (`add`). Everything is saved and resumed by its name.
 
     Args:
         config: The recipe.
         device: Where to train.
         start: Weights to start from, made to fit (`starting_weights`); None for random ones.
-        processes: Who trains together.
+        distributed: Who trains together.
 
     Attributes:
-        network: In training.
-        average: Its averaged weights, in eval mode; what is validated and kept.
+        modules: In training.
+        optimizers: Of each module.
+        scalers: Of each module's loss; at work in float16 only.
+        emas: Averaged weights of a module, in eval mode; that of "network" is validated and kept.
         iteration: Steps done.
         bad_steps: Steps in a row without finite numbers.
         best: Highest mean of the validation sets so far, dB.
+        pending: The log's line of the step behind which is still to be measured, or None.
 
     Raises:
         ConfigError: The starting weights do not fit the recipe.
@@ -72,73 +91,144 @@ class TrainingState:
         device: torch.device,
         *,
         start: Checkpoint | None = None,
-        processes: Distributed | None = None,
+        distributed: Distributed | None = None,
     ) -> None:
         self.config, self.device = config, device
-        self.processes = processes or Distributed()
+        self.distributed = distributed or Distributed()
+        self.modules: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, list[torch.optim.Optimizer]] = {}
+        self.scalers: dict[str, torch.amp.GradScaler] = {}
+        self.emas: dict[str, nn.Module] = {}
+        self.iteration = self.bad_steps = 0
+        self.best = -math.inf
+        self.pending: dict[str, Any] | None = None
+        self._skipped, self._excused = False, True
         torch.manual_seed(config.seed)
         network = ESC(config.network)
         if start is not None:
             network.load_state_dict(starting_weights(start, network))
-        # Convolutions with few channels are faster with the channels last, on CPUs and GPUs alike.
-        self.network: ESC = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizers = build_optimizers(self.network, config)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "float16")
-        self.iteration = 0
-        self.bad_steps = 0
-        self.best = -math.inf
+        self.add("network", network, lambda _: build_optimizers(self.network, config.optimizer), ema=True)
         if config.compile:
             for block in self.network.blocks:
                 block.compile(dynamic=False)
 
-    def step(self, objective: Objective, parts: Sequence[Batch], *, stop: bool = False) -> Step:
-        """One optimisation step; where loss or gradients are not finite, nothing but counters change.
+    @property
+    def network(self) -> ESC:
+        """The network in training."""
+        return cast(ESC, self.modules["network"])
+
+    @property
+    def ema(self) -> ESC:
+        """Its averaged weights."""
+        return cast(ESC, self.emas["network"])
+
+    def add(
+        self,
+        name: str,
+        module: nn.Module,
+        optimizers: Callable[[nn.Module], list[torch.optim.Optimizer]],
+        *,
+        ema: bool = False,
+    ) -> None:
+        """Adds a module to what is trained, saved and resumed.
 
         Args:
-            objective: What to make smaller.
-            parts: This process's share of the batch, in parts that are computed one after the other.
-            stop: Whether this process wants to stop.
+            name: Its name, without dots.
+            module: The module, its random weights drawn after `torch.manual_seed(config.seed)`.
+            optimizers: Builds its optimisers, once it is on the device.
+            ema: Whether its weights are averaged too.
+        """
+        # Convolutions with few channels are faster with the channels last, on CPUs and GPUs alike.
+        module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.modules[name] = module
+        self.optimizers[name] = optimizers(module)
+        self.scalers[name] = torch.amp.GradScaler(
+            self.device.type, enabled=self.config.precision == "float16"
+        )
+        if ema:
+            self.emas[name] = copy.deepcopy(module).eval().requires_grad_(False)
+
+    def step(self, objective: Objective, micro_batches: Sequence[Batch]) -> Step:
+        """One step of an objective; where numbers are not finite, nothing but counters change.
+
+        Args:
+            objective: What to make better.
+            micro_batches: This process's share of the batch, to be computed one after the other.
 
         Returns:
             What came of it.
         """
         self.iteration += 1
-        told = torch.tensor([0.0, float(stop)], device=self.device)
-        for optimizer in self.optimizers:
+        self._skipped, self._excused = False, True
+        figures = objective.step(self, micro_batches)
+        self.bad_steps = 0 if self._excused else self.bad_steps + 1
+        return Step(figures, self._skipped)
+
+    def update(self, name: str, loss: Callable[[Batch], Tensor], micro_batches: Sequence[Batch]) -> float:
+        """Updates a module by the gradients of a loss, and its averaged weights.
+
+        Gradients are summed over micro-batches and processes. Where the loss or one of them is not finite
+        the module stays as it is, and the step counts as skipped.
+
+        Args:
+            name: Of the module.
+            loss: From a batch to the mean over it, a differentiable scalar, float32.
+            micro_batches: This process's share of the batch.
+
+        Returns:
+            The loss of the whole batch.
+        """
+        module, scaler = self.modules[name], self.scalers[name]
+        for optimizer in self.optimizers[name]:
             optimizer.zero_grad()
-        share = 1 / (len(parts) * self.processes.world_size)
-        for part in parts:
-            with self._autocast():
-                loss = objective.loss(self.network, part) * share
-            told[0] += loss.detach()
-            torch.autograd.backward([self.scaler.scale(loss)])
-        gradients = [weight.grad for weight in self.network.parameters() if weight.grad is not None]
-        self.processes.sum([*gradients, told])
-        loss_value, stops = told.tolist()
-        updated = self._update(math.isfinite(loss_value))
-        self.bad_steps = 0 if updated or self._may_overflow(loss_value) else self.bad_steps + 1
-        return Step(loss_value, skipped=not updated, stop=stops > 0)
+        share = 1 / (len(micro_batches) * self.distributed.world_size)
+        total = torch.zeros(1, device=self.device)
+        for batch in micro_batches:
+            with ExitStack() as products:
+                products.enter_context(compute_in(self.config.precision, self.device))
+                value = loss(batch) * share
+                if self.config.precision in HALF_PRECISIONS:
+                    products.close()  # autocast is for forward passes
+                total += value.detach()
+                torch.autograd.backward([scaler.scale(value)])
+        gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
+        self.distributed.all_reduce([*gradients, total])
+        result = total.item()
+        updated = self._apply(name, math.isfinite(result))
+        # In float16 a scaled gradient may overflow, until the scaler has lowered its factor to 1.
+        may_overflow = scaler.is_enabled() and math.isfinite(result) and scaler.get_scale() >= 1
+        self._skipped |= not updated
+        self._excused &= updated or may_overflow
+        return result
 
-    def _may_overflow(self, loss: float) -> bool:
-        """In float16 the gradients of a scaled loss may, until the scaler has lowered its factor to 1."""
-        return self.scaler.is_enabled() and math.isfinite(loss) and self.scaler.get_scale() >= 1
-
-    def _update(self, is_finite: bool) -> bool:
+    def _apply(self, name: str, is_finite: bool) -> bool:
         """Applies the gradients if they and the loss are finite; says whether they were."""
-        for optimizer in self.optimizers:
+        config, module, scaler = self.config, self.modules[name], self.scalers[name]
+        for optimizer in self.optimizers[name]:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(self.iteration, self.config)
-            self.scaler.unscale_(optimizer)
-        limit = math.inf if self.config.clip_norm is None else self.config.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+                group["lr"] = learning_rate_at(self.iteration, config)
+            scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(
+            module.parameters(),
+            math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm,
+        )
         is_finite = is_finite and bool(norm.isfinite())
         if is_finite:
-            for optimizer in self.optimizers:
-                self.scaler.step(optimizer)
-            self._update_ema()
-        self.scaler.update()
+            for optimizer in self.optimizers[name]:
+                scaler.step(optimizer)
+            self._update_ema(name)
+        scaler.update()
         return is_finite
+
+    @torch.no_grad()
+    def _update_ema(self, name: str) -> None:
+        decay = self.config.ema.decay
+        if self.config.ema.ramp:
+            decay = min(decay, self.iteration / (self.iteration + 9))
+        if name in self.emas:
+            pairs = zip(self.emas[name].parameters(), self.modules[name].parameters(), strict=True)
+            for average, current in pairs:
+                average.lerp_(current, 1 - decay)
 
     def save(self, path: Path, *, resumable: bool = True) -> None:
         """Writes the averaged weights as a model, and with them all that resuming needs.
@@ -150,97 +240,126 @@ class TrainingState:
         Raises:
             OutputError: The file cannot be written.
         """
-        config = self.config
-        save_network(
-            self.ema,
-            path,
-            training=f"recipe {config.name}, {self.iteration} of {config.iterations} iterations",
-            extra=pack_state(self.network, self.optimizers) if resumable else None,
-            metadata={
-                "training.iteration": str(self.iteration),
-                "training.best": repr(self.best),
-                "training.bad_steps": str(self.bad_steps),
-                "training.scaler": json.dumps(self.scaler.state_dict()),
-            },
-        )
+        extra, metadata = {}, {}
+        if resumable:
+            extra = self._pack()
+            metadata[_FIELD] = self._counters().model_dump_json()
+            weights = {key: value.detach().to("cpu") for key, value in self.ema.state_dict().items()}
+            metadata[_DIGEST] = _digest({**weights, **extra}, metadata[_FIELD])
+        training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
+        save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Restores what `save` wrote, in training by the same recipe.
 
         Raises:
-            CheckpointError: The file is damaged, of another network, or holds no training state.
+            CheckpointError: The file is damaged, of another network or optimiser, or no training state.
         """
-        checkpoint = read_checkpoint(path)
-        if checkpoint.config != self.config.network:
-            raise CheckpointError(f"{path}: the checkpoint's network is not the recipe's.")
-        told = checkpoint.metadata
-        if "training.iteration" not in told or not checkpoint.extra:
-            raise CheckpointError(f"{path}: a model without training state; start from it instead.")
-        self.ema.load_state_dict(checkpoint.weights)
-        restore_state(checkpoint.extra, self.network, self.optimizers)
-        self.iteration = int(told["training.iteration"])
-        self.best = float(told["training.best"])
-        self.bad_steps = int(told.get("training.bad_steps", 0))
-        if self.scaler.is_enabled() and "training.scaler" in told:
-            self.scaler.load_state_dict(json.loads(told["training.scaler"]))
+        checkpoint = read_training_checkpoint(path)
+        counters = _read_counters(path, checkpoint)
+        own = self._counters()
+        if checkpoint.config != self.config.network or counters.optimizers != own.optimizers:
+            raise CheckpointError(
+                f"{path}: the checkpoint's network or optimisers are not the recipe's "
+                f"({counters.optimizers} there, {own.optimizers} here)."
+            )
+        try:
+            self.ema.load_state_dict(checkpoint.weights)
+            self._unpack(checkpoint.extra)
+            for name, scaler in self.scalers.items():
+                if scaler.is_enabled() and counters.scalers[name]:
+                    scaler.load_state_dict(counters.scalers[name])
+        except (RuntimeError, KeyError) as error:
+            problem = " ".join(str(error).split())[:300]
+            raise CheckpointError(
+                f"{path}: its training state does not fit the recipe: {problem}"
+            ) from error
+        self.iteration, self.bad_steps = counters.iteration, counters.bad_steps
+        self.best = -math.inf if counters.best is None else counters.best
+        self.pending = counters.pending
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = _HALF.get(self.config.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+    def _counters(self) -> _Counters:
+        return _Counters(
+            iteration=self.iteration,
+            bad_steps=self.bad_steps,
+            best=self.best if math.isfinite(self.best) else None,
+            pending=self.pending,
+            optimizers={name: [type(o).__name__ for o in each] for name, each in self.optimizers.items()},
+            scalers={name: scaler.state_dict() for name, scaler in self.scalers.items()},
+        )
 
-    @torch.no_grad()
-    def _update_ema(self) -> None:
-        decay = self.config.ema_decay
-        if self.config.ema_ramp:
-            decay = min(decay, self.iteration / (self.iteration + 9))
-        for average, current in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+    def _pack(self) -> dict[str, Tensor]:
+        """Everything but the network's averaged weights, `training.KIND.NAME.KEY`, in host memory."""
+        kinds = {"module": self.modules, "ema": {k: v for k, v in self.emas.items() if k != "network"}}
+        packed = {
+            f"{kind}.{name}.{key}": value
+            for kind, modules in kinds.items()
+            for name, module in modules.items()
+            for key, value in module.state_dict().items()
+        }
+        for name, optimizer, weight, key in self._weights():
+            for part, value in optimizer.state[weight].items() if weight in optimizer.state else ():
+                packed[f"optimizer.{name}.{key}.{part}"] = value
+        return {f"{TRAINING_PREFIX}{key}": value.detach().cpu() for key, value in packed.items()}
+
+    def _weights(self) -> list[tuple[str, torch.optim.Optimizer, Tensor, str]]:
+        """Name of the module, optimiser, weight and its key, of every weight that an optimiser holds."""
+        return [
+            (name, optimizer, weight, keys[weight])
+            for name, module in self.modules.items()
+            for keys in [{weight: key for key, weight in module.named_parameters()}]
+            for optimizer in self.optimizers[name]
+            for group in optimizer.param_groups
+            for weight in group["params"]
+        ]
+
+    def _unpack(self, packed: Mapping[str, Tensor]) -> None:
+        """The inverse of `_pack`; a step counter stays in host memory, the rest goes to its weight."""
+        for kind, modules in (("module", self.modules), ("ema", self.emas)):
+            for name, module in modules.items():
+                if (kind, name) != ("ema", "network"):
+                    module.load_state_dict(_below(packed, f"{TRAINING_PREFIX}{kind}.{name}."))
+        for name, optimizer, weight, key in self._weights():
+            state = _below(packed, f"{TRAINING_PREFIX}optimizer.{name}.{key}.")
+            if any(value.dim() and value.shape != weight.shape for value in state.values()):
+                raise KeyError(f"optimiser state of {name}.{key}")
+            optimizer.state[weight] = {
+                part: value if value.dim() == 0 else value.to(weight.device)
+                for part, value in state.items()
+            }
 
 
-def pack_state(network: ESC, optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """All that the next step depends on, apart from the averaged weights and the iteration.
-
-    Args:
-        network: The network in training.
-        optimizers: Its optimisers.
-
-    Returns:
-        Tensors in host memory, `training.weights.NAME` and `training.optimizer.NAME.KEY`.
-    """
-    names: dict[Tensor, str] = {weight: name for name, weight in network.named_parameters()}
-    packed = {f"{TRAINING_PREFIX}weights.{name}": weight.detach().cpu() for weight, name in names.items()}
-    for optimizer in optimizers:
-        for weight, state in optimizer.state.items():
-            for key, value in state.items():
-                packed[f"{TRAINING_PREFIX}optimizer.{names[weight]}.{key}"] = value.detach().cpu()
-    return packed
-
-
-@torch.no_grad()
-def restore_state(
-    packed: Mapping[str, Tensor], network: ESC, optimizers: Sequence[torch.optim.Optimizer]
-) -> None:
-    """The inverse of `pack_state`, into a network and optimisers built by the same recipe.
-
-    Args:
-        packed: Tensors by name.
-        network: Gets the weights.
-        optimizers: Get the state; a step counter stays in host memory, the rest goes to its weight.
+def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Reads a checkpoint that a training can be resumed from.
 
     Raises:
-        CheckpointError: Weights are missing.
+        CheckpointError: It is damaged, one bit suffices, or holds no training state.
     """
-    for name, weight in network.named_parameters():
-        stored = packed.get(f"{TRAINING_PREFIX}weights.{name}")
-        if stored is None or stored.shape != weight.shape:
-            raise CheckpointError(f"The training state has no fitting weight {name}.")
-        weight.copy_(stored)
-    names: dict[Tensor, str] = {weight: name for name, weight in network.named_parameters()}
-    for optimizer in optimizers:
-        for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
-            prefix = f"{TRAINING_PREFIX}optimizer.{names[weight]}."
-            optimizer.state[weight] = {
-                key.removeprefix(prefix): value if value.dim() == 0 else value.to(weight.device)
-                for key, value in packed.items()
-                if key.startswith(prefix)
-            }
+    checkpoint = read_checkpoint(path)
+    if _DIGEST not in checkpoint.metadata:
+        old = " of an earlier version of escsr" if "training.iteration" in checkpoint.metadata else ""
+        raise CheckpointError(f"{path}: a model{old} without training state; start from it instead.")
+    counters = checkpoint.metadata.get(_FIELD, "")
+    if checkpoint.metadata[_DIGEST] != _digest({**checkpoint.weights, **checkpoint.extra}, counters):
+        raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
+    return checkpoint
+
+
+def _read_counters(path: str | os.PathLike[str], checkpoint: Checkpoint) -> _Counters:
+    try:
+        return validated(_Counters, json.loads(checkpoint.metadata[_FIELD]))
+    except (ValueError, KeyError, ConfigError) as error:
+        raise CheckpointError(f"{path}: unreadable training state ({error}).") from error
+
+
+def _below(packed: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 over names, shapes and bits of tensors, and a text."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from escsr.data.storage import fingerprint
-from escsr.errors import EscError
+from escsr.errors import ConfigError, EscError
 from escsr.files import atomic_path
 from escsr.models.checkpoints import Checkpoint
+from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.training.batches import Batches, Clock
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
-from escsr.training.objectives import Batch, Sampler, objective_for
+from escsr.training.objectives import Batch, Objective, Sampler, objective_for
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
 from escsr.training.state import TrainingState
@@ -39,7 +39,7 @@ class Progress:
     Attributes:
         iteration: Steps done.
         iterations: Steps in all.
-        loss: L1 of the step.
+        figures: Of the step, by name.
         learning_rate: Rate of the step.
         iterations_per_second: Averaged over the last steps.
         data_share: Share of the time spent waiting for patches.
@@ -50,7 +50,7 @@ class Progress:
 
     iteration: int
     iterations: int
-    loss: float
+    figures: Mapping[str, float]
     learning_rate: float
     iterations_per_second: float
     data_share: float
@@ -58,16 +58,21 @@ class Progress:
     checkpoint: bool = False
     validation: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def loss(self) -> float:
+        """The figure that is watched."""
+        return self.figures["loss"]
+
 
 class Trainer:
-    """Trains a network: L1, AdamW or Muon, averaged weights.
+    """Trains a network: an objective, AdamW or Muon, averaged weights.
 
     A run lives in a folder, see `RunFolder`. A checkpoint holds the averaged weights as an ordinary
     model, which `upscale` loads, and beside them all that resuming needs; a resumed run continues bit
     for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest
     where there are none.
 
-    Several processes give the result of one: each batch is the same, whoever computes which part of it.
+    Several processes give the result of one: each batch is the same, whoever computes which shard of it.
     Only the order of sums differs, by about 1e-7 of a gradient.
 
     Args:
@@ -75,12 +80,15 @@ class Trainer:
         sampler: Where patches come from.
         output: Folder of the run, or the run's records.
         device: Where to train.
-        validation: Names and folders of HR pictures to measure on, see `Validation`.
+        validation: Names and folders of HR images to measure on, see `Validation`.
         start: Weights to start from, made to fit (`starting_weights`); None for random ones.
-        processes: Who trains together.
+        objective: What a step makes better; None for the recipe's.
+        distributed: Who trains together.
 
     Raises:
-        ConfigError: The sampler's scale or the starting weights do not fit the recipe.
+        ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch does
+            not fit the memory.
+        DataError: An image to validate on is too small.
     """
 
     def __init__(
@@ -92,15 +100,19 @@ class Trainer:
         device: str = "cpu",
         validation: Mapping[str, str | os.PathLike[str]] | None = None,
         start: Checkpoint | None = None,
-        processes: Distributed | None = None,
+        objective: Objective | None = None,
+        distributed: Distributed | None = None,
     ) -> None:
         self.config = config
-        self.sampler, self.objective = sampler, objective_for(config, sampler)
+        self.sampler, self.objective = sampler, objective or objective_for(config, sampler)
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
+        self.distributed = distributed or Distributed()
+        _check_memory(config, self.device, self.distributed.world_size)
         self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
-        self.processes = processes or Distributed()
-        self.state = TrainingState(config, self.device, start=start, processes=self.processes)
+        self.validation.check()
+        self.state = TrainingState(config, self.device, start=start, distributed=self.distributed)
+        self.objective.prepare(self.state)
 
     def train(
         self,
@@ -120,93 +132,107 @@ class Trainer:
         Raises:
             EscError: `patience` steps in a row were not finite; the state is again that of the last
                 checkpoint, and the last batch is saved in the folder.
-            ConfigError: The folder holds a run of another recipe, or on other pictures.
+            ConfigError: The folder holds a run of another recipe, or on other images, or another
+                training writes to it.
             OutputError: The folder cannot be written.
         """
-        if self.processes.is_first:
-            self.folder.begin(self.config, self.state.iteration, data=fingerprint(self.sampler.images))
-        clock, ahead = Clock(), self.device.type != "cpu"
+        state, clock = self.state, Clock()
         try:
-            with self._products(), Batches(self._draw, self.state.iteration, ahead=ahead) as batches:
-                while self.state.iteration < self.config.iterations:
+            if self.distributed.is_first:
+                # The line of a step that is still to be measured is written again.
+                done = state.iteration - (state.pending is not None)
+                self.folder.begin(self.config, done, data=fingerprint(self.sampler.images))
+            if state.pending is not None:
+                self._measure()
+            with Batches(self._draw, state.iteration, ahead=self.device.type != "cpu") as batches:
+                while state.iteration < self.config.iterations:
                     clock.start()
-                    parts = batches.take()
+                    micro_batches = batches.take()
                     clock.ready()
-                    stopped, progress = self._advance(parts, clock, stop)
+                    wants_to_stop = stop is not None and stop.is_set()
+                    stopped = self.distributed.any(wants_to_stop, self.device)
+                    progress = self._advance(micro_batches, clock, stopped)
                     if on_progress is not None:
                         on_progress(progress)
                     if stopped:
                         break
         finally:
             self.folder.close()
-        return self.state.iteration == self.config.iterations
+        return state.iteration == self.config.iterations
 
-    def _advance(
-        self, parts: Sequence[Batch], clock: Clock, stop: threading.Event | None
-    ) -> tuple[bool, Progress]:
-        """One step and all that follows from it; whether to stop, and what to report."""
+    def _advance(self, micro_batches: Sequence[Batch], clock: Clock, stopped: bool) -> Progress:
+        """One step and all that follows from it."""
         config, state = self.config, self.state
-        step = state.step(self.objective, parts, stop=stop is not None and stop.is_set())
+        step = state.step(self.objective, micro_batches)
         clock.stop()
         if state.bad_steps >= config.patience:
-            self._give_up(parts)
+            self._give_up(micro_batches)
         due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
-        results = self.validation.measure(state.ema, self.processes) if due else {}
         progress = Progress(
             iteration=state.iteration,
             iterations=config.iterations,
-            loss=step.loss,
+            figures=step.figures,
             learning_rate=learning_rate_at(state.iteration, config),
             iterations_per_second=clock.rate,
             data_share=clock.data_share,
             skipped=step.skipped,
-            checkpoint=due or step.stop,
-            validation=results,
+            checkpoint=due or stopped,
         )
-        # Killed between the two, the run begins before this line, and forgets it.
-        self._log(progress)
+        if due and self.validation.folders:
+            # Saved first: whatever befalls the measuring, it is made up for when the run goes on.
+            state.pending = _line(progress)
+            self._save(is_best=False)
+            return replace(progress, validation=self._measure())
+        if self.distributed.is_first and (
+            progress.checkpoint or progress.skipped or progress.iteration % _LOG_EVERY == 0
+        ):
+            # Killed between the two, the run begins before this line, and forgets it.
+            self.folder.log(_line(progress))
         if progress.checkpoint:
-            self._save(results)
-        return step.stop, progress
+            self._save(is_best=not self.validation.folders)
+        return progress
+
+    def _measure(self) -> Mapping[str, float]:
+        """Measures the state that was saved last; log, best model and checkpoint take note."""
+        state = self.state
+        results = self.validation.measure(state.ema, self.distributed)
+        mean = sum(results.values()) / len(results) if results else state.best
+        line, state.pending = {**(state.pending or {}), "validation": results}, None
+        is_best, state.best = mean > state.best, max(mean, state.best)
+        if self.distributed.is_first:
+            self.folder.log(line)
+            self._save(is_best=is_best)
+            self.folder.show(self.validation.samples(state.ema), state.iteration)
+        return results
 
     def _draw(self, iteration: int) -> list[Batch]:
-        count, place = self.config.accumulation, self.processes
-        parts = range(place.rank * count, (place.rank + 1) * count)
-        drawn = [self.objective.draw(iteration, part, place.world_size * count) for part in parts]
-        return [{name: self._to_device(tensor) for name, tensor in part.items()} for part in drawn]
+        count, place = self.config.accumulation, self.distributed
+        shards = range(place.rank * count, (place.rank + 1) * count)
+        drawn = [self.objective.draw(iteration, shard, place.world_size * count) for shard in shards]
+        return [{name: self._to_device(tensor) for name, tensor in batch.items()} for batch in drawn]
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         layout = torch.channels_last if tensor.dim() == 4 else torch.preserve_format
         return tensor.to(self.device, memory_format=layout, non_blocking=True)
 
-    def _products(self) -> AbstractContextManager[Any]:
-        """Of GPUs, rounded to TF32 only where the recipe says so, in backward passes too."""
-        if self.device.type != "cuda":
-            return nullcontext()
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=self.config.precision == "tf32")
-
-    def _save(self, results: Mapping[str, float]) -> None:
-        state = self.state
-        mean = sum(results.values()) / len(results) if results else state.best
-        improved = mean > state.best or not self.validation.folders
-        state.best = max(state.best, mean)
-        if not self.processes.is_first:
+    def _save(self, *, is_best: bool) -> None:
+        if not self.distributed.is_first:
             return
-        state.save(self.folder.checkpoint(state.iteration))
-        if improved:
-            state.save(self.folder.best, resumable=False)
+        if is_best:
+            self.state.save(self.folder.best, resumable=False)
+        self.state.save(self.folder.checkpoint(self.state.iteration))
         self.folder.remove_old(self.config.keep_checkpoints)
-        if results:
-            self.folder.show(self.validation.samples(state.ema), state.iteration)
 
-    def _give_up(self, parts: Sequence[Batch]) -> None:
+    def _give_up(self, micro_batches: Sequence[Batch]) -> None:
         """Keeps the batch, goes back to the last good state, and says so."""
         failed = self.state.iteration
-        batch = self.folder.path / f"bad-batch-{failed:07d}-{self.processes.rank}.safetensors"
+        path = self.folder.path / f"bad-batch-{failed:07d}-{self.distributed.rank}.safetensors"
         tensors = {
-            f"{k}.{name}": t.contiguous() for k, part in enumerate(parts) for name, t in part.items()
+            f"{k}.{name}": tensor.contiguous()
+            for k, batch in enumerate(micro_batches)
+            for name, tensor in batch.items()
         }
-        with atomic_path(batch) as temporary:
+        with atomic_path(path) as temporary:
             save_file(tensors, temporary)
         last = latest_checkpoint(self.folder.path)
         if last is not None:
@@ -214,20 +240,34 @@ class Trainer:
         raise EscError(
             f"{self.config.patience} steps in a row, to step {failed}, came out without finite numbers. Go "
             f"on from {last or 'the start'} with a lower learning_rate, or with precision=float32. The "
-            f"last batch is in {batch}."
+            f"last batch is in {path}."
         )
 
-    def _log(self, progress: Progress) -> None:
-        told = progress.checkpoint or progress.skipped or progress.iteration % _LOG_EVERY == 0
-        if not (told and self.processes.is_first):
-            return
-        line = {
-            "iteration": progress.iteration,
-            "loss": progress.loss,
-            "learning_rate": progress.learning_rate,
-            "iterations_per_second": round(progress.iterations_per_second, 3),
-            "data_share": round(progress.data_share, 4),
-            **({"skipped": True} if progress.skipped else {}),
-            **({"validation": dict(progress.validation)} if progress.validation else {}),
-        }
-        self.folder.log(line)
+
+def _line(progress: Progress) -> dict[str, Any]:
+    """A step's line of the log."""
+    return {
+        "iteration": progress.iteration,
+        **progress.figures,
+        "learning_rate": progress.learning_rate,
+        "iterations_per_second": round(progress.iterations_per_second, 3),
+        "data_share": round(progress.data_share, 4),
+        **({"skipped": True} if progress.skipped else {}),
+    }
+
+
+def _check_memory(config: TrainingConfig, device: torch.device, num_processes: int) -> None:
+    """Refuses a batch that cannot fit: its patches, and the output of each block, which backward needs."""
+    share, network = -(-config.batch_size // num_processes), config.network
+    patches = 12 * config.patch_size**2 * (1 + (network.scale or 0) ** 2) * share
+    blocks = 4 * network.dim * network.num_blocks * config.patch_size**2 * share // config.accumulation
+    for place, needed, free in (
+        ("memory", patches, free_host_memory()),
+        (f"memory of {device}", blocks, free_device_memory(device)),
+    ):
+        if needed > free:
+            raise ConfigError(
+                f"batch_size {config.batch_size} with patch_size {config.patch_size} needs at least "
+                f"{needed / 2**30:,.1f} GiB of {place}, {free / 2**30:,.1f} are free; choose a smaller "
+                f"batch_size or patch_size, or a larger accumulation."
+            )

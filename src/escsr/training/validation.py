@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from escsr import images
+from escsr.data.pictures import read_sizes
+from escsr.errors import DataError
 from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
 from escsr.evaluation.protocols import Model, measure, open_model
@@ -23,6 +27,9 @@ _SAMPLE_SIDE = 64
 
 _GAP = 4
 
+_SSIM_WINDOW = 11
+"""Least side that SSIM, and so protocol `classic`, measures; its border of `scale` pixels comes on top."""
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -36,17 +43,33 @@ class Validation:
     config: TrainingConfig
     folders: Mapping[str, Path] = field(default_factory=dict)
 
-    def measure(self, network: Model, processes: Distributed | None = None) -> dict[str, float]:
+    def check(self) -> None:
+        """Looks at the sizes in the headers of all images, so that no set fails after hours of training.
+
+        Raises:
+            DataError: A folder holds no images, or one that is too small to be measured.
+        """
+        for name, folder, scale in self._sets():
+            files = images.find_images(folder)
+            least = (1 if self.config.network.scale is None else _SSIM_WINDOW) + 2 * math.ceil(scale)
+            for file, sides in zip(files, read_sizes(files), strict=True):
+                if min(round(lr_side(side, scale) * scale) for side in sides) < least:
+                    raise DataError(
+                        f"{file}: {sides[1]}×{sides[0]} pixels are too small to validate on ({name}): at "
+                        f"×{scale:g} sides of {least} pixels are needed. Remove it from the set."
+                    )
+
+    def measure(self, network: Model, distributed: Distributed | None = None) -> dict[str, float]:
         """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
 
         Args:
             network: What to measure.
-            processes: Who shares the work; all get all figures.
+            distributed: Who shares the work; all get all figures.
 
         Returns:
             Figures by the name of the set, with the scale behind it for networks of any.
         """
-        processes = processes or Distributed()
+        distributed = distributed or Distributed()
         means = {}
         model = open_model(network)
         for name, folder, scale in self._sets():
@@ -55,10 +78,10 @@ class Validation:
                 folder,
                 scale=scale,
                 protocol="lte" if model.scale is None else "classic",
-                shard=processes.rank,
-                num_shards=processes.world_size,
+                shard=distributed.rank,
+                num_shards=distributed.world_size,
             )
-            means[name] = float(np.mean(processes.gather(score.psnr_y for score in scores)))
+            means[name] = float(np.mean(distributed.gather(score.psnr_y for score in scores)))
         return means
 
     def samples(self, network: Model) -> dict[str, NDArray[np.uint8]]:

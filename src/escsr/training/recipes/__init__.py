@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from functools import partial
 
 from escsr.errors import ConfigError
-from escsr.training.config import TrainingConfig
+from escsr.runtime.settings import did_you_mean
+from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import classic, quick
 from escsr.training.recipes.ablations import ABLATIONS, ablation
 
@@ -67,8 +67,7 @@ def recipe(name: str) -> TrainingConfig:
     """
     base = name.removesuffix(_PAPER)
     if base not in RECIPES:
-        near = difflib.get_close_matches(base, RECIPES, n=1, cutoff=0.3)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(base, RECIPES)
         raise ConfigError(f"Unknown recipe {name!r}.{hint} Known are {', '.join(RECIPES)}.")
     config = RECIPES[base]()
     if base == name:
@@ -89,17 +88,19 @@ def source_of(name: str, key: str) -> str:
 
     Args:
         name: The recipe's.
-        key: A field of `TrainingConfig`.
+        key: A setting, nested ones with dots.
 
     Returns:
         In words.
     """
-    value = getattr(recipe(name), key)
-    if key in ("name", "network"):
-        return "docs/paper.md" if key == "network" else ""
-    if name.endswith(_PAPER) and value != getattr(recipe(name.removesuffix(_PAPER)), key):
+    if key == "name" or key.startswith("network"):
+        return "docs/paper.md" if key != "name" else ""
+    base = name.removesuffix(_PAPER)
+    value, published, light = (
+        flat(recipe(each).to_dict()).get(key) for each in (name, base, "esc-light-x2")
+    )
+    if value != published:
         return "paper text"
-    is_classic = name.removesuffix(_PAPER) in _AS_PUBLISHED
-    if is_classic or value == getattr(recipe("esc-light-x2"), key):
+    if base in _AS_PUBLISHED or value == light:
         return classic.SOURCES.get(key, "ours")
     return "ours, see docs/training.md"

@@ -7,8 +7,6 @@ searches over blocks, layers and kernel sizes.
 
 from __future__ import annotations
 
-import dataclasses
-
 from escsr.networks import NetworkConfig, variant_config
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes.classic import esc
@@ -39,4 +37,4 @@ def ablation(name: str) -> TrainingConfig:
     and also without DK 38.32 / 33.37, windows of 16 38.24 / 33.05, of 24 38.33 / 33.28 dB (ESC 38.35 /
     33.46). Reached here: not run.
     """
-    return dataclasses.replace(esc(2), name=f"esc-x2-{name}", network=ABLATIONS[name])
+    return esc(2).replace({"name": f"esc-x2-{name}", "network": ABLATIONS[name]})

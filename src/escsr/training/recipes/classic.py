@@ -6,10 +6,15 @@ recipe of LTE (CVPR 2022), which the paper follows.
 
 from __future__ import annotations
 
-import dataclasses
-
 from escsr.networks import variant_config
-from escsr.training.config import TrainingConfig
+from escsr.training.config import (
+    ArbitraryScaleSettings,
+    EmaSettings,
+    OptimizerSettings,
+    PixelSettings,
+    ScheduleSettings,
+    TrainingConfig,
+)
 
 __all__ = ["SOURCES", "esc", "esc_dflip", "esc_fp", "esc_light", "esc_lte", "esc_xl", "with_paper_text"]
 
@@ -20,21 +25,21 @@ SOURCES = {
     "iterations": "paper text and reference configuration",
     "batch_size": "paper text and reference configuration",
     "patch_size": "paper text and reference configuration",
-    "resizer": "paper text: MATLAB's bicubic (DFLIP: Pillow's, by the reference)",
-    "optimizer": "paper text and reference configuration",
-    "learning_rate": "paper text and reference configuration",
-    "betas": "reference configuration; the paper's text has (0.9, 0.999)",
-    "weight_decay": "reference configuration",
-    "warmup": "reference configuration",
-    "schedule": "paper text and reference configuration",
-    "milestones": "paper text and reference configuration",
-    "decay": "paper text and reference configuration",
-    "clip_norm": "reference configuration: none",
-    "ema_decay": "reference configuration",
-    "ema_ramp": "reference configuration: none",
+    "objective.resizer": "paper text: MATLAB's bicubic (DFLIP: Pillow's, by the reference)",
+    "optimizer.type": "paper text and reference configuration",
+    "optimizer.learning_rate": "paper text and reference configuration",
+    "optimizer.betas": "reference configuration; the paper's text has (0.9, 0.999)",
+    "optimizer.weight_decay": "reference configuration",
+    "schedule.warmup": "reference configuration",
+    "schedule.type": "paper text and reference configuration",
+    "schedule.milestones": "paper text and reference configuration",
+    "schedule.decay": "paper text and reference configuration",
+    "optimizer.clip_norm": "reference configuration: none",
+    "ema.decay": "reference configuration",
+    "ema.ramp": "reference configuration: none",
     "precision": "reference configuration: float32 with TF32 convolutions",
     "validate_every": "reference configuration",
-    "queries": "LTE's recipe",
+    "objective.queries": "LTE's recipe",
 }
 """Where the values of the classic recipes are from; others are ours."""
 
@@ -81,8 +86,9 @@ def esc_dflip(scale: int) -> TrainingConfig:
 
     Differs from the reference: LR is made of the whole picture, not of each crop.
     """
-    config = _classic("esc", scale)
-    return dataclasses.replace(config, name=f"esc-dflip-x{scale}", resizer="pil-bicubic")
+    return _classic("esc", scale).replace(
+        {"name": f"esc-dflip-x{scale}", "objective.resizer": "pil-bicubic"}
+    )
 
 
 def esc_xl(scale: int) -> TrainingConfig:
@@ -107,12 +113,10 @@ def esc_lte() -> TrainingConfig:
         iterations=1000 * _EPOCH,
         batch_size=32,
         patch_size=64,
-        queries=2304,
-        optimizer="adam",
-        learning_rate=2e-4,
-        betas=(0.9, 0.999),
-        milestones=tuple(epoch * _EPOCH for epoch in (500, 800, 900, 950)),
-        ema_decay=0.0,
+        objective=ArbitraryScaleSettings(queries=2304),
+        optimizer=OptimizerSettings(type="adam", learning_rate=2e-4, betas=(0.9, 0.999)),
+        schedule=ScheduleSettings(milestones=tuple(epoch * _EPOCH for epoch in (500, 800, 900, 950))),
+        ema=EmaSettings(decay=0.0),
         precision="tf32",
     )
 
@@ -126,7 +130,7 @@ def with_paper_text(config: TrainingConfig) -> TrainingConfig:
     Returns:
         The recipe, its name ending in @paper.
     """
-    return dataclasses.replace(config, name=f"{config.name}@paper", betas=(0.9, 0.999))
+    return config.replace({"name": f"{config.name}@paper", "optimizer.betas": (0.9, 0.999)})
 
 
 def _classic(variant: str, scale: int) -> TrainingConfig:
@@ -136,7 +140,7 @@ def _classic(variant: str, scale: int) -> TrainingConfig:
         iterations=500_000,
         batch_size=64,
         patch_size=64,
-        warmup=20_000,
-        milestones=(250_000, 400_000, 450_000, 475_000, 490_000),
+        objective=PixelSettings(),
+        schedule=ScheduleSettings(warmup=20_000, milestones=(250_000, 400_000, 450_000, 475_000, 490_000)),
         precision="tf32",
     )

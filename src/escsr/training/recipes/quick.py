@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from escsr.networks import NetworkConfig, variant_config
-from escsr.training.config import TrainingConfig
+from escsr.training.config import (
+    ArbitraryScaleSettings,
+    EmaSettings,
+    OptimizerSettings,
+    PixelSettings,
+    ScheduleSettings,
+    TrainingConfig,
+)
 
 __all__ = [
     "esc_fp_quick",
@@ -65,7 +72,8 @@ def esc_quick(scale: int) -> TrainingConfig:
     31.92 / 28.41 / 27.42 dB in 64 minutes, ×3 34.15 / 30.14 / 28.95 in as many; in a second run of 87
     minutes, with `--start` from the first and `--set iterations=9000`, ×3 34.23 / 30.19 / 28.98 and ×2
     37.71 / 33.44 / 32.00 (`results/training/`). Where activations leave the range of float16, as those
-    of ×3 did: on with `--set weight_decay=0.5 --set learning_rate=4e-4 --set iterations=1500`.
+    of ×3 did: on with `--set optimizer.weight_decay=0.5 --set optimizer.learning_rate=4e-4 --set
+    iterations=1500`.
     """
     name = f"esc-x{scale}"
     return _continued(
@@ -74,8 +82,7 @@ def esc_quick(scale: int) -> TrainingConfig:
         iterations=6500,
         learning_rate=1.2e-3,
         start=f"esc-light-x{scale}",
-        batch_size=8,
-        flat_patches=0.03,
+        changes={"batch_size": 8, "objective.flat_patches": 0.03},
     )
 
 
@@ -90,15 +97,14 @@ def esc_fp_quick(scale: int) -> TrainingConfig:
     """
     name, network = f"esc-fp-x{scale}-quick", variant_config("esc-fp", scale=scale)
     if scale == 2:
-        return dataclasses.replace(_quick(name, network, iterations=8000), batch_size=8)
+        return _quick(name, network, iterations=8000).replace({"batch_size": 8})
     return _continued(
         name,
         network,
         iterations=1800,
         learning_rate=1.5e-3,
         start="esc-fp-x2",
-        batch_size=8,
-        flat_patches=0.1,
+        changes={"batch_size": 8, "objective.flat_patches": 0.1},
     )
 
 
@@ -116,9 +122,7 @@ def esc_lte_quick() -> TrainingConfig:
         iterations=2400,
         learning_rate=1e-3,
         start="esc-x2",
-        queries=768,
-        validation_scales=(2.0, 4.0),
-        validate_every=600,
+        changes={"objective.queries": 768, "validation_scales": (2.0, 4.0), "validate_every": 600},
     )
 
 
@@ -127,23 +131,20 @@ def flat(variant: str, scale: int) -> TrainingConfig:
 
     Three patches in ten are of one colour; the rate is low, so that what was learnt stays.
     Command: `escsr train --recipe esc-light-x3-flat --data PICTURES --output RUN`. Where it is not enough:
-    again from the result with `--start` and `--set flat_patches=0.5 --set learning_rate=4e-4`.
+    again from the result with `--start` and `--set objective.flat_patches=0.5 --set
+    optimizer.learning_rate=4e-4`.
     Hardware: two cores with avx512_bf16, twelve minutes for ESC-light (2.8 steps a second). Reached:
     greys within 0.65 of 255 levels at the border at ×3, 1.6 and, again, 0.97 at ×4, where 2.1 was
     before; Set5 / Set14 34.10 / 30.10 and 31.84 / 28.35 dB (`results/training/esc-light-x4-flat.json`).
     """
     name = f"{variant}-x{scale}"
-    return dataclasses.replace(
-        _continued(
-            f"{name}-flat",
-            variant_config(variant, scale=scale),
-            iterations=2000,
-            learning_rate=2e-4,
-            start=name,
-            batch_size=8,
-            flat_patches=0.3,
-        ),
-        warmup=50,
+    return _continued(
+        f"{name}-flat",
+        variant_config(variant, scale=scale),
+        iterations=2000,
+        learning_rate=2e-4,
+        start=name,
+        changes={"batch_size": 8, "objective.flat_patches": 0.3, "schedule.warmup": 50},
     )
 
 
@@ -155,15 +156,9 @@ def esc_light_x2_gpu_hour() -> TrainingConfig:
     Hardware: one GPU with bfloat16 (compute capability 8.0 on); the time and what it reaches are not
     measured yet. Fewer or more `--set iterations=N` fit the schedule to the time there is.
     """
-    return dataclasses.replace(
-        _quick("esc-light-x2-gpu-hour", variant_config("esc-light", scale=2), iterations=60_000),
-        batch_size=32,
-        patch_size=64,
-        warmup=500,
-        ema_decay=0.999,
-        compile=True,
-        validate_every=2000,
-    )
+    changes = {"batch_size": 32, "patch_size": 64, "compile": True, "validate_every": 2000}
+    quick = _quick("esc-light-x2-gpu-hour", variant_config("esc-light", scale=2), iterations=60_000)
+    return quick.replace({**changes, "schedule.warmup": 500, "ema.decay": 0.999})
 
 
 def _quick(name: str, network: NetworkConfig, *, iterations: int) -> TrainingConfig:
@@ -177,16 +172,10 @@ def _quick(name: str, network: NetworkConfig, *, iterations: int) -> TrainingCon
         iterations=iterations,
         batch_size=16,
         patch_size=32,
-        queries=1024,
-        optimizer="muon",
-        learning_rate=2e-3,
-        betas=(0.9, 0.99),
-        warmup=100,
-        schedule="cosine",
-        final_ratio=0.01,
-        clip_norm=0.5,
-        ema_decay=0.997,
-        ema_ramp=True,
+        objective=PixelSettings() if network.scale else ArbitraryScaleSettings(queries=1024),
+        optimizer=OptimizerSettings(type="muon", learning_rate=2e-3, betas=(0.9, 0.99), clip_norm=0.5),
+        schedule=ScheduleSettings(type="cosine", warmup=100, final_ratio=0.01),
+        ema=EmaSettings(decay=0.997, ramp=True),
         precision="bfloat16",
         validate_every=500,
     )
@@ -199,8 +188,9 @@ def _continued(
     iterations: int,
     learning_rate: float,
     start: str = "esc-light-x2",
-    **changes: Any,
+    changes: Mapping[str, Any] | None = None,
 ) -> TrainingConfig:
     """From a trained model: a lower peak rate, a longer warm-up of what is new."""
     quick = _quick(name, network, iterations=iterations)
-    return dataclasses.replace(quick, learning_rate=learning_rate, warmup=200, start=start, **changes)
+    lower = {"optimizer.learning_rate": learning_rate, "schedule.warmup": 200, "start": start}
+    return quick.replace({**lower, **(changes or {})})
