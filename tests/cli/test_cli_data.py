@@ -139,6 +139,9 @@ def test_the_resizer_is_named(run: Run, folder: Path) -> None:
     assert (read["scores"][0]["resizer"], read["scores"][0]["psnr"]) == ("pil-lanczos", None)
     assert read["scores"][1]["psnr"] > 30
     assert read["num_images"] == 1
+    helped = run("identify-lr", "--help").stdout
+    assert "--max-images" in helped
+    assert "--max-pictures" not in helped
 
 
 def test_known_sets_and_their_licences(run: Run, folder: Path) -> None:

@@ -52,6 +52,12 @@ def test_deep_grey_keeps_its_values(image: Image.Image) -> None:
     assert np.array_equal(np.asarray(larger), twice(image))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "I", "F"])
+def test_no_pixels(mode: str) -> None:
+    with pytest.raises(ConfigError, match="no pixels"):
+        upscale_pil(Image.new(mode, (0, 4)), nearest)
+
+
 @pytest.mark.parametrize("values", [-1, 65536, 2**31 - 1])
 def test_integers_that_would_be_lost_are_refused(values: int) -> None:
     with pytest.raises(ConfigError, match="mode I may have values from 0 to 65535"):
@@ -88,7 +94,9 @@ def test_premultiplied_modes(mode: str, plain: str) -> None:
 
 def test_cmyk_becomes_srgb_with_srgbs_profile() -> None:
     image = Image.fromarray(np.full((4, 4, 4), (0, 200, 200, 0), np.uint8), "CMYK")
-    for profile in (None, b"no profile at all", SRGB):
+    usual = bytearray(upscale_pil(image, nearest).info["icc_profile"])
+    usual[16:20] = b"CMYK"  # sound to look at, and of no use
+    for profile in (None, b"no profile at all", SRGB, bytes(usual)):
         image.info = {"dpi": (72, 72), "icc_profile": profile}
         larger = upscale_pil(image, nearest)
         assert larger.mode == "RGB"

@@ -21,7 +21,7 @@ from escsr.cli.tables import print_table
 if TYPE_CHECKING:
     from escsr.data.sets.identify import Identification
     from escsr.data.sets.known_sets import LocatedSet
-    from escsr.data.sets.verify import Problem, Verification
+    from escsr.data.sets.verify import Verification
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 
@@ -187,10 +187,12 @@ def _tell_licences(folders: Sequence[Path]) -> None:
 
 
 def _print_verification(result: Verification) -> None:
-    for style, problems in (("red", result.faults), ("yellow", result.warnings)):
-        for problem in _first_of_each_kind(problems):
+    counts: Counter[str] = Counter()
+    for problem in (*result.faults, *result.warnings):
+        counts[problem.kind] += 1
+        if counts[problem.kind] <= _LINES_PER_KIND:
+            style = "red" if problem.is_fault else "yellow"
             OUT.print(f"[{style}]{problem.kind}[/]  {plain(f'{problem.path}: {problem.message}')}")
-    counts = Counter(problem.kind for problem in result.problems)
     for kind, count in counts.items():
         if count > _LINES_PER_KIND:
             OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
@@ -200,26 +202,15 @@ def _print_verification(result: Verification) -> None:
     OUT.print(f"Fingerprint {result.fingerprint}")
 
 
-def _first_of_each_kind(problems: Sequence[Problem]) -> Iterator[Problem]:
-    seen: Counter[str] = Counter()
-    for problem in problems:
-        seen[problem.kind] += 1
-        if seen[problem.kind] <= _LINES_PER_KIND:
-            yield problem
-
-
 def _scores_table(result: Identification) -> Table:
     table = Table(
         "resizer", "PSNR dB", "largest difference", "samples that differ", box=None, pad_edge=False
     )
     for score in result.scores:
         share = f"{score.differing_share:.2%}"
-        table.add_row(score.resizer, _decibels(score.psnr), str(score.max_difference), share)
+        psnr = "equal" if math.isinf(score.psnr) else f"{score.psnr:.2f}"
+        table.add_row(score.resizer, psnr, str(score.max_difference), share)
     return table
-
-
-def _decibels(psnr: float) -> str:
-    return "equal" if math.isinf(psnr) else f"{psnr:.2f}"
 
 
 def _located_to_dict(located: LocatedSet) -> dict[str, Any]:

@@ -57,13 +57,7 @@ def evaluate(
 
             results.append(
                 escsr.evaluate(
-                    name,
-                    data,
-                    scale=scale,
-                    lr=lr,
-                    protocol=protocol,
-                    device=device,
-                    on_score=show,
+                    name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
                 )
             )
             bar.remove_task(task)

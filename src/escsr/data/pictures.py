@@ -31,6 +31,7 @@ __all__ = [
     "match_pairs",
     "read_rgb",
     "read_sizes",
+    "read_uint8",
 ]
 
 Folders = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -165,7 +166,13 @@ def lr_name(name: str, scale: float) -> str:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Reads a picture as uint8 (H, W, 3); grey becomes RGB, opacity is dropped.
+    """As `read_uint8`, but grey becomes RGB: uint8 (H, W, 3)."""
+    colour = read_uint8(path)
+    return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+
+
+def read_uint8(path: Path) -> NDArray[np.uint8]:
+    """Reads a picture to train or to measure on, uint8 (H, W, 1 or 3); opacity is dropped.
 
     Raises:
         DataError: It cannot be read, or has more than 8 bits.
@@ -175,8 +182,10 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     except EscError as error:
         raise DataError(str(error)) from error
     if colour.dtype != np.uint8:
-        raise DataError(f"{path}: training pictures must have 8 bits, not {colour.dtype.itemsize * 8}.")
-    return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+        raise DataError(
+            f"{path}: pictures to train or measure on must have 8 bits, not {colour.dtype.itemsize * 8}."
+        )
+    return colour
 
 
 def read_sizes(paths: Sequence[Path]) -> NDArray[np.int64]:
@@ -218,9 +227,7 @@ def fit_pair(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, name: str
 
 def folders_text(folders: Folders) -> str:
     """The folders' names, for a message."""
-    if isinstance(folders, (str, os.PathLike)):
-        return os.fspath(folders)
-    return ", ".join(os.fspath(folder) for folder in folders)
+    return ", ".join(str(folder) for folder in _as_paths(folders))
 
 
 def in_threads(

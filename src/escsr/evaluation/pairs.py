@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr import images
-from escsr.data.pictures import find_unmixed, lr_name
+from escsr.data.pictures import find_unmixed, lr_name, read_uint8
 from escsr.errors import DataError
 
 __all__ = ["Pair", "lr_side", "read_pairs", "to_tensor"]
@@ -59,7 +59,7 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
     """
     lr_paths = {path.stem: path for path in images.find_images(lr)} if lr else {}
     for path in find_unmixed(data):
-        hr, small = _read_uint8(path), None
+        hr, small = read_uint8(path), None
         sides = [lr_side(side, scale) for side in hr.shape[:2]]
         if min(sides) < 1:
             raise DataError(f"{path}: too small for ×{scale:g}.")
@@ -67,7 +67,7 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
             source = lr_paths.get(path.stem) or lr_paths.get(lr_name(path.stem, scale))
             if source is None:
                 raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
-            small = _read_uint8(source)
+            small = read_uint8(source)
             if list(small.shape[:2]) != sides:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
         height, width = (round(side * scale) for side in sides)
@@ -77,10 +77,3 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
     """(H, W, C) → (C, H, W), of the same type."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
-
-
-def _read_uint8(path: Path) -> NDArray[Any]:
-    colour = images.read(path).colour
-    if colour.dtype != np.uint8:
-        raise DataError(f"{path}: evaluation pictures must have 8 bits.")
-    return colour

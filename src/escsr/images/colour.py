@@ -12,7 +12,7 @@ from escsr.images.metadata import ICC, profile_space, sound_profile
 
 __all__ = [
     "DAMAGED_PROFILE",
-    "from_cmyk",
+    "cmyk_as_srgb",
     "from_lab",
     "from_pixels",
     "grey_as_rgb",
@@ -44,12 +44,23 @@ def from_lab(image: pyvips.Image) -> pyvips.Image:
     return lab[0].bandjoin(lab[1:]).copy(interpretation="lab")
 
 
-def from_cmyk(pixels: NDArray[np.uint8], profile: bytes | None) -> pyvips.Image:
-    """(H, W, 4), 0 for no ink → an image of libvips in CMYK, of a profile if given."""
+def cmyk_as_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> tuple[NDArray[np.uint8], bytes]:
+    """CMYK, (H, W, 4) with 0 for no ink, → sRGB, (H, W, 3), and its profile.
+
+    Args:
+        pixels: The inks.
+        profile: What they mean; a usual one where it is None, damaged or of another space.
+    """
     image = from_pixels(pixels).copy(interpretation="cmyk")
     if profile:
         image.set_type(pyvips.GValue.blob_type, ICC, profile)
-    return image
+    try:
+        rgb, _ = to_grey_or_rgb(image)
+        return rgb.numpy(), bytes(rgb.get(ICC))
+    except pyvips.Error:  # a profile nobody can use is as good as none
+        if profile is None:
+            raise
+        return cmyk_as_srgb(pixels, None)
 
 
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:

@@ -9,7 +9,6 @@ import zlib
 __all__ = ["png_chunks", "states_resolution", "without_png_resolution"]
 
 _RESOLUTION = b"pHYs"
-_METRE = b"\x01"
 
 
 def png_chunks(path: str | os.PathLike[str]) -> dict[bytes, int]:
@@ -35,7 +34,7 @@ def states_resolution(path: str | os.PathLike[str]) -> bool:
     """
     with open(path, "rb") as file:
         file.seek(png_chunks(path).get(_RESOLUTION, 0) + 8)
-        return file.read(1) == _METRE  # what stands there without such a chunk is 0
+        return file.read(1) == b"\1"  # metres; 0 for none, and what stands there without such a chunk
 
 
 def without_png_resolution(path: str | os.PathLike[str]) -> None:

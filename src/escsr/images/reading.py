@@ -27,9 +27,6 @@ from escsr.images.value_range import from_upper_bits
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
 
-_FIRST_TRANSPOSED = 5
-"""EXIF orientations from here on swap width and height."""
-
 _USUAL_DELAY_MS = 100
 _MOST_PIXELS_PER_MM = 10_000
 _MOST_PADDING = 1 << 24
@@ -75,7 +72,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             reader = heic if format.name == "HEIC" else openimageio
             return Header(format, *reader.read_header(path, format))
         image = _opened(path, format)
-        turned = _number(image, "orientation", 1) >= _FIRST_TRANSPOSED
+        turned = _number(image, "orientation", 1) >= 5  # from here on, width and height change places
         width, height = (image.height, image.width) if turned else (image.width, image.height)
         channels, _ = colour.to_grey_or_rgb(image)
         frames = _number(image, "n-pages", 1) if format.is_animated else 1
@@ -189,9 +186,7 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         image, more = colour.to_srgb(image)
         notes += more
     if image.format not in _DEPTHS:
-        raise ImageError(
-            f"{path}: pixels of type {image.format} are not supported; use 8 or 16 bits or float."
-        )
+        raise ImageError(f"{path}: pixels of type {image.format} are not supported; use 8, 16 or float32.")
     metadata = carried_by(image)
     pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
     if format.name == "TIFF":

@@ -6,7 +6,7 @@ ESC, ICCV 2025, section 3.2; the low-rank bias after FlashBias (NeurIPS 2025).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from escsr.errors import ConfigError
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import normal, reflect_pad
+from escsr.networks.layers import initial, reflect_pad
 
 __all__ = [
     "AttentionBackend",
@@ -173,11 +173,14 @@ class WindowAttention(nn.Module):
         self.bias_key: nn.Parameter | None = None
         if config.bias_rank is None:
             entries = (2 * config.window_size - 1) ** 2
-            self.bias_table = nn.Parameter(normal(config.num_heads, entries, std=1e-3))
+            self.bias_table = nn.Parameter(
+                initial(partial(nn.init.normal_, std=1e-3), config.num_heads, entries)
+            )
         else:
             shape = (config.num_heads, config.window_size**2, config.bias_rank)
-            self.bias_query = nn.Parameter(normal(*shape, std=1e-2))
-            self.bias_key = nn.Parameter(normal(*shape, std=1e-2))
+            fill = partial(nn.init.normal_, std=1e-2)
+            self.bias_query = nn.Parameter(initial(fill, *shape))
+            self.bias_key = nn.Parameter(initial(fill, *shape))
         self.bias: Tensor | None
         self.register_buffer("bias", None, persistent=False)
 

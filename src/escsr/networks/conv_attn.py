@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import NO_MARGIN, Margin, crop, normal, orthogonal
+from escsr.networks.layers import NO_MARGIN, Margin, crop, initial
 
 __all__ = [
     "ConvAttn",
@@ -50,7 +50,7 @@ class DenseLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.weight = nn.Parameter(orthogonal(channels, channels, size, size))
+        self.weight = nn.Parameter(initial(nn.init.orthogonal_, channels, channels, size, size))
         self.averaged: Tensor | None
         self.register_buffer("averaged", None, persistent=False)
 
@@ -65,8 +65,8 @@ class DecomposedLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.channel = nn.Parameter(normal(channels, channels, 1, 1))
-        self.spatial = nn.Parameter(orthogonal(channels, 1, size, size))
+        self.channel = nn.Parameter(initial(nn.init.normal_, channels, channels, 1, 1))
+        self.spatial = nn.Parameter(initial(nn.init.orthogonal_, channels, 1, size, size))
 
     def forward(self) -> tuple[Tensor, ...]:
         """Returns LK^c (C_a, C_a, 1, 1) and LK^s (C_a, 1, k, k)."""

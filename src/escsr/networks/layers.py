@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = [
-    "NO_MARGIN",
-    "ConvFFN",
-    "LayerNorm",
-    "Margin",
-    "crop",
-    "normal",
-    "orthogonal",
-    "reflect_index",
-    "reflect_pad",
-]
+__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "crop", "initial", "reflect_index", "reflect_pad"]
 
 Margin = tuple[int, int, int, int]
 """Pixels (left, right, top, bottom) of a region around the part of it whose result is wanted.
@@ -32,19 +24,13 @@ def crop(x: Tensor, margin: Margin) -> Tensor:
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
-def normal(*shape: int, std: float = 1.0) -> Tensor:
-    """Random numbers to begin with; on the meta device a shape alone.
+def initial(fill: Callable[[Tensor], Tensor], *shape: int) -> Tensor:
+    """Values to begin with, by a function of `torch.nn.init`; on the meta device a shape alone.
 
-    PyTorch knows what a draw on that device is, but imports its compiler to find out (0.8 s).
+    PyTorch would draw random numbers there too, but imports its compiler for it (0.8 s).
     """
     values = torch.empty(shape)
-    return values if values.is_meta else values.normal_() * std
-
-
-def orthogonal(*shape: int) -> Tensor:
-    """An orthogonal weight to begin with; on the meta device a shape alone, see `normal`."""
-    values = torch.empty(shape)
-    return values if values.is_meta else nn.init.orthogonal_(values)
+    return values if values.is_meta else fill(values)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -7,8 +7,8 @@ columns is independent, so it is worked out once per side (`Axis`) and combined 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -44,37 +44,22 @@ class Axis:
     cell: float | Tensor
 
     def part(self, start: int, stop: int) -> Axis:
-        """The queries start..stop of the first query dimension."""
-        return Axis(
-            self.nearest[:, start:stop],
-            self.offset[:, start:stop],
-            self.low[start:stop],
-            self.high[start:stop],
-            self.weight[start:stop],
-            self.cell,
-        )
+        """The queries start..stop, where they have one dimension."""
+        return self._each(lambda values: values[..., start:stop])
 
     def moved(self, origin: int | Tensor) -> Axis:
         """The same queries, with LR pixels counted from `origin`, one or a tensor that broadcasts."""
-        return Axis(
-            self.nearest - origin,
-            self.offset,
-            self.low - origin,
-            self.high - origin,
-            self.weight,
-            self.cell,
-        )
+        places = {name: getattr(self, name) - origin for name in ("nearest", "low", "high")}
+        return replace(self, **places)
 
     def reshaped(self, *shape: int) -> Axis:
-        """The same queries with their dimensions reshaped, for broadcasting."""
-        return Axis(
-            self.nearest.reshape(2, *shape),
-            self.offset.reshape(2, *shape),
-            self.low.reshape(shape),
-            self.high.reshape(shape),
-            self.weight.reshape(shape),
-            self.cell,
-        )
+        """The same queries, of one dimension, reshaped for broadcasting."""
+        return self._each(lambda values: values.reshape(*values.shape[:-1], *shape))  # (2, *shape) or shape
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Axis:
+        tensors = (self.nearest, self.offset, self.low, self.high, self.weight)
+        nearest, offset, low, high, weight = map(change, tensors)
+        return Axis(nearest, offset, low, high, weight, self.cell)
 
 
 def query_axis(
@@ -253,8 +238,8 @@ class LTE(Upsampler):
 
 def _axis_of(span: OutputSpan, lr: Tensor) -> Axis:
     """The wanted pixels of a side, with LR pixels counted as those of `lr`."""
-    axis = query_axis(span.size, span.out_size, lr.device, lr.dtype, start=span.start, stop=span.stop)
-    return axis.moved(span.origin)
+    size, out_size, start, stop = span.size, span.out_size, span.start, span.stop
+    return query_axis(size, out_size, lr.device, lr.dtype, start=start, stop=stop).moved(span.origin)
 
 
 def _bilinear(maps: Tensor, rows: Axis, columns: Axis) -> Tensor:

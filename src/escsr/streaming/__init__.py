@@ -5,16 +5,6 @@ from __future__ import annotations
 from escsr.streaming.feature_store import FeatureStorage
 from escsr.streaming.memory import Memory, predict_memory
 from escsr.streaming.runner import Compute, run
-from escsr.streaming.tiles import Span, Tile, check_tile_size, cut_side
+from escsr.streaming.tiles import Span, Tile, cut_side
 
-__all__ = [
-    "Compute",
-    "FeatureStorage",
-    "Memory",
-    "Span",
-    "Tile",
-    "check_tile_size",
-    "cut_side",
-    "predict_memory",
-    "run",
-]
+__all__ = ["Compute", "FeatureStorage", "Memory", "Span", "Tile", "cut_side", "predict_memory", "run"]

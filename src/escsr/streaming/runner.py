@@ -9,6 +9,7 @@ result equals the whole-picture forward up to the order of floating-point sums.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -85,39 +86,32 @@ def run(
     check_tile_size(tile_size, network.config.window_size)
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    stream = _Stream(
-        network, lr, tile_size, feature_storage, folder, compute, attempt, on_halved, on_progress
-    )
+    store = FeatureStore((height, width), storage=feature_storage, folder=folder)
+    form, lr_seen = inference_form(network), network.normalise(lr)
+    stream = _Stream(form, lr_seen, tile_size, store, compute, attempt, on_halved, on_progress)
     return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
 
 
+@dataclass
 class _Stream:
     """A picture on its way through the network."""
 
-    def __init__(
-        self,
-        network: ESC,
-        lr: Tensor,
-        tile_size: int,
-        feature_storage: FeatureStorage,
-        folder: Path | None,
-        compute: Compute,
-        attempt: Attempt | None,
-        on_halved: Callable[[int], None] | None,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self.network = inference_form(network)
-        self.device = next(network.parameters()).device
-        self.lr = network.normalise(lr)
-        self.size: tuple[int, int] = (lr.shape[-2], lr.shape[-1])
-        self.tile_size = tile_size
-        self.store = FeatureStore(self.size, storage=feature_storage, folder=folder)
-        self.compute = compute
-        self.on_halved = on_halved
-        self.on_progress = on_progress
+    network: ESC
+    lr: Tensor
+    tile_size: int
+    store: FeatureStore
+    compute: Compute
+    attempt: Attempt | None
+    on_halved: Callable[[int], None] | None
+    on_progress: OnProgress | None
+    done: float = 0.0
+    work: int = 1
+
+    def __post_init__(self) -> None:
+        self.size = self.store.size
+        self.device = next(self.network.parameters()).device
         self.transfers = Transfers(self.device)
-        self.attempt = attempt if self.transfers.overlap else None
-        self.done, self.work = 0.0, 1
+        self.attempt = self.attempt if self.transfers.overlap else None
 
     def tiles(self) -> list[Tile]:
         """The whole picture in tiles of the present size."""
@@ -160,13 +154,13 @@ class _Stream:
     def _run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
         """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools."""
         means: list[Tensor] = []
-        extra = [pooled.to(self.device)] if pooled is not None and stage.takes_pooled else []
+        extra: list[object] = []
+        if pooled is not None and stage.takes_pooled:
+            extra = [pooled.to(self.device)]
 
         def surroundings(tile: Tile) -> list[object]:
-            return [
-                *([margin_of(tile, self._region(tile, stage.halo))] if stage.takes_margin else []),
-                *extra,
-            ]
+            margin = margin_of(tile, self._region(tile, stage.halo))
+            return [margin, *extra] if stage.takes_margin else extra
 
         def write(tile: Tile, result: Tensor) -> None:
             if stage.pool is not None:

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from escsr.errors import ConfigError
-from escsr.images.colour import from_cmyk, to_grey_or_rgb
-from escsr.images.metadata import ICC
+from escsr.images.colour import cmyk_as_srgb
 from escsr.images.value_range import ValueRange
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling import alpha as transparency
@@ -67,8 +66,7 @@ def upscale_pixels(
     value_range = ValueRange.of(colour, linear=linear)
     lr = _planes(value_range.encode(colour))
     if not has_alpha:
-        sr = _without_rings(_through(lr, run, on_progress), lr, value_range)
-        return _decoded(sr, value_range)
+        return _decoded(_without_rings(_through(lr, run, on_progress), lr, value_range), value_range)
     alpha_range = ValueRange.of(pixels[..., :0])
     lr_alpha = _planes(alpha_range.encode(pixels[..., -1:])).clamp_(0, 1)
     if (lr_alpha == lr_alpha[0, 0, 0]).all():
@@ -120,15 +118,16 @@ def upscale_pil(image: Any, run: Run, *, on_progress: OnProgress | None = None) 
         The larger image, with what its `info` holds.
 
     Raises:
-        ConfigError: It holds values that would be lost.
+        ConfigError: It is empty, or holds values that would be lost.
     """
     from PIL import Image
 
+    if 0 in image.size:
+        raise ConfigError("The picture has no pixels.")
     info = dict(image.info)
     keyed = info.pop("transparency", None) is not None
     if image.mode == "CMYK":
-        rgb, _ = to_grey_or_rgb(from_cmyk(np.asarray(image), info.pop("icc_profile", None)))
-        pixels, info = rgb.numpy(), info | {"icc_profile": bytes(rgb.get(ICC))}
+        pixels, info["icc_profile"] = cmyk_as_srgb(np.asarray(image), info.get("icc_profile"))
     elif image.mode in _NUMBERS:
         pixels = np.asarray(image)
         if keyed or (image.mode == "I" and not 0 <= pixels.min() <= pixels.max() <= 65535):
@@ -138,9 +137,9 @@ def upscale_pil(image: Any, run: Run, *, on_progress: OnProgress | None = None) 
             )
         pixels = pixels if image.mode == "F" else pixels.astype(np.uint16)
     else:
-        with_alpha, plain = ("LA", "L") if image.mode in ("L", "La", "LA") else ("RGBA", "RGB")
         has_alpha = keyed or image.mode in ("La", "LA", "PA", "RGBa", "RGBA")
-        pixels = np.asarray(image.convert(with_alpha if has_alpha else plain))
+        plain = "L" if image.mode in ("L", "La", "LA") else "RGB"
+        pixels = np.asarray(image.convert(plain + "A" * has_alpha))
     result = upscale_pixels(pixels, run, on_progress=on_progress)
     larger = Image.fromarray(result.astype(np.int32) if image.mode == "I" else result)
     larger.info = info

@@ -18,6 +18,7 @@ from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.streaming import FeatureStorage, Memory
+from escsr.streaming.tiles import check_tile_size
 from escsr.upscaling.tile_size import fastest_tile_size
 
 __all__ = ["Inference"]
@@ -61,7 +62,7 @@ class Inference:
         feature_storage: FeatureStorageChoice = "auto",
     ) -> None:
         if tile_size is not None:
-            streaming.check_tile_size(tile_size, network.config.window_size)
+            check_tile_size(tile_size, network.config.window_size)
         if feature_storage not in get_args(FeatureStorageChoice):
             raise ConfigError(
                 "feature_storage must be one of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -85,15 +85,8 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "num_images": self.num_images,
-            "num_pairs": self.num_pairs,
-            "fingerprint": self.fingerprint,
-            "problems": [
-                {"kind": p.kind, "path": str(p.path), "message": p.message, "is_fault": p.is_fault}
-                for p in self.problems
-            ],
-        }
+        problems = [{**asdict(p), "path": str(p.path), "is_fault": p.is_fault} for p in self.problems]
+        return {**asdict(self), "problems": problems}
 
 
 @dataclass(frozen=True)
