@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from escsr.training.config import TrainingConfig
+from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import RECIPES, recipe
 
 TARGET = Path(__file__).resolve().parent.parent / "results" / "training"
@@ -61,8 +61,9 @@ def main() -> None:
 
 def _recipe(config: TrainingConfig) -> dict[str, Any]:
     """The recipe's name, and what was set otherwise."""
-    own = recipe(config.name).to_dict() if config.name in RECIPES else {}
-    settings = [f"{key}={value}" for key, value in config.to_dict().items() if own.get(key, value) != value]
+    own = flat(recipe(config.name).to_dict()) if config.name in RECIPES else {}
+    values = flat(config.to_dict()).items()
+    settings = [f"{key}={json.dumps(value)}" for key, value in values if own.get(key, value) != value]
     return {
         "recipe": config.name,
         "settings": settings,

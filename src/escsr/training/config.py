@@ -27,6 +27,7 @@ _Count = Annotated[int, Field(ge=1, lt=2**63)]
 _Natural = Annotated[int, Field(ge=0, lt=2**63)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Decay = Annotated[float, Field(ge=0, lt=1)]
+_Scales = Annotated[tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)]
 
 
 class _Settings(BaseModel):
@@ -134,13 +135,7 @@ class TrainingConfig(_Settings):
     """Seed of weights and patches."""
     validate_every: _Count = 5000
     """Steps between validations and checkpoints."""
-    validation_scales: Annotated[
-        tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)
-    ] = (
-        2.0,
-        3.0,
-        4.0,
-    )
+    validation_scales: _Scales = (2.0, 3.0, 4.0)
     """Scales to validate a network of any scale at."""
     keep_checkpoints: _Count = 2
     """Checkpoints to keep, beside the best."""
