@@ -12,14 +12,18 @@ from samples import ROOT
 
 PROGRAM = """
 import os, sys, torch
+from escsr import images
 from escsr.errors import DeviceError
 from escsr.streaming import run
-from samples import small_network
+from samples import EXAMPLES, small_network
 
 network, lr = small_network("esc"), torch.rand(1, 3, 9, 9)
 
 def work():
-    run(network, lr, tile_size=8)
+    if "read" in sys.argv:
+        images.read(EXAMPLES / "city.png")
+    else:
+        run(network, lr, tile_size=8)
 
 if "first" in sys.argv:
     work()
@@ -35,7 +39,9 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize(("arguments", "code"), [(["first"], 7), ([], 0)])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["first"], 7), ([], 0), (["first", "read"], 7), (["read"], 0)]
+)
 def test_a_fork_after_use_is_refused_in_the_child(arguments: list[str], code: int) -> None:
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(

@@ -24,6 +24,7 @@ from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import states_resolution
 from escsr.images.tiff import check_checksums, lab8_as_rgb
 from escsr.images.value_range import from_upper_bits
+from escsr.runtime.fork import claim_process
 
 __all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
 
@@ -219,6 +220,7 @@ def _with_sound_profile(picture: Picture) -> Picture:
 
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
     """Through a descriptor: libvips takes names in UTF-8 only, and may give one thread's to another."""
+    claim_process()
     tiff = format.name == "TIFF"
     options["fail_on"] = "error" if tiff else "truncated"  # a TIFF reader leaves black what it cannot read
     if tiff and (lab := lab8_as_rgb(path)) is not None:
