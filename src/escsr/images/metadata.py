@@ -9,7 +9,7 @@ from typing import Any
 
 from escsr.images.tiff_exif import fitted_exif
 
-__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "stripped"]
+__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "without_profile"]
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
@@ -17,9 +17,6 @@ CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 
 _PROFILE_HEAD = 132
 _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
-
-_XMP_WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension")
-_XMP_HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension")
 
 
 def carried_by(image: Any) -> dict[str, bytes]:
@@ -46,9 +43,9 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     }
 
 
-def stripped(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Only what the colours need: the ICC profile."""
-    return {name: block for name, block in metadata.items() if name == ICC}
+def without_profile(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All blocks but the ICC profile."""
+    return {name: block for name, block in metadata.items() if name != ICC}
 
 
 def profile_space(profile: bytes) -> str:
@@ -63,22 +60,19 @@ def sound_profile(profile: bytes) -> bytes | None:
     """
     if len(profile) < _PROFILE_HEAD:
         return None
-    (length, tags) = struct.unpack_from(">I", profile)[0], struct.unpack_from(">I", profile, 128)[0]
+    length, tags = struct.unpack_from(">I124xI", profile)
     end = _PROFILE_HEAD + 12 * tags
     whole = end <= length <= len(profile) and not (profile[8] > 3 and length % 4)
     if not whole or profile[36:40] != b"acsp" or profile[20:24] not in _CONNECTION_SPACES:
         return None
-    for _, start, size in struct.iter_unpack(">III", profile[_PROFILE_HEAD:end]):
-        if start + size > length:
-            return None
-    return profile[:length]
+    table = struct.iter_unpack(">III", profile[_PROFILE_HEAD:end])
+    return profile[:length] if all(start + size <= length for _, start, size in table) else None
 
 
 def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:
-    values = {"tiff:Orientation": 1}
-    values |= dict.fromkeys(_XMP_WIDTHS, width) | dict.fromkeys(_XMP_HEIGHTS, height)
-    for name, value in values.items():
-        tag, number = re.escape(name.encode()), str(value).encode()
-        block = re.sub(rb"(\b" + tag + rb"\s*=\s*[\"'])\d+", rb"\g<1>" + number, block)
-        block = re.sub(rb"(<" + tag + rb">\s*)\d+", rb"\g<1>" + number, block)
+    values = {b"tiff:Orientation": 1, b"tiff:ImageWidth": width, b"tiff:ImageLength": height}
+    values |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
+    for tag, value in values.items():
+        place = rb"(\b%b\s*=\s*[\"']|<%b>\s*)\d+" % (tag, tag)
+        block = re.sub(place, rb"\g<1>%d" % value, block)
     return block
