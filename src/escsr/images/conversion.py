@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr.images.colour import from_pixels, to_srgb
+from escsr.images.colour import from_pixels, to_srgb, with_profile
 from escsr.images.formats import Format
 from escsr.images.metadata import ICC, carried_by, without_profile
 from escsr.images.picture import Picture
@@ -75,8 +75,7 @@ def in_srgb(picture: Picture) -> Picture:
         return picture
     floating = picture.pixels.dtype.kind == "f"
     image = from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
-    image.set_type(pyvips.GValue.blob_type, ICC, picture.metadata[ICC])
-    image, notes = to_srgb(image)
+    image, notes = to_srgb(with_profile(image, picture.metadata[ICC]))
     pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
     metadata = without_profile(picture.metadata) | carried_by(image)
     return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))

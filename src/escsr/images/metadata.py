@@ -9,7 +9,19 @@ from typing import Any
 
 from escsr.images.tiff_exif import fitted_exif
 
-__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "without_profile"]
+__all__ = [
+    "CARRIED",
+    "DAMAGED_PROFILE",
+    "ICC",
+    "carried_by",
+    "fitted",
+    "number",
+    "profile_space",
+    "with_sound_profile",
+    "without_profile",
+]
+
+DAMAGED_PROFILE = "its colour profile is damaged and left out"
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
@@ -22,6 +34,11 @@ _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 def carried_by(image: Any) -> dict[str, bytes]:
     """The blocks of `CARRIED` that an image of libvips has."""
     return {name: bytes(image.get(name)) for name in CARRIED if image.get_typeof(name)}
+
+
+def number(image: Any, name: str, default: int) -> int:
+    """A whole number that an image of libvips carries."""
+    return int(image.get(name)) if image.get_typeof(name) else default
 
 
 def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, bytes]:
@@ -53,7 +70,15 @@ def profile_space(profile: bytes) -> str:
     return profile[16:20].decode("latin-1").strip()
 
 
-def sound_profile(profile: bytes) -> bytes | None:
+def with_sound_profile(metadata: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """Blocks whose profile encoders take, cut or left out where it has to be, and a note of the latter."""
+    rest = without_profile(metadata)
+    if sound := _sound_profile(metadata.get(ICC, b"")):
+        return rest | {ICC: sound}, []
+    return rest, [DAMAGED_PROFILE] if ICC in metadata else []
+
+
+def _sound_profile(profile: bytes) -> bytes | None:
     """An ICC profile that encoders take: of the length it states, its tags inside; else None.
 
     What stands behind the stated length is cut off. PNG's encoder would refuse the whole picture.
