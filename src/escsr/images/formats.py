@@ -127,12 +127,10 @@ def recognise(path: str | os.PathLike[str]) -> Format:
         with open(path, "rb") as file:
             head = file.read(64)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = getattr(error, "strerror", error)
         raise ImageError(f"{path}: cannot be opened ({reason}).") from error
-    name = _name_of(head)
-    if name is None:
-        what = "the file is empty" if not head else "no known format"
-        raise unreadable(path, what)
+    if (name := _name_of(head)) is None:
+        raise unreadable(path, "no known format" if head else "the file is empty")
     return next(format for format in FORMATS if format.name == name)
 
 

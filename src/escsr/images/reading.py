@@ -167,7 +167,9 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
-        frames = np.stack([page.autorot().numpy() for page in image.pagesplit()])
+        pages = [page.autorot() for page in image.pagesplit()]
+        frames = pyvips.Image.arrayjoin(pages, across=1).numpy()
+        frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
     delays += [_USUAL_DELAY_MS] * (len(frames) - len(delays))
     return Animation(frames, tuple(delays[: len(frames)]), number(image, "loop", 0), carried_by(image))
 
