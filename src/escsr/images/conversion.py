@@ -44,10 +44,7 @@ def held_by(picture: Picture, format: Format) -> Picture:
     if depth in format.depths:
         return picture
     floating = picture.pixels.dtype.kind == "f"
-    if depth == "uint16":
-        target = "float32" if format.is_linear else "uint8"
-    else:
-        target = next(name for name in _DEEPEST_FIRST if name in format.depths)
+    target = next(name for name in _DEEPEST_FIRST if name in format.depths)
     if floating and target.startswith("float"):
         return replace(picture, pixels=picture.pixels.astype(target))
     alpha = None if picture.alpha is None else _converted(picture.alpha, target)

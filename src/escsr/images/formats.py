@@ -20,8 +20,8 @@ __all__ = [
     "Format",
     "check_size",
     "check_suffix",
-    "first_line",
     "package_of",
+    "reason",
     "recognise",
     "unreadable",
 ]
@@ -127,8 +127,7 @@ def recognise(path: str | os.PathLike[str]) -> Format:
         with open(path, "rb") as file:
             head = file.read(64)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
-        raise ImageError(f"{path}: cannot be opened ({reason}).") from error
+        raise ImageError(f"{path}: cannot be opened ({reason(error)}).") from error
     if (name := _name_of(head)) is None:
         raise unreadable(path, "no known format" if head else "the file is empty")
     return next(format for format in FORMATS if format.name == name)
@@ -187,11 +186,9 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
+def unreadable(path: str | os.PathLike[str], why: str) -> ImageError:
     """The error for a file that should be a picture."""
-    return ImageError(
-        f"{Path(path)}: not a readable picture ({reason}); supported are {', '.join(READABLE)}."
-    )
+    return ImageError(f"{Path(path)}: not a readable picture ({why}); supported are {', '.join(READABLE)}.")
 
 
 def package_of(format: Format, path: str | os.PathLike[str]) -> Any:
@@ -210,6 +207,7 @@ def _missing_extra(path: str | os.PathLike[str], format: Format) -> str:
     return f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"'
 
 
-def first_line(text: str) -> str:
-    """Of what a decoder gives as its reason."""
-    return (text.strip().splitlines() or ["unknown error"])[0].strip()
+def reason(error: object) -> str:
+    """The first line of what libvips, another decoder or the system gives as its reason."""
+    text = getattr(error, "detail", None) or getattr(error, "strerror", None) or error
+    return (str(text).strip().splitlines() or ["unknown error"])[0].strip()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from escsr.images.formats import Format, first_line, package_of, unreadable
+from escsr.images.formats import Format, package_of, reason, unreadable
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Picture
 from escsr.images.value_range import from_upper_bits
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     try:
         pixels = np.asarray(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, first_line(str(error))) from error
+        raise unreadable(path, reason(error)) from error
     bits = int(file.info.get("bit_depth", 8))
     pixels = from_upper_bits(pixels, bits) if pixels.dtype == np.uint16 else pixels
     width, height = file.size
@@ -77,7 +77,7 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
     try:
         package_of(format, path).encode(mode, (width, height), pixels.tobytes(), os.fspath(path), **options)
     except Exception as error:  # what libheif throws depends on its version
-        raise OSError(first_line(str(error))) from error
+        raise OSError(reason(error)) from error
 
 
 def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
@@ -87,4 +87,4 @@ def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
         file = package.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
         return file[file.primary_index], len(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, first_line(str(error))) from error
+        raise unreadable(path, reason(error)) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from escsr.images.formats import Format, first_line, package_of, unreadable
+from escsr.images.formats import Format, package_of, reason, unreadable
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
@@ -52,7 +52,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
         kind = str(spec.format) if str(spec.format) in _KINDS else "float"
         pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
         if pixels is None or source.has_error:
-            raise unreadable(path, first_line(source.geterror()))
+            raise unreadable(path, reason(source.geterror()))
     if spec.roi != spec.roi_full:  # EXR may store less or more than what is shown: black where nothing is
         window = package_of(format, path).ImageBuf(spec)
         window.set_pixels(spec.roi, pixels)
@@ -62,9 +62,8 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     left_out = spec.nchannels - len(wanted)
     notes = (f"{left_out} channels beside colour and alpha left out",) if left_out else ()
     profile = spec.getattribute("ICCProfile")
-    metadata = {} if profile is None else {ICC: np.asarray(profile, np.uint8).tobytes()}
-    if metadata and profile_space(metadata[ICC]) != ("GRAY" if len(wanted) < 3 else "RGB"):
-        metadata = {}
+    block = b"" if profile is None else np.asarray(profile, np.uint8).tobytes()
+    metadata = {ICC: block} if profile_space(block) == ("GRAY" if len(wanted) < 3 else "RGB") else {}
     if format.name == "JPEG XL":
         metadata |= fitted(read_boxes(path), spec.full_width, spec.full_height)
     return Picture(
@@ -107,10 +106,10 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
         spec.attribute("ICCProfile", f"uint8[{len(profile)}]", np.frombuffer(profile, np.uint8))
     name = _in_utf8(path)
     if (target := oiio.ImageOutput.create(name)) is None:
-        raise OSError(first_line(oiio.geterror()))
+        raise OSError(reason(oiio.geterror()))
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
-        raise OSError(first_line(target.geterror()))
+        raise OSError(reason(target.geterror()))
     if format.name == "JPEG XL":
         write_boxes(path, picture.metadata)
 
@@ -122,7 +121,7 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
         settings.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(_in_utf8(path), settings)
     if source is None:
-        raise unreadable(path, first_line(oiio.geterror()))
+        raise unreadable(path, reason(oiio.geterror()))
     return source
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import VIPS_NAMES, Format, check_suffix, first_line, recognise, unreadable
+from escsr.images.formats import VIPS_NAMES, Format, check_suffix, reason, recognise, unreadable
 from escsr.images.metadata import carried_by, number, with_sound_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import png_chunks, states_resolution
@@ -25,7 +25,7 @@ from escsr.images.tiff import check_checksums, lab8_as_rgb
 from escsr.images.value_range import from_upper_bits
 from escsr.runtime.fork import claim_process
 
-__all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
+__all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size"]
 
 _USUAL_DELAY_MS = 100
 _MOST_PIXELS_PER_MM = 10_000
@@ -170,7 +170,7 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         pages = [page.autorot() for page in image.pagesplit()]
         frames = pyvips.Image.arrayjoin(pages, across=1).numpy()
         frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
-    delays += [_USUAL_DELAY_MS] * (len(frames) - len(delays))
+    delays += [_USUAL_DELAY_MS] * len(frames)
     return Animation(frames, tuple(delays[: len(frames)]), number(image, "loop", 0), carried_by(image))
 
 
@@ -239,11 +239,6 @@ def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
         return pixels
     greatest = pixels.max(initial=0, where=np.isfinite(pixels))
     return np.nan_to_num(pixels, nan=0.0, posinf=greatest, neginf=0.0)
-
-
-def reason(error: Exception) -> str:
-    """The first line of what libvips or the system gives as its reason."""
-    return first_line(str(getattr(error, "detail", None) or getattr(error, "strerror", None) or error))
 
 
 @contextmanager

@@ -16,11 +16,10 @@ from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
+from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix, reason
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
-from escsr.images.reading import reason
 from escsr.images.tiff import without_resolution
 from escsr.images.value_range import to_upper_bits
 from escsr.runtime.choices import Subsampling
@@ -39,7 +38,6 @@ _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """As EXIF has it where none is known."""
 
-_OPAQUE_FROM = 128
 _MOST_DPI = 65535
 
 
@@ -124,11 +122,12 @@ def _write_by_vips(
         pixels = picture.pixels
         if "bitdepth" in settings and pixels.dtype == np.uint16:
             pixels = to_upper_bits(pixels, settings["bitdepth"])
-        image = _with_metadata(from_pixels(pixels), picture)
+        across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
+        image = from_pixels(pixels).copy(xres=across, yres=down)
+        for name, block in picture.metadata.items():
+            image.set_type(pyvips.GValue.blob_type, name, block)
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
-        if format.name == "GIF":
-            image = _for_gif(image)
         if animation is not None:
             image.set_type(pyvips.GValue.array_int_type, "delay", list(animation.delays_ms))
             image.set_type(pyvips.GValue.gint_type, "loop", animation.loops)
@@ -162,11 +161,12 @@ def _encoder_settings(
     full = options.subsampling == "444" or options.lossless
     subsample = "off" if full else "on"
     lossy = {"Q": quality}
-    if format.name == "WebP":
-        return {"lossless": True, "exact": True} if options.lossless else lossy | {"smart_subsample": full}
     settings: dict[str, dict[str, Any]] = {
         "PNG": {"compression": 6},
         "JPEG": lossy | {"subsample_mode": subsample, "optimize_coding": True},
+        "WebP": {"lossless": True, "exact": True}
+        if options.lossless
+        else lossy | {"smart_subsample": full},
         "AVIF": ({"lossless": True} if options.lossless else lossy)
         | {"compression": "av1", "effort": 4, "subsample_mode": subsample}
         | {"bitdepth": (picture.bits or 12) if depth == np.uint16 else 8},
@@ -175,23 +175,3 @@ def _encoder_settings(
         "GIF": {},
     }
     return settings[format.name]
-
-
-def _with_metadata(image: pyvips.Image, picture: Picture) -> pyvips.Image:
-    across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
-    image = image.copy(xres=across, yres=down)
-    for name, block in picture.metadata.items():
-        image.set_type(pyvips.GValue.blob_type, name, block)
-    # The EXIF block set above brought its own orientation and thumbnail.
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    image.remove("jpeg-thumbnail-data")
-    return image
-
-
-def _for_gif(image: pyvips.Image) -> pyvips.Image:
-    """Opacity whole or none, as GIF has it."""
-    if not image.hasalpha():
-        return image
-    pixels = image.numpy()
-    opaque = pixels[..., 3:] >= _OPAQUE_FROM
-    return from_pixels(np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0)))
