@@ -15,8 +15,6 @@ from escsr.cli.tables import print_table
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from escsr.evaluation.protocols import Evaluation, Score
 
 __all__ = ["evaluate"]
@@ -49,18 +47,16 @@ def evaluate(
 
     results = []
     with progress_bar(as_json) as bar:
+        task = bar.add_task("Loading", total=None)
         for name in model:
-            task = bar.add_task(plain(name), total=None)
 
-            def show(score: Score, task: TaskID = task, name: str = name) -> None:
-                bar.update(task, description=f"{plain(name)}: {plain(score.name)}")
+            def show(score: Score, name: str = name) -> None:
+                bar.update(task, description=plain(f"{name}: {score.name}"))
 
-            results.append(
-                escsr.evaluate(
-                    name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
-                )
+            result = escsr.evaluate(
+                name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
             )
-            bar.remove_task(task)
+            results.append(result)
     if as_json:
         printed = [result.to_dict() for result in results]
         sys.stdout.write(json.dumps(printed[0] if len(printed) == 1 else printed, indent=1) + "\n")

@@ -136,11 +136,8 @@ def identify_lr(
 
 def _distances(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> NDArray[np.float64]:
     """Samples, their squared differences in all, the largest, and how many differ; (resizers, 4)."""
-    rows = []
-    for resizer in _RESIZERS:
-        difference = np.abs(downscale(hr, scale, resizer).astype(np.int64) - lr)
-        rows.append([difference.size, (difference**2).sum(), difference.max(), (difference > 0).sum()])
-    return np.array(rows, np.float64)
+    differences = [np.abs(downscale(hr, scale, resizer).astype(np.int64) - lr) for resizer in _RESIZERS]
+    return np.array([(x.size, (x**2).sum(), x.max(), (x > 0).sum()) for x in differences], np.float64)
 
 
 def _psnr(mean_square: float) -> float:

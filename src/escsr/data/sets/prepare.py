@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -125,12 +124,16 @@ def prepare(
     """
     settings = _Settings(sub_image, sub_image if step is None else step, lr, sorted(set(scale)))
     files = find_training_images(sources)
-    targets = _targets(files)
+    targets = list(_targets(files).items())
     folder = Path(output)
     _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
     entries, failures, skipped = [], [], 0
-    work = partial(_prepare_or_fail, list(targets.items()), folder, settings, manifest.entries)
+
+    def work(index: int) -> Entry | tuple[Path, str]:
+        name, source = targets[index]
+        return _prepare_or_fail(name, source.path, manifest.entries.get(name), folder, settings)
+
     for result in in_threads(work, len(targets), on_progress):
         if not isinstance(result, Entry):
             failures.append(result)
@@ -195,26 +198,20 @@ def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
 
 
 def _prepare_or_fail(
-    targets: list[tuple[str, TrainingFile]],
-    folder: Path,
-    settings: _Settings,
-    done: dict[str, Entry],
-    index: int,
+    name: str, source: Path, old: Entry | None, folder: Path, settings: _Settings
 ) -> Entry | tuple[Path, str]:
-    """The entry of a source, from `done` where it was made before; or the file and why it failed."""
-    name, source = targets[index]
-    old = done.get(name)
+    """The entry of a source, `old` where it was made before; or the file and why it failed."""
     numbers = range(1, 1 + old.pictures) if old is not None else ()
     before = [path for number in numbers for path, _ in _files(name, number, folder, settings)]
     try:
-        digest = sha256_of(source.path)
+        digest = sha256_of(source)
         if old is not None and old.sha256 == digest and all(path.exists() for path in before):
             return old
-        written = _prepare_one(source.path, name, folder, settings)
+        written = _prepare_one(source, name, folder, settings)
     except OSError as error:
-        return source.path, f"cannot be read ({error.strerror})."
+        return source, f"cannot be read ({error.strerror})."
     except DataError as error:
-        return source.path, str(error).removeprefix(f"{source.path}: ")
+        return source, str(error).removeprefix(f"{source}: ")
     for path in set(before) - set(written):
         path.unlink(missing_ok=True)  # of the source as it was before
     return Entry(name, digest, len(written) // (1 + len(settings.scale)))
