@@ -190,8 +190,7 @@ def _tell_licences(folders: Sequence[Path]) -> None:
     """Says on stderr under which terms the known sets among the folders stand."""
     from escsr.data.sets.known_sets import locate
 
-    known = {each.known.name: each.known for folder in folders for each in locate(folder)}
-    for each in known.values():
+    for each in dict.fromkeys(located.known for folder in folders for located in locate(folder)):
         ERR.print(plain(f"{each.name}: {each.licence} ({each.homepage})"))
 
 

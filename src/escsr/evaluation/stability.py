@@ -122,9 +122,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     magnitude = 0.0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         holds_numbers = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
         # What is unwritten, of `empty`, holds anything.

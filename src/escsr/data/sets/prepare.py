@@ -166,10 +166,7 @@ def sub_image_starts(side: int, size: int, step: int) -> list[int]:
         The starts, rising; [0] where the side is no longer than a sub-image. A common divisor of the
         arguments divides them too.
     """
-    starts = list(range(0, max(1, side - size + 1), step))
-    if starts[-1] + size < side:
-        starts.append(side - size)
-    return starts
+    return sorted({*range(0, side - size, step), max(0, side - size)})
 
 
 def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
@@ -186,11 +183,10 @@ def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
 
 def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
     """Sources by their name in the result."""
-    roots = list(dict.fromkeys(file.root for file in files))
-    prefixes = {root: "" if len(roots) == 1 else f"{root.absolute().name}/" for root in roots}
+    several = len({file.root for file in files}) > 1
     targets: dict[str, TrainingFile] = {}
     for file in files:
-        name = f"{prefixes[file.root]}{file.name}"
+        name = f"{file.root.absolute().name}/{file.name}" if several else file.name
         if name in targets:
             raise DataError(f"{file.path} and {targets[name].path} would both become {name}; rename one.")
         targets[name] = file

@@ -206,8 +206,6 @@ def _compare(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, path: Pat
 
 def _digest(pixels: NDArray[np.uint8]) -> str:
     """Digest of size and pixels; a grey picture has that of the same grey in three channels."""
-    height, width, channels = pixels.shape
-    digest = hashlib.sha256(f"{height} {width}\n".encode())
-    rgb = pixels if channels > 1 else pixels.repeat(3, axis=2)
-    digest.update(np.ascontiguousarray(rgb).data)
+    digest = hashlib.sha256(f"{pixels.shape[0]} {pixels.shape[1]}\n".encode())
+    digest.update(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))).data)
     return digest.hexdigest()
