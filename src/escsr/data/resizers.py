@@ -55,7 +55,7 @@ def _pil(hr: NDArray[np.uint8], scale: int, *, resample: PilFilter) -> NDArray[n
 
 
 def _interpolate(
-    hr: NDArray[np.uint8], scale: int, *, mode: str, antialias: bool, half_up: bool
+    hr: NDArray[np.uint8], scale: int, *, mode: str, half_up: bool, antialias: bool = False
 ) -> NDArray[np.uint8]:
     """PyTorch's interpolation in float64, rounded as the library that is imitated does."""
     pixels = torch.from_numpy(hr.astype(np.float64)).permute(2, 0, 1)[None]
@@ -65,19 +65,15 @@ def _interpolate(
     return rounded.clamp(0, 255).to(torch.uint8).numpy()
 
 
-def _opencv_area(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Means of r×r; OpenCV has a path of its own for ×2, which rounds half up instead of to even."""
-    return _interpolate(hr, scale, mode="area", antialias=False, half_up=scale == 2)
-
-
 _DOWNSCALE: dict[str, Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]] = {
     "matlab-bicubic": lambda hr, scale: imresize(hr, 1 / scale),
     "matlab-double": lambda hr, scale: imresize(hr, 1 / scale, convention="matlab-double"),
     **{f"pil-{resample}": partial(_pil, resample=resample) for resample in get_args(PilFilter)},
     "pil-nearest": lambda hr, scale: hr[scale // 2 :: scale, scale // 2 :: scale].copy(),
-    "torch-bicubic": partial(_interpolate, mode="bicubic", antialias=True, half_up=False),
-    "opencv-bicubic": partial(_interpolate, mode="bicubic", antialias=False, half_up=False),
-    "opencv-bilinear": partial(_interpolate, mode="bilinear", antialias=False, half_up=True),
-    "opencv-area": _opencv_area,
+    "torch-bicubic": partial(_interpolate, mode="bicubic", half_up=False, antialias=True),
+    "opencv-bicubic": partial(_interpolate, mode="bicubic", half_up=False),
+    "opencv-bilinear": partial(_interpolate, mode="bilinear", half_up=True),
+    # Means of r×r; OpenCV has a path of its own for ×2, which rounds half up instead of to even.
+    "opencv-area": lambda hr, scale: _interpolate(hr, scale, mode="area", half_up=scale == 2),
     "opencv-nearest": lambda hr, scale: hr[::scale, ::scale].copy(),
 }

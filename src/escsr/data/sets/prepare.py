@@ -128,7 +128,7 @@ def prepare(
     folder = Path(output)
     _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
-    entries, failures, skipped = [], [], 0
+    entries, failures = [], []
 
     def work(index: int) -> Entry | tuple[Path, str]:
         name, source = targets[index]
@@ -139,16 +139,14 @@ def prepare(
             failures.append(result)
             continue
         entries.append(result)
-        if result is manifest.entries.get(result.source):
-            skipped += 1
-        else:
+        if result is not manifest.entries.get(result.source):
             manifest.add(result)
     return Preparation(
         hr=folder / "HR",
         lr={s: folder / f"LR_{lr}" / f"X{s}" for s in settings.scale},
         num_sources=len(entries),
         num_images=sum(entry.pictures for entry in entries),
-        num_skipped=skipped,
+        num_skipped=sum(entry is manifest.entries.get(entry.source) for entry in entries),
         failures=tuple(failures),
         fingerprint=manifest.fingerprint(entries),
     )
