@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from functools import cache
 from pathlib import Path
 
-from escsr.errors import ConfigError
 from escsr.files import sha256_of
-from escsr.models.selection import choose_model, explain
+from escsr.models.selection import choose_model
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
@@ -17,7 +16,7 @@ __all__ = ["Models"]
 
 
 class Models:
-    """Finds the model for each scale, and loads it once; threads may share it.
+    """Finds the model for each scale, and loads it once.
 
     Args:
         options: Which model, and how it computes.
@@ -30,8 +29,7 @@ class Models:
         self.options = options
         self.device = choose_device(options.device)
         self._loaded: dict[Path, Upscaler] = {}
-        self._digests: dict[Path, str] = {}
-        self._lock = threading.Lock()
+        self._sha256_of = cache(sha256_of)
         self.path(options.scale)
 
     def path(self, scale: float | None) -> Path:
@@ -40,10 +38,7 @@ class Models:
 
     def digest(self, scale: float | None) -> str:
         """SHA-256 of that file, read once."""
-        path = self.path(scale)
-        if path not in self._digests:
-            self._digests[path] = sha256_of(path)
-        return self._digests[path]
+        return self._sha256_of(self.path(scale))
 
     def reaching(self, scale: float | None) -> Upscaler:
         """The upscaler for a scale; None for the default one.
@@ -52,14 +47,9 @@ class Models:
             EscError: There is no such model, or the file is damaged.
         """
         path = self.path(scale)
-        with self._lock:
-            if path not in self._loaded:
-                self._loaded[path] = Upscaler(path, options=self.options)
-            return self._loaded[path]
-
-    def explain(self, scale: float | None) -> str:
-        """Why it is that one, in a line for people; None where each picture has its own scale."""
-        return explain(self.options.model, scale)
+        if path not in self._loaded:
+            self._loaded[path] = Upscaler(path, options=self.options)
+        return self._loaded[path]
 
     def target_size(self) -> TargetSize:
         """What was asked for, or else the scale of the default model.
@@ -74,9 +64,4 @@ class Models:
         wanted = self.options.target
         if wanted is not None and wanted.scale is None:
             return wanted
-        scale = self.reaching(self.options.scale).scale
-        if wanted is not None:
-            return wanted
-        if scale is None:
-            raise ConfigError(f"Model {self.options.model} takes any scale: give one, or a size.")
-        return TargetSize(scale=scale)
+        return self.reaching(self.options.scale).target_size()

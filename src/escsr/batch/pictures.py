@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from escsr import images
 from escsr.batch.jobs import Job
@@ -17,9 +17,9 @@ from escsr.batch.models import Models
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
 from escsr.images import Animation, Picture
-from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["Outcome", "PictureSteps", "Progress", "Status", "outcome_of"]
 
@@ -70,16 +70,13 @@ class Progress:
     jobs: int
 
 
-@dataclass
-class _Work:
-    """A picture on its way, with what is known of it so far."""
+class _Work(NamedTuple):
+    """A picture on its way."""
 
     number: int
-    job: Job
-    scale: float
-    key: str = ""
-    picture: Picture | Animation | None = None  # none where it is skipped
-    model: str = ""
+    key: str
+    upscaler: Upscaler
+    picture: Picture | Animation
 
 
 @dataclass
@@ -90,7 +87,6 @@ class PictureSteps:
         jobs: The plan.
         models: The models at hand.
         size: What results measure.
-        options: How they are made.
         manifest: Where pictures that are done are noted, or None.
         on_progress: Called often, or None.
     """
@@ -98,7 +94,6 @@ class PictureSteps:
     jobs: Sequence[Job]
     models: Models
     size: TargetSize
-    options: UpscaleOptions
     manifest: Manifest | None = None
     on_progress: Callable[[Progress], None] | None = None
 
@@ -106,53 +101,50 @@ class PictureSteps:
         sizes = (_bytes_of(job.source) for job in self.jobs) if self.on_progress else ()
         self._bytes_up_to = [0, *accumulate(sizes)]
 
-    def read(self, index: int) -> _Work:
-        """The reader's part; what is done already is not decoded."""
-        job, options = self.jobs[index], self.options
+    def read(self, index: int) -> _Work | None:
+        """The reader's part; what is done already is not decoded, and passed over."""
+        job, options, key = self.jobs[index], self.models.options, ""
         header = images.read_header(job.source)
-        work = _Work(index, job, self.size.scale_of(header.height, header.width))
+        scale = self.size.scale_of(header.height, header.width)
         if self.manifest is not None:
-            work.key = key_of(job.source, self.models.digest(work.scale), self.size, options)
-            if self.manifest.has(job.target, work.key):
-                return work
-        scale = self.models.reaching(work.scale).scale
-        check_result(header, job.target, self.size, scale=scale, max_pixels=options.max_pixels)
-        work.picture = images.read_for(job.target, job.source, to_srgb=options.to_srgb)
-        return work
+            key = key_of(job.source, self.models.digest(scale), self.size, options)
+            if self.manifest.has(job.target, key):
+                return None
+        upscaler = self.models.reaching(scale)
+        check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=options.max_pixels)
+        picture = images.read_for(job.target, job.source, to_srgb=options.to_srgb)
+        return _Work(index, key, upscaler, picture)
 
-    def upscale(self, work: _Work) -> _Work:
+    def upscale(self, work: _Work | None) -> _Work | None:
         """The network's part."""
-        if work.picture is not None:
-            upscaler = self.models.reaching(work.scale)
-            report = None if self.on_progress is None else partial(self._report, work.number)
-            work.picture = upscaler.upscale_picture(work.picture, size=self.size, on_progress=report)
-            work.model = upscaler.name
-        return work
+        if work is None:
+            return None
+        report = self.on_progress and partial(self._report, self.on_progress, work.number)
+        larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=report)
+        return work._replace(picture=larger)
 
-    def write(self, work: _Work) -> Outcome:
+    def write(self, work: _Work | None) -> Outcome | None:
         """The writer's part; the note follows the picture."""
-        picture, job = work.picture, work.job
-        if picture is None:
-            return Outcome(job, "skipped")
-        images.write(picture, job.target, self.options.write_options)
+        if work is None:
+            return None
+        job, picture = self.jobs[work.number], work.picture
+        images.write(picture, job.target, self.models.options.write_options)
         if self.manifest is not None:
             self.manifest.add(job.target, work.key)
         rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
-        return Outcome(job, "done", model=work.model, size=(columns, rows), notes=picture.notes)
+        return Outcome(job, "done", model=work.upscaler.name, size=(columns, rows), notes=picture.notes)
 
-    def _report(self, index: int, share: float) -> None:
-        assert self.on_progress is not None
+    def _report(self, on_progress: Callable[[Progress], None], index: int, share: float) -> None:
         before, after = self._bytes_up_to[index : index + 2]
         overall = (before + share * (after - before)) / max(1, self._bytes_up_to[-1])
-        self.on_progress(Progress(self.jobs[index], share, overall, index + 1, len(self.jobs)))
+        on_progress(Progress(self.jobs[index], share, overall, index + 1, len(self.jobs)))
 
 
-def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
+def outcome_of(job: Job, item: PipelineItem[int, Outcome | None]) -> Outcome:
     """What became of a job by its item: whatever was raised is one failed picture."""
     error = item.error
     if error is None:
-        outcome: Outcome = item.value
-        return replace(outcome, seconds=item.seconds)
+        return replace(item.value or Outcome(job, "skipped"), seconds=item.seconds)
     _LOG.debug("%s failed", job.source, exc_info=error)
     if isinstance(error, MemoryError):
         error = DeviceError(

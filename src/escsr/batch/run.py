@@ -86,7 +86,7 @@ class Batch:
         for folder in dict.fromkeys(job.target.parent for job in self.jobs):
             remove_stale_parts(folder)
         manifest = Manifest(skip=skip_existing) if skip_existing or len(self.jobs) > 1 else None
-        steps = PictureSteps(self.jobs, self.models, self.size, self.options, manifest, on_progress)
+        steps = PictureSteps(self.jobs, self.models, self.size, manifest, on_progress)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(steps.read, steps.upscale, steps.write, on_error=on_error)
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop)) as items:

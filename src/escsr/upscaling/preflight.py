@@ -26,7 +26,7 @@ def check_result(
     *,
     scale: int | None = None,
     max_pixels: int | None = None,
-) -> None:
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Refuses a result that its file, a limit of pixels or the memory cannot hold.
 
     Args:
@@ -36,6 +36,9 @@ def check_result(
         scale: The network's, which makes its own size first; None where it makes any.
         max_pixels: Most pixels of the source, of the result and of what the network makes, of all
             frames together; None for no limit.
+
+    Returns:
+        Rows and columns of the result, and of what the network makes.
 
     Raises:
         ConfigError: `max_pixels` is impossible.
@@ -64,6 +67,7 @@ def check_result(
                 f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
             )
     check_memory(f"{target}", (rows, columns), _bytes(header, (rows, columns), computed))
+    return (rows, columns), computed
 
 
 def check_memory(name: str, size: tuple[int, int], needed: int) -> None:
