@@ -74,7 +74,7 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
     """
     settings = {
         "size": size,
-        "write": options.write_options,
+        "write": (options.quality, options.lossless, options.subsampling, options.strip),
         "to_srgb": options.to_srgb,
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",

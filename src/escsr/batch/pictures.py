@@ -1,27 +1,19 @@
-"""The way of one picture: read, upscaled, written, and what became of it."""
+"""What is said of a picture on its way: how far it is, and what became of it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from escsr import images
 from escsr.batch.jobs import Job
-from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.models import Models
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
-from escsr.images import Animation, Picture
-from escsr.upscaling.preflight import check_result
-from escsr.upscaling.target_size import TargetSize
-from escsr.upscaling.upscaler import Upscaler
 
-__all__ = ["Outcome", "PictureSteps", "Progress", "Status", "outcome_of"]
+__all__ = ["Outcome", "Progress", "Status", "outcome_of", "progress_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,74 +62,18 @@ class Progress:
     jobs: int
 
 
-class _Work(NamedTuple):
-    """A picture on its way."""
+def progress_of(
+    jobs: Sequence[Job], on_progress: Callable[[Progress], None]
+) -> Callable[[int, float], None]:
+    """Takes the index of a job and the share of it that is done, and reports how far all of them are."""
+    up_to = [0, *accumulate(_bytes_of(job.source) for job in jobs)]
 
-    number: int
-    key: str
-    upscaler: Upscaler
-    picture: Picture | Animation
+    def report(index: int, share: float) -> None:
+        before, after = up_to[index : index + 2]
+        overall = (before + share * (after - before)) / max(1, up_to[-1])
+        on_progress(Progress(jobs[index], share, overall, index + 1, len(jobs)))
 
-
-@dataclass
-class PictureSteps:
-    """The steps of a `Pipeline`, whose items are indices of jobs.
-
-    Attributes:
-        jobs: The plan.
-        models: The models at hand.
-        size: What results measure.
-        manifest: Where pictures that are done are noted, or None.
-        on_progress: Called often, or None.
-    """
-
-    jobs: Sequence[Job]
-    models: Models
-    size: TargetSize
-    manifest: Manifest | None = None
-    on_progress: Callable[[Progress], None] | None = None
-
-    def __post_init__(self) -> None:
-        sizes = (_bytes_of(job.source) for job in self.jobs) if self.on_progress else ()
-        self._bytes_up_to = [0, *accumulate(sizes)]
-
-    def read(self, index: int) -> _Work | None:
-        """The reader's part; what is done already is not decoded, and passed over."""
-        job, options, key = self.jobs[index], self.models.options, ""
-        header = images.read_header(job.source)
-        scale = self.size.scale_of(header.height, header.width)
-        if self.manifest is not None:
-            key = key_of(job.source, self.models.digest(scale), self.size, options)
-            if self.manifest.has(job.target, key):
-                return None
-        upscaler = self.models.reaching(scale)
-        check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=options.max_pixels)
-        picture = images.read_for(job.target, job.source, to_srgb=options.to_srgb)
-        return _Work(index, key, upscaler, picture)
-
-    def upscale(self, work: _Work | None) -> _Work | None:
-        """The network's part."""
-        if work is None:
-            return None
-        report = self.on_progress and partial(self._report, self.on_progress, work.number)
-        larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=report)
-        return work._replace(picture=larger)
-
-    def write(self, work: _Work | None) -> Outcome | None:
-        """The writer's part; the note follows the picture."""
-        if work is None:
-            return None
-        job, picture = self.jobs[work.number], work.picture
-        images.write(picture, job.target, self.models.options.write_options)
-        if self.manifest is not None:
-            self.manifest.add(job.target, work.key)
-        rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
-        return Outcome(job, "done", model=work.upscaler.name, size=(columns, rows), notes=picture.notes)
-
-    def _report(self, on_progress: Callable[[Progress], None], index: int, share: float) -> None:
-        before, after = self._bytes_up_to[index : index + 2]
-        overall = (before + share * (after - before)) / max(1, self._bytes_up_to[-1])
-        on_progress(Progress(self.jobs[index], share, overall, index + 1, len(self.jobs)))
+    return report
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome | None]) -> Outcome:

@@ -39,8 +39,7 @@ def upscale(
     height: Annotated[int | None, Option(help="Pixels of the result, instead of a scale.")] = None,
     size: Annotated[str | None, Option(help="Width and height, like 1920x1080; see --fit.")] = None,
     fit: Annotated[
-        Fit,
-        Option(help="A picture of another shape: kept inside the size, cut to it, or stretched."),
+        Fit, Option(help="A picture of another shape: kept inside the size, cut to it, or stretched.")
     ] = "contain",
     longest: Annotated[int | None, Option(help="Pixels of the longer side.")] = None,
     suffix: Annotated[
@@ -76,8 +75,7 @@ def upscale(
         bool, Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
     ] = False,
     skip_existing: Annotated[
-        bool,
-        Option("--skip-existing", help="Leave out what was made from equal input and settings."),
+        bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
     ] = False,
     shard: Annotated[
         str | None, Option(help="Like 2/5: the second of five parts, for arrays of jobs.")

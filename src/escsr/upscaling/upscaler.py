@@ -225,7 +225,7 @@ class Upscaler:
         for note in picture.notes:
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
-        images.write(larger, target, write_options or options.write_options)
+        images.write(larger, target, write_options or options)
         return target
 
     def target_size(self, scale: float | None = None, size: str | TargetSize | None = None) -> TargetSize:
