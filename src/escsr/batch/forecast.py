@@ -78,7 +78,7 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     header = images.read_header(job.source)
     size = header.height, header.width
     scale, most = batch.size.scale_of(*size), batch.options.max_pixels
-    upscaler = batch.models.reaching(scale)
+    upscaler = batch.upscaler(scale)
     kept, computed = check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
     seconds = speed_of(upscaler, upscaler.scale or math.ceil(scale))
     return Forecast(

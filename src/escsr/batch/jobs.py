@@ -69,8 +69,7 @@ def plan(
     else:
         images.check_suffix(target)
         jobs = [Job(sources[0], target)]
-    _check_names(jobs)
-    _check_folders(jobs)
+    _check_targets(jobs)
     return jobs if shard is None else _part(jobs, shard)
 
 
@@ -112,7 +111,8 @@ def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
         return False
 
 
-def _check_names(jobs: Sequence[Job]) -> None:
+def _check_targets(jobs: Sequence[Job]) -> None:
+    """Raises where results have no name of their own or no folder that takes them, before any work."""
     owners: dict[str, Path] = {}
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
@@ -122,10 +122,6 @@ def _check_names(jobs: Sequence[Job]) -> None:
         if target in owners:
             raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
         owners[target] = job.source
-
-
-def _check_folders(jobs: Sequence[Job]) -> None:
-    """Raises where a folder of results is a file or closed to us, before any work is done."""
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         nearest = next(path for path in (folder, *folder.absolute().parents) if _is(path))
         if not nearest.is_dir():

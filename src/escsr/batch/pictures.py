@@ -13,11 +13,9 @@ from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
 
-__all__ = ["Outcome", "Progress", "Status", "outcome_of", "progress_of"]
+__all__ = ["Outcome", "Progress", "outcome_of", "progress_of"]
 
 _LOG = logging.getLogger(__name__)
-
-Status = Literal["done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Outcome:
     """
 
     job: Job
-    status: Status
+    status: Literal["done", "skipped", "failed"]
     error: EscError | None = None
     seconds: float = 0.0
     model: str = ""
@@ -76,7 +74,7 @@ def progress_of(
     return report
 
 
-def outcome_of(job: Job, item: PipelineItem[int, Outcome | None]) -> Outcome:
+def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
     """What became of a job by its item: whatever was raised is one failed picture."""
     error = item.error
     if error is None:

@@ -30,11 +30,11 @@ Written = TypeVar("Written")
 
 @dataclass
 class PipelineItem(Generic[Source, Written]):
-    """One item on its way; the steps after one that failed pass it over.
+    """One item on its way; the steps after one that failed, or returned None, pass it over.
 
     Attributes:
         source: What it began as.
-        value: What the last step returned; None once one failed.
+        value: What the last step returned; None once one failed or has nothing for the next.
         error: What a step raised, else None.
         seconds: Spent in the steps, waiting not counted.
     """
@@ -46,7 +46,7 @@ class PipelineItem(Generic[Source, Written]):
 
     def step(self, function: Callable[[Any], Any]) -> PipelineItem[Source, Written]:
         """Calls a function with the value, and keeps its result or its error."""
-        if self.error is None:
+        if self.value is not None:
             start = time.perf_counter()
             try:
                 self.value = function(self.value)
@@ -61,7 +61,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
     """Three functions, of which the first and the last have a thread each; the second runs in the caller's.
 
     Attributes:
-        read: Source → what is worked on.
+        read: Source → what is worked on; None where there is nothing to do.
         work: The middle step.
         write: Its result → what is yielded.
         queue_size: Items that may wait before `work`, and that may wait after it; with the one in
@@ -72,7 +72,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         ConfigError: `queue_size` is below 1.
     """
 
-    read: Callable[[Source], Read]
+    read: Callable[[Source], Read | None]
     work: Callable[[Read], Worked]
     write: Callable[[Worked], Written]
     queue_size: int = 1

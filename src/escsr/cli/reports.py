@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,23 +16,38 @@ if TYPE_CHECKING:
 
     from escsr.batch import Batch, Forecast, Outcome
 
-__all__ = ["JsonReport", "Report", "TextReport"]
+__all__ = ["JsonReport", "Report"]
 
 
-class Report(ABC):
-    """Counts what became of the pictures and reports it as it comes.
+class Report:
+    """Counts what became of the pictures and prints it as it comes; errors and the sums on standard error.
+
+    Args:
+        quiet: Only errors, and what is planned.
+        verbose: Notes too.
+        to_stderr: Everything to standard error, because the picture goes to standard output.
 
     Attributes:
         stopped: Whether the run was interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
         self.counts: Counter[str] = Counter()
-        self.start = time.perf_counter()
+        self.failures: list[str] = []
+        self.start, self.seconds = time.perf_counter(), 0.0
         self.stopped = self.short_of_memory = False
 
-    def begin(self, batch: Batch) -> None:  # noqa: B027
-        """Reports what is about to be done."""
+    def begin(self, batch: Batch) -> None:
+        """Reports the model, why it is taken, and the device."""
+        if self.verbose:
+            from escsr.models.selection import explain
+
+            count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
+            where = f"{batch.device}, precision {batch.options.precision}"
+            self.out.print(f"Upscaling {count} to {batch.size.label} on {where}")
+            self.out.print(plain(f"Model {explain(batch.options.model, batch.size.scale)}"))
 
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""
@@ -49,39 +63,6 @@ class Report(ABC):
         if self.short_of_memory and not self.counts["done"] + self.counts["planned"]:
             return ExitCode.NO_DEVICE
         return ExitCode.FAILED if self.counts["failed"] else ExitCode.DONE
-
-    @abstractmethod
-    def _report(self, result: Outcome | Forecast) -> None: ...
-
-    @abstractmethod
-    def _report_end(self, seconds: float) -> None: ...
-
-
-class TextReport(Report):
-    """Results on standard output, errors and the summary on standard error.
-
-    Args:
-        quiet: Only errors, and what is planned.
-        verbose: Notes too.
-        to_stderr: Everything to standard error, because the picture goes to standard output.
-    """
-
-    def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
-        super().__init__()
-        self.quiet, self.verbose = quiet, verbose
-        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
-        self.failures: list[str] = []
-        self.seconds = 0.0
-
-    def begin(self, batch: Batch) -> None:
-        """Reports the model, why it is taken, and the device."""
-        if self.verbose:
-            from escsr.models.selection import explain
-
-            count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
-            where = f"{batch.models.device}, precision {batch.options.precision}"
-            self.out.print(f"Upscaling {count} to {batch.size.label} on {where}")
-            self.out.print(plain(f"Model {explain(batch.options.model, batch.size.scale)}"))
 
     def _report(self, result: Outcome | Forecast) -> None:
         self.seconds += result.seconds
@@ -103,7 +84,10 @@ class TextReport(Report):
 
 
 class JsonReport(Report):
-    """One JSON object a line on standard output."""
+    """The same as one JSON object a line on standard output."""
+
+    def begin(self, batch: Batch) -> None:
+        """Reports nothing."""
 
     def _report(self, result: Outcome | Forecast) -> None:
         values = {name: None if value in ("", 0) else value for name, value in vars(result).items()}
@@ -140,8 +124,7 @@ def _line(result: Outcome | Forecast, target: str | Path) -> str:
 def _write(line: dict[str, Any]) -> None:
     if sys.stdout is None:  # closed
         raise OutputError("Standard output is closed, where --json goes.")
-    text = json.dumps(line, ensure_ascii=False, default=str)
-    print(without_controls(text), flush=True)
+    print(without_controls(json.dumps(line, ensure_ascii=False, default=str)), flush=True)
 
 
 def _size(size: tuple[int, int] | None) -> str:

@@ -10,7 +10,7 @@ from typer import Argument, Exit, Option
 
 from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, plain, progress_bar
 from escsr.cli.interrupts import finish_on_interrupt
-from escsr.cli.reports import JsonReport, Report, TextReport
+from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
 from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
 
@@ -77,9 +77,7 @@ def upscale(
     skip_existing: Annotated[
         bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
     ] = False,
-    shard: Annotated[
-        str | None, Option(help="Like 2/5: the second of five parts, for arrays of jobs.")
-    ] = None,
+    shard: Annotated[str | None, Option(help="Like 2/5: the second of five parts, for job arrays.")] = None,
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Only show what would be done: sizes, model, memory, time.")
@@ -87,9 +85,7 @@ def upscale(
     as_json: Annotated[
         bool, Option("--json", help="One JSON object a line; see docs/command-line.md.")
     ] = False,
-    debug: Annotated[
-        bool, Option("--debug", help="Stop at the first error, with Python's traceback.")
-    ] = False,
+    debug: Annotated[bool, Option("--debug", help="Stop at the first error, with its traceback.")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     verbose: Annotated[
         bool, Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
@@ -104,7 +100,7 @@ def upscale(
     if as_json and "-" in (output, *inputs):
         raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
-    report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
+    report = (JsonReport if as_json else Report)(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
