@@ -6,8 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -84,13 +83,10 @@ def own_memory() -> None:
     keep_freed_memory()
 
 
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
+def progress_bar(quiet: bool) -> Progress:
     """A bar on stderr, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    disabled = quiet or not ERR.is_terminal
-    with Progress(*columns, console=ERR, transient=True, disable=disabled) as bar:
-        yield bar
+    return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
 
 
 def plain(text: Any) -> str:

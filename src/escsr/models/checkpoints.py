@@ -198,22 +198,18 @@ def _read_file(path: Path) -> tuple[Any, dict[str, str]]:
                 if sum(each.file_size for each in archive.infolist()) > path.stat().st_size:
                     raise ValueError("it unpacks to more than it holds")
         return torch.load(path, map_location="cpu", weights_only=True), {}
-    except pickle.UnpicklingError as error:
-        problem = "refused, it holds more than tensors (or is no checkpoint at all)"
-        raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
     except Exception as error:  # what readers raise for a crafted file is anything
         problem = f"damaged or not a checkpoint ({error!s:.200})"
+        if isinstance(error, pickle.UnpicklingError):
+            problem = "refused, it holds more than tensors (or is no checkpoint at all)"
         raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
     """`params_ema` > `params` > LTE's model.sd > bare, without `module.` prefixes."""
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"].get("sd", content["model"])
-    for key in ("params_ema", "params", "state_dict"):
+    for key in ("model", "sd", "params_ema", "params", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-            break
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}

@@ -141,16 +141,17 @@ def _obtain(
             _check(part, expected)
         except DownloadError as error:
             failures.append(f"{url}: {error}.")
+            continue
         except CheckpointError as error:
             discard(part)
             is_wrong = True
             failures.append(f"{url}: {error}")
-        else:
-            _record(target, part, url)
-            with atomic_path(target) as temporary:
-                part.replace(temporary)
-            discard(part)  # its note is left
-            return
+            continue
+        _record(target, part, url)
+        with atomic_path(target) as temporary:
+            part.replace(temporary)
+        discard(part)  # its note is left
+        return
     problem = f"Cannot download {model.name}. {' '.join(failures)}"
     if is_wrong:
         if expected != model.sha256:

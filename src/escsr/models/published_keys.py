@@ -64,9 +64,7 @@ def published_name(key: str, config: NetworkConfig) -> str:
         r"(conv_ffn\w*(?:\.\d+)?\.)(expand|depthwise|reduce)\.", lambda m: f"{m[1]}{_FFN[m[2]]}.", name
     )
     for pattern, replacement in _RULES:
-        name, count = re.subn(rf"^{pattern}", replacement, name)
-        if count:
-            break
+        name = re.sub(rf"^{pattern}", replacement, name)
     if config.upsampler == "lte" and not key.startswith("upsampler."):
         return f"encoder.{name}"
     return name
@@ -132,8 +130,7 @@ def _ratio(encoder: Mapping[str, Tensor], layer: str, dim: int) -> float:
 
 def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     any_scale = any(key.startswith("encoder.") for key in weights)
-    prefix = "encoder." if any_scale else ""
-    encoder = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+    encoder = {key.removeprefix("encoder."): value for key, value in weights.items()}
     dim = encoder["proj.weight"].shape[0]
     decomposed = "lk_spatial" in encoder
     large_kernel = encoder["lk_spatial" if decomposed else "plk_filter"]
