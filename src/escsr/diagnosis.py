@@ -52,12 +52,11 @@ def diagnose() -> list[Finding]:
     Returns:
         Findings, in the order to show.
     """
-    vips = ".".join(str(pyvips.version(part)) for part in range(3))
     return [
         Finding("escsr", __version__),
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("PyTorch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
-        Finding("libvips", vips),
+        Finding("libvips", ".".join(str(pyvips.version(part)) for part in range(3))),
         *_devices(),
         Finding("memory", f"{_gib(free_host_memory())} free of {_gib(psutil.virtual_memory().total)}"),
         *_models(),

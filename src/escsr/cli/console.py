@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 __all__ = [
     "ERR",
@@ -25,6 +26,7 @@ __all__ = [
     "own_memory",
     "plain",
     "prepare_streams",
+    "print_table",
     "progress_bar",
     "without_controls",
 ]
@@ -87,6 +89,11 @@ def progress_bar(quiet: bool) -> Progress:
     """A bar on stderr, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table, never cut: a terminal folds long lines by itself, and a pipe has no width."""
+    Console(highlight=False, width=1000).print(table)
 
 
 def plain(text: Any) -> str:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain, progress_bar
-from escsr.cli.tables import print_table
+from escsr.cli.console import ERR, OUT, ExitCode, plain, print_table, progress_bar
 
 if TYPE_CHECKING:
     from escsr.data.sets.identify import Identification

@@ -135,7 +135,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path}: {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: unreadable network configuration ({error}).") from error
-    _check_count(path, weights, config)
+    in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
+    if (config.num_blocks - 1) * in_block > len(weights):  # before its many blocks are built
+        raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")
     extra = {key: value for key, value in tensors.items() if key not in weights}
     return Checkpoint(config, weights if text else from_published(weights, config), extra, metadata)
 
@@ -226,11 +228,3 @@ def _check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
     claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
     if claimed > held:
         raise CheckpointError(f"{path}: its tensors claim {claimed:,} bytes, the file has {held:,}.")
-
-
-def _check_count(path: Path, weights: Mapping[str, Tensor], config: NetworkConfig) -> None:
-    """Refuses a network of more layers than there are tensors, before its many blocks are built."""
-    in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
-    needed = (config.num_blocks - 1) * in_block
-    if needed > len(weights):
-        raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")
