@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -26,7 +28,9 @@ __all__ = [
     "own_memory",
     "plain",
     "prepare_streams",
+    "print_json",
     "print_table",
+    "progress",
     "progress_bar",
     "without_controls",
 ]
@@ -89,6 +93,21 @@ def progress_bar(quiet: bool) -> Progress:
     """A bar on stderr, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
+
+
+@contextmanager
+def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
+    """A bar with one line; yields what sets the number done, the number in all and the text."""
+    with progress_bar(quiet) as bar:
+        task = bar.add_task(plain(text), total=None)
+        yield lambda done=None, total=None, text=None: bar.update(
+            task, completed=done, total=total, description=None if text is None else plain(text)
+        )
+
+
+def print_json(value: object) -> None:
+    """Prints a value as JSON; what that does not have, as its text."""
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
 def print_table(table: Table) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_table, progress_bar
+from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress_bar
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
@@ -62,7 +60,7 @@ def evaluate(
             bar.remove_task(task)
     if as_json:
         printed = [result.to_dict() for result in results]
-        sys.stdout.write(json.dumps(printed[0] if len(printed) == 1 else printed, indent=1) + "\n")
+        print_json(printed[0] if len(printed) == 1 else printed)
     else:
         padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
         names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
