@@ -31,7 +31,6 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
-    "progress_bar",
     "without_controls",
 ]
 
@@ -89,16 +88,12 @@ def own_memory() -> None:
     keep_freed_memory()
 
 
-def progress_bar(quiet: bool) -> Progress:
-    """A bar on stderr, on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
-
-
 @contextmanager
 def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
-    """A bar with one line; yields what sets the number done, the number in all and the text."""
-    with progress_bar(quiet) as bar:
+    """A bar on stderr, on a terminal only; yields what sets the number done, that in all, and the text."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    disabled = quiet or not ERR.is_terminal
+    with Progress(*columns, console=ERR, transient=True, disable=disabled) as bar:
         task = bar.add_task(plain(text), total=None)
         yield lambda done=None, total=None, text=None: bar.update(
             task, completed=done, total=total, description=None if text is None else plain(text)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress_bar
+from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from escsr.evaluation.protocols import Evaluation, Score
 
 __all__ = ["evaluate"]
@@ -44,20 +42,16 @@ def evaluate(
             find_model(name)  # an unknown name is answered before PyTorch is imported
     import escsr
 
-    results = []
-    with progress_bar(as_json) as bar:
-        for name in model:
-            task = bar.add_task(plain(name), total=None)
+    def measured(name: str) -> Evaluation:
+        def show(score: Score) -> None:
+            report(text=f"{name}: {score.name}")
 
-            def show(score: Score, task: TaskID = task, name: str = name) -> None:
-                bar.update(task, description=f"{plain(name)}: {plain(score.name)}")
-
-            results.append(
-                escsr.evaluate(
-                    name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
-                )
+        with progress(name, as_json) as report:
+            return escsr.evaluate(
+                name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
             )
-            bar.remove_task(task)
+
+    results = [measured(name) for name in model]
     if as_json:
         printed = [result.to_dict() for result in results]
         print_json(printed[0] if len(printed) == 1 else printed)
