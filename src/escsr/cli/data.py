@@ -15,8 +15,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain, progress_bar
-from escsr.cli.tables import print_table
+from escsr.cli.console import ERR, OUT, ExitCode, plain, print_table, progress_bar
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 

@@ -41,7 +41,10 @@ class PrecisionPolicy:
     def __init__(self, device: torch.device, precision: Precision = "auto") -> None:
         check_choice("precision", precision, Precision)
         self.device = device
-        self.precision: Precision = _default(device) if precision == "auto" else precision
+        self.precision: Precision = precision
+        if precision == "auto":
+            is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _FAST_HALF
+            self.precision = "float16" if is_fast else "float32"
 
     def __call__(self, function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
         """Calls a function; a result with NaN or infinity is computed again in higher precision.
@@ -107,9 +110,3 @@ def compute_in(precision: Precision, device: torch.device) -> Iterator[None]:
             return
         with _SWITCH, torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
             yield
-
-
-def _default(device: torch.device) -> Precision:
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _FAST_HALF:
-        return "float16"
-    return "float32"
