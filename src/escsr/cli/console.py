@@ -102,7 +102,7 @@ def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
 
 def print_json(value: object) -> None:
     """Prints a value as JSON; what that does not have, as its text."""
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
 def print_table(table: Table) -> None:

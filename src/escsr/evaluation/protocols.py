@@ -139,7 +139,7 @@ def evaluate(
     scale = resolver.scale if scale is None else scale
     if scale is None:
         raise ConfigError(f"Which scale? {resolver.name} has none of its own.")
-    scale = int(scale) if scale == int(scale) else scale
+    scale = int(scale) if float(scale).is_integer() else scale
     scores = []
     for score in measure(resolver, data, scale=scale, lr=lr, protocol=protocol):
         scores.append(score)
