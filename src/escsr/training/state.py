@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,19 +17,18 @@ from torch import Tensor, nn
 
 from escsr.errors import CheckpointError
 from escsr.models.bundled import TRAINING_PREFIX
-from escsr.models.checkpoints import Checkpoint, read_checkpoint, save_network
+from escsr.models.checkpoints import Checkpoint, save_network
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
+from escsr.training.resumable import counters_of, read_training_checkpoint, sealed
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
-__all__ = ["TrainingState", "read_training_checkpoint"]
-
-_FIELD, _DIGEST = "training.state", "training.sha256"
+__all__ = ["TrainingState"]
 
 
 class _Counters(BaseModel):
@@ -222,9 +220,7 @@ class TrainingState:
         extra, metadata = {}, {}
         if resumable:
             extra = self._pack()
-            metadata[_FIELD] = self._counters().model_dump_json()
-            weights = {key: value.detach().to("cpu") for key, value in self.ema.state_dict().items()}
-            metadata[_DIGEST] = _digest({**weights, **extra}, metadata[_FIELD])
+            metadata = sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
         training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
         save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
 
@@ -236,7 +232,7 @@ class TrainingState:
         """
         checkpoint = read_training_checkpoint(path)
         try:
-            counters = _Counters.model_validate_json(checkpoint.metadata[_FIELD])
+            counters = _Counters.model_validate_json(counters_of(checkpoint))
             kinds = self._counters().optimizers
             if checkpoint.config != self.config.network or counters.optimizers != kinds:
                 raise CheckpointError(
@@ -304,30 +300,5 @@ class TrainingState:
             }
 
 
-def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Reads a checkpoint that a training can be resumed from.
-
-    Raises:
-        CheckpointError: It is damaged, one bit suffices, or holds no training state.
-    """
-    checkpoint = read_checkpoint(path)
-    if _DIGEST not in checkpoint.metadata:
-        old = " of an earlier version of escsr" if "training.iteration" in checkpoint.metadata else ""
-        raise CheckpointError(f"{path}: a model{old} without training state; start from it instead.")
-    counters = checkpoint.metadata.get(_FIELD, "")
-    if checkpoint.metadata[_DIGEST] != _digest({**checkpoint.weights, **checkpoint.extra}, counters):
-        raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
-    return checkpoint
-
-
 def _below(packed: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}
-
-
-def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 over names, shapes and bits of tensors, and a text."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
