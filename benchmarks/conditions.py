@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import escsr
+from escsr.runtime.devices import device_name
 
 RESULTS = Path(__file__).parent.parent / "results"
 
@@ -20,7 +21,7 @@ def conditions() -> dict[str, Any]:
     """Device, threads, versions, date and command."""
     return {
         "date": date.today().isoformat(),
-        "cpu": _cpu_name(),
+        "cpu": device_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "dtype": "float32",
         "python": platform.python_version(),
@@ -36,11 +37,3 @@ def record(name: str, values: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**values, "conditions": conditions()}, indent=1) + "\n")
     return path
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

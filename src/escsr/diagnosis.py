@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from dataclasses import dataclass
+from tempfile import TemporaryFile
 
 import platformdirs
 import psutil
@@ -13,7 +14,6 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import EscError
-from escsr.files import atomic_path
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import load_network
 from escsr.runtime.devices import choose_device, device_name, free_device_memory, free_host_memory
@@ -52,12 +52,11 @@ def diagnose() -> list[Finding]:
     Returns:
         Findings, in the order to show.
     """
-    vips = ".".join(str(pyvips.version(part)) for part in range(3))
     return [
         Finding("escsr", __version__),
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         Finding("PyTorch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
-        Finding("libvips", vips),
+        Finding("libvips", ".".join(str(pyvips.version(part)) for part in range(3))),
         *_devices(),
         Finding("memory", f"{_gib(free_host_memory())} free of {_gib(psutil.virtual_memory().total)}"),
         *_models(),
@@ -91,15 +90,14 @@ def _fault_of(model: str) -> Finding | None:
 
 
 def _cache() -> Finding:
-    folder = platformdirs.user_cache_path("escsr")
+    folder, advice = platformdirs.user_cache_path("escsr"), None
     try:
-        with atomic_path(folder / "writable") as temporary:
-            temporary.touch()
-        (folder / "writable").unlink()
-    except (EscError, OSError) as error:
-        advice = f"not writable ({error}): tile sizes and downloads are not kept"
-        return Finding("cache folder", str(folder), advice)
-    return Finding("cache folder", str(folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        advice = f"not writable ({error.strerror}): tile sizes and downloads are not kept"
+    return Finding("cache folder", str(folder), advice)
 
 
 def _extra(name: str, advice: str) -> Finding:

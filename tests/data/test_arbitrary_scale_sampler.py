@@ -17,6 +17,7 @@ from escsr import images
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleBatch, ArbitraryScaleSampler
 from escsr.errors import ConfigError, DataError
 from escsr.networks.lte import query_axis, sampled_axis
+from escsr.networks.upsamplers import OutputSpan
 from samples import EXAMPLES, small_network
 
 PATCH = 16
@@ -184,7 +185,7 @@ def test_queries_have_the_geometry_of_whole_pictures(
     for places in (batch.rows, batch.columns):
         sampled = sampled_axis(PATCH, batch.sizes, places)
         for index, size in enumerate(batch.sizes.tolist()):
-            axis = query_axis(PATCH, size)
+            axis = query_axis(OutputSpan(PATCH, size, 0, size), torch.empty(0))
             assert torch.equal(sampled.nearest[:, index], axis.nearest[:, places[index]])
             assert torch.equal(sampled.offset[:, index], axis.offset[:, places[index]])
             assert torch.equal(sampled.weight[index], axis.weight[places[index]])

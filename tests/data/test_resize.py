@@ -94,7 +94,7 @@ def test_refusals() -> None:
     with pytest.raises(ConfigError, match="positive"):
         imresize(image, 0)
     with pytest.raises(ConfigError, match="convention"):
-        imresize(image, 2, convention="pil")  # type: ignore[call-overload]
+        imresize(image, 2, convention="pil")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="uint8"):
         imresize(image.astype(np.int32), 2)
     with pytest.raises(ConfigError, match=r"\(H, W"):

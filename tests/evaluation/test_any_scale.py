@@ -18,6 +18,7 @@ from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side
 from escsr.images import Picture
 from escsr.networks import lte
+from escsr.networks.upsamplers import OutputSpan
 from samples import EXAMPLES, small_network
 
 
@@ -86,7 +87,7 @@ def test_chunks_of_queries_do_not_change_a_figure(pictures: Path, monkeypatch: p
 def test_the_cell_is_held_above_four(pictures: Path) -> None:
     """At ×8 the network is asked as at ×4: another cell gives other pixels, so the figure tells."""
     network = small_network("esc-lte")
-    assert lte.query_axis(10, 80).cell == pytest.approx(2 / 4)
+    assert lte.query_axis(OutputSpan(10, 80, 0, 80), torch.empty(0)).cell == pytest.approx(2 / 4)
     held = escsr.evaluate(network, pictures, scale=8, protocol="lte").psnr_y
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lte, "_CELL_SCALE_LIMIT", 8)

@@ -13,8 +13,8 @@ from test_images_golden import need, noise, twice
 
 from escsr import images
 from escsr.images import FORMATS, Format, Picture, WriteOptions
-from escsr.images.colour import DAMAGED_PROFILE, from_pixels
-from escsr.images.metadata import ICC, profile_space
+from escsr.images.colour import from_pixels
+from escsr.images.metadata import DAMAGED_PROFILE, ICC, profile_space
 from escsr.models.checkpoints import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network

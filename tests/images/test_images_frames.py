@@ -15,7 +15,6 @@ from test_images_safety import error_of, mutated
 
 from escsr import images
 from escsr.images import Animation, WriteOptions
-from escsr.images.frames import upright
 from escsr.models.checkpoints import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
@@ -38,17 +37,25 @@ def moving(path: Path, **options: object) -> list[np.ndarray]:
     return frames
 
 
-@given(st.integers(1, 8), st.integers(1, 5), st.integers(1, 6))
-def test_frames_are_turned_as_pillow_turns_them(orientation: int, height: int, width: int) -> None:
+def turned(frame: np.ndarray, orientation: int) -> np.ndarray:
+    """As Pillow turns a frame upright."""
+    image = Image.fromarray(frame)
+    image.getexif()[0x0112] = orientation
+    return np.asarray(ImageOps.exif_transpose(image))
+
+
+@given(orientation=st.integers(1, 8), height=st.integers(1, 5), width=st.integers(1, 6))
+def test_frames_are_turned_as_pillow_turns_them(
+    tmp_path_factory: pytest.TempPathFactory, orientation: int, height: int, width: int
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    image = Image.fromarray(frame)
-    image.info["exif"] = exif.tobytes()
-    image.getexif()[0x0112] = orientation
-    expected = np.asarray(ImageOps.exif_transpose(image))
-    assert np.array_equal(upright(np.stack([frame, 255 - frame]), orientation)[0], expected)
-    assert np.array_equal(upright(np.stack([frame, 255 - frame]), orientation)[1], 255 - expected)
+    path = tmp_path_factory.mktemp("turned") / "a.webp"
+    image, other = Image.fromarray(frame), Image.fromarray(255 - frame)
+    image.save(path, save_all=True, append_images=[other], exif=exif, lossless=True)
+    expected = turned(frame, orientation)
+    assert np.array_equal(images.read_animation(path).frames, np.stack([expected, 255 - expected]))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -56,7 +63,7 @@ def test_animations_come_out_upright(upscaler: Upscaler, tmp_path: Path, orienta
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = orientation, "Maker"
     frames = moving(tmp_path / "a.webp", exif=exif, lossless=True)
-    expected = upright(np.stack([twice(frame) for frame in frames]), orientation)
+    expected = np.stack([turned(twice(frame), orientation) for frame in frames])
     header = images.read_header(tmp_path / "a.webp")
     assert (2 * header.height, 2 * header.width) == expected.shape[1:3]
     target = upscaler.upscale_file(tmp_path / "a.webp", write_options=LOSSLESS)

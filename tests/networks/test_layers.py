@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from escsr.networks.conv_attn import average_symmetries, dynamic_depthwise
 from escsr.networks.layers import reflect_pad
 from escsr.networks.lte import query_axis
+from escsr.networks.upsamplers import OutputSpan
 from samples import small_network
 
 
@@ -48,7 +49,7 @@ def test_dynamic_depthwise_convolves_each_channel_of_each_image() -> None:
 
 @pytest.mark.parametrize(("size", "out_size"), [(1, 1), (1, 7), (5, 15), (7, 30), (8, 5), (33, 99)])
 def test_queries_stay_inside_and_next_to_their_pixel(size: int, out_size: int) -> None:
-    axis = query_axis(size, out_size)
+    axis = query_axis(OutputSpan(size, out_size, 0, out_size), torch.empty(0))
     own = ((torch.arange(out_size) + 0.5) * size / out_size).floor().clamp(max=size - 1)
     assert axis.nearest.min() >= 0
     assert axis.nearest.max() < size
@@ -60,8 +61,9 @@ def test_queries_stay_inside_and_next_to_their_pixel(size: int, out_size: int) -
 
 
 def test_the_cell_is_held_from_scale_four_on() -> None:
-    assert query_axis(10, 20).cell == pytest.approx(1.0)
-    assert query_axis(10, 40).cell == query_axis(10, 80).cell == pytest.approx(0.5)
+    for out_size, cell in ((20, 1.0), (40, 0.5), (80, 0.5)):
+        axis = query_axis(OutputSpan(10, out_size, 0, out_size), torch.empty(0))
+        assert axis.cell == pytest.approx(cell)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 100_000])

@@ -29,7 +29,7 @@ def test_stages_over_the_whole_picture_are_the_network(variant: str) -> None:
             arguments: list[object] = [maps[name] for name in stage.inputs]
             if stage.operation == "upsample":
                 arguments.append(whole_output(lr, network.output_size(11, 14, scale=options.get("scale"))))
-            elif stage.takes_margin:
+            elif stage.halo:
                 arguments.append(NO_MARGIN)
             if stage.takes_pooled:
                 arguments.append(pooled)

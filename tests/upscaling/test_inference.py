@@ -153,7 +153,7 @@ def test_large_pictures_take_the_fastest_tile_size(monkeypatch: pytest.MonkeyPat
 
     def probe(_: ESC, __: object, sizes: list[int]) -> dict[int, float]:
         probed.extend(sizes)
-        return {size: abs(size - 16) + 1.0 for size in sizes}
+        return {size: abs(size - 24) + 1.0 for size in sizes}
 
     monkeypatch.setattr(tuning, "probe", probe)
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path)
@@ -168,29 +168,31 @@ def test_large_pictures_take_the_fastest_tile_size(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(streaming, "run", watched)
     Inference(network).run(torch.rand(1, 3, 40, 40))
     assert probed == []
-    assert chosen == [256]
+    assert chosen == [16]
     for _ in range(2):
         Inference(network).run(torch.rand(1, 3, 50, 50))
     assert probed == [8, 16, 24], "measured once, then remembered in the cache folder"
-    assert chosen[1:] == [16, 16]
-    tuning.forget_tile_sizes()
+    assert chosen[1:] == [24, 24]
+    (tmp_path / "tile-sizes.json").unlink()
     Inference(network).run(torch.rand(1, 3, 50, 50))
     assert len(probed) == 6
 
 
 def test_a_probe_measures_and_a_broken_cache_is_measured_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     network = small_network("esc").requires_grad_(False)
     plain = PrecisionPolicy(CPU)
-    (tmp_path / "tile-sizes.json").write_text("[1, 2")
-    first = tuning.fastest_tile_size(network, plain, [8, 16], precision="float32", folder=tmp_path)
-    assert first in (8, 16)
-    assert tuning.fastest_tile_size(network, plain, [8, 16], precision="float32", folder=tmp_path) == first
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path)
+    for broken in ("[1, 2", '{"key": [8]}', '{"key": {"8": "fast"}}'):
+        (tmp_path / "tile-sizes.json").write_text(broken)
+        first = tuning.fastest_tile_size(network, plain, [8, 16])
+        assert first in (8, 16)
+        assert tuning.fastest_tile_size(network, plain, [8, 16]) == first
     (tmp_path / "file").touch()
-    blocked = tmp_path / "file" / "folder"
-    assert tuning.fastest_tile_size(network, plain, [8], precision="float32", folder=blocked) == 8
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path / "file" / "folder")
+    assert tuning.fastest_tile_size(network, plain, [8]) == 8
     assert "not remembered" in caplog.text
 
 

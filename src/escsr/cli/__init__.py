@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from escsr import errors
 from escsr._version import __version__
 from escsr.cli.console import ERR, ExitCode, drop_output, plain, prepare_streams
 from escsr.cli.data import data
@@ -16,14 +17,6 @@ from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
-from escsr.errors import (
-    ConfigError,
-    DeviceError,
-    EscError,
-    ModelNotFoundError,
-    NoImagesError,
-    OutputError,
-)
 
 __all__ = ["app", "main"]
 
@@ -49,6 +42,15 @@ app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 app.add_typer(recipes, name="recipes")
 
+_EXIT_CODES = {
+    errors.NoImagesError: ExitCode.NO_PICTURES,
+    errors.ModelNotFoundError: ExitCode.NO_MODEL,
+    errors.DeviceError: ExitCode.NO_DEVICE,
+    errors.ConfigError: ExitCode.USAGE,
+    errors.OutputError: ExitCode.USAGE,
+}
+"""By kind of error; other kinds are failures."""
+
 
 def main() -> None:
     """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback."""
@@ -60,8 +62,8 @@ def main() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except EscError as error:
-        message, code = str(error), _exit_code(error)
+    except errors.EscError as error:
+        message, code = str(error), _EXIT_CODES.get(type(error), ExitCode.FAILED)
     except OSError as error:  # of a stream: those of files are `EscError`
         message, code = f"Cannot write {error.filename or 'the output'}: {error.strerror}.", ExitCode.USAGE
         drop_output()
@@ -81,14 +83,3 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None: ...
-
-
-def _exit_code(error: EscError) -> ExitCode:
-    table: list[tuple[type[EscError], ExitCode]] = [
-        (NoImagesError, ExitCode.NO_PICTURES),
-        (ModelNotFoundError, ExitCode.NO_MODEL),
-        (DeviceError, ExitCode.NO_DEVICE),
-        (ConfigError, ExitCode.USAGE),
-        (OutputError, ExitCode.USAGE),
-    ]
-    return next((code for kind, code in table if isinstance(error, kind)), ExitCode.FAILED)

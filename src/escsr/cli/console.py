@@ -6,8 +6,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 __all__ = [
     "ERR",
@@ -26,6 +26,7 @@ __all__ = [
     "own_memory",
     "plain",
     "prepare_streams",
+    "print_table",
     "progress_bar",
     "without_controls",
 ]
@@ -84,13 +85,15 @@ def own_memory() -> None:
     keep_freed_memory()
 
 
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
+def progress_bar(quiet: bool) -> Progress:
     """A bar on stderr, on a terminal only."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    disabled = quiet or not ERR.is_terminal
-    with Progress(*columns, console=ERR, transient=True, disable=disabled) as bar:
-        yield bar
+    return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
+
+
+def print_table(table: Table) -> None:
+    """Prints a table, never cut: a terminal folds long lines by itself, and a pipe has no width."""
+    Console(highlight=False, width=1000).print(table)
 
 
 def plain(text: Any) -> str:

@@ -10,18 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain, progress_bar
-from escsr.cli.tables import print_table
-
-if TYPE_CHECKING:
-    from escsr.data.sets.identify import Identification
-    from escsr.data.sets.known_sets import LocatedSet
-    from escsr.data.sets.verify import Verification
+from escsr.cli.console import ERR, OUT, ExitCode, plain, print_table, progress_bar
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 
@@ -110,7 +104,19 @@ def verify(
     if as_json:
         _print_json(result.to_dict())
     else:
-        _print_verification(result)
+        counts: Counter[str] = Counter()
+        for problem in (*result.faults, *result.warnings):
+            counts[problem.kind] += 1
+            if counts[problem.kind] <= _LINES_PER_KIND:
+                style = "red" if problem.is_fault else "yellow"
+                OUT.print(f"[{style}]{problem.kind}[/]  {plain(f'{problem.path}: {problem.message}')}")
+        for kind, count in counts.items():
+            if count > _LINES_PER_KIND:
+                OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
+        pairs = f", {_count(result.num_pairs, 'pair')}" if result.num_pairs else ""
+        faults, warnings = _count(len(result.faults), "fault"), _count(len(result.warnings), "warning")
+        OUT.print(f"{_count(result.num_images, 'picture')}{pairs}: {faults}, {warnings}.")
+        OUT.print(f"Fingerprint {result.fingerprint}")
     if result.faults:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -131,7 +137,12 @@ def identify_lr(
     if as_json:
         _print_json(result.to_dict())
         return
-    print_table(_scores_table(result))
+    columns = ("resizer", "PSNR dB", "largest difference", "samples that differ")
+    table = Table(*columns, box=None, pad_edge=False)
+    for score in result.scores:
+        psnr = "equal" if math.isinf(score.psnr) else f"{score.psnr:.2f}"
+        table.add_row(score.resizer, psnr, str(score.max_difference), f"{score.differing_share:.2%}")
+    print_table(table)
     OUT.print(plain(f"\n{_count(result.num_images, 'picture')} at ×{scale}: {result.verdict}."))
 
 
@@ -158,7 +169,7 @@ def sets(
         return
     located = [each for folder in folders for each in locate(folder)]
     if as_json:
-        _print_json([_located_to_dict(each) for each in located])
+        _print_json([{"set": asdict(each.known), "hr": each.hr, "lr": each.lr} for each in located])
         return
     for each in located:
         OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
@@ -186,42 +197,10 @@ def _tell_licences(folders: Sequence[Path]) -> None:
         ERR.print(plain(f"{each.name}: {each.licence} ({each.homepage})"))
 
 
-def _print_verification(result: Verification) -> None:
-    counts: Counter[str] = Counter()
-    for problem in (*result.faults, *result.warnings):
-        counts[problem.kind] += 1
-        if counts[problem.kind] <= _LINES_PER_KIND:
-            style = "red" if problem.is_fault else "yellow"
-            OUT.print(f"[{style}]{problem.kind}[/]  {plain(f'{problem.path}: {problem.message}')}")
-    for kind, count in counts.items():
-        if count > _LINES_PER_KIND:
-            OUT.print(f"{kind}: {count - _LINES_PER_KIND} more; --json has them all")
-    pairs = f", {_count(result.num_pairs, 'pair')}" if result.num_pairs else ""
-    faults, warnings = _count(len(result.faults), "fault"), _count(len(result.warnings), "warning")
-    OUT.print(f"{_count(result.num_images, 'picture')}{pairs}: {faults}, {warnings}.")
-    OUT.print(f"Fingerprint {result.fingerprint}")
-
-
-def _scores_table(result: Identification) -> Table:
-    table = Table(
-        "resizer", "PSNR dB", "largest difference", "samples that differ", box=None, pad_edge=False
-    )
-    for score in result.scores:
-        share = f"{score.differing_share:.2%}"
-        psnr = "equal" if math.isinf(score.psnr) else f"{score.psnr:.2f}"
-        table.add_row(score.resizer, psnr, str(score.max_difference), share)
-    return table
-
-
-def _located_to_dict(located: LocatedSet) -> dict[str, Any]:
-    folders = {str(scale): str(folder) for scale, folder in located.lr.items()}
-    return {"set": asdict(located.known), "hr": str(located.hr), "lr": folders}
-
-
 def _count(number: int, noun: str) -> str:
     """1 picture, 2 pictures."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, progress_bar
-from escsr.cli.tables import print_table
+from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, print_table, progress_bar
 from escsr.runtime.choices import Precision
 
 if TYPE_CHECKING:
-    from escsr.evaluation.comparison import Comparison, ModelFigures
+    from escsr.evaluation.comparison import Comparison
 
 __all__ = ["doctor", "models"]
 
@@ -172,30 +171,25 @@ def _comparison_table(result: Comparison) -> Table:
     columns = ("model", "scale", "parameters", "GMAC/MP", "s/MP", f"MiB at {size}", "MiB/MP")
     table = Table(*columns, *map(plain, sets), box=None, pad_edge=False)
     for row in result.models:
-        table.add_row(*_comparison_row(row, sets))
+        quality = {each.data: f"{each.psnr_y:.2f} ({each.bicubic_psnr_y:.2f})" for each in row.quality}
+        memory = (row.peak_memory_mib, row.memory_mib_per_megapixel)
+        table.add_row(
+            plain(row.model),
+            f"×{row.scale:g}",
+            f"{row.parameters:,}",
+            f"{row.macs_g_per_megapixel:,.0f}",
+            f"{row.seconds_per_megapixel:.3g}",
+            *("" if size_mib is None else f"{size_mib:,.0f}" for size_mib in memory),
+            *(quality.get(name, "") for name in sets),
+        )
     return table
-
-
-def _comparison_row(row: ModelFigures, sets: list[str]) -> list[str]:
-    quality = {each.data: f"{each.psnr_y:.2f} ({each.bicubic_psnr_y:.2f})" for each in row.quality}
-    return [
-        plain(row.model),
-        f"×{row.scale:g}",
-        f"{row.parameters:,}",
-        f"{row.macs_g_per_megapixel:,.0f}",
-        f"{row.seconds_per_megapixel:.3g}",
-        "" if row.peak_memory_mib is None else f"{row.peak_memory_mib:,.0f}",
-        "" if row.memory_mib_per_megapixel is None else f"{row.memory_mib_per_megapixel:,.0f}",
-        *(quality.get(name, "") for name in sets),
-    ]
 
 
 def doctor() -> None:
     """Tell what this installation has: devices, memory, versions, and what is missing."""
     from escsr.diagnosis import diagnose
 
-    findings = diagnose()
-    for finding in findings:
+    for finding in (findings := diagnose()):
         OUT.print(plain(f"{finding.name:22}{finding.value}"))
         if finding.advice:
             OUT.print(plain(f"{'':22}→ {finding.advice}"))

@@ -10,8 +10,7 @@ import typer
 from rich.table import Table
 
 from escsr.cli.charts import curve
-from escsr.cli.console import OUT, plain
-from escsr.cli.tables import print_table
+from escsr.cli.console import OUT, plain, print_table
 
 if TYPE_CHECKING:
     from escsr.training.config import TrainingConfig

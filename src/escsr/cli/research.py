@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, progress_bar
-from escsr.cli.tables import print_table
+from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_table, progress_bar
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from escsr.data.augment import augment
 from escsr.data.patch_sampler import shard_of_batch, to_batch
-from escsr.data.pictures import Folders, find_training_images, read_rgb
+from escsr.data.pictures import Folders, TrainingFile, find_training_images, read_rgb
 from escsr.data.pil_resize import pil_resize
-from escsr.data.storage import load_large_enough
+from escsr.data.storage import Group, load_large_enough
 from escsr.errors import ConfigError, DataError
 
 __all__ = ["ArbitraryScaleBatch", "ArbitraryScaleSampler"]
@@ -91,18 +91,9 @@ class ArbitraryScaleSampler:
             DataError: No picture is large enough, or one cannot be read.
             OutputError: The cache cannot be written.
         """
-        groups = load_large_enough(
-            [(file.path,) for file in find_training_images(folder)],
-            lambda group: (read_rgb(group[0]),),
-            "HR",
-            folders=folder,
-            patch_size=patch_size,
-            scale=LARGEST_SCALE,
-            storage=storage,
-            cache=cache,
-            on_progress=on_progress,
-        )
-        return cls([hr for (hr,) in groups])
+        files = [(file,) for file in find_training_images(folder)]
+        hr = load_large_enough(files, _read, "HR", patch_size, LARGEST_SCALE, storage, cache, on_progress)
+        return cls([image for (image,) in hr])
 
     def __len__(self) -> int:
         return len(self.hr)
@@ -150,13 +141,14 @@ class ArbitraryScaleSampler:
             for index in range(share.start, share.stop)
         ]
         lr, targets, rows, columns, sizes = zip(*samples, strict=True)
+        hr = torch.stack(targets).permute(0, 2, 1).float().div_(255)
         return ArbitraryScaleBatch(
-            lr=to_batch(lr),
-            targets=torch.stack(targets).permute(0, 2, 1).float().div_(255),
-            rows=torch.stack(rows),
-            columns=torch.stack(columns),
-            sizes=torch.tensor(sizes),
+            to_batch(lr), hr, torch.stack(rows), torch.stack(columns), torch.tensor(sizes)
         )
+
+
+def _read(group: tuple[TrainingFile, ...]) -> Group:
+    return (read_rgb(group[0].path),)
 
 
 def _generator(seed: int, iteration: int, index: int) -> np.random.Generator:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr.data.augment import augment
-from escsr.data.pictures import Folders, find_pairs, find_training_images, fit_pair, read_rgb
+from escsr.data.pictures import Folders, TrainingFile, find_pairs, find_training_images, fit_pair, read_rgb
 from escsr.data.resizers import Resizer, downscale
-from escsr.data.storage import load_large_enough
+from escsr.data.storage import Group, load_large_enough
 from escsr.errors import ConfigError, DataError
 
 __all__ = ["PatchSampler", "shard_of_batch", "to_batch"]
@@ -76,22 +75,14 @@ class PatchSampler:
             DeviceError: There is no such device.
             OutputError: The cache cannot be written.
         """
-        files = (
+        files: Sequence[tuple[TrainingFile, ...]] = (
             [(file,) for file in find_training_images(folder)]
             if lr is None
             else find_pairs(folder, lr, scale)
         )
-        pairs = load_large_enough(
-            [tuple(file.path for file in group) for group in files],
-            lambda group: _read_pair(group, scale, resizer),
-            f"×{scale} {resizer if lr is None else 'given LR'}",
-            folders=folder,
-            patch_size=patch_size,
-            scale=scale,
-            storage=storage,
-            cache=cache,
-            on_progress=on_progress,
-        )
+        decode = partial(_read_pair, scale=scale, resizer=resizer)
+        recipe = f"×{scale} {resizer if lr is None else 'given LR'}"
+        pairs = load_large_enough(files, decode, recipe, patch_size, scale, storage, cache, on_progress)
         return cls([pair[0] for pair in pairs], [pair[1] for pair in pairs], scale)
 
     @property
@@ -165,14 +156,12 @@ def shard_of_batch(batch_size: int, shard: int, num_shards: int) -> slice:
     return slice(shard * size, (shard + 1) * size)
 
 
-def _read_pair(
-    group: tuple[Path, ...], scale: int, resizer: Resizer
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read_pair(group: tuple[TrainingFile, ...], scale: int, resizer: Resizer) -> Group:
     """LR and HR of one picture, from (HR file,) or (HR file, LR file)."""
-    hr = read_rgb(group[0])
+    hr = read_rgb(group[0].path)
     if len(group) > 1:
-        lr = read_rgb(group[1])
-        return lr, fit_pair(hr, lr, scale, str(group[1]))
+        lr = read_rgb(group[1].path)
+        return lr, fit_pair(hr, lr, scale, str(group[1].path))
     height, width = (side // scale * scale for side in hr.shape[:2])
     hr = np.ascontiguousarray(hr[:height, :width])
     return downscale(hr, scale, resizer), hr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,7 +25,6 @@ __all__ = [
     "find_training_images",
     "find_unmixed",
     "fit_pair",
-    "folders_text",
     "in_threads",
     "lr_name",
     "match_pairs",
@@ -74,13 +73,11 @@ def find_training_images(folders: Folders) -> list[TrainingFile]:
             more HR ones.
         NoImagesError: One of them holds no pictures.
     """
-    roots = _as_paths(folders)
-    files: list[TrainingFile] = []
-    for root in roots:
-        files += [
-            TrainingFile(path, root, path.relative_to(root).with_suffix("").as_posix())
-            for path in find_unmixed(root)
-        ]
+    files = [
+        TrainingFile(path, root, path.relative_to(root).with_suffix("").as_posix())
+        for root in _as_paths(folders)
+        for path in find_unmixed(root)
+    ]
     first: dict[Path, TrainingFile] = {}
     for file in files:
         same = first.setdefault(file.path.resolve(), file)
@@ -130,8 +127,9 @@ def find_pairs(hr: Folders, lr: Folders, scale: int) -> list[tuple[TrainingFile,
     pairs = []
     for large, small in match_pairs(hr, lr, scale)[0]:
         if small is None:
+            folders = ", ".join(str(folder) for folder in _as_paths(lr))
             raise DataError(
-                f"{folders_text(lr)}: no LR picture for {large.path.name}; looked for "
+                f"{folders}: no LR picture for {large.path.name}; looked for "
                 f"{lr_name(large.name, scale)} and {large.name} with any suffix."
             )
         pairs.append((large, small))
@@ -225,11 +223,6 @@ def fit_pair(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, name: str
     return hr[:height, :width]
 
 
-def folders_text(folders: Folders) -> str:
-    """The folders' names, for a message."""
-    return ", ".join(str(folder) for folder in _as_paths(folders))
-
-
 def in_threads(
     work: Callable[[int], _T],
     count: int,
@@ -251,12 +244,12 @@ def in_threads(
         The results; the first error ends it.
     """
     with ThreadPoolExecutor(threads) as executor:
-        indices = iter(range(count))
-        waiting: list[Future[_T]] = [executor.submit(work, i) for i in islice(indices, 2 * threads)]
+        futures = (executor.submit(work, index) for index in range(count))
+        waiting = list(islice(futures, 2 * threads))
         try:
             for done in range(1, count + 1):
                 result = waiting.pop(0).result()
-                waiting += [executor.submit(work, i) for i in islice(indices, 1)]
+                waiting += islice(futures, 1)
                 yield result
                 if on_progress is not None:
                     on_progress(done, count)

@@ -94,22 +94,10 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def _lanczos(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where((x >= -3) & (x < 3), np.sinc(x) * np.sinc(x / 3), 0.0)
-
-
-def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1 - np.abs(x), 0.0)
-
-
-def _box(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0)
-
-
 _FILTERS: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], float]] = {
     "bicubic": (_cubic, 2),
-    "lanczos": (_lanczos, 3),
-    "bilinear": (_triangle, 1),
-    "box": (_box, 0.5),
+    "lanczos": (lambda x: np.where((x >= -3) & (x < 3), np.sinc(x) * np.sinc(x / 3), 0.0), 3),
+    "bilinear": (lambda x: np.maximum(1 - np.abs(x), 0.0), 1),
+    "box": (lambda x: np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0), 0.5),
 }
 """Kernels, and how far they reach in pixels."""

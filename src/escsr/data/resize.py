@@ -7,7 +7,7 @@ border, output size ceil(size · scale). PIL, OpenCV and PyTorch compute somethi
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,25 +22,16 @@ Convention = Literal["matlab-uint8", "matlab-double"]
 """`imresize(I)` on 8-bit pixels, which rounds between the two passes, or `imresize(im2double(I))`."""
 
 
-@overload
-def imresize(
-    image: NDArray[Any], scale: float, *, convention: Convention = ..., size: tuple[int, int] | None = ...
-) -> NDArray[Any]: ...
-
-
-@overload
-def imresize(
-    image: Tensor, scale: float, *, convention: Convention = ..., size: tuple[int, int] | None = ...
-) -> Tensor: ...
+_Image = TypeVar("_Image", NDArray[Any], Tensor)
 
 
 def imresize(
-    image: NDArray[Any] | Tensor,
+    image: _Image,
     scale: float,
     *,
     convention: Convention = "matlab-uint8",
     size: tuple[int, int] | None = None,
-) -> NDArray[Any] | Tensor:
+) -> _Image:
     """Resizes a picture as MATLAB's `imresize(image, scale, "bicubic")` does.
 
     Args:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from escsr.data.pil_resize import pil_resize
-from escsr.data.resize import imresize
+from escsr.data.pil_resize import PilFilter, pil_resize
+from escsr.data.resize import Convention, imresize
 from escsr.errors import ConfigError, DataError
 from escsr.runtime.choices import Resizer
 
@@ -52,17 +52,11 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
     return hr.copy() if scale == 1 else _DOWNSCALE[resizer](hr, scale)
 
 
-def _matlab(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    return imresize(hr, 1 / scale)
+def _matlab(hr: NDArray[np.uint8], scale: int, *, convention: Convention) -> NDArray[np.uint8]:
+    return imresize(hr, 1 / scale, convention=convention)
 
 
-def _matlab_double(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    return imresize(hr, 1 / scale, convention="matlab-double")
-
-
-def _pil(
-    hr: NDArray[np.uint8], scale: int, *, resample: Literal["bicubic", "lanczos", "bilinear", "box"]
-) -> NDArray[np.uint8]:
+def _pil(hr: NDArray[np.uint8], scale: int, *, resample: PilFilter) -> NDArray[np.uint8]:
     return pil_resize(hr, (hr.shape[0] // scale, hr.shape[1] // scale), resample)
 
 
@@ -87,13 +81,10 @@ def _opencv_area(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     return _interpolate(hr, scale, mode="area", antialias=False, half_up=scale == 2)
 
 
-_DOWNSCALE: dict[Resizer, _Downscale] = {
-    "matlab-bicubic": _matlab,
-    "matlab-double": _matlab_double,
-    "pil-bicubic": partial(_pil, resample="bicubic"),
-    "pil-lanczos": partial(_pil, resample="lanczos"),
-    "pil-bilinear": partial(_pil, resample="bilinear"),
-    "pil-box": partial(_pil, resample="box"),
+_DOWNSCALE: dict[str, _Downscale] = {
+    "matlab-bicubic": partial(_matlab, convention="matlab-uint8"),
+    "matlab-double": partial(_matlab, convention="matlab-double"),
+    **{f"pil-{resample}": partial(_pil, resample=resample) for resample in get_args(PilFilter)},
     "pil-nearest": partial(_every, centred=True),
     "torch-bicubic": partial(_interpolate, mode="bicubic", antialias=True, half_up=False),
     "opencv-bicubic": partial(_interpolate, mode="bicubic", antialias=False, half_up=False),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from escsr.data.pictures import Folders, folders_text, in_threads, read_sizes
+from escsr.data.pictures import TrainingFile, in_threads, read_sizes
 from escsr.errors import DataError, OutputError
 from escsr.files import atomic_path
 from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
@@ -133,11 +133,9 @@ def load_images(
 
 
 def load_large_enough(
-    files: Sequence[tuple[Path, ...]],
-    decode: Callable[[tuple[Path, ...]], Group],
+    files: Sequence[tuple[TrainingFile, ...]],
+    decode: Callable[[tuple[TrainingFile, ...]], Group],
     recipe: str,
-    *,
-    folders: Folders,
     patch_size: int,
     scale: float,
     storage: str,
@@ -150,7 +148,6 @@ def load_large_enough(
         files: Files of each group, HR first.
         decode: From the files of a group to its images.
         recipe: See `ImageSource`.
-        folders: Where they lie, for the error.
         patch_size: LR patch side.
         scale: From LR to HR, at most.
         storage: See `choose_storage`.
@@ -166,11 +163,12 @@ def load_large_enough(
         OutputError: The cache cannot be written.
     """
     least = math.ceil(patch_size * scale)
-    sides = read_sizes([group[0] for group in files])
+    sides = read_sizes([group[0].path for group in files])
     wanted = [group for group, side in zip(files, sides, strict=True) if min(side) >= least]
     if not wanted:
+        folders = ", ".join(dict.fromkeys(str(group[0].root) for group in files))
         raise DataError(
-            f"{folders_text(folders)}: none of {len(files)} pictures has sides of {least} pixels, as "
+            f"{folders}: none of {len(files)} pictures has sides of {least} pixels, as "
             f"patches of {patch_size} at ×{scale:g} need; choose smaller patches or larger pictures."
         )
     left_out = len(files) - len(wanted)
@@ -181,7 +179,8 @@ def load_large_enough(
 
     # HR and, at most, LR of this scale.
     num_bytes = math.ceil(3 * float(sides[sides.min(1) >= least].prod(1).sum()) * (1 + scale**-2))
-    source = ImageSource(wanted, lambda index: decode(wanted[index]), recipe, num_bytes)
+    paths = [tuple(file.path for file in group) for group in wanted]
+    source = ImageSource(paths, lambda index: decode(wanted[index]), recipe, num_bytes)
     return load_images(source, storage, cache=None if cache is None else Path(cache), on_progress=report)
 
 

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from numpy.typing import NDArray
-from torch import Tensor
 
 from escsr.data.pil_resize import pil_resize
 from escsr.data.resize import imresize
@@ -15,7 +14,7 @@ from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, to_tensor
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["benchmark_psnr", "div2k_psnr", "lte_downscale"]
+__all__ = ["MATLAB_SCALES", "lte_downscale", "lte_psnr"]
 
 MATLAB_SCALES = (2, 3, 4)
 """Scales whose LR pictures the data sets publish, downscaled by MATLAB's bicubic."""
@@ -24,34 +23,34 @@ _DIV2K_BORDER = 6
 """Pixels cropped at each side beside the scale's, from NTIRE's rules for DIV2K."""
 
 
-def benchmark_psnr(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
-    """`lte`, for Set5, Set14, B100 and Urban100: luma, ⌈scale⌉ pixels cropped at each side.
+def lte_psnr(model: SuperResolver, pair: Pair, scale: float, *, div2k: bool = False) -> dict[str, float]:
+    """PSNR of luma with ⌈scale⌉ pixels cropped at each side; of RGB with ⌈scale⌉ + 6 for DIV2K.
+
+    The result is clamped but not rounded.
 
     Args:
         model: A model of this scale or of any.
         pair: The picture.
         scale: At least 1.
+        div2k: `lte-div2k`, for the validation set of DIV2K; else `lte`, for Set5, Set14, B100 and Urban100.
 
     Returns:
-        psnr_y, dB.
+        psnr_rgb or psnr_y, dB.
+
+    Raises:
+        DataError: Nothing is left of the picture.
     """
-    truth, sr = (rgb_to_y(image) for image in _images(model, pair, scale))
-    return {"psnr_y": _cropped_psnr(sr, truth, math.ceil(scale), pair)}
-
-
-def div2k_psnr(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
-    """`lte-div2k`, for the validation set of DIV2K: RGB, ⌈scale⌉ + 6 pixels cropped at each side.
-
-    Args:
-        model: A model of this scale or of any.
-        pair: The picture.
-        scale: At least 1.
-
-    Returns:
-        psnr_rgb, dB.
-    """
-    truth, sr = _images(model, pair, scale)
-    return {"psnr_rgb": _cropped_psnr(sr, truth, math.ceil(scale) + _DIV2K_BORDER, pair)}
+    truth = to_tensor(pair.hr).double().expand(3, -1, -1)
+    border = math.ceil(scale) + (_DIV2K_BORDER if div2k else 0)
+    if min(truth.shape[-2:]) <= 2 * border:
+        raise DataError(f"{pair.name}: nothing is left of it where {border} pixels are cropped.")
+    lr = to_tensor(lte_downscale(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
+    # Tiles and chunks of queries follow from free memory; the figures do not depend on them.
+    sr = super_resolve(model, lr.float()[None] / 255, (truth.shape[-2], truth.shape[-1]))
+    both = [
+        image[..., border:-border, border:-border] for image in (sr[0].double().clamp(0, 1) * 255, truth)
+    ]
+    return {"psnr_rgb": psnr(*both)} if div2k else {"psnr_y": psnr(*map(rgb_to_y, both))}
 
 
 def lte_downscale(hr: NDArray[Any], scale: float) -> NDArray[Any]:
@@ -69,21 +68,4 @@ def lte_downscale(hr: NDArray[Any], scale: float) -> NDArray[Any]:
     """
     if scale in MATLAB_SCALES:
         return imresize(hr, 1 / scale)
-    height, width = (round(side / scale) for side in hr.shape[:2])
-    return pil_resize(hr, (height, width), "bicubic")
-
-
-def _images(model: SuperResolver, pair: Pair, scale: float) -> tuple[Tensor, Tensor]:
-    """HR and result, (3, H, W) in [0, 255]; the result is clamped but not rounded."""
-    truth = to_tensor(pair.hr).double().expand(3, -1, -1)
-    lr = to_tensor(lte_downscale(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)
-    # Tiles and chunks of queries follow from free memory; the figures do not depend on them.
-    sr = super_resolve(model, lr.float()[None] / 255, (truth.shape[-2], truth.shape[-1]))
-    return truth, sr[0].double().clamp(0, 1) * 255
-
-
-def _cropped_psnr(sr: Tensor, truth: Tensor, border: int, pair: Pair) -> float:
-    if min(truth.shape[-2:]) <= 2 * border:
-        raise DataError(f"{pair.name}: nothing is left of it where {border} pixels are cropped.")
-    inner = slice(border, -border)
-    return psnr(sr[..., inner, inner], truth[..., inner, inner])
+    return pil_resize(hr, (round(hr.shape[0] / scale), round(hr.shape[1] / scale)))

@@ -25,11 +25,6 @@ from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
 __all__ = ["Job", "PeakMemory", "measure_peak_memory", "run_once", "time_in_turn"]
 
-_STATUS = Path("/proc/self/status")
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"
-"""What Linux wants written to `clear_refs` to forget the peak of the resident memory."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -88,8 +83,7 @@ def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int) -> di
         function()
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for index in range(rounds):
-        order = list(runs)[:: 1 if index % 2 == 0 else -1]
-        for name in order:
+        for name in list(runs)[:: 1 if index % 2 == 0 else -1]:
             start = time.perf_counter()
             runs[name]()
             seconds[name].append(time.perf_counter() - start)
@@ -153,7 +147,7 @@ def _measure(job: Job) -> dict[str, int] | None:
         return None
     loaded = psutil.Process().memory_info().rss
     with suppress(OSError):
-        _CLEAR_REFS.write_text(_RESET_PEAK)
+        Path("/proc/self/clear_refs").write_text("5")  # lets Linux forget the peak of the resident memory
     run_once(inference, job)
     peak = _peak_of_process()
     return None if peak is None else {"loaded": loaded, "peak": peak}
@@ -165,7 +159,7 @@ def _peak_of_process() -> int | None:
     Not `ru_maxrss` on Linux: a new process inherits its parent's there.
     """
     with suppress(OSError, StopIteration):
-        lines = _STATUS.read_text().splitlines()
+        lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)

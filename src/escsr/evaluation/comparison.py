@@ -15,7 +15,7 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError
-from escsr.evaluation.benchmark import Job, PeakMemory, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.benchmark import Job, measure_peak_memory, run_once, time_in_turn
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
 from escsr.files import read_json
@@ -148,7 +148,9 @@ def compare(
         CheckpointError: A model cannot be loaded.
         DeviceError: There is no such device, or its memory does not suffice.
     """
-    width, height = _sides(size)
+    target = TargetSize.choose(size=size, fit="exact")
+    assert target is not None
+    height, width = target.upscaled(1, 1)
     if rounds < 1:
         raise ConfigError(f"rounds must be at least 1, not {rounds}.")
     tell = on_step or (lambda _: None)
@@ -168,17 +170,28 @@ def compare(
     tell(f"Timing {len(opened)} models")
     runs = {name: partial(run_once, model, jobs[name]) for name, model in opened.items()}
     seconds = time_in_turn(runs, rounds=rounds)
-    rows = []
+    rows, megapixels = [], height * width / 1e6
     for name, model in opened.items():
         tell(f"{name}: memory")
         memory = measure_peak_memory(jobs[name]) if name in files else None
-        figures = _cost(model, jobs[name], seconds[name], memory)
         tell(f"{name}: quality")
         if data is not None:
             quality: tuple[Quality, ...] = (_measure_quality(model, data, scale),)
         else:
             quality = _at(read_quality(name), scale) if name in files else ()
-        rows.append(ModelFigures(model=name, **figures, quality=quality))
+        macs = count_macs(model, height, width, scale=None if model.scale else scale)
+        row = ModelFigures(
+            model=name,
+            scale=model.scale or scale,
+            parameters=count_parameters(model),
+            macs_g_per_megapixel=macs / 1e9 / megapixels,
+            seconds=tuple(seconds[name]),
+            seconds_per_megapixel=median(seconds[name]) / megapixels,
+            peak_memory_mib=memory.peak / _MEBI if memory else None,
+            memory_mib_per_megapixel=memory.run / _MEBI / megapixels if memory else None,
+            quality=quality,
+        )
+        rows.append(row)
     return Comparison(
         models=tuple(rows),
         quality_from="cards" if data is None else os.fspath(data),
@@ -186,7 +199,10 @@ def compare(
         device=where.type,
         device_name=device_name(where),
         threads=torch.get_num_threads(),
-        precision={name: _precision(model) for name, model in opened.items()},
+        precision={
+            name: model.precision_policy.precision if isinstance(model, Inference) else "its own"
+            for name, model in opened.items()
+        },
         torch=torch.__version__,
         escsr=__version__,
         date=date.today().isoformat(),
@@ -213,9 +229,7 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
         sets = card["sets"].items() if card.get("format") == CARD_FORMAT else ()
         return tuple(_quality(name, figures["model"], figures["bicubic"]) for name, figures in sets)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: unreadable figures of quality ({error!r}); mend or remove it."
-        ) from error
+        raise CheckpointError(f"{path}: unreadable figures ({error!r}); mend or remove it.") from error
 
 
 def _quality(data: str, model: list[float], bicubic: list[float]) -> Quality:
@@ -230,26 +244,6 @@ def _at(quality: tuple[Quality, ...], scale: float) -> tuple[Quality, ...]:
     return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
 
 
-def _precision(model: SuperResolver) -> str:
-    return model.precision_policy.precision if isinstance(model, Inference) else "its own"
-
-
-def _cost(
-    model: SuperResolver, job: Job, seconds: list[float], memory: PeakMemory | None
-) -> dict[str, Any]:
-    megapixels = job.height * job.width / 1e6
-    macs = count_macs(model, job.height, job.width, scale=None if model.scale else job.scale)
-    return {
-        "scale": model.scale or job.scale,
-        "parameters": count_parameters(model),
-        "macs_g_per_megapixel": macs / 1e9 / megapixels,
-        "seconds": tuple(seconds),
-        "seconds_per_megapixel": median(seconds) / megapixels,
-        "peak_memory_mib": None if memory is None else memory.peak / _MEBI,
-        "memory_mib_per_megapixel": None if memory is None else memory.run / _MEBI / megapixels,
-    }
-
-
 def _measure_quality(model: SuperResolver, data: str | os.PathLike[str], scale: float) -> Quality:
     in_float32 = model.network if isinstance(model, Inference) else model
     ours = evaluate(in_float32, data, scale=None if model.scale else scale)
@@ -257,11 +251,3 @@ def _measure_quality(model: SuperResolver, data: str | os.PathLike[str], scale: 
     folder = Path(data).resolve()
     name = folder.parent.name if folder.name in ("HR", "hr") else folder.name
     return Quality(name, ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y)
-
-
-def _sides(size: str) -> tuple[int, int]:
-    target = TargetSize.choose(size=size)
-    assert target is not None
-    assert target.width is not None
-    assert target.height is not None
-    return target.width, target.height

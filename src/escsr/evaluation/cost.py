@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import nn
@@ -54,16 +53,18 @@ def count_macs(
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
         149.191
     """
-    counted = {torch.ops.aten.native_layer_norm: _layer_norm, torch.ops.aten.mean: _mean}
+    # The counter counts operations, two of which are one MAC.
+    counted = {
+        torch.ops.aten.native_layer_norm: lambda shape, *_, **__: 2 * 5 * math.prod(shape),
+        torch.ops.aten.mean: lambda shape, *_, **__: 2 * math.prod(shape),
+    }
     counter = FlopCounterMode(display=False, custom_mapping=counted)
     config = model.network.config if isinstance(model, Inference) else model
-    if isinstance(config, NetworkConfig):
-        network = _shape_only(config)
-        with torch.no_grad(), counter:
-            network(torch.empty(1, 3, height, width, device="meta"), scale=scale)
-    else:
-        size = None if scale is None else (round(height * scale), round(width * scale))
-        with torch.no_grad(), counter:
+    with torch.no_grad(), counter:
+        if isinstance(config, NetworkConfig):
+            _shape_only(config)(torch.empty(1, 3, height, width, device="meta"), scale=scale)
+        else:
+            size = None if scale is None else (round(height * scale), round(width * scale))
             config(torch.zeros(1, 3, height, width), size=size)
     return counter.get_total_flops() // 2
 
@@ -71,12 +72,3 @@ def count_macs(
 def _shape_only(config: NetworkConfig) -> ESC:
     with torch.device("meta"):
         return ESC(config).eval().set_attention_backend("plain")
-
-
-def _layer_norm(shape: Any, *_: Any, **__: Any) -> int:
-    """Twice 5 per element: the counter counts operations, two of which are one MAC."""
-    return 2 * 5 * math.prod(shape)
-
-
-def _mean(shape: Any, *_: Any, **__: Any) -> int:
-    return 2 * math.prod(shape)

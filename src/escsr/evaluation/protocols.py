@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
-from escsr.evaluation.any_scale import MATLAB_SCALES, benchmark_psnr, div2k_psnr
-from escsr.evaluation.bicubic import Bicubic
+from escsr.evaluation.any_scale import MATLAB_SCALES, lte_psnr
+from escsr.evaluation.bicubic import Bicubic, Interpolation
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
 from escsr.models.bundled import find_model
@@ -81,10 +82,8 @@ class Evaluation:
         """
         if not self.scores:
             raise DataError(f"{self.data}: no picture was measured, so there are no means.")
-        return {
-            name: float(np.mean([score.figures[name] for score in self.scores]))
-            for name in self.scores[0].figures
-        }
+        names = self.scores[0].figures
+        return {name: float(np.mean([score.figures[name] for score in self.scores])) for name in names}
 
     @property
     def psnr_y(self) -> float:
@@ -146,14 +145,8 @@ def evaluate(
         scores.append(score)
         if on_score is not None:
             on_score(score)
-    return Evaluation(
-        protocol=protocol,
-        model=resolver.name,
-        data=str(data),
-        scale=scale,
-        padded_to_window=resolver.pad_multiple > 1 and protocol == "classic",
-        scores=tuple(scores),
-    )
+    padded = resolver.pad_multiple > 1 and protocol == "classic"
+    return Evaluation(protocol, resolver.name, str(data), scale, padded, tuple(scores))
 
 
 def open_model(
@@ -216,20 +209,14 @@ def measure(
     if model.scale not in (None, scale):
         raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale}.")
     _check(protocol, scale, makes_lr=lr is None, is_bicubic=isinstance(model, Bicubic))
-    if isinstance(model, Bicubic):
-        model = _bicubic_of(protocol, scale)
+    if isinstance(model, Bicubic):  # the interpolation that undoes how the protocol makes LR
+        exact: Interpolation = "matlab-double" if scale in MATLAB_SCALES else "pillow"
+        model = Bicubic("matlab-uint8" if protocol == "classic" else exact)
     pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
     for pair in itertools.islice(pairs, shard, None, num_shards):
         with torch.no_grad():
-            figures = _MEASURES[protocol](model, pair, scale)
-        yield Score(pair.name, figures)
-
-
-def _bicubic_of(protocol: Protocol, scale: float) -> Bicubic:
-    """The interpolation that undoes how the protocol makes LR."""
-    if protocol == "classic":
-        return Bicubic("matlab-uint8")
-    return Bicubic("matlab-double" if scale in MATLAB_SCALES else "pillow")
+            score = Score(pair.name, _MEASURES[protocol](model, pair, scale))
+        yield score
 
 
 def _check(protocol: Protocol, scale: float, *, makes_lr: bool, is_bicubic: bool) -> None:
@@ -250,18 +237,14 @@ def _figure(figures: Mapping[str, float], name: str) -> float:
 
 
 def _classic(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
-    small = imresize(pair.hr, 1 / scale) if pair.lr is None else pair.lr
-    sr = _super_resolve_padded(model, to_tensor(small), int(scale))
-    return _luma_figures(rgb_to_y(sr), rgb_to_y(to_tensor(pair.hr)), int(scale))
-
-
-def _super_resolve_padded(model: SuperResolver, lr: Tensor, scale: int) -> Tensor:
-    """Pads, runs, crops, clamps and rounds: (C, H, W) in [0, 255] → (3, rH, rW)."""
+    """Pads LR, runs, crops, clamps and rounds."""
+    r, lr = int(scale), to_tensor(imresize(pair.hr, 1 / scale) if pair.lr is None else pair.lr)
     height, width = lr.shape[-2:]
     bottom, right = (-side % model.pad_multiple for side in (height, width))
     padded = reflect_pad((lr.float() / 255).expand(3, -1, -1)[None], right=right, bottom=bottom)
-    sr = super_resolve(model, padded, (scale * (height + bottom), scale * (width + right)))
-    return (sr[0, :, : height * scale, : width * scale].clamp(0, 1) * 255).round()
+    sr = super_resolve(model, padded, (r * (height + bottom), r * (width + right)))
+    sr = (sr[0, :, : height * r, : width * r].clamp(0, 1) * 255).round()
+    return _luma_figures(rgb_to_y(sr), rgb_to_y(to_tensor(pair.hr)), r)
 
 
 def _bicubic_as_published(_: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
@@ -278,6 +261,6 @@ def _luma_figures(sr: Tensor, truth: Tensor, border: int) -> dict[str, float]:
 _MEASURES: dict[str, Callable[[SuperResolver, Pair, float], dict[str, float]]] = {
     "classic": _classic,
     "bicubic-as-published": _bicubic_as_published,
-    "lte": benchmark_psnr,
-    "lte-div2k": div2k_psnr,
+    "lte": lte_psnr,
+    "lte-div2k": partial(lte_psnr, div2k=True),
 }

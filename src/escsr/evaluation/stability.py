@@ -59,9 +59,7 @@ class Stability:
         return [name for name, largest in self.activations.items() if largest > HALF_LIMIT]
 
 
-def measure_stability(
-    model: ESC | SuperResolver, patterns: Mapping[str, Tensor] | None = None
-) -> Stability:
+def measure_stability(model: _Model, patterns: Mapping[str, Tensor] | None = None) -> Stability:
     """Measures a model on synthetic patterns, in float32.
 
     Args:
@@ -73,10 +71,9 @@ def measure_stability(
         Its figures.
     """
     network = model.network if isinstance(model, Inference) else model
-    device = next(network.parameters()).device if isinstance(network, nn.Module) else torch.device("cpu")
-    inside, border = _constant_errors(network, _GREYS, device)
-    _, pure = _constant_errors(network, _PURE, device)
-    activations = _largest_activations(network, patterns or stress_patterns(), device)
+    inside, border = _constant_errors(network, _GREYS)
+    _, pure = _constant_errors(network, _PURE)
+    activations = _largest_activations(network, patterns or stress_patterns())
     return Stability(activations, inside, border, pure)
 
 
@@ -92,7 +89,7 @@ def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     rows = torch.arange(side)[:, None].expand(side, side)
     columns = rows.T
-    noise = torch.rand(3, side, side, generator=generator)
+    noise, text = torch.rand(3, side, side, generator=generator), _text(rows, columns)
     patterns = {
         "black": torch.zeros(side, side),
         "white": torch.ones(side, side),
@@ -104,9 +101,9 @@ def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
         "gradient": columns / max(1, side - 1),
         "edge": columns >= side // 2,
         "dot": (rows == side // 2) & (columns == side // 2),
-        "text": _text(rows, columns),
+        "text": text,
         "red": torch.tensor([1.0, 0.0, 0.0])[:, None, None],
-        "blue on yellow": torch.stack([_text(rows, columns)] * 2 + [1 - _text(rows, columns)]),
+        "blue on yellow": torch.stack([text, text, 1 - text]),
     }
     return {name: pixels.float().expand(3, side, side).contiguous() for name, pixels in patterns.items()}
 
@@ -123,45 +120,38 @@ def _text(rows: Tensor, columns: Tensor) -> Tensor:
 class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps the largest magnitude of any result of any operation."""
 
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.magnitude = 0.0
+    magnitude = 0.0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         holds_numbers = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
-        if (
-            holds_numbers and not func.is_view and "empty" not in str(func)
-        ):  # what is unwritten holds anything
+        # What is unwritten, of `empty`, holds anything.
+        if holds_numbers and not func.is_view and "empty" not in str(func):
             self.magnitude = max(self.magnitude, float(torch.linalg.vector_norm(result, math.inf)))
         return result
 
 
 @torch.no_grad()
-def _largest_activations(
-    model: _Model, patterns: Mapping[str, Tensor], device: torch.device
-) -> dict[str, float]:
+def _largest_activations(model: _Model, patterns: Mapping[str, Tensor]) -> dict[str, float]:
     if isinstance(model, ESC):  # fused attention hides its products
         model = deepcopy(model).float().set_attention_backend("plain")
     magnitudes = {}
     for name, pattern in patterns.items():
-        with _Largest() as largest:
-            _run(model, pattern[None].to(device))
+        with _Largest() as largest:  # type: ignore[no-untyped-call]
+            _run(model, pattern[None])
         magnitudes[name] = largest.magnitude
     return magnitudes
 
 
 @torch.no_grad()
-def _constant_errors(
-    model: _Model, colours: Iterable[tuple[int, ...]], device: torch.device
-) -> tuple[float, float]:
+def _constant_errors(model: _Model, colours: Iterable[tuple[int, ...]]) -> tuple[float, float]:
     """Largest error inside and near the border, levels of 255, over images of one colour each."""
     side = 2 * _SIDE
     inside = border = 0.0
     for levels in colours:
-        colour = torch.tensor(levels, device=device)[None, :, None, None]
+        colour = torch.tensor(levels)[None, :, None, None]
         picture = (colour / 255).expand(1, 3, side, side)
         error = (_run(model, picture).clamp(0, 1) * 255 - colour).abs()
         edge = math.ceil(BORDER * error.shape[-1] / side)
@@ -173,5 +163,7 @@ def _constant_errors(
 
 
 def _run(model: _Model, lr: Tensor) -> Tensor:
+    """Runs a model where it is, at ×2 where it takes any scale; (1, 3, rH, rW) in host memory."""
+    lr = lr.to(next(model.parameters()).device) if isinstance(model, nn.Module) else lr
     scale = model.config.scale if isinstance(model, ESC) else model.scale
-    return model(lr) if scale else model(lr, size=(2 * lr.shape[-2], 2 * lr.shape[-1]))
+    return (model(lr) if scale else model(lr, size=(2 * lr.shape[-2], 2 * lr.shape[-1]))).cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr.images.colour import from_pixels, to_srgb
+from escsr.images.colour import from_pixels, to_srgb, with_profile
 from escsr.images.formats import Format
-from escsr.images.metadata import ICC, carried_by
+from escsr.images.metadata import ICC, carried_by, without_profile
 from escsr.images.picture import Picture
 from escsr.images.value_range import ValueRange, srgb_decoded, srgb_encoded
 
@@ -33,20 +34,17 @@ def held_by(picture: Picture, format: Format) -> Picture:
 
     Returns:
         The same picture where nothing has to change.
-
-    Raises:
-        pyvips.Error: The picture's profile is damaged.
     """
-    picture = picture if "ICC" in format.keeps else in_srgb(picture)
+    if "ICC" not in format.keeps:
+        with suppress(pyvips.Error):  # a damaged profile is as good as none, and the work is done
+            picture = in_srgb(picture)
+        picture = replace(picture, metadata=without_profile(picture.metadata))
     picture = _associated(picture, premultiplied=format.is_linear)
     depth = picture.pixels.dtype.name
     if depth in format.depths:
         return picture
     floating = picture.pixels.dtype.kind == "f"
-    if depth == "uint16":
-        target = "float32" if format.is_linear else "uint8"
-    else:
-        target = next(name for name in _DEEPEST_FIRST if name in format.depths)
+    target = next(name for name in _DEEPEST_FIRST if name in format.depths)
     if floating and target.startswith("float"):
         return replace(picture, pixels=picture.pixels.astype(target))
     alpha = None if picture.alpha is None else _converted(picture.alpha, target)
@@ -74,10 +72,9 @@ def in_srgb(picture: Picture) -> Picture:
         return picture
     floating = picture.pixels.dtype.kind == "f"
     image = from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
-    image.set_type(pyvips.GValue.blob_type, ICC, picture.metadata[ICC])
-    image, notes = to_srgb(image)
+    image, notes = to_srgb(with_profile(image, picture.metadata[ICC]))
     pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
-    metadata = {name: block for name, block in picture.metadata.items() if name != ICC} | carried_by(image)
+    metadata = without_profile(picture.metadata) | carried_by(image)
     return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))
 
 

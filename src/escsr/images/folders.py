@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,23 +25,19 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         DataError: It is not a folder, or a part of it cannot be read.
         NoImagesError: It holds no pictures.
     """
-    folder = Path(folder)
+    folder, paths = Path(folder), []
     try:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder.")
-        paths = list(_pictures(folder))
+        for parent, folders, files in os.walk(folder, onerror=_refuse):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            shown = (Path(parent, name) for name in files if not name.startswith("."))
+            paths += [path for path in shown if path.suffix.lower() in READABLE and path.is_file()]
     except OSError as error:
         _refuse(error)
     if not paths:
         raise NoImagesError(f"{folder}: no pictures in it; looked for {', '.join(READABLE)}.")
     return sorted(paths)
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(parent, name) for name in files if not name.startswith("."))
-        yield from (path for path in paths if path.suffix.lower() in READABLE and path.is_file())
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from escsr.errors import EscError, ImageError, OutputError
+from escsr.errors import ImageError, OutputError
 
 __all__ = [
     "FORMATS",
@@ -19,8 +20,8 @@ __all__ = [
     "Format",
     "check_size",
     "check_suffix",
-    "first_line",
     "package_of",
+    "reason",
     "recognise",
     "unreadable",
 ]
@@ -90,21 +91,18 @@ WRITABLE = {suffix: format for format in FORMATS for suffix in format.suffixes}
 VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIFF": "tiff", "GIF": "gif"}
 """Formats that libvips reads and writes, as its functions call them."""
 
-_SIGNATURES = (
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (0, b"\xff\xd8\xff", "JPEG"),
-    (8, b"WEBP", "WebP"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"II+\0", "TIFF"),
-    (0, b"MM\0+", "TIFF"),
-    (0, b"GIF8", "GIF"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
-    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
-    (0, b"#?RADIANCE", "Radiance HDR"),
-    (0, b"#?RGBE", "Radiance HDR"),
-)
+_SIGNATURES = {
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "JPEG": rb"\xff\xd8\xff",
+    "WebP": rb".{8}WEBP",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "GIF": rb"GIF8",
+    "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    "OpenEXR": rb"\x76\x2f\x31\x01",
+    "Radiance HDR": rb"#\?RADIANCE|#\?RGBE",
+}
+"""Patterns of files' first bytes."""
+
 _BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")}
 _COMMON_BRANDS = (b"mif1", b"msf1")  # say nothing of the codec: those that follow do
 
@@ -129,12 +127,9 @@ def recognise(path: str | os.PathLike[str]) -> Format:
         with open(path, "rb") as file:
             head = file.read(64)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageError(f"{path}: cannot be opened ({reason}).") from error
-    name = _name_of(head)
-    if name is None:
-        what = "the file is empty" if not head else "no known format"
-        raise unreadable(path, what)
+        raise ImageError(f"{path}: cannot be opened ({reason(error)}).") from error
+    if (name := _name_of(head)) is None:
+        raise unreadable(path, "no known format" if head else "the file is empty")
     return next(format for format in FORMATS if format.name == name)
 
 
@@ -146,8 +141,7 @@ def _name_of(head: bytes) -> str | None:
             if any(brand in known for brand in brands):
                 return name
         return "HEIC" if brands[0] in _COMMON_BRANDS else None
-    matches = (name for offset, mark, name in _SIGNATURES if head[offset : offset + len(mark)] == mark)
-    return next(matches, None)
+    return next((name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL)), None)
 
 
 def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
@@ -165,7 +159,7 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
     if format is None:
         raise OutputError(f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.")
     if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
-        raise _missing_extra(OutputError, path, format)
+        raise OutputError(_missing_extra(path, format))
     if has_alpha and not format.has_alpha:
         raise OutputError(
             f"{path}: {format.name} cannot hold transparency; choose .png, .webp, .tif or .avif."
@@ -192,29 +186,28 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def unreadable(path: str | os.PathLike[str], reason: str) -> ImageError:
+def unreadable(path: str | os.PathLike[str], why: str) -> ImageError:
     """The error for a file that should be a picture."""
-    return ImageError(
-        f"{Path(path)}: not a readable picture ({reason}); supported are {', '.join(READABLE)}."
-    )
+    return ImageError(f"{Path(path)}: not a readable picture ({why}); supported are {', '.join(READABLE)}.")
 
 
-def package_of(format: Format, kind: type[EscError], path: str | os.PathLike[str]) -> Any:
+def package_of(format: Format, path: str | os.PathLike[str]) -> Any:
     """The package that reads and writes a format of an extra.
 
     Raises:
-        EscError: Of the kind given: it is not installed, with the line that installs it.
+        ImageError: It is not installed, with the line that installs it.
     """
     try:
         return import_module(_PACKAGES[format.extra or ""])
     except ImportError as error:
-        raise _missing_extra(kind, path, format) from error
+        raise ImageError(_missing_extra(path, format)) from error
 
 
-def _missing_extra(kind: type[EscError], path: str | os.PathLike[str], format: Format) -> EscError:
-    return kind(f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"')
+def _missing_extra(path: str | os.PathLike[str], format: Format) -> str:
+    return f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"'
 
 
-def first_line(text: str) -> str:
-    """Of what a decoder gives as its reason."""
-    return (text.strip().splitlines() or ["unknown error"])[0].strip()
+def reason(error: object) -> str:
+    """The first line of what libvips, another decoder or the system gives as its reason."""
+    text = getattr(error, "detail", None) or getattr(error, "strerror", None) or error
+    return (str(text).strip().splitlines() or ["unknown error"])[0].strip()

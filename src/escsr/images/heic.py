@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from escsr.errors import ImageError, OutputError
-from escsr.images.formats import Format, first_line, package_of, unreadable
+from escsr.images.formats import Format, package_of, reason, unreadable
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Picture
 from escsr.images.value_range import from_upper_bits
@@ -40,24 +39,20 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     try:
         pixels = np.asarray(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, first_line(str(error))) from error
-    width, height = file.size
-    pixels = pixels.reshape(height, width, -1)
+        raise unreadable(path, reason(error)) from error
     bits = int(file.info.get("bit_depth", 8))
-    if pixels.dtype == np.uint16:
-        pixels = from_upper_bits(pixels, bits)
+    pixels = from_upper_bits(pixels, bits) if pixels.dtype == np.uint16 else pixels
+    width, height = file.size
     metadata = {ours: bytes(file.info[name]) for name, ours in _BLOCKS.items() if file.info.get(name)}
     return Picture(
-        np.ascontiguousarray(pixels),
+        np.ascontiguousarray(pixels).reshape(height, width, -1),
         fitted(metadata, width, height),
         bits=bits if bits > 8 else None,
         notes=(f"the main one of {count} pictures",) if count > 1 else (),
     )
 
 
-def write(
-    picture: Picture, path: Path, format: Format, quality: int, subsampling: str, *, shown: Path
-) -> None:
+def write(picture: Picture, path: Path, format: Format, quality: int, subsampling: str) -> None:
     """Writes a picture of 8 bits, or of 10 where it has 16.
 
     Args:
@@ -66,35 +61,30 @@ def write(
         format: HEIC.
         quality: 1 to 100.
         subsampling: "444" or "420".
-        shown: The name for messages.
 
     Raises:
-        OutputError: Writing fails, or the package is not installed.
+        OSError: Writing fails.
     """
-    pillow_heif = package_of(format, OutputError, shown)
-    pixels = picture.pixels[..., [0, 0, 0, 1]] if picture.pixels.shape[2] == 2 else picture.pixels
-    pixels = np.repeat(pixels, 3, 2) if pixels.shape[2] == 1 else pixels
+    pixels = picture.pixels
+    if picture.is_grey:
+        pixels = pixels[..., [0, 0, 0, 1][: 3 + picture.has_alpha]]
     height, width, channels = pixels.shape
-    wide = pixels.dtype == np.uint16
-    mode = _MODES[channels] + (";16" if wide else "")
+    mode = _MODES[channels] + (";16" if pixels.dtype == np.uint16 else "")
     options: dict[str, Any] = {"quality": quality, "chroma": subsampling}
     options |= {name: picture.metadata[ours] for name, ours in _BLOCKS.items() if ours in picture.metadata}
     if picture.is_grey:
         options.pop("icc_profile", None)
     try:
-        data = np.ascontiguousarray(pixels).tobytes()
-        pillow_heif.encode(mode, (width, height), data, os.fspath(path), **options)
+        package_of(format, path).encode(mode, (width, height), pixels.tobytes(), os.fspath(path), **options)
     except Exception as error:  # what libheif throws depends on its version
-        raise OutputError(f"Cannot write {shown}: {first_line(str(error))}.") from error
+        raise OSError(reason(error)) from error
 
 
 def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
     """The main picture of a file, and how many there are."""
-    pillow_heif = package_of(format, ImageError, path)
+    package = package_of(format, path)
     try:
-        file = pillow_heif.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
+        file = package.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
         return file[file.primary_index], len(file)
-    except IndexError as error:
-        raise unreadable(path, "there is none in it") from error
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, first_line(str(error))) from error
+        raise unreadable(path, reason(error)) from error

@@ -9,7 +9,19 @@ from typing import Any
 
 from escsr.images.tiff_exif import fitted_exif
 
-__all__ = ["CARRIED", "ICC", "carried_by", "fitted", "profile_space", "sound_profile", "stripped"]
+__all__ = [
+    "CARRIED",
+    "DAMAGED_PROFILE",
+    "ICC",
+    "carried_by",
+    "fitted",
+    "number",
+    "profile_space",
+    "with_sound_profile",
+    "without_profile",
+]
+
+DAMAGED_PROFILE = "its colour profile is damaged and left out"
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
@@ -18,13 +30,15 @@ CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 _PROFILE_HEAD = 132
 _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 
-_XMP_WIDTHS = ("tiff:ImageWidth", "exif:PixelXDimension")
-_XMP_HEIGHTS = ("tiff:ImageLength", "exif:PixelYDimension")
-
 
 def carried_by(image: Any) -> dict[str, bytes]:
     """The blocks of `CARRIED` that an image of libvips has."""
     return {name: bytes(image.get(name)) for name in CARRIED if image.get_typeof(name)}
+
+
+def number(image: Any, name: str, default: int) -> int:
+    """A whole number that an image of libvips carries."""
+    return int(image.get(name)) if image.get_typeof(name) else default
 
 
 def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, bytes]:
@@ -46,9 +60,9 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     }
 
 
-def stripped(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Only what the colours need: the ICC profile."""
-    return {name: block for name, block in metadata.items() if name == ICC}
+def without_profile(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All blocks but the ICC profile."""
+    return {name: block for name, block in metadata.items() if name != ICC}
 
 
 def profile_space(profile: bytes) -> str:
@@ -56,29 +70,34 @@ def profile_space(profile: bytes) -> str:
     return profile[16:20].decode("latin-1").strip()
 
 
-def sound_profile(profile: bytes) -> bytes | None:
+def with_sound_profile(metadata: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """Blocks whose profile encoders take, cut or left out where it has to be, and a note of the latter."""
+    rest = without_profile(metadata)
+    if sound := _sound_profile(metadata.get(ICC, b"")):
+        return rest | {ICC: sound}, []
+    return rest, [DAMAGED_PROFILE] if ICC in metadata else []
+
+
+def _sound_profile(profile: bytes) -> bytes | None:
     """An ICC profile that encoders take: of the length it states, its tags inside; else None.
 
     What stands behind the stated length is cut off. PNG's encoder would refuse the whole picture.
     """
     if len(profile) < _PROFILE_HEAD:
         return None
-    (length, tags) = struct.unpack_from(">I", profile)[0], struct.unpack_from(">I", profile, 128)[0]
+    length, tags = struct.unpack_from(">I124xI", profile)
     end = _PROFILE_HEAD + 12 * tags
     whole = end <= length <= len(profile) and not (profile[8] > 3 and length % 4)
     if not whole or profile[36:40] != b"acsp" or profile[20:24] not in _CONNECTION_SPACES:
         return None
-    for _, start, size in struct.iter_unpack(">III", profile[_PROFILE_HEAD:end]):
-        if start + size > length:
-            return None
-    return profile[:length]
+    table = struct.iter_unpack(">III", profile[_PROFILE_HEAD:end])
+    return profile[:length] if all(start + size <= length for _, start, size in table) else None
 
 
 def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:
-    values = {"tiff:Orientation": 1}
-    values |= dict.fromkeys(_XMP_WIDTHS, width) | dict.fromkeys(_XMP_HEIGHTS, height)
-    for name, value in values.items():
-        tag, number = re.escape(name.encode()), str(value).encode()
-        block = re.sub(rb"(\b" + tag + rb"\s*=\s*[\"'])\d+", rb"\g<1>" + number, block)
-        block = re.sub(rb"(<" + tag + rb">\s*)\d+", rb"\g<1>" + number, block)
+    values = {b"tiff:Orientation": 1, b"tiff:ImageWidth": width, b"tiff:ImageLength": height}
+    values |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
+    for tag, value in values.items():
+        place = rb"(\b%b\s*=\s*[\"']|<%b>\s*)\d+" % (tag, tag)
+        block = re.sub(place, rb"\g<1>%d" % value, block)
     return block

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from escsr.errors import EscError, ImageError, OutputError
-from escsr.images.formats import Format, first_line, package_of, unreadable
+from escsr.images.formats import Format, package_of, reason, unreadable
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
 
 __all__ = ["read", "read_header", "write"]
 
-_DEPTHS = {"uint8": "uint8", "uint16": "uint16", "half": "float16", "float": "float32"}
+_KINDS = ("uint8", "uint16", "half", "float")
+"""Types of values that come as they are; others become float."""
+
 _MOST_STORED = 16
 """Times more pixels than are shown that a file may hold: film has some beyond its edges."""
 
@@ -31,9 +32,8 @@ def read_header(path: str | os.PathLike[str], format: Format) -> tuple[int, int,
         ImageError: The file is damaged or hides far more than it shows, or the package is not installed.
         UnicodeDecodeError: Text in it, which OpenImageIO takes for UTF-8, is not.
     """
-    source = _opened(path, format)
-    spec = source.spec()
-    source.close()
+    with closing(_opened(path, format)) as source:
+        spec = source.spec()
     if spec.image_pixels() > _MOST_STORED * spec.full_width * spec.full_height:
         stored, shown = f"{spec.width}×{spec.height}", f"{spec.full_width}×{spec.full_height}"
         raise unreadable(path, f"it stores {stored} pixels but shows {shown}")
@@ -47,28 +47,27 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
         ImageError: The file is damaged, or the package is not installed.
         UnicodeDecodeError: Text in it, which OpenImageIO takes for UTF-8, is not.
     """
-    source = _opened(path, format)
-    try:
+    with closing(_opened(path, format)) as source:
         spec = source.spec()
-        depth = _DEPTHS.get(str(spec.format), "float32")
-        kind = package_of(format, ImageError, path).TypeDesc(_oiio_name(depth))
+        kind = str(spec.format) if str(spec.format) in _KINDS else "float"
         pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
         if pixels is None or source.has_error:
-            raise unreadable(path, first_line(source.geterror()))
-    finally:
-        source.close()
+            raise unreadable(path, reason(source.geterror()))
+    if spec.roi != spec.roi_full:  # EXR may store less or more than what is shown: black where nothing is
+        window = package_of(format, path).ImageBuf(spec)
+        window.set_pixels(spec.roi, pixels)
+        pixels = window.get_pixels(kind, spec.roi_full)
     wanted = _channels(spec)
-    pixels = _in_full_window(pixels.reshape(spec.height, spec.width, spec.nchannels)[..., wanted], spec)
+    pixels = pixels.reshape(spec.full_height, spec.full_width, spec.nchannels)[..., wanted]
     left_out = spec.nchannels - len(wanted)
     notes = (f"{left_out} channels beside colour and alpha left out",) if left_out else ()
     profile = spec.getattribute("ICCProfile")
-    metadata = {} if profile is None else {ICC: np.asarray(profile, np.uint8).tobytes()}
-    if metadata and profile_space(metadata[ICC]) != ("GRAY" if len(wanted) < 3 else "RGB"):
-        metadata = {}
+    block = b"" if profile is None else np.asarray(profile, np.uint8).tobytes()
+    metadata = {ICC: block} if profile_space(block) == ("GRAY" if len(wanted) < 3 else "RGB") else {}
     if format.name == "JPEG XL":
         metadata |= fitted(read_boxes(path), spec.full_width, spec.full_height)
     return Picture(
-        pixels.astype(depth, copy=False),
+        np.ascontiguousarray(pixels),
         metadata,
         linear=format.is_linear,
         premultiplied=format.is_linear and len(wanted) in (2, 4),
@@ -76,7 +75,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     )
 
 
-def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: Path) -> None:
+def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
     """Writes a picture that the format can hold.
 
     Args:
@@ -84,19 +83,19 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
         path: The file.
         format: JPEG XL, OpenEXR or Radiance HDR.
         quality: 1 to 99, for JPEG XL; 100 for lossless.
-        shown: The name for messages.
 
     Raises:
-        OutputError: Writing fails, or the package is not installed.
+        OSError: Writing fails.
     """
-    oiio = package_of(format, OutputError, shown)
+    oiio = package_of(format, path)
     pixels = picture.pixels
     if pixels.shape[2] == 2 and format.name == "JPEG XL":
         pixels = pixels[..., [0, 0, 0, 1]]  # OpenImageIO writes no grey with alpha
     if picture.is_grey and not format.has_grey:
         pixels = pixels[..., [0, 0, 0]]
     height, width, channels = pixels.shape
-    spec = oiio.ImageSpec(width, height, channels, _oiio_name(pixels.dtype.name))
+    kind = {"float16": "half", "float32": "float"}.get(pixels.dtype.name, pixels.dtype.name)
+    spec = oiio.ImageSpec(width, height, channels, kind)
     spec.channelnames = _NAMES[channels]
     spec.alpha_channel = channels - 1 if channels in (2, 4) else -1
     if format.name == "JPEG XL":
@@ -104,40 +103,34 @@ def write(picture: Picture, path: Path, format: Format, quality: int, *, shown: 
         spec.attribute("oiio:UnassociatedAlpha", 1)
     profile = picture.metadata.get(ICC)
     if profile and "ICC" in format.keeps and not (picture.is_grey and channels > 2):
-        kind = oiio.TypeDesc(f"uint8[{len(profile)}]")
-        spec.attribute("ICCProfile", kind, np.frombuffer(profile, np.uint8))
-    name = _name(OutputError, path)
-    target = oiio.ImageOutput.create(name)
-    if target is None:
-        raise OutputError(f"Cannot write {shown}: {first_line(oiio.geterror())}.")
+        spec.attribute("ICCProfile", f"uint8[{len(profile)}]", np.frombuffer(profile, np.uint8))
+    name = _in_utf8(path)
+    if (target := oiio.ImageOutput.create(name)) is None:
+        raise OSError(reason(oiio.geterror()))
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
-        raise OutputError(f"Cannot write {shown}: {first_line(target.geterror())}.")
+        raise OSError(reason(target.geterror()))
     if format.name == "JPEG XL":
         write_boxes(path, picture.metadata)
 
 
 def _opened(path: str | os.PathLike[str], format: Format) -> Any:
-    oiio = package_of(format, ImageError, path)
+    oiio = package_of(format, path)
     settings = oiio.ImageSpec()
     if not format.is_linear:
         settings.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(_name(ImageError, path), settings)
+    source = oiio.ImageInput.open(_in_utf8(path), settings)
     if source is None:
-        raise unreadable(path, first_line(oiio.geterror()))
+        raise unreadable(path, reason(oiio.geterror()))
     return source
 
 
-def _name(kind: type[EscError], path: str | os.PathLike[str]) -> str:
-    """A path as OpenImageIO takes it: in UTF-8."""
+def _in_utf8(path: str | os.PathLike[str]) -> str:
+    """A path as OpenImageIO takes it; on Linux a name may be any bytes."""
     try:
         return os.fspath(path).encode().decode()
-    except UnicodeEncodeError as error:  # on Linux a name may be any bytes
-        raise kind(f"{path}: OpenImageIO needs names in UTF-8; rename it.") from error
-
-
-def _oiio_name(depth: str) -> str:
-    return next(name for name, known in _DEPTHS.items() if known == depth)
+    except UnicodeEncodeError as error:
+        raise OSError("OpenImageIO needs names in UTF-8; rename it") from error
 
 
 def _channels(spec: Any) -> list[int]:
@@ -147,17 +140,3 @@ def _channels(spec: Any) -> list[int]:
         if all(name in places for name in wanted):
             return [places[name] for name in wanted]
     return list(range(min(spec.nchannels, 4)))
-
-
-def _in_full_window(pixels: NDArray[Any], spec: Any) -> NDArray[Any]:
-    """EXR may store less or more than what is shown: the shown window, black where nothing is stored."""
-    left, top = spec.x - spec.full_x, spec.y - spec.full_y
-    if (left, top, spec.width, spec.height) == (0, 0, spec.full_width, spec.full_height):
-        return pixels
-    full = np.zeros((spec.full_height, spec.full_width, pixels.shape[2]), pixels.dtype)
-    rows = slice(max(top, 0), min(top + spec.height, spec.full_height))
-    columns = slice(max(left, 0), min(left + spec.width, spec.full_width))
-    full[rows, columns] = pixels[
-        rows.start - top : max(rows.stop - top, 0), columns.start - left : max(columns.stop - left, 0)
-    ]
-    return full

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 __all__ = ["Animation", "Picture"]
 
-_GREY, _GREY_ALPHA, _RGBA = 1, 2, 4
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -51,20 +49,18 @@ class Picture:
     @property
     def has_alpha(self) -> bool:
         """Whether the last channel is opacity."""
-        return self.pixels.shape[2] in (_GREY_ALPHA, _RGBA)
+        return self.pixels.shape[2] in (2, 4)
 
     @property
     def is_opaque(self) -> bool:
         """Whether nothing can be seen through, with or without alpha."""
-        if self.alpha is None:
-            return True
-        floating = self.alpha.dtype.kind == "f"
-        return bool((self.alpha >= (1 if floating else np.iinfo(self.alpha.dtype).max)).all())
+        whole = 1 if self.pixels.dtype.kind == "f" else np.iinfo(self.pixels.dtype).max
+        return self.alpha is None or bool((self.alpha >= whole).all())
 
     @property
     def is_grey(self) -> bool:
         """Whether there is one channel instead of three colours."""
-        return self.pixels.shape[2] in (_GREY, _GREY_ALPHA)
+        return self.pixels.shape[2] < 3
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,15 @@ from numpy.typing import NDArray
 from escsr.errors import ImageError
 from escsr.images import colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import VIPS_NAMES, Format, check_suffix, first_line, recognise, unreadable
-from escsr.images.frames import moves, upright
-from escsr.images.metadata import ICC, carried_by, sound_profile
+from escsr.images.formats import VIPS_NAMES, Format, check_suffix, reason, recognise, unreadable
+from escsr.images.metadata import carried_by, number, with_sound_profile
 from escsr.images.picture import Animation, Picture
-from escsr.images.png_chunks import states_resolution
+from escsr.images.png_chunks import png_chunks, states_resolution
 from escsr.images.tiff import check_checksums, lab8_as_rgb
 from escsr.images.value_range import from_upper_bits
 from escsr.runtime.fork import claim_process
 
-__all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size", "reason"]
+__all__ = ["Header", "read", "read_animation", "read_for", "read_header", "read_size"]
 
 _USUAL_DELAY_MS = 100
 _MOST_PIXELS_PER_MM = 10_000
@@ -73,11 +72,9 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             reader = heic if format.name == "HEIC" else openimageio
             return Header(format, *reader.read_header(path, format))
         image = _opened(path, format)
-        turned = _number(image, "orientation", 1) >= 5  # from here on, width and height change places
-        width, height = (image.height, image.width) if turned else (image.width, image.height)
-        channels, _ = colour.to_grey_or_rgb(image)
-        frames = _number(image, "n-pages", 1) if format.is_animated else 1
-    return Header(format, width, height, channels.bands, frames)
+        frames = number(image, "n-pages", 1) if format.is_animated else 1
+        image, _ = colour.to_grey_or_rgb(image.autorot())
+    return Header(format, image.width, image.height, image.bands, frames)
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -110,11 +107,12 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
     format = recognise(path)
     with _refused(path):
         if format.extra is None:
-            picture = _read_by_vips(path, format, to_srgb)
+            picture = _read_by_vips(path, format)
         else:
-            reader = heic if format.name == "HEIC" else openimageio
-            picture = _with_sound_profile(reader.read(path, format))
-            picture = in_srgb(picture) if to_srgb else picture
+            picture = (heic if format.name == "HEIC" else openimageio).read(path, format)
+            metadata, notes = with_sound_profile(picture.metadata)
+            picture = replace(picture, metadata=metadata, notes=(*picture.notes, *notes))
+        picture = in_srgb(picture) if to_srgb else picture
     return replace(picture, pixels=_finite(picture.pixels))
 
 
@@ -164,28 +162,22 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         raise ImageError(f"{path}: {format.name} files hold no animation; GIF and WebP do.")
     with _refused(path):
         image = _opened(path, format, n=-1)
-        count, page_height = _number(image, "n-pages", 1), image.get_page_height()
         image, _ = colour.to_grey_or_rgb(image)
         image = colour.to_srgb(image)[0] if to_srgb else image
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
-        loops = _number(image, "loop", 0)
-        metadata = carried_by(image)
-        frames = image.numpy().reshape(count, page_height, image.width, image.bands)
-        frames = upright(frames, _number(image, "orientation", 1))
-    delays += [_USUAL_DELAY_MS] * (count - len(delays))
-    return Animation(frames, tuple(delays[:count]), loops, metadata)
+        pages = [page.autorot() for page in image.pagesplit()]
+        frames = pyvips.Image.arrayjoin(pages, across=1).numpy()
+        frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
+    delays += [_USUAL_DELAY_MS] * len(frames)
+    return Animation(frames, tuple(delays[: len(frames)]), number(image, "loop", 0), carried_by(image))
 
 
-def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -> Picture:
+def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
     image = _opened(path, format)
-    bits = _number(image, "bits-per-sample", 0)
-    pages = _number(image, "n-pages", 1)
+    bits, pages = number(image, "bits-per-sample", 0), number(image, "n-pages", 1)
     image, notes = colour.to_grey_or_rgb(image.autorot())
-    if to_srgb:
-        image, more = colour.to_srgb(image)
-        notes += more
     if image.format not in _DEPTHS:
         raise ImageError(f"{path}: pixels of type {image.format} are not supported; use 8, 16 or float32.")
     metadata = carried_by(image)
@@ -195,7 +187,7 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         metadata |= {"exif-data": exif} if (exif := tiff_exif.read_exif(path)) else {}
     if pages > 1:
         notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
-    elif moves(path, format):
+    elif _moves(path, format):
         notes.append("the first frame of an animation")
     if format.name == "AVIF" and pixels.dtype == np.uint16 and bits:
         pixels = from_upper_bits(pixels, bits)
@@ -206,16 +198,6 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format, to_srgb: bool) -
         bits=bits or None if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
-
-
-def _with_sound_profile(picture: Picture) -> Picture:
-    own = picture.metadata.get(ICC)
-    if own is None or (sound := sound_profile(own)) == own:
-        return picture
-    metadata = {name: block for name, block in picture.metadata.items() if name != ICC}
-    if sound is None:
-        return replace(picture, metadata=metadata, notes=(*picture.notes, colour.DAMAGED_PROFILE))
-    return replace(picture, metadata=metadata | {ICC: sound})
 
 
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
@@ -230,8 +212,12 @@ def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyv
         return getattr(pyvips.Image, f"{VIPS_NAMES[format.name]}load_source")(source, **options)
 
 
-def _number(image: pyvips.Image, name: str, default: int) -> int:
-    return int(image.get(name)) if image.get_typeof(name) else default
+def _moves(path: str | os.PathLike[str], format: Format) -> bool:
+    """Whether a PNG or AVIF file holds further frames, which are not read."""
+    if format.name == "PNG":
+        return b"acTL" in png_chunks(path)
+    with open(path, "rb") as file:
+        return format.name == "AVIF" and file.read(12)[8:] == b"avis"
 
 
 def _resolution(
@@ -253,13 +239,6 @@ def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
         return pixels
     greatest = pixels.max(initial=0, where=np.isfinite(pixels))
     return np.nan_to_num(pixels, nan=0.0, posinf=greatest, neginf=0.0)
-
-
-def reason(error: Exception) -> str:
-    """The first line of what libvips or the system gives as its reason."""
-    if isinstance(error, pyvips.Error):
-        return first_line(str(error.detail or error.message))
-    return first_line(str(getattr(error, "strerror", None) or error))
 
 
 @contextmanager

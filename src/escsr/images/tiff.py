@@ -38,7 +38,8 @@ class Tiff:
 
     Attributes:
         order: "<" or ">", as `struct` names byte orders.
-        first_ifd: Where the first IFD stands.
+        entries: Of the first IFD.
+        behind: Where the pointer from the first IFD to the next stands.
         size: Bytes of the stream.
     """
 
@@ -49,9 +50,10 @@ class Tiff:
         self.size = stream.seek(0, os.SEEK_END)
         header = self.read(0, 8)
         self.order = ">" if header[:2] == b"MM" else "<"
-        mark, version, self.first_ifd = struct.unpack(self.order + "2sHI", header)
+        mark, version, first_ifd = struct.unpack(self.order + "2sHI", header)
         if mark not in (b"II", b"MM") or version != 42:
             raise struct.error("not a classic TIFF")
+        self.entries, self.behind = self.directory(first_ifd)
 
     def directory(self, offset: int) -> tuple[Entries, int]:
         """The entries of an IFD, and where its pointer to the next stands."""
@@ -104,12 +106,11 @@ def check_checksums(path: str | os.PathLike[str], most_bytes: int) -> None:
     """
     with open(path, "rb") as file, suppress(struct.error):
         tiff = Tiff(file)
-        entries, _ = tiff.directory(tiff.first_ifd)
         starts, lengths = (
-            [number for tag in tags for number in tiff.numbers(entries, tag)]
+            [number for tag in tags for number in tiff.numbers(tiff.entries, tag)]
             for tags in (_STARTS, _LENGTHS)
         )
-        if tiff.numbers(entries, _COMPRESSION) not in _DEFLATE or sum(lengths) > tiff.size:
+        if tiff.numbers(tiff.entries, _COMPRESSION) not in _DEFLATE or sum(lengths) > tiff.size:
             return
         for start, length in zip(starts, lengths, strict=False):
             stream = zlib.decompressobj()
@@ -131,10 +132,10 @@ def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
     """
     with open(path, "rb") as file, suppress(struct.error):
         tiff = Tiff(file)
-        entries, _ = tiff.directory(tiff.first_ifd)
-        if tiff.numbers(entries, _PHOTOMETRIC) == [_CIE_LAB] and set(tiff.numbers(entries, _BITS)) == {8}:
+        space, bits = (tiff.numbers(tiff.entries, tag) for tag in (_PHOTOMETRIC, _BITS))
+        if space == [_CIE_LAB] and set(bits) == {8}:
             data = bytearray(Path(path).read_bytes())
-            struct.pack_into(tiff.order + "H", data, entries[_PHOTOMETRIC][0] + 8, _RGB)
+            struct.pack_into(tiff.order + "H", data, tiff.entries[_PHOTOMETRIC][0] + 8, _RGB)
             return bytes(data)
     return None
 
@@ -147,7 +148,7 @@ def without_resolution(path: str | os.PathLike[str]) -> None:
     """
     with open(path, "r+b") as file, suppress(struct.error, KeyError):
         tiff = Tiff(file)
-        file.seek(tiff.directory(tiff.first_ifd)[0][RESOLUTION_UNIT][0])
+        file.seek(tiff.entries[RESOLUTION_UNIT][0])
         file.write(struct.pack(tiff.order + "HHIHH", RESOLUTION_UNIT, SHORT, 1, 1, 0))
 
 

@@ -7,9 +7,10 @@ import os
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
-from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Tiff, reordered
+from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Entries, Tiff, reordered
 
 __all__ = ["exif_resolution", "fitted_exif", "read_exif", "write_exif"]
 
@@ -55,7 +56,7 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     """
     with open(path, "rb") as file, suppress(struct.error):
         tiff = Tiff(file)
-        if fields := _fields(tiff, tiff.first_ifd):
+        if fields := _fields(tiff, tiff.entries):
             return _PREFIX + struct.pack("<2sHI", b"II", 42, 8) + _serialised(fields, 8, "<", {}, bytes(4))
     return None
 
@@ -77,7 +78,7 @@ def write_exif(path: str | os.PathLike[str], exif: bytes) -> None:
     """
     with open(path, "r+b") as file, suppress(struct.error):
         block = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
-        if fields := _fields(block, block.first_ifd):
+        if fields := _fields(block, block.entries):
             _append(file, fields)
 
 
@@ -100,12 +101,9 @@ def fitted_exif(exif: bytes, width: int, height: int) -> bytes:
     sizes = dict.fromkeys(_WIDTHS, width) | dict.fromkeys(_HEIGHTS, height)
     with suppress(struct.error):
         tiff = Tiff(io.BytesIO(block))
-        offsets = [tiff.first_ifd]
-        for offset in offsets:
-            entries, behind = tiff.directory(offset)
-            if offset == tiff.first_ifd:
-                offsets += tiff.numbers(entries, _EXIF)[:1]
-                fitted[behind : behind + 4] = bytes(len(fitted[behind : behind + 4]))
+        below = (tiff.directory(offset)[0] for offset in tiff.numbers(tiff.entries, _EXIF)[:1])
+        fitted[tiff.behind : tiff.behind + 4] = bytes(len(fitted[tiff.behind : tiff.behind + 4]))
+        for entries in chain([tiff.entries], below):
             for tag, (place, raw) in entries.items():
                 if struct.unpack_from(tiff.order + "HI", raw, 2) not in ((SHORT, 1), (LONG, 1)):
                     continue
@@ -124,22 +122,20 @@ def exif_resolution(exif: bytes) -> tuple[float, float] | None:
     """
     with suppress(struct.error, KeyError, ZeroDivisionError):
         tiff = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
-        entries, _ = tiff.directory(tiff.first_ifd)
-        unit = {(): 25.4, (2,): 25.4, (3,): 10.0}[tuple(tiff.numbers(entries, RESOLUTION_UNIT))]
-        across, down = (struct.unpack("<II", tiff.value(entries[tag][1])[1]) for tag in _RESOLUTIONS)
+        unit = {(): 25.4, (2,): 25.4, (3,): 10.0}[tuple(tiff.numbers(tiff.entries, RESOLUTION_UNIT))]
+        across, down = (struct.unpack("<II", tiff.value(tiff.entries[tag][1])[1]) for tag in _RESOLUTIONS)
         return across[0] / across[1] / unit, down[0] / down[1] / unit
     return None
 
 
-def _fields(tiff: Tiff, offset: int, ifd: int = _IFD0) -> _Fields:
+def _fields(tiff: Tiff, entries: Entries, ifd: int = _IFD0) -> _Fields:
     """What EXIF has in an IFD and below it."""
     fields: _Fields = {}
-    entries, _ = tiff.directory(offset)
     for tag, (_, raw) in entries.items():
         if tag in _SUB_IFDS[ifd]:
             if len(pointers := tiff.numbers(entries, tag)) != 1:
                 raise struct.error("not a pointer to an IFD")
-            if nested := _fields(tiff, pointers[0], tag):
+            if nested := _fields(tiff, tiff.directory(pointers[0])[0], tag):
                 fields[tag] = _Entry(LONG, nested)
         elif tag in _DESCRIPTIVE if ifd == _IFD0 else tag not in _SUB_IFDS:
             kind, value = tiff.value(raw)
@@ -151,9 +147,8 @@ def _fields(tiff: Tiff, offset: int, ifd: int = _IFD0) -> _Fields:
 def _append(file: BinaryIO, fields: _Fields) -> None:
     """Appends fields to a TIFF file, with a first IFD that has them beside its old entries."""
     tiff = Tiff(file)
-    entries, behind = tiff.directory(tiff.first_ifd)
-    old = {tag: raw for tag, (_, raw) in entries.items()}
-    next_ifd = tiff.read(behind, min(4, tiff.size - behind)).ljust(4, b"\0")
+    old = {tag: raw for tag, (_, raw) in tiff.entries.items()}
+    next_ifd = tiff.read(tiff.behind, min(4, tiff.size - tiff.behind)).ljust(4, b"\0")
     if _EXIF in fields and isinstance(exif := fields[_EXIF].value, dict):
         sizes = {tag: _Entry(*tiff.value(old[own])) for tag, own in _OWN_SIZE.items() if own in old}
         exif |= {tag: size for tag, size in sizes.items() if size.value}

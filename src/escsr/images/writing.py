@@ -16,11 +16,10 @@ from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
-from escsr.images.metadata import ICC, fitted, stripped
+from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix, reason
+from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
-from escsr.images.reading import reason
 from escsr.images.tiff import without_resolution
 from escsr.images.value_range import to_upper_bits
 from escsr.runtime.choices import Subsampling
@@ -39,7 +38,6 @@ _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """As EXIF has it where none is known."""
 
-_OPAQUE_FROM = 128
 _MOST_DPI = 65535
 
 
@@ -90,74 +88,60 @@ def write(
             missing, or writing fails.
     """
     path, options = Path(path), options or WriteOptions()
-    timing = None
+    animation = picture if isinstance(picture, Animation) else None
+    frames = picture.pixels[None] if isinstance(picture, Picture) else picture.frames
+    height, width, channels = frames.shape[1:]
     if isinstance(picture, Animation):
         if not check_suffix(path).is_animated:
             raise OutputError(f"{path}: its format holds no animation; choose .gif or .webp.")
-        count, height, width, channels = picture.frames.shape
-        timing = (height, picture.delays_ms, picture.loops)
         # one frame below the other, as libvips has them
-        picture = Picture(picture.frames.reshape(count * height, width, channels), picture.metadata)
-    else:
-        height, width = picture.pixels.shape[:2]
+        picture = Picture(picture.frames.reshape(-1, width, channels), picture.metadata)
     format = check_suffix(path, has_alpha=picture.has_alpha)
     check_size(path, width, height)
-    metadata = stripped(picture.metadata) if options.strip else fitted(picture.metadata, width, height)
+    kept = {name: block for name, block in picture.metadata.items() if name == ICC or not options.strip}
+    metadata = fitted(kept, width, height)
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
-    picture = _held(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
+    picture = held_by(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary:
         if format.name == "HEIC":
-            heic.write(picture, temporary, format, quality, options.subsampling, shown=path)
+            heic.write(picture, temporary, format, quality, options.subsampling)
         elif format.extra is not None:
-            quality = 100 if options.lossless else min(quality, 99)
-            openimageio.write(picture, temporary, format, quality, shown=path)
+            openimageio.write(picture, temporary, format, 100 if options.lossless else min(quality, 99))
         else:
-            _write_by_vips(picture, temporary, format, options, shown=path, timing=timing)
-
-
-def _held(picture: Picture, format: Format) -> Picture:
-    try:
-        return held_by(picture, format)
-    except pyvips.Error:  # a damaged profile is as good as none, and the work is done
-        metadata = {name: block for name, block in picture.metadata.items() if name != ICC}
-        return held_by(replace(picture, metadata=metadata), format)
+            settings = _encoder_settings(picture, format, options, quality) | {"page_height": height}
+            _write_by_vips(picture, temporary, format, settings, animation)
 
 
 def _write_by_vips(
-    picture: Picture,
-    temporary: Path,
-    format: Format,
-    options: WriteOptions,
-    *,
-    shown: Path,
-    timing: tuple[int, tuple[int, ...], int] | None,
+    picture: Picture, path: Path, format: Format, settings: dict[str, Any], animation: Animation | None
 ) -> None:
-    settings = _encoder_settings(picture, format, options)
     if "exif-data" not in picture.metadata:
         settings["keep"] = "xmp|iptc|icc|other"  # else libvips makes up an EXIF block
     try:
         pixels = picture.pixels
         if "bitdepth" in settings and pixels.dtype == np.uint16:
             pixels = to_upper_bits(pixels, settings["bitdepth"])
-        image = _with_metadata(from_pixels(pixels), picture)
+        across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
+        image = from_pixels(pixels).copy(xres=across, yres=down)
+        for name, block in picture.metadata.items():
+            image.set_type(pyvips.GValue.blob_type, name, block)
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
-        if format.name == "GIF":
-            image = _for_gif(image)
-        if timing is not None:
-            image = _timed(image, *timing)
-        with open(temporary, "w+b") as file:
+        if animation is not None:
+            image.set_type(pyvips.GValue.array_int_type, "delay", list(animation.delays_ms))
+            image.set_type(pyvips.GValue.gint_type, "loop", animation.loops)
+        with open(path, "w+b") as file:
             target = pyvips.Target.new_to_descriptor(file.fileno())
             getattr(image, f"{VIPS_NAMES[format.name]}save_target")(target, **settings)
         if picture.pixels_per_mm is None and format.name in _WITHOUT_RESOLUTION:
-            _WITHOUT_RESOLUTION[format.name](temporary)
+            _WITHOUT_RESOLUTION[format.name](path)
         if format.name == "JPEG" and "exif-data" not in picture.metadata and picture.pixels_per_mm:
-            _add_jfif(temporary, picture.pixels_per_mm)
+            _add_jfif(path, picture.pixels_per_mm)
         if format.name == "TIFF" and "exif-data" in picture.metadata:
-            tiff_exif.write_exif(temporary, picture.metadata["exif-data"])
+            tiff_exif.write_exif(path, picture.metadata["exif-data"])
     except pyvips.Error as error:
-        raise OutputError(f"Cannot write {shown}: {reason(error)}.") from error
+        raise OSError(reason(error)) from error
 
 
 def _add_jfif(path: Path, pixels_per_mm: tuple[float, float]) -> None:
@@ -170,17 +154,19 @@ def _add_jfif(path: Path, pixels_per_mm: tuple[float, float]) -> None:
     path.write_bytes(data[:2] + segment + data[2:])
 
 
-def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -> dict[str, Any]:
-    quality = options.quality or _QUALITY.get(format.name, 100)
+def _encoder_settings(
+    picture: Picture, format: Format, options: WriteOptions, quality: int
+) -> dict[str, Any]:
     depth = picture.pixels.dtype
     full = options.subsampling == "444" or options.lossless
     subsample = "off" if full else "on"
     lossy = {"Q": quality}
-    if format.name == "WebP":
-        return {"lossless": True, "exact": True} if options.lossless else lossy | {"smart_subsample": full}
     settings: dict[str, dict[str, Any]] = {
         "PNG": {"compression": 6},
         "JPEG": lossy | {"subsample_mode": subsample, "optimize_coding": True},
+        "WebP": {"lossless": True, "exact": True}
+        if options.lossless
+        else lossy | {"smart_subsample": full},
         "AVIF": ({"lossless": True} if options.lossless else lossy)
         | {"compression": "av1", "effort": 4, "subsample_mode": subsample}
         | {"bitdepth": (picture.bits or 12) if depth == np.uint16 else 8},
@@ -189,32 +175,3 @@ def _encoder_settings(picture: Picture, format: Format, options: WriteOptions) -
         "GIF": {},
     }
     return settings[format.name]
-
-
-def _with_metadata(image: pyvips.Image, picture: Picture) -> pyvips.Image:
-    across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
-    image = image.copy(xres=across, yres=down)
-    for name, block in picture.metadata.items():
-        image.set_type(pyvips.GValue.blob_type, name, block)
-    # The EXIF block set above brought its own orientation and thumbnail.
-    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    image.remove("jpeg-thumbnail-data")
-    return image
-
-
-def _timed(image: pyvips.Image, page_height: int, delays_ms: tuple[int, ...], loops: int) -> pyvips.Image:
-    image = image.copy()
-    image.set_type(pyvips.GValue.gint_type, "page-height", page_height)
-    image.set_type(pyvips.GValue.gint_type, "n-pages", len(delays_ms))
-    image.set_type(pyvips.GValue.array_int_type, "delay", list(delays_ms))
-    image.set_type(pyvips.GValue.gint_type, "loop", loops)
-    return image
-
-
-def _for_gif(image: pyvips.Image) -> pyvips.Image:
-    """Opacity whole or none, as GIF has it."""
-    if not image.hasalpha():
-        return image
-    pixels = image.numpy()
-    opaque = pixels[..., 3:] >= _OPAQUE_FROM
-    return from_pixels(np.where(opaque, pixels | np.array([0, 0, 0, 255], np.uint8), np.uint8(0)))

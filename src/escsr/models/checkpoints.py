@@ -135,7 +135,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path}: {error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: unreadable network configuration ({error}).") from error
-    _check_count(path, weights, config)
+    in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
+    if (config.num_blocks - 1) * in_block > len(weights):  # before its many blocks are built
+        raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")
     extra = {key: value for key, value in tensors.items() if key not in weights}
     return Checkpoint(config, weights if text else from_published(weights, config), extra, metadata)
 
@@ -198,22 +200,18 @@ def _read_file(path: Path) -> tuple[Any, dict[str, str]]:
                 if sum(each.file_size for each in archive.infolist()) > path.stat().st_size:
                     raise ValueError("it unpacks to more than it holds")
         return torch.load(path, map_location="cpu", weights_only=True), {}
-    except pickle.UnpicklingError as error:
-        problem = "refused, it holds more than tensors (or is no checkpoint at all)"
-        raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
     except Exception as error:  # what readers raise for a crafted file is anything
         problem = f"damaged or not a checkpoint ({error!s:.200})"
+        if isinstance(error, pickle.UnpicklingError):
+            problem = "refused, it holds more than tensors (or is no checkpoint at all)"
         raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
 
 
 def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
     """`params_ema` > `params` > LTE's model.sd > bare, without `module.` prefixes."""
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"].get("sd", content["model"])
-    for key in ("params_ema", "params", "state_dict"):
+    for key in ("model", "sd", "params_ema", "params", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-            break
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
@@ -230,11 +228,3 @@ def _check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
     claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
     if claimed > held:
         raise CheckpointError(f"{path}: its tensors claim {claimed:,} bytes, the file has {held:,}.")
-
-
-def _check_count(path: Path, weights: Mapping[str, Tensor], config: NetworkConfig) -> None:
-    """Refuses a network of more layers than there are tensors, before its many blocks are built."""
-    in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
-    needed = (config.num_blocks - 1) * in_block
-    if needed > len(weights):
-        raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")

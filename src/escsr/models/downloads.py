@@ -10,9 +10,10 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from email.message import Message
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -100,17 +101,21 @@ def _receive(url: str, part: Path, on_progress: Callable[[int, int], None], time
     headers = {"User-Agent": "escsr"}
     if received:
         headers |= {"Range": f"bytes={received}-", "If-Range": version}
-    with _open(url, headers, timeout_seconds) as response:
-        _check_plain(response)
+    opener = build_opener(_WebRedirects)
+    with _asked(lambda: opener.open(Request(url, headers=headers), timeout=timeout_seconds)) as response:
+        _check_plain(response.headers)
+        came = _version(response.headers)
         if response.status == 206:
-            _check_continuation(response, version, received, size)
+            rest = f"bytes {received}-{size - 1}/{size}"
+            if response.headers.get("Content-Range") != rest or came not in ("", version):
+                raise _StaleError("another part, or one of another version, came than was asked for")
         else:
-            version, received, size = _version(response), 0, _declared_size(response)
+            version, received, size = came, 0, _declared_size(response.headers)
         with open(part, "ab" if received else "wb") as file:
             note = {"url": url, "version": version, "size": size}
             note_path(part).write_text(json.dumps(note), encoding="utf-8")
             on_progress(received, size)
-            while chunk := _read(response):
+            while chunk := _asked(lambda: response.read1(_CHUNK_BYTES)):
                 received += len(chunk)
                 if received > size:
                     break
@@ -149,9 +154,10 @@ class _WebRedirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(url: str, headers: dict[str, str], timeout_seconds: float) -> Any:
+def _asked(request: Callable[[], Any]) -> Any:
+    """What the network gives; its errors are of one attempt, or of all that could be made."""
     try:
-        return build_opener(_WebRedirects).open(Request(url, headers=headers), timeout=timeout_seconds)
+        return request()
     except HTTPError as error:
         error.close()
         problem = f"HTTP {error.code} {error.reason}"
@@ -161,52 +167,34 @@ def _open(url: str, headers: dict[str, str], timeout_seconds: float) -> Any:
             raise _CutError(problem) from error
         moved = "; the file may have moved" if error.code in (404, 410) else ""
         raise DownloadError(problem + moved) from error
-    except URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            hint = "behind a proxy with a certificate of its own, set SSL_CERT_FILE"
-            raise DownloadError(f"{error.reason.verify_message} ({hint})") from error
-        raise _CutError(f"no connection ({error.reason})") from error
     except (ValueError, http.client.InvalidURL) as error:
         raise DownloadError(f"the address, or one that it leads to, is malformed ({error})") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _CutError(f"no answer ({error})") from error
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            hint = "behind a proxy with a certificate of its own, set SSL_CERT_FILE"
+            raise DownloadError(f"{reason.verify_message} ({hint})") from error
+        raise _CutError(f"no connection, or it was cut ({reason})") from error
 
 
-def _read(response: Any) -> bytes:
-    """What has come of the body, empty at its end."""
-    try:
-        return response.read1(_CHUNK_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        raise _CutError(f"the connection was cut ({error})") from error
-
-
-def _check_continuation(response: Any, version: str, received: int, size: int) -> None:
-    place = response.headers.get("Content-Range", "")
-    came = re.fullmatch(f"bytes ({_LENGTH})-{_LENGTH}/({_LENGTH})", place)
-    if came is None or (int(came[1]), int(came[2])) != (received, size):
-        raise _StaleError("another part came than was asked for")
-    if _version(response) not in ("", version):
-        raise _StaleError("the file has changed on the server")
-
-
-def _version(response: Any) -> str:
+def _version(headers: Message) -> str:
     """What names the file's state in an If-Range header; empty where the server has nothing."""
-    tag = response.headers.get("ETag", "")
-    version = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
+    tag = headers.get("ETag", "")
+    version = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
     return version if re.fullmatch(_VERSION, version) else ""
 
 
-def _check_plain(response: Any) -> None:
+def _check_plain(headers: Message) -> None:
     """Refuses a page (for signing in, say), and a file that is compressed on its way."""
-    if response.headers.get_content_type() == "text/html":
+    if headers.get_content_type() == "text/html":
         raise DownloadError("a web page came instead of the file")
-    encoding = response.headers.get("Content-Encoding", "identity")
+    encoding = headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise DownloadError(f"the server sends the file encoded ({encoding:.40}), which was not asked for")
 
 
-def _declared_size(response: Any) -> int:
-    length = response.headers.get("Content-Length", "")
+def _declared_size(headers: Message) -> int:
+    length = headers.get("Content-Length", "")
     if not re.fullmatch(_LENGTH, length):
         raise DownloadError(f"the server does not say how large the file is ({length[:20] or 'no length'})")
     return int(length)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -50,50 +52,10 @@ class ReleasedModel:
     code_licence: str = "MIT"
 
 
-_DIV2K = "DIV2K: academic research only"
-_DF2K = f"{_DIV2K}; Flickr2K: unknown"
-_DFLIP = f"{_DF2K}; LSDIR: unknown; DiverSeg-IP: unknown"
-_REAL = f"{_DF2K}; OST: unknown"
-_GAN = "for photographs as they are, trained with a GAN: sharper, detail invented."
-_MSE = "for photographs as they are, trained for fidelity: softer."
-_RANK = "with a bias of rank 48; the authors ask not to use it in academic comparisons."
-
-_MODELS = (
-    ("esc-x2", "ESC_DIV2K_X2", "ESC ×2.", _DIV2K),
-    ("esc-x3", "ESC_DIV2K_X3", "ESC ×3.", _DIV2K),
-    ("esc-x4", "ESC_DIV2K_X4", "ESC ×4.", _DIV2K),
-    ("esc-dflip-x2", "ESC_DFLIP_X2", "ESC ×2, more training data.", _DFLIP),
-    ("esc-dflip-x3", "ESC_DFLIP_X3", "ESC ×3, more training data.", _DFLIP),
-    ("esc-dflip-x4", "ESC_DFLIP_X4", "ESC ×4, more training data.", _DFLIP),
-    ("esc-light-x2", "ESC_light_X2", "ESC-light ×2.", _DIV2K),
-    ("esc-light-x3", "ESC_light_X3", "ESC-light ×3.", _DIV2K),
-    ("esc-light-x4", "ESC_light_X4", "ESC-light ×4.", _DIV2K),
-    ("esc-fp-x2", "ESC_FP_X2", "ESC-FP ×2.", _DIV2K),
-    ("esc-fp-x3", "ESC_FP_X3", "ESC-FP ×3.", _DIV2K),
-    ("esc-fp-x4", "ESC_FP_X4", "ESC-FP ×4.", _DIV2K),
-    # XL by its file names: DF2K is the data, PT and FT stand for pretrained and fine-tuned.
-    ("esc-xl-pretrained-x2", "ESC_XL_DF2K_X2_PT", "ESC-XL ×2 before fine-tuning.", _DF2K),
-    ("esc-xl-x2", "ESC_XL_DF2K_X2_FT", "ESC-XL ×2, fine-tuned.", _DF2K),
-    ("esc-xl-x3", "ESC_XL_DF2K_X3_FT", "ESC-XL ×3, fine-tuned.", _DF2K),
-    ("esc-xl-x4", "ESC_XL_DF2K_X4_FT", "ESC-XL ×4, fine-tuned.", _DF2K),
-    ("esc-lte", "esc_lte", "ESC with LTE: any scale.", _DIV2K),
-    ("esc-real-x4", "ESC_Real_X4_GAN", f"ESC-Real ×4 {_GAN}", _REAL),
-    ("esc-real-mse-x4", "ESC_Real_X4_MSE", f"ESC-Real ×4 {_MSE}", _REAL),
-    ("esc-flashbias-x2", "ESC_DIV2K_FB_R48_X2", f"ESC ×2 {_RANK}", _DIV2K),
-    ("esc-real-flashbias-x4", "ESC_Real_FB_R48_X4", f"ESC-Real ×4 {_RANK}", _REAL),
-)
-"""Names without `published-`, files without `.pth`, summaries and licences of the data."""
-
-_SHA256 = {
-    "ESC_Real_X4_GAN": "d6932bd01e29c9335f5f678b0e9b31ede906a42244887ab8888b1d39a8667f2d",
-    "ESC_Real_X4_MSE": "ba22ae75b5f77382b1046e68634f58a53fc7ff5ffa46714133bfba30811ad943",
-}
-"""The digests that are known, by file."""
-
-RELEASED: dict[str, ReleasedModel] = {
-    f"published-{name}": ReleasedModel(f"published-{name}", f"{file}.pth", summary, data, _SHA256.get(file))
-    for name, file, summary, data in _MODELS
-}
+# XL by its file names: DF2K is the data, PT and FT stand for pretrained and fine-tuned.
+with open(Path(__file__).with_suffix(".csv"), encoding="utf-8") as _table:
+    _MODELS = [ReleasedModel(**row | {"sha256": row["sha256"] or None}) for row in csv.DictReader(_table)]
+RELEASED = {model.name: model for model in _MODELS}
 """All published checkpoints by our names."""
 
 
@@ -153,43 +115,45 @@ def fetch(
     if offline:
         problem = f"{target} is missing or damaged, and offline forbids to download it."
         raise ModelNotFoundError(f"{problem} {_by_hand(model, target)}")
-    with _locked(target):
-        if not _is_intact(model, target):  # nobody else has fetched it meanwhile
-            _obtain(model, target, urls, on_progress, timeout_seconds)
+    receive = partial(download, on_progress=on_progress, timeout_seconds=timeout_seconds)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target}.lock"):
+            if not _is_intact(model, target):  # nobody else has fetched it meanwhile
+                _obtain(model, target, urls, receive)
+    except OSError as error:
+        raise OutputError(f"Cannot write to {target.parent}: {error.strerror or error}.") from error
     return target
 
 
 def _obtain(
-    model: ReleasedModel,
-    target: Path,
-    urls: Sequence[str],
-    on_progress: Callable[[int, int], None] | None,
-    timeout_seconds: float,
+    model: ReleasedModel, target: Path, urls: Sequence[str], receive: Callable[[str, Path], None]
 ) -> None:
     """Downloads from the first mirror that has the right file."""
     expected = _expected_digest(model, target)
     part = target.with_name(f"{target.name}.part")
-    failures, wrong = [], False
     if target.exists():
         _LOG.warning("%s is damaged and is downloaded anew.", target)
+    failures, is_wrong = [], False
     for url in urls:
         try:
-            download(url, part, on_progress=on_progress, timeout_seconds=timeout_seconds)
+            receive(url, part)
+            _check(part, expected)
         except DownloadError as error:
             failures.append(f"{url}: {error}.")
             continue
-        problem = _problem(part, expected)
-        if problem is None:
-            _record(target, part, url)
-            with atomic_path(target) as temporary:
-                part.replace(temporary)
-            discard(part)  # its note is left
-            return
-        discard(part)
-        wrong = True
-        failures.append(f"{url}: {problem}")
+        except CheckpointError as error:
+            discard(part)
+            is_wrong = True
+            failures.append(f"{url}: {error}")
+            continue
+        _record(target, part, url)
+        with atomic_path(target) as temporary:
+            part.replace(temporary)
+        discard(part)  # its note is left
+        return
     problem = f"Cannot download {model.name}. {' '.join(failures)}"
-    if wrong:
+    if is_wrong:
         if expected != model.sha256:
             problem += f" If the authors replaced the file, delete {note_path(target)} and {target}."
         raise CheckpointError(problem)
@@ -210,23 +174,14 @@ def _by_hand(model: ReleasedModel, target: Path) -> str:
     return f"You may put {model.file_name} {way} yourself; its sha256 is {digest}."
 
 
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Lets one thread of one process at a time download a file."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{target}.lock"):
-            yield
-    except OSError as error:
-        raise OutputError(f"Cannot write to {target.parent}: {error.strerror or error}.") from error
-
-
 def _is_intact(model: ReleasedModel, target: Path) -> bool:
     """Whether the file is there with its digest; one put there by hand is recorded if nothing is known."""
     if not target.is_file():
         return False
     expected = _expected_digest(model, target)
-    if _problem(target, expected) is not None:
+    try:
+        _check(target, expected)
+    except (CheckpointError, OSError):
         return False
     if expected is None:
         with suppress(OutputError):  # the folder may be for reading only
@@ -234,18 +189,14 @@ def _is_intact(model: ReleasedModel, target: Path) -> bool:
     return True
 
 
-def _problem(file: Path, expected: str | None) -> str | None:
-    """Why a file is not the published one, so far as that can be known; None where it is."""
-    try:
-        if expected is None:
-            from escsr.models.checkpoints import read_checkpoint  # PyTorch, which a digest needs not
+def _check(file: Path, expected: str | None) -> None:
+    """Refuses a file that is not the published one, so far as that can be known."""
+    if expected is None:
+        from escsr.models.checkpoints import read_checkpoint  # PyTorch, which a digest needs not
 
-            read_checkpoint(file)
-        elif (digest := sha256_of(file)) != expected:
-            return f"sha256 is {digest}, expected is {expected}."
-    except (CheckpointError, OSError) as error:
-        return str(error)
-    return None
+        read_checkpoint(file)
+    elif (digest := sha256_of(file)) != expected:
+        raise CheckpointError(f"sha256 is {digest}, expected is {expected}.")
 
 
 def _record(target: Path, file: Path, url: str) -> None:
@@ -257,11 +208,9 @@ def _record(target: Path, file: Path, url: str) -> None:
 
 
 def _expected_digest(model: ReleasedModel, target: Path) -> str | None:
-    if model.sha256:
-        return model.sha256
     record = note_path(target)
     try:
-        return str(re.findall(r"\A[0-9a-f]{64}\Z", read_json(record)["sha256"])[0])
+        return model.sha256 or str(re.findall(r"\A[0-9a-f]{64}\Z", read_json(record)["sha256"])[0])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,7 +16,15 @@ from escsr.networks.esc import ESC
 
 __all__ = ["detect_config", "from_published", "published_name", "state_keys", "to_published"]
 
-_RULES = [
+_TAIL = {"0": "1", "1": "4", "2": "6", "3": "8"}
+_SKIP = {"expand": "0", "depthwise": "1", "reduce": "3"}
+_FFN = {"expand": "proj", "depthwise": "dwc", "reduce": "aggr"}
+
+_RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r"(.*)conv_attns(.*)\.estimator\.(\d)", lambda m: f"{m[1]}pconvs{m[2]}.plk.dwc_proj.{int(m[3]) + 1}"),
+    (r"upsampler\.convs\.(\d)", lambda m: f"to_img.{_TAIL[m[1]]}"),
+    (r"shortcut\.(\w+)\.", lambda m: f"skip.{_SKIP[m[1]]}."),
+    (r"(.*conv_ffn.*\.)(expand|depthwise|reduce)\.", lambda m: f"{m[1]}{_FFN[m[2]]}."),
     (r"large_kernel\.weight", "plk_filter"),
     (r"large_kernel\.(channel|spatial)", r"lk_\1"),
     (r"shallow\.", "proj."),
@@ -37,9 +45,6 @@ _RULES = [
     (r"upsampler\.imnet\.", "imnet.layers."),
     (r"upsampler\.(coef|freq|phase)\.", r"\1."),
 ]
-_TAIL = {"0": "1", "1": "4", "2": "6", "3": "8"}
-_SKIP = {"expand": "0", "depthwise": "1", "reduce": "3"}
-_FFN = {"expand": "proj", "depthwise": "dwc", "reduce": "aggr"}
 
 
 def published_name(key: str, config: NetworkConfig) -> str:
@@ -52,21 +57,11 @@ def published_name(key: str, config: NetworkConfig) -> str:
     Returns:
         The key under which the authors' checkpoints hold that tensor.
     """
-    estimator = "proj" if config.large_kernel == "decomposed" else "dwc_proj"
-    name = re.sub(
-        r"(blocks\.\d+\.)conv_attns\.(\d+)\.estimator\.(\d)",
-        lambda m: f"{m[1]}pconvs.{m[2]}.plk.{estimator}.{int(m[3]) + 1}",
-        key,
-    )
-    name = re.sub(r"^upsampler\.convs\.(\d)", lambda m: f"to_img.{_TAIL[m[1]]}", name)
-    name = re.sub(r"^shortcut\.(\w+)\.", lambda m: f"skip.{_SKIP[m[1]]}.", name)
-    name = re.sub(
-        r"(conv_ffn\w*(?:\.\d+)?\.)(expand|depthwise|reduce)\.", lambda m: f"{m[1]}{_FFN[m[2]]}.", name
-    )
+    name = key
     for pattern, replacement in _RULES:
-        name, count = re.subn(rf"^{pattern}", replacement, name)
-        if count:
-            break
+        name = re.sub(rf"^{pattern}", replacement, name)
+    if config.large_kernel == "decomposed":
+        name = name.replace(".plk.dwc_proj.", ".plk.proj.")
     if config.upsampler == "lte" and not key.startswith("upsampler."):
         return f"encoder.{name}"
     return name
@@ -132,8 +127,7 @@ def _ratio(encoder: Mapping[str, Tensor], layer: str, dim: int) -> float:
 
 def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     any_scale = any(key.startswith("encoder.") for key in weights)
-    prefix = "encoder." if any_scale else ""
-    encoder = {key[len(prefix) :]: value for key, value in weights.items() if key.startswith(prefix)}
+    encoder = {key.removeprefix("encoder."): value for key, value in weights.items()}
     dim = encoder["proj.weight"].shape[0]
     decomposed = "lk_spatial" in encoder
     large_kernel = encoder["lk_spatial" if decomposed else "plk_filter"]

@@ -7,40 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from escsr.errors import ConfigError
 from escsr.networks.config import NetworkConfig
 from escsr.networks.layers import initial, reflect_pad
 
 __all__ = [
     "AttentionBackend",
     "WindowAttention",
-    "check_backend",
     "choose_backend",
     "merge_windows",
     "partition_windows",
     "relative_position_bias",
-    "window_padding",
 ]
 
 AttentionBackend = Literal["auto", "plain", "sdpa", "flex"]
 """How attention is computed: "plain" (matrix products and softmax), "sdpa" (PyTorch's
 `scaled_dot_product_attention`), "flex" (compiled flex attention), "auto" (see `choose_backend`)."""
-
-
-def check_backend(backend: str) -> AttentionBackend:
-    """Returns the backend, or raises `ConfigError` naming those there are."""
-    for known in get_args(AttentionBackend):
-        if backend == known:
-            return known
-    raise ConfigError(
-        f"Unknown attention backend {backend!r}; known are {', '.join(get_args(AttentionBackend))}."
-    )
 
 
 def choose_backend(device_type: str, *, differentiable: bool) -> AttentionBackend:
@@ -115,11 +102,6 @@ def merge_windows(windows: Tensor, window: int, height: int, width: int) -> Tens
     return x.reshape(-1, heads * dim, height, width)  # (B, C, H, W)
 
 
-def window_padding(size: int, window: int) -> int:
-    """Pixels that bring a side up to a multiple of the window."""
-    return -size % window
-
-
 def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, module: WindowAttention) -> Tensor:
     scores = (q * scale) @ k.transpose(-2, -1)  # (windows, heads, w², w²)
     bias = module.position_bias()
@@ -164,23 +146,15 @@ class WindowAttention(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.window, self.heads = config.window_size, config.num_heads
-        self.backend: AttentionBackend = "auto"
+        heads, window, rank = config.num_heads, config.window_size, config.bias_rank
+        self.window, self.heads = window, heads
+        self.backend = "auto"
         self.qkv = nn.Conv2d(config.dim, 3 * config.dim, 1)
         self.out = nn.Conv2d(config.dim, config.dim, 1)
-        self.bias_table: nn.Parameter | None = None
-        self.bias_query: nn.Parameter | None = None
-        self.bias_key: nn.Parameter | None = None
-        if config.bias_rank is None:
-            entries = (2 * config.window_size - 1) ** 2
-            self.bias_table = nn.Parameter(
-                initial(partial(nn.init.normal_, std=1e-3), config.num_heads, entries)
-            )
-        else:
-            shape = (config.num_heads, config.window_size**2, config.bias_rank)
-            fill = partial(nn.init.normal_, std=1e-2)
-            self.bias_query = nn.Parameter(initial(fill, *shape))
-            self.bias_key = nn.Parameter(initial(fill, *shape))
+        fill = partial(nn.init.normal_, std=1e-3 if rank is None else 1e-2)
+        self.bias_table = initial(fill, heads, (2 * window - 1) ** 2) if rank is None else None
+        self.bias_query = initial(fill, heads, window**2, rank) if rank else None
+        self.bias_key = initial(fill, heads, window**2, rank) if rank else None
         self.bias: Tensor | None
         self.register_buffer("bias", None, persistent=False)
 
@@ -193,9 +167,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W), any size from 1×1."""
         height, width = x.shape[-2:]
-        x = reflect_pad(
-            x, right=window_padding(width, self.window), bottom=window_padding(height, self.window)
-        )
+        x = reflect_pad(x, right=-width % self.window, bottom=-height % self.window)
         q, k, v = partition_windows(self.qkv(x), self.window, 3, self.heads)
         head_dim = q.shape[-1]
         scale = head_dim**-0.5

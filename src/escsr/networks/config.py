@@ -19,27 +19,24 @@ _SHORTCUTS = {
     "lte": ("bilinear",),
 }
 
-_CHOICES = {
+_ACCEPTED: dict[str, range | tuple[bool | str, ...]] = {
+    "scale": range(1, MAX_SCALE + 1),
+    "dim": range(1, 4097),
+    "attended_dim": range(1, 4097),
+    "num_blocks": range(1, 1001),
+    "num_attention": range(65),
+    "num_conv_attn": range(65),
+    "num_heads": range(1, 4097),
+    "window_size": range(1, 257),
+    "large_kernel_size": range(3, 256),
+    "bias_rank": range(1, 4097),
     "norm_before_ffn": (True, False),
     "norm_last": (True, False),
     "dynamic_kernel": (True, False),
     "large_kernel": ("dense", "decomposed", "unshared"),
     "upsampler": tuple(_SHORTCUTS),
 }
-
-_INTEGERS = {
-    "scale": (1, MAX_SCALE),
-    "dim": (1, 4096),
-    "attended_dim": (1, 4096),
-    "num_blocks": (1, 1000),
-    "num_attention": (0, 64),
-    "num_conv_attn": (0, 64),
-    "num_heads": (1, 4096),
-    "window_size": (1, 256),
-    "large_kernel_size": (3, 255),
-    "bias_rank": (1, 4096),
-}
-"""Least and greatest values: beyond them is a slip or an attack, and no network that a machine can run."""
+"""What settings may be: integers beyond it are a slip or an attack, no network that a machine can run."""
 
 _MAX_RATIO = 64
 
@@ -101,19 +98,13 @@ class NetworkConfig:
     bias_rank: int | None = None
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_widths()
-        self._check_upsampler()
+        self._check_each()
+        self._check_together()
 
     @property
     def estimator_dim(self) -> int:
         """Hidden width of the dynamic-kernel estimator."""
         return self.attended_dim // (4 if self.large_kernel == "decomposed" else 2)
-
-    @property
-    def halo(self) -> int:
-        """Radius of the large kernel, LR pixels."""
-        return self.large_kernel_size // 2
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NetworkConfig:
@@ -144,17 +135,16 @@ class NetworkConfig:
         """Returns a copy with some fields changed, checked like a new one."""
         return NetworkConfig.from_dict({**self.to_dict(), **changes})
 
-    def _check_types(self) -> None:
-        for name, (least, most) in _INTEGERS.items():
+    def _check_each(self) -> None:
+        for name, accepted in _ACCEPTED.items():
             value = getattr(self, name)
             if value is None and name in ("scale", "bias_rank"):
                 continue
-            if type(value) is not int or not least <= value <= most:
-                raise ConfigError(f"{name} must be an integer from {least} to {most}, not {value!r}.")
-        for name, accepted in _CHOICES.items():
-            value = getattr(self, name)
-            if not any(type(value) is type(each) and value == each for each in accepted):
-                raise ConfigError(f"{name} must be one of {', '.join(map(repr, accepted))}, not {value!r}.")
+            if type(value) is not type(accepted[0]) or value not in accepted:
+                words = f"one of {', '.join(map(repr, accepted))}"
+                if isinstance(accepted, range):
+                    words = f"an integer from {accepted[0]} to {accepted[-1]}"
+                raise ConfigError(f"{name} must be {words}, not {value!r}.")
         for name in ("ffn_ratio_first", "ffn_ratio"):
             value = getattr(self, name)
             if type(value) is bool or not isinstance(value, (int, float)) or not 0 < value <= _MAX_RATIO:
@@ -162,7 +152,7 @@ class NetworkConfig:
             if int(self.dim * value) < 1:
                 raise ConfigError(f"{name} leaves no hidden channel: {value!r}.")
 
-    def _check_widths(self) -> None:
+    def _check_together(self) -> None:
         if self.dim % self.num_heads:
             raise ConfigError(f"dim {self.dim} is not a multiple of num_heads {self.num_heads}.")
         if self.attended_dim >= self.dim:
@@ -173,19 +163,14 @@ class NetworkConfig:
             raise ConfigError(f"attended_dim {self.attended_dim} is too small for the estimator.")
         if self.large_kernel_size % 2 == 0:
             raise ConfigError(f"large_kernel_size must be odd, not {self.large_kernel_size}.")
-
-    def _check_upsampler(self) -> None:
-        accepted = _SHORTCUTS[self.upsampler]
-        if self.shortcut not in accepted:
-            raise ConfigError(
-                f"upsampler {self.upsampler!r} goes with shortcut {' or '.join(accepted)}, "
-                f"not {self.shortcut!r}."
-            )
-        if self.upsampler == "lte":
-            if self.scale is not None:
-                raise ConfigError("upsampler 'lte' takes its scale at each call: set scale=None.")
-        elif self.scale is None:
-            raise ConfigError(f"upsampler {self.upsampler!r} needs a scale, from 1 to {MAX_SCALE}.")
+        upsampler, shortcuts = repr(self.upsampler), _SHORTCUTS[self.upsampler]
+        if self.shortcut not in shortcuts:
+            known = " or ".join(shortcuts)
+            raise ConfigError(f"upsampler {upsampler} goes with shortcut {known}, not {self.shortcut!r}.")
+        if self.upsampler == "lte" and self.scale is not None:
+            raise ConfigError("upsampler 'lte' takes its scale at each call: set scale=None.")
+        if self.upsampler != "lte" and self.scale is None:
+            raise ConfigError(f"upsampler {upsampler} needs a scale, from 1 to {MAX_SCALE}.")
         if self.upsampler == "nearest_conv" and self.scale != 4:
             raise ConfigError(f"upsampler 'nearest_conv' has scale 4 only, not {self.scale}.")
 
@@ -249,9 +234,6 @@ def variant_config(name: str, *, scale: int | None = None, bias_rank: int | None
 def variant_name(config: NetworkConfig) -> str | None:
     """Returns the name of the variant a configuration is, whatever its scale and bias; else None."""
     for name, variant in VARIANTS.items():
-        scale = config.scale if config.upsampler == "pixel_shuffle" else variant.scale
-        if variant.upsampler == config.upsampler and config == variant.replace(
-            scale=scale, bias_rank=config.bias_rank
-        ):
+        if variant.to_dict() == {**config.to_dict(), "scale": variant.scale, "bias_rank": None}:
             return name
     return None

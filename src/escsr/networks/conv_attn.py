@@ -31,12 +31,8 @@ def average_symmetries(kernel: Tensor) -> Tensor:
     Returns:
         The mean, same shape.
     """
-    turned = kernel.rot90(-1, (-2, -1))
-    views = [
-        view
-        for base in (kernel, turned)
-        for view in (base, base.flip(-1), base.flip(-2), base.flip((-2, -1)))
-    ]
+    bases, flips = (kernel, kernel.rot90(-1, (-2, -1))), ((), (-1,), (-2,), (-2, -1))
+    views = [base.flip(axes) for base in bases for axes in flips]  # eight of (..., k, k)
     return torch.stack(views).mean(0)
 
 
@@ -50,7 +46,7 @@ class DenseLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.weight = nn.Parameter(initial(nn.init.orthogonal_, channels, channels, size, size))
+        self.weight = initial(nn.init.orthogonal_, channels, channels, size, size)
         self.averaged: Tensor | None
         self.register_buffer("averaged", None, persistent=False)
 
@@ -65,8 +61,8 @@ class DecomposedLargeKernel(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, size = config.attended_dim, config.large_kernel_size
-        self.channel = nn.Parameter(initial(nn.init.normal_, channels, channels, 1, 1))
-        self.spatial = nn.Parameter(initial(nn.init.orthogonal_, channels, 1, size, size))
+        self.channel = initial(nn.init.normal_, channels, channels, 1, 1)
+        self.spatial = initial(nn.init.orthogonal_, channels, 1, size, size)
 
     def forward(self) -> tuple[Tensor, ...]:
         """Returns LK^c (C_a, C_a, 1, 1) and LK^s (C_a, 1, k, k)."""
@@ -119,24 +115,19 @@ class ConvAttn(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.attended_dim = config.attended_dim
+        attended, hidden, size = config.attended_dim, config.estimator_dim, config.large_kernel_size
+        self.attended_dim, self.halo = attended, size // 2
         self.decomposed = config.large_kernel == "decomposed"
-        size = config.large_kernel_size
-        self.own = (
-            nn.Conv2d(config.attended_dim, config.attended_dim, size, padding=size // 2)
-            if config.large_kernel == "unshared"
-            else None
-        )
-        self.estimator = self._estimator(config) if config.dynamic_kernel else None
+        is_unshared = config.large_kernel == "unshared"
+        self.own = nn.Conv2d(attended, attended, size, padding=size // 2) if is_unshared else None
+        self.estimator: nn.Sequential | None = None
+        if config.dynamic_kernel:
+            squeeze, kernels = nn.Conv2d(attended, hidden, 1), nn.Conv2d(hidden, attended * 9, 1)
+            self.estimator = nn.Sequential(squeeze, nn.GELU(), kernels)
+            if not self.decomposed:
+                for parameter in kernels.parameters():
+                    nn.init.zeros_(parameter)
         self.fuse = nn.Conv2d(config.dim, config.dim, 1)
-
-    def _estimator(self, config: NetworkConfig) -> nn.Sequential:
-        squeeze = nn.Conv2d(config.attended_dim, config.estimator_dim, 1)
-        kernels = nn.Conv2d(config.estimator_dim, config.attended_dim * 9, 1)
-        if not self.decomposed:
-            for parameter in kernels.parameters():
-                nn.init.zeros_(parameter)
-        return nn.Sequential(squeeze, nn.GELU(), kernels)
 
     def pool(self, z: Tensor) -> Tensor:
         """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import cast, get_args
 
 from torch import Tensor, nn
 
 from escsr.errors import ConfigError
-from escsr.networks.attention import AttentionBackend, WindowAttention, check_backend
+from escsr.networks.attention import AttentionBackend, WindowAttention
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
-from escsr.networks.layers import ConvFFN, LayerNorm
+from escsr.networks.layers import ConvFFN, LayerNorm, Scale, Size
 from escsr.networks.lte import LTE
 from escsr.networks.stages import Stage
 from escsr.networks.upsamplers import (
@@ -47,13 +47,12 @@ class Block(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         dim, pairs = config.dim, range(config.num_conv_attn)
-        self.large_kernel_halo = config.halo
         self.norm_first = LayerNorm(dim)
         self.conv_ffn_first = ConvFFN(dim, config.ffn_ratio_first)
-        if config.num_attention:
+        self.attends = config.num_attention > 0
+        if self.attends:
             self.norm_attention = LayerNorm(dim)
             self.attention = WindowAttention(config)
-        self.attends = config.num_attention > 0
         self.attention_pairs = nn.ModuleList(AttentionPair(config) for _ in range(1, config.num_attention))
         self.norms = nn.ModuleList(
             LayerNorm(dim) if config.norm_before_ffn else nn.Identity() for _ in pairs
@@ -86,7 +85,7 @@ class Block(nn.Module):
             assert isinstance(conv_attn, ConvAttn)
             pool = conv_attn.pool if conv_attn.estimator else None
             yield Stage("conv_ffn", conv_ffn, ("y",), (), "z", 1, norm, pool=pool)
-            inputs = ("z",), ("y",), "y", self.large_kernel_halo, nn.Identity(), large_kernel
+            inputs = ("z",), ("y",), "y", conv_attn.halo, nn.Identity(), large_kernel
             yield Stage("conv_attn", conv_attn, *inputs, takes_pooled=pool is not None)
         yield Stage("block_last", self.conv_last, ("y",), ("x",), "x", 1, self.norm_last)
 
@@ -118,13 +117,7 @@ class ESC(nn.Module):
         self.upsampler: Upsampler = UPSAMPLERS[config.upsampler](config)
         self.is_inference_form = False
 
-    def forward(
-        self,
-        lr: Tensor,
-        *,
-        scale: float | tuple[float, float] | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> Tensor:
+    def forward(self, lr: Tensor, *, scale: Scale | None = None, size: Size | None = None) -> Tensor:
         """Upscales pictures: `F = conv(blocks(F_0)) + F_0`, `sr = U(F) + S(lr)`.
 
         Args:
@@ -180,32 +173,24 @@ class ESC(nn.Module):
         features = self.last(self.norm_last(x)) + shallow
         return features if self.shortcut is None else features + self.shortcut(lr)
 
-    def stages(self) -> Iterator[Stage]:
+    def stages(self) -> list[Stage]:
         """The same as `forward`, as steps over parts of the picture.
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
         """
-        names = {module: name for name, module in self.named_modules()}
-        for stage in self._unnamed_stages():
-            yield replace(stage, name=names[stage.module])
-
-    def _unnamed_stages(self) -> Iterator[Stage]:
         large_kernel = self.shared_kernel()
-        yield Stage("shallow", self.shallow, ("lr",), (), "x", 1)
+        stages = [Stage("shallow", self.shallow, ("lr",), (), "x", 1)]
         for block in cast("Iterable[Block]", self.blocks):
-            yield from block.stages(large_kernel)
+            stages += block.stages(large_kernel)
         halo = 1 if self.shortcut is None else self.shortcut.halo
-        yield Stage("deep", self, ("x", "lr"), (), "features", halo)
-        yield Stage("upsample", self.upsampler, ("features", "lr"), (), "sr", self.upsampler.halo)
+        stages.append(Stage("deep", self, ("x", "lr"), (), "features", halo))
+        stages.append(Stage("upsample", self.upsampler, ("features", "lr"), (), "sr", self.upsampler.halo))
+        names = {module: name for name, module in self.named_modules()}
+        return [replace(stage, name=names[stage.module]) for stage in stages]
 
     def output_size(
-        self,
-        height: int,
-        width: int,
-        *,
-        scale: float | tuple[float, float] | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> tuple[int, int]:
+        self, height: int, width: int, *, scale: Scale | None = None, size: Size | None = None
+    ) -> Size:
         """Size of the result for a picture of the given size: round(side · scale) for LTE.
 
         Raises:
@@ -213,15 +198,12 @@ class ESC(nn.Module):
         """
         fixed = self.config.scale
         if fixed is not None:
-            if size not in (None, (height * fixed, width * fixed)) or scale not in (
-                None,
-                fixed,
-                (fixed, fixed),
-            ):
+            expected = (height * fixed, width * fixed)
+            if size not in (None, expected) or scale not in (None, fixed, (fixed, fixed)):
                 raise ConfigError(
                     f"This network upscales by {fixed}; for other scales and sizes use an LTE model."
                 )
-            return height * fixed, width * fixed
+            return expected
         if (scale is None) == (size is None):
             raise ConfigError("An LTE network needs either scale= or size=.")
         if scale is not None:
@@ -243,19 +225,14 @@ class ESC(nn.Module):
         Raises:
             ConfigError: There is no such backend.
         """
-        checked: AttentionBackend = check_backend(backend)
+        known = get_args(AttentionBackend)
+        if backend not in known:
+            raise ConfigError(f"Unknown attention backend {backend!r}; known are {', '.join(known)}.")
         for module in self.modules():
             if isinstance(module, WindowAttention):
-                module.backend = checked
+                module.backend = backend
         return self
 
 
-_LARGE_KERNELS: dict[str, type[DenseLargeKernel | DecomposedLargeKernel]] = {
-    "dense": DenseLargeKernel,
-    "decomposed": DecomposedLargeKernel,
-}
-UPSAMPLERS: dict[str, type[PixelShuffleUpsampler | NearestConvUpsampler | LTE]] = {
-    "pixel_shuffle": PixelShuffleUpsampler,
-    "nearest_conv": NearestConvUpsampler,
-    "lte": LTE,
-}
+_LARGE_KERNELS = {"dense": DenseLargeKernel, "decomposed": DecomposedLargeKernel}
+UPSAMPLERS = {"pixel_shuffle": PixelShuffleUpsampler, "nearest_conv": NearestConvUpsampler, "lte": LTE}

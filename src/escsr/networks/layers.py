@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "crop", "initial", "reflect_index", "reflect_pad"]
+__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "Scale", "Size", "crop", "initial", "reflect_pad"]
+
+Size = tuple[int, int]
+"""Rows and columns."""
+
+Scale = float | tuple[float, float]
+"""Factor of both sides, or one for rows and one for columns."""
 
 Margin = tuple[int, int, int, int]
 """Pixels (left, right, top, bottom) of a region around the part of it whose result is wanted.
@@ -24,13 +30,13 @@ def crop(x: Tensor, margin: Margin) -> Tensor:
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
-def initial(fill: Callable[[Tensor], Tensor], *shape: int) -> Tensor:
-    """Values to begin with, by a function of `torch.nn.init`; on the meta device a shape alone.
+def initial(fill: Callable[[Tensor], Tensor], *shape: int) -> nn.Parameter:
+    """A parameter as training begins, by a function of `torch.nn.init`; on the meta device a shape alone.
 
     PyTorch would draw random numbers there too, but imports its compiler for it (0.8 s).
     """
     values = torch.empty(shape)
-    return values if values.is_meta else fill(values)
+    return nn.Parameter(values if values.is_meta else fill(values))
 
 
 class LayerNorm(nn.LayerNorm):
@@ -69,7 +75,7 @@ class ConvFFN(nn.Module):
         return self.reduce(crop(F.gelu(self.depthwise(h)) + h, margin))
 
 
-def reflect_index(size: int, before: int, after: int, device: torch.device | None = None) -> Tensor:
+def _reflect_index(size: int, before: int, after: int, device: torch.device) -> Tensor:
     """Source index of each sample of a reflect-padded axis, for any padding and any size from 1.
 
     Equals `torch.nn.functional.pad(mode="reflect")` where that is defined (padding < size), and
@@ -85,15 +91,13 @@ def reflect_index(size: int, before: int, after: int, device: torch.device | Non
         Indices in [0, size), int64, shape (before + size + after,).
     """
     position = torch.arange(-before, size + after, device=device)
-    if size == 1:
-        return torch.zeros_like(position)
-    period = 2 * (size - 1)
+    period = max(1, 2 * (size - 1))
     folded = position.remainder(period)
     return torch.minimum(folded, period - folded)
 
 
 def reflect_pad(x: Tensor, *, left: int = 0, right: int = 0, top: int = 0, bottom: int = 0) -> Tensor:
-    """Reflect-pads the two last axes by any number of pixels (see `reflect_index`).
+    """Reflect-pads the two last axes by any number of pixels (see `_reflect_index`).
 
     Args:
         x: (B, C, H, W).
@@ -106,7 +110,7 @@ def reflect_pad(x: Tensor, *, left: int = 0, right: int = 0, top: int = 0, botto
         (B, C, top + H + bottom, left + W + right); `x` itself where nothing is added.
     """
     if top or bottom:
-        x = x.index_select(-2, reflect_index(x.shape[-2], top, bottom, x.device))
+        x = x.index_select(-2, _reflect_index(x.shape[-2], top, bottom, x.device))
     if left or right:
-        x = x.index_select(-1, reflect_index(x.shape[-1], left, right, x.device))
+        x = x.index_select(-1, _reflect_index(x.shape[-1], left, right, x.device))
     return x

@@ -69,11 +69,6 @@ class Stage:
     name: str = ""
 
     @property
-    def takes_margin(self) -> bool:
-        """Whether its function takes what is around the part."""
-        return self.halo > 0
-
-    @property
     def inputs(self) -> tuple[str, ...]:
         """All maps it takes, in the order of its function's arguments."""
         return self.haloed_inputs + self.local_inputs

@@ -43,7 +43,7 @@ class OutputSpan:
     origin: int = 0
 
     def within(self, scale: int) -> slice:
-        """Where the wanted pixels lie in the maps enlarged by a whole factor."""
+        """Where the wanted pixels lie in the maps upscaled by a whole factor."""
         return slice(self.start - scale * self.origin, self.stop - scale * self.origin)
 
 

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import sys
+from contextlib import suppress
 
 __all__ = ["keep_freed_memory"]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Makes this process reuse its memory instead of returning it to the system (Linux with glibc).
 
     PyTorch on a CPU allocates every result anew; above 32 MiB glibc maps and unmaps it each time,
     and the page faults cost up to half of the time. For commands, which own their process; call it
-    before the first tensor. Results are the same to the bit.
-
-    Returns:
-        Whether the setting was made; elsewhere nothing happens.
+    before the first tensor. Results are the same to the bit. Elsewhere nothing happens.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
+    with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20))
-    done = [mallopt(name, value) == 1 for name, value in settings]
-    return all(done)
+        for name, value in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 256 * 2**20)):
+            mallopt(name, value)

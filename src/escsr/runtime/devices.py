@@ -32,7 +32,7 @@ def choose_device(device: str | torch.device | None = "auto") -> torch.device:
     """
     there = {
         "cuda": torch.cuda.is_available(),
-        "xpu": hasattr(torch, "xpu") and torch.xpu.is_available(),
+        "xpu": torch.xpu.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }

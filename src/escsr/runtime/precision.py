@@ -44,7 +44,10 @@ class PrecisionPolicy:
             accepted = ", ".join(get_args(Precision))
             raise ConfigError(f"precision must be one of {accepted}, not {precision!r}.")
         self.device = device
-        self.precision: Precision = _default(device) if precision == "auto" else precision
+        self.precision: Precision = precision
+        if precision == "auto":
+            is_fast = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _FAST_HALF
+            self.precision = "float16" if is_fast else "float32"
 
     def __call__(self, function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
         """Calls a function; a result with NaN or infinity is computed again in higher precision.
@@ -110,9 +113,3 @@ def compute_in(precision: Precision, device: torch.device) -> Iterator[None]:
             return
         with _SWITCH, torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
             yield
-
-
-def _default(device: torch.device) -> Precision:
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= _FAST_HALF:
-        return "float16"
-    return "float32"

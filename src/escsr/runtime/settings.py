@@ -41,8 +41,7 @@ def validated(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """
     try:
         # As JSON, since a list is a tuple there, and a mapping a dataclass, however strict the types are.
-        text = to_json(values, inf_nan_mode="constants")
-        return TypeAdapter(kind).validate_json(text)
+        return TypeAdapter(kind).validate_json(to_json(values, inf_nan_mode="constants"))
     except ValidationError as error:
         raise ConfigError(_message(error.errors(include_url=False)[0], kind, values)) from error
     except (ValueError, RecursionError) as error:

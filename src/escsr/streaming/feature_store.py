@@ -23,7 +23,7 @@ FeatureStorage = Literal["float32", "float16", "file"]
 
 
 class FeatureStore:
-    """FeatureStore (B, C, H, W) by name, each in memory of its own, channels last.
+    """Maps (B, C, H, W) by name, each in memory of its own, channels last.
 
     Memory comes straight from the system and goes back to it when a map is dropped, so that the maps
     of a large picture leave no holes in the heap.
@@ -41,32 +41,32 @@ class FeatureStore:
         self.half = storage == "float16"
         self.in_file = storage == "file"
         self.folder = folder
-        self._maps: dict[str, Tensor] = {}
+        self.maps: dict[str, Tensor] = {}
 
     def take(self, name: str, region: Tile) -> Tensor:
         """A region of a map in the network's type; a view where nothing has to be converted."""
-        part = self._maps[name][..., region[0].slice, region[1].slice]
+        part = self.maps[name][..., region[0].slice, region[1].slice]
         return part.float() if part.dtype == torch.float16 else part
 
     def put(self, name: str, tile: Tile, values: Tensor) -> None:
         """Writes a tile of a map, (B, C, h, w); the map is made with the first."""
         if self.half and values.abs().amax() > torch.finfo(torch.float16).max:
             self._widen(values.dtype)
-        if name not in self._maps:
-            self._maps[name] = self._new(values.shape[0], values.shape[1], values.dtype)
-        self._maps[name][..., tile[0].slice, tile[1].slice] = values
+        if name not in self.maps:
+            self.maps[name] = self._new(values.shape[0], values.shape[1], values.dtype)
+        self.maps[name][..., tile[0].slice, tile[1].slice] = values
 
     def keep_only(self, names: set[str]) -> None:
         """Frees every other map."""
-        for name in self._maps.keys() - names:
-            del self._maps[name]
+        for name in self.maps.keys() - names:
+            del self.maps[name]
 
     def _widen(self, dtype: torch.dtype) -> None:
         """Half precision does not hold these values: all maps go on in the network's type."""
         self.half = False
-        for name, old in self._maps.items():
-            self._maps[name] = self._new(old.shape[0], old.shape[1], dtype)
-            self._maps[name].copy_(old)
+        for name, old in self.maps.items():
+            self.maps[name] = self._new(old.shape[0], old.shape[1], dtype)
+            self.maps[name].copy_(old)
 
     def _new(self, batch: int, channels: int, dtype: torch.dtype) -> Tensor:
         stored = torch.float16 if self.half else dtype
@@ -75,28 +75,26 @@ class FeatureStore:
         return torch.frombuffer(memory, dtype=stored).reshape(shape).permute(0, 3, 1, 2)
 
     def _memory(self, size_bytes: int) -> mmap.mmap:
+        place, advice = f"{self.folder or tempfile.gettempdir()}", "TMPDIR names another folder"
         if not self.in_file:
-            try:
-                memory = mmap.mmap(-1, size_bytes)
-            except OSError as error:
-                raise DeviceError(
-                    f"No memory for a feature map of {size_bytes / 2**30:.1f} GiB; keep maps as float16 or "
-                    "in a file (feature_storage=, --feature-storage)."
-                ) from error
-            if hasattr(mmap, "MADV_HUGEPAGE"):
-                with suppress(OSError):
-                    memory.madvise(mmap.MADV_HUGEPAGE)
-            return memory
-        folder = self.folder or Path(tempfile.gettempdir())
+            place, advice = (
+                "memory",
+                "keep maps as float16 or in a file (feature_storage=, --feature-storage)",
+            )
         try:
-            with tempfile.TemporaryFile(prefix="escsr-", dir=folder) as file:
-                _reserve(file.fileno(), size_bytes)
-                return mmap.mmap(file.fileno(), size_bytes)
+            if self.in_file:
+                with tempfile.TemporaryFile(prefix="escsr-", dir=self.folder) as file:
+                    _reserve(file.fileno(), size_bytes)
+                    return mmap.mmap(file.fileno(), size_bytes)
+            memory = mmap.mmap(-1, size_bytes)
         except OSError as error:
             raise DeviceError(
-                f"No room in {folder} for a feature map of {size_bytes / 2**30:.1f} GiB "
-                f"({error.strerror}); TMPDIR names another folder."
+                f"No room in {place} for a feature map of {size_bytes / 2**30:.1f} GiB ({error.strerror}); "
+                f"{advice}."
             ) from error
+        with suppress(AttributeError, OSError):  # where the system has no huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        return memory
 
 
 def _reserve(file: int, size_bytes: int) -> None:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from escsr.networks.esc import ESC
 from escsr.networks.inference_form import inference_form
-from escsr.networks.stages import Stage, StageFunction, choose
+from escsr.networks.layers import Scale, Size
+from escsr.networks.stages import Stage, choose
 from escsr.runtime.fork import claim_process
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.progress import OnProgress
@@ -45,8 +46,8 @@ def run(
     lr: Tensor,
     *,
     tile_size: int,
-    scale: float | tuple[float, float] | None = None,
-    size: tuple[int, int] | None = None,
+    scale: Scale | None = None,
+    size: Size | None = None,
     feature_storage: FeatureStorage = "float32",
     folder: Path | None = None,
     compute: Compute = _plainly,
@@ -87,9 +88,9 @@ def run(
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
     store = FeatureStore((height, width), storage=feature_storage, folder=folder)
-    form, lr_seen = inference_form(network), network.normalise(lr)
-    stream = _Stream(form, lr_seen, tile_size, store, compute, attempt, on_halved, on_progress)
-    return stream.run_whole(lr, out_size) if len(stream.tiles()) == 1 else stream.run_stages(out_size)
+    form = inference_form(network)
+    stream = _Stream(form, out_size, tile_size, store, compute, attempt, on_halved, on_progress)
+    return stream.run(lr)
 
 
 @dataclass
@@ -97,7 +98,7 @@ class _Stream:
     """A picture on its way through the network."""
 
     network: ESC
-    lr: Tensor
+    out_size: Size
     tile_size: int
     store: FeatureStore
     compute: Compute
@@ -106,141 +107,118 @@ class _Stream:
     on_progress: OnProgress | None
     done: float = 0.0
     work: int = 1
+    pooled: Tensor | None = None
+    """Mean of the last pooled map over the whole picture, (B, C_a, 1, 1)."""
 
     def __post_init__(self) -> None:
         self.size = self.store.size
         self.device = next(self.network.parameters()).device
         self.transfers = Transfers(self.device)
-        self.attempt = self.attempt if self.transfers.overlap else None
 
-    def tiles(self) -> list[Tile]:
-        """The whole picture in tiles of the present size."""
-        return self._cut((Span(0, self.size[0]), Span(0, self.size[1])))
-
-    def halve(self) -> bool:
-        """Makes the tiles smaller, where they can be."""
-        window = self.network.config.window_size
-        if self.tile_size == window:
-            return False
-        self.tile_size = max(window, self.tile_size // 2 // window * window)
-        if self.on_halved is not None:
-            self.on_halved(self.tile_size)
-        return True
-
-    def run_whole(self, lr: Tensor, out_size: tuple[int, int]) -> Tensor:
-        """The network at once, for a picture of one tile."""
-        any_size = out_size if self.network.config.scale is None else None
-        try:
-            sr = self.compute(partial(self.network, size=any_size), (lr.to(self.device),))
-        except RuntimeError as error:
-            if not (is_out_of_memory(error) and self.halve()):
-                raise
-        else:
-            self._progress(1.0)
-            return sr.to(lr.device)
-        return self.run_whole(lr, out_size) if len(self.tiles()) == 1 else self.run_stages(out_size)
-
-    def run_stages(self, out_size: tuple[int, int]) -> Tensor:
-        """The network stage by stage."""
-        *stages, upsample = self.network.stages()
-        self.work = len(stages) + 1
-        pooled: Tensor | None = None
+    def run(self, lr: Tensor) -> Tensor:
+        """The network at once while the picture is one tile that fits, or else stage by stage."""
+        any_size = self.out_size if self.network.config.scale is None else None
+        while len(self._tiles()) == 1:
+            whole = partial(self.network, size=any_size)
+            try:
+                sr = self.compute(whole, (lr.to(self.device),))
+            except RuntimeError as error:
+                self._halve(error)
+            else:
+                self._progress(1.0)
+                return sr.to(lr.device)
+        self.store.maps["lr"] = self.network.normalise(lr)
+        sr = lr.new_empty(*lr.shape[:2], *self.out_size)
+        stages = self.network.stages()
+        self.work = len(stages)
         for index, stage in enumerate(stages):
-            pooled = self._run_stage(stage, pooled)
-            later = (*stages[index + 1 :], upsample)
-            self.store.keep_only({name for each in later for name in each.inputs})
-        return self._upsample(upsample, out_size)
-
-    def _run_stage(self, stage: Stage, pooled: Tensor | None) -> Tensor | None:
-        """Runs a stage over all tiles, writing its map; returns the picture's mean where it pools."""
-        means: list[Tensor] = []
-        extra: list[object] = []
-        if pooled is not None and stage.takes_pooled:
-            extra = [pooled.to(self.device)]
-
-        def surroundings(tile: Tile) -> list[object]:
-            margin = margin_of(tile, self._region(tile, stage.halo))
-            return [margin, *extra] if stage.takes_margin else extra
-
-        def write(tile: Tile, result: Tensor) -> None:
-            if stage.pool is not None:
-                share = len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1])
-                means.append(stage.pool(result).double() * share)
-            self.store.put(stage.output, tile, result)
-
-        self._each_tile(stage, surroundings, write)
-        return torch.stack(means).sum(0).to(self.lr.dtype) if means else None
-
-    def _upsample(self, stage: Stage, out_size: tuple[int, int]) -> Tensor:
-        """The last step, written tile by tile into the result (B, 3, rH, rW)."""
-        sr = self.lr.new_empty(*self.lr.shape[:2], *out_size)
-
-        def surroundings(tile: Tile) -> list[object]:
-            return [output_region(tile, self._region(tile, stage.halo), self.size, out_size)]
-
-        def write(tile: Tile, result: Tensor) -> None:
-            rows, columns = output_region(tile, tile, self.size, out_size)
-            sr[..., rows.start : rows.stop, columns.start : columns.stop] = result
-
-        self._each_tile(stage, surroundings, write)
+            self._run_stage(stage, sr)
+            self.store.keep_only({name for each in stages[index + 1 :] for name in each.inputs})
         return sr
 
-    def _each_tile(
-        self,
-        stage: Stage,
-        surroundings: Callable[[Tile], list[object]],
-        write: Callable[[Tile, Tensor], None],
-    ) -> None:
+    def _run_stage(self, stage: Stage, sr: Tensor) -> None:
+        """Runs a stage over all tiles, writing its map, or the last one the result (B, 3, rH, rW)."""
+        means: list[Tensor] = []
+
+        def write(tile: Tile, result: Tensor) -> None:
+            if stage.operation == "upsample":
+                rows, columns = output_region(tile, tile, self.size, self.out_size)
+                sr[..., rows.start : rows.stop, columns.start : columns.stop] = result
+                return
+            if stage.pool is not None:
+                means.append(stage.pool(result).double() * self._share(tile))
+            self.store.put(stage.output, tile, result)
+
+        self._each_tile(stage, write)
+        if means:
+            self.pooled = torch.stack(means).sum(0).to(sr.dtype).to(self.device)
+
+    def _each_tile(self, stage: Stage, write: Callable[[Tile, Tensor], None]) -> None:
         """Fetches, computes and writes every tile; the next one is fetched ahead.
 
         Args:
             stage: What to compute.
-            surroundings: What its function takes besides the maps.
             write: Takes the result of a tile, in host memory.
         """
-        function, waiting = choose(stage, self.device), self.tiles()
+        function, waiting = choose(stage, self.device), self._tiles()
 
         def fetch(tile: Tile) -> list[Tensor]:
-            region = self._region(tile, stage.halo)
-            haloed = [self._take(name, region) for name in stage.haloed_inputs]
-            return haloed + [self._take(name, tile) for name in stage.local_inputs]
+            region = self._region(tile, stage)
+            haloed = [self.store.take(name, region) for name in stage.haloed_inputs]
+            return haloed + [self.store.take(name, tile) for name in stage.local_inputs]
 
         def again(tile: Tile) -> Tensor:
             inputs = [part.to(self.device) for part in fetch(tile)]
-            return self.compute(function, (*inputs, *surroundings(tile)))
+            return self.compute(function, (*inputs, *self._surroundings(stage, tile)))
 
         while waiting:
             tile = waiting.pop(0)
             try:
-                inputs = self.transfers.arrive(tile, fetch)
+                arguments = (*self.transfers.arrive(partial(fetch, tile)), *self._surroundings(stage, tile))
                 if waiting:
-                    self.transfers.send(waiting[0], fetch)
-                result, is_finite = self._call(function, (*inputs, *surroundings(tile)))
+                    self.transfers.send(partial(fetch, waiting[0]))
+                is_finite = None
+                if self.attempt is None or not self.transfers.overlap:
+                    result = self.compute(function, arguments)
+                else:
+                    result, is_finite = self.attempt(function, arguments)
             except RuntimeError as error:
                 self.transfers.forget()
-                if not (is_out_of_memory(error) and self.halve()):
-                    raise
+                self._halve(error)
                 waiting = [part for each in (tile, *waiting) for part in self._cut(each)]
                 continue
             self.transfers.bring(result, partial(write, tile), is_finite, partial(again, tile))
-            self._progress(len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1]) / self.work)
+            self._progress(self._share(tile) / self.work)
         self.transfers.finish()
 
-    def _call(self, function: StageFunction, arguments: tuple[object, ...]) -> tuple[Tensor, Tensor | None]:
-        if self.attempt is None:
-            return self.compute(function, arguments), None
-        return self.attempt(function, arguments)
+    def _surroundings(self, stage: Stage, tile: Tile) -> list[object]:
+        """What the function of a stage takes besides the maps."""
+        region = self._region(tile, stage)
+        if stage.operation == "upsample":
+            return [output_region(tile, region, self.size, self.out_size)]
+        margin = [margin_of(tile, region)] if stage.halo else []
+        return [*margin, self.pooled] if stage.takes_pooled else [*margin]
+
+    def _halve(self, error: RuntimeError) -> None:
+        """Makes the tiles smaller where the error says that memory ran out; else raises it."""
+        window = self.network.config.window_size
+        if self.tile_size == window or not is_out_of_memory(error):
+            raise error
+        self.tile_size = max(window, self.tile_size // 2 // window * window)
+        if self.on_halved is not None:
+            self.on_halved(self.tile_size)
+
+    def _tiles(self) -> list[Tile]:
+        return self._cut((Span(0, self.size[0]), Span(0, self.size[1])))
 
     def _cut(self, tile: Tile) -> list[Tile]:
         return cut(tile, self.tile_size, self.network.config.window_size, self.size)
 
-    def _region(self, tile: Tile, halo: int) -> Tile:
-        return tile[0].widened(halo, self.size[0]), tile[1].widened(halo, self.size[1])
+    def _region(self, tile: Tile, stage: Stage) -> Tile:
+        return tile[0].widened(stage.halo, self.size[0]), tile[1].widened(stage.halo, self.size[1])
 
-    def _take(self, name: str, region: Tile) -> Tensor:
-        if name == "lr":
-            return self.lr[..., region[0].slice, region[1].slice]
-        return self.store.take(name, region)
+    def _share(self, tile: Tile) -> float:
+        return len(tile[0]) * len(tile[1]) / (self.size[0] * self.size[1])
 
     def _progress(self, share: float) -> None:
         self.done += share

@@ -7,7 +7,6 @@ from itertools import pairwise
 from numbers import Integral
 
 from escsr.errors import ConfigError
-from escsr.networks.attention import window_padding
 from escsr.networks.layers import Margin
 from escsr.networks.upsamplers import OutputRegion, OutputSpan
 
@@ -88,7 +87,7 @@ def cut_side(size: int, tile_size: int, window: int) -> list[Span]:
 def _cut_span(span: Span, tile_size: int, window: int, size: int) -> list[Span]:
     edges = [*range(span.start, span.stop, tile_size), span.stop]
     at_border = span.stop == size
-    if at_border and len(edges) > 2 and window_padding(size, window) >= edges[-1] - edges[-2]:
+    if at_border and len(edges) > 2 and -size % window >= edges[-1] - edges[-2]:
         del edges[-2]
     return [Span(start, stop) for start, stop in pairwise(edges)]
 

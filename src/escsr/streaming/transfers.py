@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 __all__ = ["Transfers"]
 
-Place = TypeVar("Place")
+Fetch = Callable[[], list[Tensor]]
+"""Gives the inputs of a tile, in host memory."""
 
 
 class Transfers:
@@ -31,20 +31,20 @@ class Transfers:
         self._ahead: list[Tensor] | None = None
         self._leaving: Callable[[], None] | None = None
 
-    def send(self, place: Place, fetch: Callable[[Place], list[Tensor]]) -> None:
+    def send(self, fetch: Fetch) -> None:
         """Starts to copy the inputs of the next tile."""
         if self._stream is None:
             return
-        pinned = [_pinned(part) for part in fetch(place)]
+        pinned = [_pinned(part) for part in fetch()]
         with torch.cuda.stream(self._stream):
             self._ahead = [part.to(self.device, non_blocking=True) for part in pinned]
 
-    def arrive(self, place: Place, fetch: Callable[[Place], list[Tensor]]) -> list[Tensor]:
+    def arrive(self, fetch: Fetch) -> list[Tensor]:
         """The inputs of a tile, on the device; those that were sent, or fetched now."""
         if self._stream is None:
-            return [part.to(self.device) for part in fetch(place)]
+            return [part.to(self.device) for part in fetch()]
         if self._ahead is None:
-            self.send(place, fetch)
+            self.send(fetch)
         inputs, self._ahead = self._ahead, None
         assert inputs is not None
         current = torch.cuda.current_stream(self.device)
@@ -57,8 +57,8 @@ class Transfers:
         self,
         result: Tensor,
         write: Callable[[Tensor], None],
-        is_finite: Tensor | None = None,
-        again: Callable[[], Tensor] | None = None,
+        is_finite: Tensor | None,
+        again: Callable[[], Tensor],
     ) -> None:
         """Copies a result to the host and writes it; with overlap the writing waits for the next call.
 
@@ -73,8 +73,7 @@ class Transfers:
 
         def leave() -> None:
             wait()
-            good = is_finite is None or again is None or bool(hosted[1])
-            write(hosted[0] if good else again().cpu())  # type: ignore[misc]
+            write(hosted[0] if all(hosted[1:]) else again().cpu())
 
         self.finish()
         self._leaving = leave

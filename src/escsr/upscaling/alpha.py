@@ -25,21 +25,16 @@ def bleed(colour: Tensor, alpha: Tensor) -> Tensor:
     hidden = alpha <= 0
     if not hidden.any() or hidden.all():
         return colour
-    weighted, weights = (colour * alpha)[None], alpha[None]
-    pyramid = [(weighted, weights)]
-    while weights.shape[-2:] != (1, 1):
-        weighted, weights = (
-            functional.avg_pool2d(plane, 2, ceil_mode=True) for plane in (weighted, weights)
-        )
-        pyramid.append((weighted, weights))
-    weighted, weights = pyramid.pop()
-    filled = weighted / weights
-    while pyramid:
-        weighted, weights = pyramid.pop()
+    pyramid = [torch.cat([colour * alpha, alpha])[None]]
+    while pyramid[-1].shape[-2:] != (1, 1):
+        pyramid.append(functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True))
+    *finer, top = pyramid
+    filled = top[:, :-1] / top[:, -1:]
+    for level in reversed(finer):
+        weighted, weights = level[:, :-1], level[:, -1:]
         coarse = functional.interpolate(filled, size=weights.shape[-2:], mode="bilinear")
-        filled = torch.where(
-            weights > 0, weighted / weights.clamp_min(torch.finfo(weights.dtype).tiny), coarse
-        )
+        mean = weighted / weights.clamp_min(torch.finfo(weights.dtype).tiny)
+        filled = torch.where(weights > 0, mean, coarse)
     return torch.where(hidden, filled[0], colour)
 
 

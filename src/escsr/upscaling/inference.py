@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 from typing import get_args
 
 import torch
@@ -12,6 +13,7 @@ from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
+from escsr.networks.layers import Scale, Size
 from escsr.runtime.choices import FeatureStorageChoice, Precision
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
@@ -25,8 +27,10 @@ __all__ = ["Inference"]
 
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
-_USUAL_TILE_SIZE = {"cpu": 256}
-_DEVICE_TILE_SIZE = 512
+"""Tile sides to choose from, LR pixels; the middle one is the usual."""
+
+_FLIPS = ((), (-1,), (-2,), (-2, -1))
+"""With a transposition before or not they are the eight symmetries of a picture."""
 
 _PROBE_FROM = 4
 """A picture of this many of the largest tiles is worth a probe."""
@@ -64,10 +68,8 @@ class Inference:
         if tile_size is not None:
             check_tile_size(tile_size, network.config.window_size)
         if feature_storage not in get_args(FeatureStorageChoice):
-            raise ConfigError(
-                "feature_storage must be one of "
-                f"{', '.join(get_args(FeatureStorageChoice))}, not {feature_storage!r}."
-            )
+            accepted = ", ".join(get_args(FeatureStorageChoice))
+            raise ConfigError(f"feature_storage must be one of {accepted}, not {feature_storage!r}.")
         self.network, self.name = inference_form(network), name
         self.scale, self.pad_multiple = network.config.scale, network.config.window_size
         self.device = next(network.parameters()).device
@@ -79,16 +81,14 @@ class Inference:
     @property
     def usual_tile_size(self) -> int:
         """Tile side that was asked for, or the usual one, LR pixels."""
-        window = self.network.config.window_size
-        usual = _USUAL_TILE_SIZE.get(self.device.type, _DEVICE_TILE_SIZE)
-        return self.tile_size or max(1, usual // window) * window
+        return self.tile_size or self._candidates()[1]
 
     def run(
         self,
         lr: Tensor,
         *,
-        scale: float | tuple[float, float] | None = None,
-        size: tuple[int, int] | None = None,
+        scale: Scale | None = None,
+        size: Size | None = None,
         self_ensemble: bool = False,
         on_progress: OnProgress | None = None,
     ) -> Tensor:
@@ -116,17 +116,20 @@ class Inference:
         if not self_ensemble:
             return self._stream(lr, out_size, on_progress)
         total = torch.zeros(*lr.shape[:2], *out_size)
-        for index in range(8):
-            report = part_of(on_progress, index, 8)
-            sides = out_size[::-1] if index & 4 else out_size
-            total += _turn_back(self._stream(_turn(lr, index), sides, report), index)
+        for index, (is_transposed, axes) in enumerate(product((False, True), _FLIPS)):
+            report, turned = part_of(on_progress, index, 8), lr.flip(axes)
+            if is_transposed:
+                sr = self._stream(turned.mT.contiguous(), out_size[::-1], report).mT
+            else:
+                sr = self._stream(turned, out_size, report)
+            total += sr.flip(axes)
         return total / 8
 
-    def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+    def __call__(self, lr: Tensor, *, size: Size | None = None) -> Tensor:
         """`run` as a `SuperResolver`."""
         return self.run(lr, size=size)
 
-    def predict(self, size: tuple[int, int], out_size: tuple[int, int], *, batch: int = 1) -> Memory:
+    def predict(self, size: Size, out_size: Size, *, batch: int = 1) -> Memory:
         """Memory that a run will take, see `streaming.predict_memory`; with the largest tiles possible.
 
         Args:
@@ -143,8 +146,11 @@ class Inference:
             feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
         )
 
-    def _stream(self, lr: Tensor, out_size: tuple[int, int], on_progress: OnProgress | None) -> Tensor:
-        tile_size = self._tile_size((lr.shape[-2], lr.shape[-1]))
+    def _stream(self, lr: Tensor, out_size: Size, on_progress: OnProgress | None) -> Tensor:
+        """In tiles of the size asked for, or the usual one, or for large pictures the fastest that fits."""
+        tile_size, *others = sizes = self._tile_sizes((lr.shape[-2], lr.shape[-1]))
+        if others:
+            tile_size = fastest_tile_size(self.network, self.precision_policy, sizes)
         try:
             return streaming.run(
                 self.network,
@@ -166,15 +172,7 @@ class Inference:
                 "another device."
             ) from error
 
-    def _tile_size(self, size: tuple[int, int]) -> int:
-        """The size asked for, or the usual one, or for large pictures the fastest that fits."""
-        sizes = self._tile_sizes(size)
-        if len(sizes) == 1:
-            return sizes[0]
-        policy = self.precision_policy
-        return fastest_tile_size(self.network, policy, sizes, precision=policy.precision)
-
-    def _tile_sizes(self, size: tuple[int, int]) -> list[int]:
+    def _tile_sizes(self, size: Size) -> list[int]:
         """Tile sides that a picture of some rows and columns may run with, the smallest first."""
         sizes = [self.usual_tile_size]
         if self.tile_size is None:
@@ -185,7 +183,7 @@ class Inference:
     def _candidates(self) -> list[int]:
         window = self.network.config.window_size
         sizes = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
-        return sorted({max(1, size // window) * window for size in sizes})
+        return [max(1, size // window) * window for size in sizes]
 
     def _fits(self, tile_size: int) -> bool:
         scale = self.network.config.scale or 4
@@ -195,7 +193,7 @@ class Inference:
         )
         return memory.workspace <= _WORKSPACE_SHARE * free_device_memory(self.device)
 
-    def _map_storage(self, lr: Tensor, out_size: tuple[int, int]) -> FeatureStorage:
+    def _map_storage(self, lr: Tensor, out_size: Size) -> FeatureStorage:
         if self.feature_storage != "auto":
             return self.feature_storage
         memory = self.predict((lr.shape[-2], lr.shape[-1]), out_size, batch=lr.shape[0])
@@ -214,17 +212,3 @@ class Inference:
         if self._largest is None or tile_size < self._largest:
             self._largest = tile_size
             _LOG.warning("%s is out of memory: tiles of %d from now on.", self.device, tile_size)
-
-
-def _turn(x: Tensor, index: int) -> Tensor:
-    """One of the eight symmetries of a picture (..., H, W): mirrored where odd, transposed from 4 on."""
-    x = x.flip(-1) if index & 1 else x
-    x = x.flip(-2) if index & 2 else x
-    return x.transpose(-1, -2).contiguous() if index & 4 else x
-
-
-def _turn_back(x: Tensor, index: int) -> Tensor:
-    """The inverse of `_turn`."""
-    x = x.transpose(-1, -2) if index & 4 else x
-    x = x.flip(-2) if index & 2 else x
-    return x.flip(-1) if index & 1 else x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from escsr.upscaling.target_size import TargetSize
 __all__ = ["check_memory", "check_result"]
 
 _FLOAT_PLANES = 3 * 4
-"""Bytes per pixel of colour while a network works."""
+"""Bytes per pixel of colour in float, once of what a network takes and once of what it gives."""
 
 _DEPTH_BYTES = 2
+"""Of source and result, as in their files; frames have 8 bits."""
 
 
 def check_result(
@@ -56,14 +58,17 @@ def check_result(
         "network's result": computed,
     }
     for name, (height, width) in sizes.items():
-        pixels = height * width * header.frames
-        if max_pixels is not None and pixels > max_pixels:
+        if max_pixels is not None and height * width * header.frames > max_pixels:
             frames = f" of {header.frames} frames" if header.frames > 1 else ""
             raise OutputError(
                 f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
                 f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
             )
-    check_memory(f"{target}", (rows, columns), _bytes(header, (rows, columns), computed))
+    source, result, network = (math.prod(size) for size in sizes.values())
+    held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
+    check_memory(
+        f"{target}", (rows, columns), (source + result) * held + (source + network) * _FLOAT_PLANES
+    )
 
 
 def check_memory(name: str, size: tuple[int, int], needed: int) -> None:
@@ -92,17 +97,8 @@ def _check_name(target: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = getattr(error, "strerror", error)
         raise OutputError(f"{target}: cannot be written ({reason}).") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe; - is standard output"
         raise OutputError(f"{target}: is {kind}; choose another name for the result.")
-
-
-def _bytes(header: Header, size: tuple[int, int], computed: tuple[int, int]) -> int:
-    """Source and result in files' depth, and once in float what the network takes and gives."""
-    held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
-    source, result, network = (
-        rows * columns for rows, columns in ((header.height, header.width), size, computed)
-    )
-    return (source + result) * held + (source + network) * _FLOAT_PLANES

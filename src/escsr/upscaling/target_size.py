@@ -94,22 +94,14 @@ class TargetSize:
         """Rows and columns that a picture is upscaled to, before `cropped`."""
         if self.scale is not None:
             return max(1, round(rows * self.scale)), max(1, round(columns * self.scale))
-        if self.width is not None and self.height is not None and self.fit == "exact":
-            return self.height, self.width
-        if self._rows_decide(rows, columns):
-            lead = self.height or self.longest or 1
-            return lead, max(1, round(columns * lead / rows))
-        lead = self.width or self.longest or 1
-        return max(1, round(rows * lead / columns)), lead
-
-    def _rows_decide(self, rows: int, columns: int) -> bool:
-        """Whether the number of rows is given and that of columns follows from the picture's shape."""
-        if self.longest is not None:
-            return rows >= columns
-        if self.width is None or self.height is None:
-            return self.width is None
-        is_taller = self.height * columns <= self.width * rows
-        return is_taller if self.fit == "contain" else not is_taller
+        height, width = self.height or self.longest or 0, self.width or self.longest or 0
+        if self.fit == "exact" and self.height and self.width:
+            return height, width
+        is_taller = height * columns <= width * rows
+        is_inside = self.fit == "contain" or self.longest is not None
+        if not width or (height and is_taller == is_inside):
+            return height, max(1, round(columns * height / rows))
+        return max(1, round(rows * width / columns)), width
 
     def cropped(self, rows: int, columns: int) -> tuple[slice, slice]:
         """The part of the upscaled picture that is kept: all of it, or the middle ("cover")."""

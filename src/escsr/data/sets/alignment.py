@@ -22,6 +22,8 @@ _ROUNDS = 4
 _FLAT_DIFFERENCE = 4
 """Levels of 255, on the mean, that a flat picture and its LR may differ by."""
 
+_Plane = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -72,12 +74,12 @@ def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) 
     return Alignment(float(shift[0]), float(shift[1]), float(correlation))
 
 
-def _middle(picture: NDArray[np.floating]) -> NDArray[np.float64]:
+def _middle(picture: NDArray[np.floating]) -> _Plane:
     top, left = (max(0, (side - _WINDOW) // 2) for side in picture.shape)
     return picture[top : top + _WINDOW, left : left + _WINDOW].astype(np.float64)
 
 
-def _whole_pixels(still: NDArray[np.float64], moved: NDArray[np.float64]) -> NDArray[np.float64]:
+def _whole_pixels(still: _Plane, moved: _Plane) -> _Plane:
     """Shift by the peak of the phase correlation, at most a quarter of the sides."""
     taper = np.outer(*(np.hanning(side + 2)[1:-1] for side in still.shape))
     spectra = [np.fft.rfft2((picture - picture.mean()) * taper) for picture in (still, moved)]
@@ -89,9 +91,7 @@ def _whole_pixels(still: NDArray[np.float64], moved: NDArray[np.float64]) -> NDA
     return np.array([rows[row], columns[column]])
 
 
-def _fraction(
-    placed: NDArray[np.float64], moved: NDArray[np.float64], shift: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _fraction(placed: _Plane, moved: _Plane, shift: _Plane) -> _Plane:
     """What is left of the shift: least squares of moved = placed − ∇placed · d."""
     inside = _inside(moved.shape, shift)
     gradients = np.stack([np.gradient(placed, axis=axis)[inside].ravel() for axis in (0, 1)], 1)
@@ -99,15 +99,15 @@ def _fraction(
     return np.clip(step, -1, 1)
 
 
-def _shifted(picture: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shifted(picture: _Plane, shift: _Plane) -> _Plane:
     """The picture moved by fractions of pixels, its borders wrapped round."""
     rows, columns = (np.fft.fftfreq(side) for side in picture.shape)
     turn = np.exp(-2j * np.pi * (rows[:, None] * shift[0] + columns[None] * shift[1]))
     return np.fft.ifft2(np.fft.fft2(picture) * turn).real
 
 
-def _inside(shape: tuple[int, ...], shift: NDArray[np.float64]) -> tuple[slice, ...]:
+def _inside(shape: tuple[int, ...], shift: _Plane) -> tuple[slice, ...]:
     """The part that neither the border nor what was wrapped round touches."""
-    margins = (np.minimum(np.abs(shift).round(), np.array(shape) // 4) + _MARGIN).astype(int)
-    margins = np.minimum(margins, (np.array(shape) - 2) // 2)
+    sides = np.array(shape)
+    margins = np.minimum(np.minimum(abs(shift).round(), sides // 4) + _MARGIN, (sides - 2) // 2).astype(int)
     return tuple(slice(margin, side - margin) for margin, side in zip(margins, shape, strict=True))

@@ -123,17 +123,14 @@ def identify_lr(
         picture = read_rgb(small.path)
         return _distances(fit_pair(read_rgb(large.path), picture, scale, str(small.path)), picture, scale)
 
-    distances = np.stack(list(in_threads(compare, len(chosen), on_progress)))
-    samples, squares, largest, differing = np.moveaxis(distances, -1, 0)
-    scores = [
-        ResizerScore(
-            resizer,
-            _psnr(float(squares[:, i].sum() / samples[:, i].sum())),
-            int(largest[:, i].max()),
-            float(differing[:, i].sum() / samples[:, i].sum()),
+    distances = np.stack(list(in_threads(compare, len(chosen), on_progress)), -1)
+    scores = []
+    for resizer, each in zip(_RESIZERS, distances, strict=True):
+        samples, squares, largest, differing = each
+        psnr = _psnr(float(squares.sum() / samples.sum()))
+        scores.append(
+            ResizerScore(resizer, psnr, int(largest.max()), float(differing.sum() / samples.sum()))
         )
-        for i, resizer in enumerate(_RESIZERS)
-    ]
     return Identification(tuple(sorted(scores, key=lambda score: -score.psnr)), len(chosen), scale)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 __all__ = ["KNOWN_SETS", "KnownSet", "Layout", "LocatedSet", "locate"]
 
 
@@ -65,47 +67,11 @@ class LocatedSet:
     lr: dict[int, Path]
 
 
-_NO_LICENCE = "none stated by its holders; research use is customary"
-_OWNERS = "academic research only; the pictures belong to their owners"
-_DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 _SCALES = (2, 3, 4, 8)
 
-
-def _benchmark(name: str, count: int, homepage: str, licence: str, *other_folders: str) -> KnownSet:
-    """A test set, which unpacks in one of two ways into a folder of its name."""
-    layouts = (Layout("HR", "LR_bicubic/X{scale}"), Layout("GTmod12", "LRbicx{scale}"))
-    return KnownSet(name, "test", count, licence, homepage, layouts, (name.lower(), *other_folders))
-
-
-# fmt: off
-KNOWN_SETS: tuple[KnownSet, ...] = (
-    KnownSet("DIV2K", "training", 800, _OWNERS, _DIV2K,
-             (Layout("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X{scale}"),)),
-    KnownSet("DIV2K validation", "test", 100, _OWNERS, _DIV2K,
-             (Layout("DIV2K_valid_HR", "DIV2K_valid_LR_bicubic/X{scale}"),)),
-    KnownSet("Flickr2K", "training", 2650,
-             "none stated; photographs of Flickr users, each under its own terms",
-             "https://github.com/LimBee/NTIRE2017",
-             (Layout("Flickr2K_HR", "Flickr2K_LR_bicubic/X{scale}"),)),
-    KnownSet("LSDIR", "training", 84_991, "none stated; conditions to accept before the download",
-             "https://huggingface.co/ofsoundof/LSDIR", (Layout("HR/train", "X{scale}/train"),), ("lsdir",)),
-    KnownSet("DiverSeg-IP", "training", None,
-             "its parts': ImageNet, non-commercial research and education only; PASS, CC BY per picture",
-             "https://github.com/gohtanii/DiverSeg-dataset", (Layout("."),), ("diverseg-ip",)),
-    KnownSet("OST", "training", 10_324, _NO_LICENCE, "https://github.com/xinntao/SFTGAN",
-             (Layout("OutdoorSceneTrain_v2"),)),
-    KnownSet("DF2K-OST", "training", None, "its parts': DIV2K, Flickr2K and OST",
-             "https://github.com/xinntao/Real-ESRGAN", (Layout("GT"),),
-             ("df2k_ost", "df2k-ost", "df2k+ost")),
-    _benchmark("Set5", 5, "https://doi.org/10.5244/C.26.135", _NO_LICENCE),
-    _benchmark("Set14", 14, "https://doi.org/10.1007/978-3-642-27413-8_47", _NO_LICENCE),
-    _benchmark("B100", 100, "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/",
-               "non-commercial research and education only", "bsd100", "bsds100"),
-    _benchmark("Urban100", 100, "https://github.com/jbhuang0604/SelfExSR", _NO_LICENCE),
-    _benchmark("Manga109", 109, "http://www.manga109.org/en/",
-               "academic research, on application; no redistribution"),
+KNOWN_SETS = TypeAdapter(tuple[KnownSet, ...]).validate_json(
+    Path(__file__).with_suffix(".json").read_bytes()
 )
-# fmt: on
 """The sets that the paper trains and measures on."""
 
 
@@ -119,32 +85,20 @@ def locate(folder: str | os.PathLike[str]) -> list[LocatedSet]:
     Returns:
         The sets and their folders, as many as lie there; none where it is something else.
     """
-    sets = []
-    for known in KNOWN_SETS:
-        roots = ((_root(Path(folder), known, layout), layout) for layout in known.layouts)
-        located = next(((root, layout) for root, layout in roots if root is not None), None)
-        if located is not None:
-            root, layout = located
-            sets.append(LocatedSet(known, root / layout.hr, _lr_folders(root, layout)))
-    return sets
+    found = (_locate_one(Path(folder), known) for known in KNOWN_SETS)
+    return [located for located in found if located is not None]
 
 
-def _root(folder: Path, known: KnownSet, layout: Layout) -> Path | None:
-    """The set's root, where `folder` is it or is its HR folder."""
-    hr = Path(layout.hr).parts
+def _locate_one(folder: Path, known: KnownSet) -> LocatedSet | None:
+    """The set, where `folder` is its root or its HR folder."""
     whole = folder.absolute()
-    candidates = [folder]
-    if hr and whole.parts[-len(hr) :] == hr:
-        candidates.append(whole.parents[len(hr) - 1])
-    for root in candidates:
-        named = not known.folder_names or root.absolute().name.lower() in known.folder_names
-        if named and (root / layout.hr).is_dir():
-            return root
+    for layout in known.layouts:
+        hr = Path(layout.hr).parts
+        roots = [folder, whole.parents[len(hr) - 1]] if whole.parts[-len(hr) :] == hr else [folder]
+        for root in roots:
+            named = not known.folder_names or root.absolute().name.lower() in known.folder_names
+            if named and (root / layout.hr).is_dir():
+                lr = {scale: root / layout.lr.format(scale=scale) for scale in _SCALES} if layout.lr else {}
+                there = {scale: folder for scale, folder in lr.items() if folder.is_dir()}
+                return LocatedSet(known, root / layout.hr, there)
     return None
-
-
-def _lr_folders(root: Path, layout: Layout) -> dict[int, Path]:
-    if layout.lr is None:
-        return {}
-    folders = {scale: root / layout.lr.format(scale=scale) for scale in _SCALES}
-    return {scale: folder for scale, folder in folders.items() if folder.is_dir()}

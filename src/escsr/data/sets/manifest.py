@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from escsr.errors import ConfigError, OutputError
 from escsr.files import atomic_path
@@ -32,7 +32,7 @@ class Entry:
 
 
 class Manifest:
-    """A file of JSON lines that grows with every source; used in a `with` block.
+    """A file of JSON lines that grows with every source.
 
     Args:
         path: The file; need not exist.
@@ -40,23 +40,15 @@ class Manifest:
 
     Raises:
         ConfigError: The file was begun with other settings.
+        OutputError: The file cannot be written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
         self.path, self.settings = path, {"settings": dict(settings)}
         self.entries = self._read()
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> Manifest:
-        with atomic_path(self.path) as temporary:
-            lines = [self.settings, *(asdict(entry) for entry in self.entries.values())]
+        lines = [self.settings, *(asdict(entry) for entry in self.entries.values())]
+        with atomic_path(path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        self._file = open(self.path, "a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def add(self, entry: Entry) -> None:
         """Writes down that a source is done.
@@ -64,10 +56,9 @@ class Manifest:
         Raises:
             OutputError: The file cannot be written.
         """
-        assert self._file is not None
         try:
-            self._file.write(json.dumps(asdict(entry)) + "\n")
-            self._file.flush()
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(entry)) + "\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path}: {error.strerror}.") from error
 
@@ -86,7 +77,7 @@ class Manifest:
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError):
                 lines.append(json.loads(line))
-        if not lines or lines[0] != self.settings:
+        if lines[:1] != [self.settings]:
             there = json.dumps(lines[0]) if lines else "unreadable"
             raise ConfigError(
                 f"{self.path.parent} was begun with other settings ({there}); give the same, or another "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from escsr import images
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, in_threads, lr_name, read_rgb
@@ -65,6 +65,19 @@ class _Settings:
     scale: list[int]
     format: int = 1
 
+    def __post_init__(self) -> None:
+        if self.lr not in get_args(Resizer):
+            raise ConfigError(f"lr must be one of {', '.join(get_args(Resizer))}, not {self.lr!r}.")
+        if any(s < 2 for s in self.scale):
+            raise ConfigError(f"scale must be 2 or more, not {min(self.scale)}.")
+        if self.sub_image is None and self.step is not None:
+            raise ConfigError("step is for sub-images; give sub_image too.")
+        if any(side is not None and (side < 1 or side % self.unit) for side in (self.sub_image, self.step)):
+            raise ConfigError(
+                f"sub_image {self.sub_image} and step {self.step} must be positive multiples of "
+                f"{self.unit}, so that LR pixels are whole."
+            )
+
     @property
     def unit(self) -> int:
         """Sides and places of HR pictures are multiples of it, so that LR pixels are whole."""
@@ -110,7 +123,7 @@ def prepare(
     Example:
         >>> prepare("DIV2K_train_HR", "div2k", sub_image=480, step=240, scale=[2])  # doctest: +SKIP
     """
-    settings = _check(_Settings(sub_image, step, lr, sorted(set(scale))))
+    settings = _Settings(sub_image, sub_image if step is None else step, lr, sorted(set(scale)))
     files = find_training_images(sources)
     targets = _targets(files)
     folder = Path(output)
@@ -118,16 +131,15 @@ def prepare(
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
     entries, failures, skipped = [], [], 0
     work = partial(_prepare_or_fail, list(targets.items()), folder, settings, manifest.entries)
-    with manifest:
-        for result in in_threads(work, len(targets), on_progress):
-            if isinstance(result, Entry):
-                entries.append(result)
-                if result is manifest.entries.get(result.source):
-                    skipped += 1
-                else:
-                    manifest.add(result)
-            else:
-                failures.append(result)
+    for result in in_threads(work, len(targets), on_progress):
+        if not isinstance(result, Entry):
+            failures.append(result)
+            continue
+        entries.append(result)
+        if result is manifest.entries.get(result.source):
+            skipped += 1
+        else:
+            manifest.add(result)
     return Preparation(
         hr=folder / "HR",
         lr={s: folder / f"LR_{lr}" / f"X{s}" for s in settings.scale},
@@ -139,43 +151,22 @@ def prepare(
     )
 
 
-def sub_image_starts(side: int, size: int, step: int, unit: int = 1) -> list[int]:
+def sub_image_starts(side: int, size: int, step: int) -> list[int]:
     """Where sub-images begin along a side: every `step`, and a last one that reaches the end.
 
     Args:
-        side: Pixels of the picture, a multiple of `unit`.
-        size: Pixels of a sub-image, a multiple of `unit`.
-        step: From one to the next, a multiple of `unit`.
-        unit: All starts are multiples of it.
+        side: Pixels of the picture.
+        size: Pixels of a sub-image.
+        step: From one to the next.
 
     Returns:
-        The starts, rising; [0] where the side is no longer than a sub-image.
+        The starts, rising; [0] where the side is no longer than a sub-image. A common divisor of the
+        arguments divides them too.
     """
-    assert all(pixels % unit == 0 for pixels in (side, size, step))
     starts = list(range(0, max(1, side - size + 1), step))
     if starts[-1] + size < side:
         starts.append(side - size)
     return starts
-
-
-def _check(settings: _Settings) -> _Settings:
-    """The settings with the step filled in, or an error."""
-    size, step, unit = settings.sub_image, settings.step, settings.unit
-    if settings.lr not in get_args(Resizer):
-        raise ConfigError(f"lr must be one of {', '.join(get_args(Resizer))}, not {settings.lr!r}.")
-    if any(s < 2 for s in settings.scale):
-        raise ConfigError(f"scale must be 2 or more, not {min(settings.scale)}.")
-    if size is None:
-        if step is not None:
-            raise ConfigError("step is for sub-images; give sub_image too.")
-        return settings
-    step = size if step is None else step
-    if size < 1 or step < 1 or size % unit or step % unit:
-        raise ConfigError(
-            f"sub_image {size} and step {step} must be positive multiples of {unit}, so that LR pixels "
-            f"are whole."
-        )
-    return _Settings(size, step, settings.lr, settings.scale)
 
 
 def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
@@ -212,40 +203,40 @@ def _prepare_or_fail(
 ) -> Entry | tuple[Path, str]:
     """The entry of a source, from `done` where it was made before; or the file and why it failed."""
     name, source = targets[index]
+    old = done.get(name)
+    numbers = range(1, 1 + old.pictures) if old is not None else ()
+    before = [path for number in numbers for path, _ in _files(name, number, folder, settings)]
     try:
         digest = sha256_of(source.path)
+        if old is not None and old.sha256 == digest and all(path.exists() for path in before):
+            return old
+        written = _prepare_one(source.path, name, folder, settings)
     except OSError as error:
         return source.path, f"cannot be read ({error.strerror})."
-    try:
-        old = done.get(name)
-        if old is not None and old.sha256 == digest and _is_complete(old, folder, settings):
-            return old
-        entry = Entry(name, digest, _prepare_one(source.path, name, folder, settings))
     except DataError as error:
         return source.path, str(error).removeprefix(f"{source.path}: ")
-    for number in range(entry.pictures + 1, 1 + (old.pictures if old is not None else 0)):
-        for path, _ in _files(name, number, folder, settings):
-            path.unlink(missing_ok=True)  # of the source as it was before
-    return entry
+    for path in set(before) - set(written):
+        path.unlink(missing_ok=True)  # of the source as it was before
+    return Entry(name, digest, len(written) // (1 + len(settings.scale)))
 
 
-def _prepare_one(path: Path, name: str, folder: Path, settings: _Settings) -> int:
-    """Writes all pictures of a source; how many HR ones they are."""
+def _prepare_one(path: Path, name: str, folder: Path, settings: _Settings) -> list[Path]:
+    """Writes all pictures of a source; which ones."""
     hr = read_rgb(path)
     height, width = (side // settings.unit * settings.unit for side in hr.shape[:2])
     if not height or not width:
         raise DataError(f"{path}: smaller than {settings.unit} pixels, which the scales need.")
     hr = np.ascontiguousarray(hr[:height, :width])
     size = settings.sub_image or max(height, width)
-    step = settings.step or size
-    rows = sub_image_starts(height, size, step, settings.unit)
-    columns = sub_image_starts(width, size, step, settings.unit)
+    rows, columns = (sub_image_starts(side, size, settings.step or size) for side in (height, width))
     whole = {1: hr} | {s: downscale(hr, s, settings.lr) for s in settings.scale}
-    places = [(top, left) for top in rows for left in columns]
-    for number, (top, left) in enumerate(places, 1):
+    written = []
+    for number, (top, left) in enumerate(itertools.product(rows, columns), 1):
         for target, s in _files(name, number, folder, settings):
-            _write(whole[s][top // s : (top + size) // s, left // s : (left + size) // s], target)
-    return len(places)
+            part = whole[s][top // s : (top + size) // s, left // s : (left + size) // s]
+            images.write(images.Picture(np.ascontiguousarray(part)), target)
+            written.append(target)
+    return written
 
 
 def _files(source: str, number: int, folder: Path, settings: _Settings) -> list[tuple[Path, int]]:
@@ -256,15 +247,3 @@ def _files(source: str, number: int, folder: Path, settings: _Settings) -> list[
         (folder / "HR" / f"{name}.png", 1),
         *((lr / f"X{s}" / f"{lr_name(name, s)}.png", s) for s in settings.scale),
     ]
-
-
-def _write(pixels: NDArray[np.uint8], path: Path) -> None:
-    images.write(images.Picture(np.ascontiguousarray(pixels)), path)
-
-
-def _is_complete(entry: Entry, folder: Path, settings: _Settings) -> bool:
-    return all(
-        path.exists()
-        for number in range(1, entry.pictures + 1)
-        for path, _ in _files(entry.source, number, folder, settings)
-    )

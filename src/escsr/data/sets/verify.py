@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -89,15 +88,6 @@ class Verification:
         return {**asdict(self), "problems": problems}
 
 
-@dataclass(frozen=True)
-class _Inspection:
-    """What one picture, or one pair, gave: digests by name, problems, digest of the HR pixels."""
-
-    digests: tuple[tuple[str, str], ...]
-    problems: tuple[Problem, ...]
-    hr_digest: str | None
-
-
 def verify(
     hr: Folders,
     *,
@@ -134,92 +124,84 @@ def verify(
         pairs, strangers = match_pairs(hr, lr, scale)
     least = patch_size * (scale or 1)
 
-    def inspect(index: int) -> _Inspection:
+    def inspect(index: int) -> tuple[dict[str, str], list[Problem]]:
         return _inspect(*pairs[index], None if lr is None else scale, least)
 
     digest = hashlib.sha256()
     problems: list[Problem] = []
     first_seen: dict[str, Path] = {}
-    for inspection, (large, _) in zip(in_threads(inspect, len(pairs), on_progress), pairs, strict=True):
-        problems += inspection.problems
-        for name, pixels in inspection.digests:
+    for (digests, found), (large, _) in zip(
+        in_threads(inspect, len(pairs), on_progress), pairs, strict=True
+    ):
+        problems += found
+        for name, pixels in digests.items():
             digest.update(f"{name}\0{pixels}\n".encode(errors="surrogatepass"))
-        if inspection.hr_digest is not None:
-            first = first_seen.setdefault(inspection.hr_digest, large.path)
-            if first != large.path:
-                problems.append(Problem("duplicate", large.path, f"has the pixels of {first}"))
+        pixels_of_hr = digests.get(f"HR {large.name}", str(large.path))
+        if (first := first_seen.setdefault(pixels_of_hr, large.path)) != large.path:
+            problems.append(Problem("duplicate", large.path, f"has the pixels of {first}"))
     problems += [Problem("no HR", file.path, "belongs to no HR picture") for file in strangers]
     num_pairs = sum(small is not None for _, small in pairs)
     return Verification(len(pairs), num_pairs, tuple(problems), digest.hexdigest())
 
 
-def _inspect(large: TrainingFile, small: TrainingFile | None, scale: int | None, least: int) -> _Inspection:
-    """One HR picture, and its LR picture where `scale` tells that there should be one."""
+def _inspect(
+    large: TrainingFile, small: TrainingFile | None, scale: int | None, least: int
+) -> tuple[dict[str, str], list[Problem]]:
+    """Digests and problems of an HR picture, and of its LR picture where there should be one at `scale`."""
     problems: list[Problem] = []
-    report = partial(_report, problems)
-    hr = _read(large, report)
+    hr = _read(large.path, problems)
     if hr is not None and min(hr.shape[:2]) < least:
-        report("too small", large.path, f"{hr.shape[1]}×{hr.shape[0]} pixels; patches need {least}")
+        message = f"{hr.shape[1]}×{hr.shape[0]} pixels; patches need {least}"
+        problems.append(Problem("too small", large.path, message))
     if scale is not None and small is None:
-        report("no LR", large.path, "has no LR picture")
-    lr = None if small is None else _read(small, report)
+        problems.append(Problem("no LR", large.path, "has no LR picture"))
+    lr = None if small is None else _read(small.path, problems)
+    digests = {} if hr is None else {f"HR {large.name}": _digest(hr)}
     if hr is not None and _is_grey(hr):
-        report("grey", large.path, "has no colour")
+        problems.append(Problem("grey", large.path, "has no colour"))
     elif small is not None and lr is not None and _is_grey(lr):
-        report("grey", small.path, "has no colour" if hr is None else "has no colour, but HR has")
-    if scale is not None and small is not None and hr is not None and lr is not None:
-        _compare(hr, lr, scale, small.path, report)
-    digests = [
-        (f"{kind} {file.name}", _digest(pixels))
-        for kind, file, pixels in (("HR", large, hr), ("LR", small, lr))
-        if file is not None and pixels is not None
-    ]
-    return _Inspection(tuple(digests), tuple(problems), digests[0][1] if hr is not None else None)
+        message = "has no colour" if hr is None else "has no colour, but HR has"
+        problems.append(Problem("grey", small.path, message))
+    if small is not None and lr is not None:
+        digests[f"LR {small.name}"] = _digest(lr)
+        if scale is not None and hr is not None:
+            problems += _compare(hr, lr, scale, small.path)
+    return digests, problems
 
 
-_Report = Callable[[ProblemKind, Path, str], None]
-
-
-def _report(problems: list[Problem], kind: ProblemKind, path: Path, message: str) -> None:
-    problems.append(Problem(kind, path, message))
-
-
-def _read(file: TrainingFile, report: _Report) -> NDArray[np.uint8] | None:
-    """Colour pixels (H, W, 1 or 3), or None where they cannot be trained on."""
+def _read(path: Path, problems: list[Problem]) -> NDArray[np.uint8] | None:
+    """Colour pixels (H, W, 1 or 3), or None where they cannot be trained on, which is then a problem."""
     try:
-        picture = images.read(file.path)
+        picture = images.read(path)
     except EscError as error:
-        report("unreadable", file.path, str(error).removeprefix(f"{file.path}: "))
+        problems.append(Problem("unreadable", path, str(error).removeprefix(f"{path}: ")))
         return None
-    colour = picture.colour
-    if colour.dtype != np.uint8:
-        report("not 8 bits", file.path, f"{colour.dtype} pixels; training takes 8 bits")
+    if picture.colour.dtype != np.uint8:
+        message = f"{picture.colour.dtype} pixels; training takes 8 bits"
+        problems.append(Problem("not 8 bits", path, message))
         return None
     if picture.has_alpha:
-        report("transparent", file.path, "has an alpha channel, which training drops")
-    return colour
+        problems.append(Problem("transparent", path, "has an alpha channel, which training drops"))
+    return picture.colour
 
 
 def _is_grey(colour: NDArray[np.uint8]) -> bool:
     return bool((colour == colour[..., :1]).all())
 
 
-def _compare(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, path: Path, report: _Report) -> None:
+def _compare(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, path: Path) -> Iterator[Problem]:
     """Sizes, then content, then place."""
     try:
         alignment = measure_alignment(fit_pair(hr, lr, scale, str(path)), lr, scale)
     except DataError as error:
-        report("size", path, str(error).removeprefix(f"{path}: "))
+        yield Problem("size", path, str(error).removeprefix(f"{path}: "))
         return
     if alignment.correlation < _LEAST_CORRELATION:
-        report("content", path, f"shows something else than HR (correlation {alignment.correlation:.2f})")
+        correlation = f"{alignment.correlation:.2f}"
+        yield Problem("content", path, f"shows something else than HR (correlation {correlation})")
     elif alignment.shift > _LARGEST_SHIFT:
-        report(
-            "shift",
-            path,
-            f"is shifted against HR by {alignment.down * scale:+.2f} HR pixels down and "
-            f"{alignment.right * scale:+.2f} right",
-        )
+        down, right = f"{alignment.down * scale:+.2f}", f"{alignment.right * scale:+.2f}"
+        yield Problem("shift", path, f"is shifted against HR by {down} HR pixels down and {right} right")
 
 
 def _digest(pixels: NDArray[np.uint8]) -> str:
