@@ -11,14 +11,12 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from conditions import record
 from escsr import images
-from escsr.batch.models import Models
 from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import lr_side, to_tensor
@@ -41,11 +39,10 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     how = UpscaleOptions(device=options.device, precision="float32")
-    fixed = Models(replace(how, model=options.fixed))
     anything = Upscaler(options.any, options=how)
     rows = []
     for scale in options.scales:
-        ways = {"fixed": fixed.reaching(scale), "any": anything}
+        ways = {"fixed": Upscaler(options.fixed, options=how, scale=scale), "any": anything}
         figures = _measure(ways, options.data, scale)
         rows.append({"scale": scale, "fixed_model": ways["fixed"].name, **figures})
         print("  ".join(f"{key} {value}" for key, value in rows[-1].items()))

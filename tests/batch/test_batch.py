@@ -254,7 +254,7 @@ def test_the_model_is_hashed_once(three: Path, model: Path, monkeypatch: pytest.
         hashed.append(path)
         return sha256_of(path)
 
-    monkeypatch.setattr("escsr.batch.models.sha256_of", counted)
+    monkeypatch.setattr("escsr.batch.run.sha256_of", counted)
     assert statuses(upscale(three, model=model)) == ["done"] * 3
     assert hashed == [model]
 

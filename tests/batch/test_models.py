@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 import escsr
-from escsr.batch.models import Models
 from escsr.models.checkpoints import save_network
 from escsr.models.selection import ANY_SCALE_UP_TO, DEFAULT_MODEL, choose_model, explain
-from escsr.upscaling.options import UpscaleOptions
 from samples import ROOT, small_network
 
 RECORD = json.loads((ROOT / "results" / "models" / "any-scale.json").read_text())
@@ -66,18 +64,17 @@ def test_the_default_is_told_with_its_reason() -> None:
 
 @pytest.mark.parametrize("enlargement", [1.2, 2, 2.7, 3.0001, 4, 9])
 def test_the_scale_told_is_the_one_that_is_taken(enlargement: float) -> None:
-    models = Models(UpscaleOptions(model="esc-light"))
-    reason, chosen = models.explain(enlargement), models.path(enlargement).stem
+    reason, chosen = explain("esc-light", enlargement), choose_model("esc-light", enlargement).stem
     assert f"; {chosen}: " in reason
     assert f"×{enlargement:g}" in reason
     assert ("is reached by resizing" in reason) == (enlargement > 4)
 
 
 def test_a_model_that_was_named(tmp_path: Path) -> None:
-    assert Models(UpscaleOptions(model="esc-light-x3")).explain(2) == "esc-light-x3: as named"
+    assert explain("esc-light-x3", 2) == "esc-light-x3: as named"
     path = tmp_path / "mine.safetensors"
     save_network(small_network("esc"), path)
-    assert Models(UpscaleOptions(model=path)).explain(None) == f"{path}: as named"
+    assert explain(path, None) == f"{path}: as named"
 
 
 def test_the_default_is_bundled_at_every_usual_scale() -> None:

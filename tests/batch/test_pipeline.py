@@ -75,6 +75,16 @@ def test_no_more_than_the_bound_are_under_way(queue_size: int) -> None:
         steps.pipeline(0)
 
 
+def test_a_step_with_nothing_for_the_next_is_the_last() -> None:
+    steps = Steps()
+    odd: Pipeline[int, int, int, int] = Pipeline(lambda n: n if n % 2 else None, steps.work, steps.write)
+    items = list(odd.run(range(5)))
+    assert [(item.source, item.value, item.error) for item in items] == [
+        (n, n if n % 2 else None, None) for n in range(5)
+    ]
+    assert steps.written == [1, 3]
+
+
 @given(st.integers(0, 5), st.sampled_from(STEPS))
 def test_the_first_error_is_the_last_item_or_raised(bad: int, step: str) -> None:
     steps = Steps({bad: step, 5: "work"})

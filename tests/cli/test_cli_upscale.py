@@ -156,17 +156,15 @@ def test_streams_that_are_closed_or_full(folder: Path, line: str, code: int, mes
     assert sum("Error" in text for text in done.stderr.splitlines()) == bool(code)
 
 
-def test_no_room_for_temporary_files(folder: Path) -> None:
+def test_no_room_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         class buffer:  # noqa: N801 (as of a stream)
             @staticmethod
             def read(_: int) -> bytes:
                 raise OSError(28, "No space left on device")
 
-    with (
-        pytest.raises(OutputError, match=r"TMPDIR.*No space"),
-        piped(["-"], "a.png", None, Full, None),  # type: ignore[arg-type]
-    ):
+    monkeypatch.setattr(sys, "stdin", Full)
+    with pytest.raises(OutputError, match=r"TMPDIR.*No space"), piped(["-"], "a.png", None):
         pass
 
 

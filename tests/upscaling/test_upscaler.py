@@ -200,8 +200,9 @@ def test_settings_that_cannot_be(model: Path) -> None:
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(ConfigError, match="precision"):
         Upscaler(model, device="cpu", precision="float8")
-    with pytest.raises(ConfigError, match="multiple of 8"):
-        Upscaler(model, device="cpu", tile_size=12)
+    for tile_size in (12, 8.0):
+        with pytest.raises(ConfigError, match="multiple of 8"):
+            Upscaler(model, device="cpu", tile_size=tile_size)
 
 
 def test_damaged_weights_never_make_a_picture(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Many pictures: which files become which (`jobs`), what is done already (`manifest`), three steps at
-once (`pipeline`), the way of a picture through them (`pictures`) and the whole (`run`).
+once (`pipeline`), what is said of a picture on its way (`pictures`) and the whole (`run`).
 
 `forecast` says what a run would do, `pipes` lets `-` stand for standard input and output.
 """

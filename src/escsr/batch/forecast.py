@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from timeit import repeat
+from typing import Literal
 
 import torch
 
@@ -48,6 +50,11 @@ class Forecast:
     memory_bytes: int = 0
     seconds: float = 0.0
 
+    @property
+    def status(self) -> Literal["planned", "failed"]:
+        """Whether it can be done."""
+        return "planned" if self.error is None else "failed"
+
 
 def forecast(batch: Batch) -> Iterator[Forecast]:
     """Says for each job what a run would do.
@@ -58,51 +65,38 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     Yields:
         One forecast a job.
     """
-    speeds: dict[tuple[str, float], float] = {}
+    speed_of = cache(_seconds_per_pixel)
     for job in batch.jobs:
-        yield _forecast(job, batch, speeds)
+        try:
+            promised = _forecast(job, batch, speed_of)
+        except EscError as error:
+            promised = Forecast(job, error)
+        yield promised
 
 
-def _forecast(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
-    try:
-        return _promise(job, batch, speeds)
-    except EscError as error:
-        return Forecast(job, error)
-
-
-def _promise(job: Job, batch: Batch, speeds: dict[tuple[str, float], float]) -> Forecast:
+def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]) -> Forecast:
     header = images.read_header(job.source)
-    rows, columns = header.height, header.width
-    scale = batch.size.scale_of(rows, columns)
-    upscaler = batch.models.reaching(scale)
-    most = batch.options.max_pixels
-    check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
-    out_size = batch.size.upscaled(rows, columns)
-    kept_rows, kept_columns = batch.size.cropped(*out_size)
-    computed = (rows * upscaler.scale, columns * upscaler.scale) if upscaler.scale else out_size
-    pace = upscaler.name, float(upscaler.scale or math.ceil(scale))
-    if pace not in speeds:
-        speeds[pace] = _seconds_per_pixel(upscaler, pace[1])
+    size = header.height, header.width
+    scale, most = batch.size.scale_of(*size), batch.options.max_pixels
+    upscaler = batch.upscaler(scale)
+    kept, computed = check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
+    seconds = speed_of(upscaler, upscaler.scale or math.ceil(scale))
     return Forecast(
         job,
-        size=(columns, rows),
-        out_size=(kept_columns.stop - kept_columns.start, kept_rows.stop - kept_rows.start),
+        size=size[::-1],
+        out_size=kept[::-1],
         model=upscaler.name,
         device=str(upscaler.device),
         tile_size=upscaler.inference.usual_tile_size,
-        memory_bytes=upscaler.inference.predict((rows, columns), computed).total,
-        seconds=speeds[pace] * rows * columns * header.frames,
+        memory_bytes=upscaler.inference.predict(size, computed).total,
+        seconds=seconds * header.height * header.width * header.frames,
     )
 
 
-def _seconds_per_pixel(upscaler: Upscaler, scale: float) -> float:
-    """Of input; the second of two runs on a small picture, because the first one warms up.
+def _seconds_per_pixel(upscaler: Upscaler, scale: int) -> float:
+    """Of input; the faster of two runs on a small picture, because the first one warms up.
 
     A model of any scale takes the longer the larger the scale, so it is tried at the next whole one.
     """
-    noise, seconds = torch.rand(1, 3, _SAMPLE, _SAMPLE), 0.0
-    for _ in range(2):
-        start = time.perf_counter()
-        upscaler(noise, scale=scale)
-        seconds = time.perf_counter() - start
-    return seconds / _SAMPLE**2
+    noise = torch.rand(1, 3, _SAMPLE, _SAMPLE)
+    return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=2)) / _SAMPLE**2

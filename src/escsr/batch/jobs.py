@@ -61,19 +61,15 @@ def plan(
         images.check_suffix(Path(f"result{suffix}"))
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
-    one_file = len(sources) == 1 and not _is(sources[0], stat.S_ISDIR)
-    into_folder = target is not None and (
-        _is(target, stat.S_ISDIR) or not one_file or os.fspath(output or "").endswith(("/", os.sep))
-    )
-    if target is not None and into_folder and _is(target, stat.S_ISREG):
-        raise OutputError(f"{target} is a file; several pictures need a folder.")
-    if target is not None and not into_folder:
+    needs_folder = len(sources) > 1 or _is(sources[0], stat.S_ISDIR) or str(output).endswith(("/", os.sep))
+    if target is None or needs_folder or _is(target, stat.S_ISDIR):
+        if target is not None and _is(target, stat.S_ISREG):
+            raise OutputError(f"{target} is a file; several pictures need a folder.")
+        jobs = [job for source in sources for job in _pairs(source, target, size, suffix)]
+    else:
         images.check_suffix(target)
         jobs = [Job(sources[0], target)]
-    else:
-        jobs = [job for source in sources for job in _pairs(source, target, size, suffix)]
-    _check_names(jobs)
-    _check_folders(jobs)
+    _check_targets(jobs)
     return jobs if shard is None else _part(jobs, shard)
 
 
@@ -95,11 +91,9 @@ def _pairs(source: Path, target: Path | None, size: TargetSize, suffix: str | No
         base = target or named.with_name(f"{named.name}_{size.label}")
         for path in images.find_images(source):
             yield Job(path, _suffixed(base / path.relative_to(source), suffix))
-    elif target is None:
-        result = default_target(source, size)
-        yield Job(source, result if suffix is None else result.with_suffix(suffix))
     else:
-        yield Job(source, _suffixed(target / source.name, suffix))
+        result = default_target(source, size) if target is None else target / source.name
+        yield Job(source, _suffixed(result, suffix))
 
 
 def _suffixed(path: Path, suffix: str | None) -> Path:
@@ -117,7 +111,8 @@ def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
         return False
 
 
-def _check_names(jobs: Sequence[Job]) -> None:
+def _check_targets(jobs: Sequence[Job]) -> None:
+    """Raises where results have no name of their own or no folder that takes them, before any work."""
     owners: dict[str, Path] = {}
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:
@@ -127,10 +122,6 @@ def _check_names(jobs: Sequence[Job]) -> None:
         if target in owners:
             raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
         owners[target] = job.source
-
-
-def _check_folders(jobs: Sequence[Job]) -> None:
-    """Raises where a folder of results is a file or closed to us, before any work is done."""
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         nearest = next(path for path in (folder, *folder.absolute().parents) if _is(path))
         if not nearest.is_dir():

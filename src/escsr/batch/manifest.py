@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from escsr._version import __version__
 from escsr.files import sha256_of
@@ -57,26 +56,14 @@ class Manifest:
 
     def _read(self, folder: Path) -> dict[str, str]:
         if folder not in self._known:
-            self._known[folder] = dict(_entries(folder / MANIFEST))
+            self._known[folder], text = {}, b""
+            with suppress(OSError):
+                text = (folder / MANIFEST).read_bytes()
+            for line in text.split(b"\n"):  # no other sign ends a line of JSON
+                with suppress(ValueError, TypeError, KeyError, RecursionError):
+                    entry = json.loads(line.decode(errors="replace"))
+                    self._known[folder][str(entry["result"])] = str(entry["key"])
         return self._known[folder]
-
-
-def _entries(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        lines = path.read_bytes().split(b"\n")  # no other sign ends a line of JSON
-    except OSError:
-        return
-    for line in lines:
-        entry = _parsed(line)
-        if isinstance(entry, dict) and {"result", "key"} <= entry.keys():
-            yield str(entry["result"]), str(entry["key"])
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode(errors="replace"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) -> str:
@@ -87,7 +74,7 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
     """
     settings = {
         "size": size,
-        "write": options.write_options,
+        "write": (options.quality, options.lossless, options.subsampling, options.strip),
         "to_srgb": options.to_srgb,
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",

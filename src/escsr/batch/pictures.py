@@ -1,31 +1,21 @@
-"""The way of one picture: read, upscaled, written, and what became of it."""
+"""What is said of a picture on its way: how far it is, and what became of it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
-from escsr import images
 from escsr.batch.jobs import Job
-from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.models import Models
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
-from escsr.images import Animation, Picture
-from escsr.upscaling.options import UpscaleOptions
-from escsr.upscaling.preflight import check_result
-from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["Outcome", "PictureSteps", "Progress", "Status", "outcome_of"]
+__all__ = ["Outcome", "Progress", "outcome_of", "progress_of"]
 
 _LOG = logging.getLogger(__name__)
-
-Status = Literal["done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Outcome:
     """
 
     job: Job
-    status: Status
+    status: Literal["done", "skipped", "failed"]
     error: EscError | None = None
     seconds: float = 0.0
     model: str = ""
@@ -70,89 +60,25 @@ class Progress:
     jobs: int
 
 
-@dataclass
-class _Work:
-    """A picture on its way, with what is known of it so far."""
+def progress_of(
+    jobs: Sequence[Job], on_progress: Callable[[Progress], None]
+) -> Callable[[int, float], None]:
+    """Takes the index of a job and the share of it that is done, and reports how far all of them are."""
+    up_to = [0, *accumulate(_bytes_of(job.source) for job in jobs)]
 
-    number: int
-    job: Job
-    scale: float
-    key: str = ""
-    picture: Picture | Animation | None = None  # none where it is skipped
-    model: str = ""
+    def report(index: int, share: float) -> None:
+        before, after = up_to[index : index + 2]
+        overall = (before + share * (after - before)) / max(1, up_to[-1])
+        on_progress(Progress(jobs[index], share, overall, index + 1, len(jobs)))
 
-
-@dataclass
-class PictureSteps:
-    """The steps of a `Pipeline`, whose items are indices of jobs.
-
-    Attributes:
-        jobs: The plan.
-        models: The models at hand.
-        size: What results measure.
-        options: How they are made.
-        manifest: Where pictures that are done are noted, or None.
-        on_progress: Called often, or None.
-    """
-
-    jobs: Sequence[Job]
-    models: Models
-    size: TargetSize
-    options: UpscaleOptions
-    manifest: Manifest | None = None
-    on_progress: Callable[[Progress], None] | None = None
-
-    def __post_init__(self) -> None:
-        sizes = (_bytes_of(job.source) for job in self.jobs) if self.on_progress else ()
-        self._bytes_up_to = [0, *accumulate(sizes)]
-
-    def read(self, index: int) -> _Work:
-        """The reader's part; what is done already is not decoded."""
-        job, options = self.jobs[index], self.options
-        header = images.read_header(job.source)
-        work = _Work(index, job, self.size.scale_of(header.height, header.width))
-        if self.manifest is not None:
-            work.key = key_of(job.source, self.models.digest(work.scale), self.size, options)
-            if self.manifest.has(job.target, work.key):
-                return work
-        scale = self.models.reaching(work.scale).scale
-        check_result(header, job.target, self.size, scale=scale, max_pixels=options.max_pixels)
-        work.picture = images.read_for(job.target, job.source, to_srgb=options.to_srgb)
-        return work
-
-    def upscale(self, work: _Work) -> _Work:
-        """The network's part."""
-        if work.picture is not None:
-            upscaler = self.models.reaching(work.scale)
-            report = None if self.on_progress is None else partial(self._report, work.number)
-            work.picture = upscaler.upscale_picture(work.picture, size=self.size, on_progress=report)
-            work.model = upscaler.name
-        return work
-
-    def write(self, work: _Work) -> Outcome:
-        """The writer's part; the note follows the picture."""
-        picture, job = work.picture, work.job
-        if picture is None:
-            return Outcome(job, "skipped")
-        images.write(picture, job.target, self.options.write_options)
-        if self.manifest is not None:
-            self.manifest.add(job.target, work.key)
-        rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
-        return Outcome(job, "done", model=work.model, size=(columns, rows), notes=picture.notes)
-
-    def _report(self, index: int, share: float) -> None:
-        assert self.on_progress is not None
-        before, after = self._bytes_up_to[index : index + 2]
-        overall = (before + share * (after - before)) / max(1, self._bytes_up_to[-1])
-        self.on_progress(Progress(self.jobs[index], share, overall, index + 1, len(self.jobs)))
+    return report
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
     """What became of a job by its item: whatever was raised is one failed picture."""
     error = item.error
     if error is None:
-        outcome: Outcome = item.value
-        return replace(outcome, seconds=item.seconds)
+        return replace(item.value or Outcome(job, "skipped"), seconds=item.seconds)
     _LOG.debug("%s failed", job.source, exc_info=error)
     if isinstance(error, MemoryError):
         error = DeviceError(

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Generic, Literal, TypeVar
 
 from escsr.errors import ConfigError
@@ -29,11 +30,11 @@ Written = TypeVar("Written")
 
 @dataclass
 class PipelineItem(Generic[Source, Written]):
-    """One item on its way; the steps after one that failed pass it over.
+    """One item on its way; the steps after one that failed, or returned None, pass it over.
 
     Attributes:
         source: What it began as.
-        value: What the last step returned; None once one failed.
+        value: What the last step returned; None once one failed or has nothing for the next.
         error: What a step raised, else None.
         seconds: Spent in the steps, waiting not counted.
     """
@@ -45,7 +46,7 @@ class PipelineItem(Generic[Source, Written]):
 
     def step(self, function: Callable[[Any], Any]) -> PipelineItem[Source, Written]:
         """Calls a function with the value, and keeps its result or its error."""
-        if self.error is None:
+        if self.value is not None:
             start = time.perf_counter()
             try:
                 self.value = function(self.value)
@@ -60,7 +61,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
     """Three functions, of which the first and the last have a thread each; the second runs in the caller's.
 
     Attributes:
-        read: Source → what is worked on.
+        read: Source → what is worked on; None where there is nothing to do.
         work: The middle step.
         write: Its result → what is yielded.
         queue_size: Items that may wait before `work`, and that may wait after it; with the one in
@@ -71,7 +72,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         ConfigError: `queue_size` is below 1.
     """
 
-    read: Callable[[Source], Read]
+    read: Callable[[Source], Read | None]
     work: Callable[[Read], Worked]
     write: Callable[[Worked], Written]
     queue_size: int = 1
@@ -96,36 +97,31 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         Yields:
             The items, in the order of the sources.
         """
-        reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
-        writing: deque[Future[PipelineItem[Source, Written]]] = deque()
+        cancel = cancel or threading.Event()
         most = self.queue_size if self.on_error == "continue" else 0
+        reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
+        begun = (PipelineItem[Source, Written](source, source) for source in sources)
+        read = _in_order((reader.submit(item.step, self.read) for item in begun), self.queue_size)
+        worked = (item.step(self.work) for item in takewhile(lambda _: not cancel.is_set(), read))
+        writing = (writer.submit(item.step, self.write) for item in worked)
         try:
-            for item in self._read_ahead(sources, reader):
-                if cancel is not None and cancel.is_set():
-                    break
-                writing.append(writer.submit(item.step(self.work).step, self.write))
-                while writing and (len(writing) > most or writing[0].done()):
-                    done = writing.popleft().result()
-                    if done.error is not None and self.on_error == "raise":
-                        raise done.error
-                    yield done
-                    if done.error is not None and self.on_error == "stop":
-                        return
-            while writing:
-                yield writing.popleft().result()
+            for item in _in_order(writing, most, early=True):
+                if item.error is not None and self.on_error == "raise":
+                    raise item.error
+                yield item
+                if item.error is not None and self.on_error == "stop":
+                    return
         finally:
             reader.shutdown(cancel_futures=True)
             writer.shutdown()
 
-    def _read_ahead(
-        self, sources: Iterable[Source], reader: ThreadPoolExecutor
-    ) -> Iterator[PipelineItem[Source, Written]]:
-        """Items as they are read; while one is used the next ones are read."""
-        reading: deque[Future[PipelineItem[Source, Written]]] = deque()
-        for source in sources:
-            item: PipelineItem[Source, Written] = PipelineItem(source, source)
-            reading.append(reader.submit(item.step, self.read))
-            if len(reading) > self.queue_size:
-                yield reading.popleft().result()
-        while reading:
-            yield reading.popleft().result()
+
+def _in_order(futures: Iterable[Future[Read]], most: int, *, early: bool = False) -> Iterator[Read]:
+    """Results, while up to so many others are under way; early, once they are there."""
+    waiting: deque[Future[Read]] = deque()
+    for future in futures:
+        waiting.append(future)
+        while waiting and (len(waiting) > most or (early and waiting[0].done())):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,20 +19,14 @@ PIPE = "-"
 
 @contextmanager
 def piped(
-    inputs: Sequence[str],
-    output: str | None,
-    suffix: str | None,
-    source: TextIO | None,
-    sink: TextIO | None,
-) -> Iterator[tuple[list[str], str | None]]:
-    """Replaces `-` by files: the input is read from `source` first, the output goes to `sink` at the end.
+    inputs: Sequence[str], output: str | None, suffix: str | None
+) -> Iterator[tuple[Sequence[str], str | None]]:
+    """Replaces `-` by files: standard input is read first, the output goes to standard output at the end.
 
     Args:
         inputs: Paths, or `-` alone.
         output: A path, `-`, or None, which for an input of `-` is `-` too.
         suffix: Format of an output of `-`, "png" or ".png", as which None counts.
-        source: Standard input; None where it is closed.
-        sink: Standard output; None where it is closed.
 
     Yields:
         Inputs and output to use instead.
@@ -47,7 +42,7 @@ def piped(
     if output == PIPE and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
         raise ConfigError("- (standard output) takes one picture; several need a folder.")
     if PIPE not in (*inputs, output):
-        yield list(inputs), output
+        yield inputs, output
         return
     with _named("the folder for temporary files (TMPDIR)"):
         folder = TemporaryDirectory(prefix="escsr-")
@@ -55,11 +50,11 @@ def piped(
         paths = [str(Path(name) / "standard input") if path == PIPE else path for path in inputs]
         if PIPE in inputs:
             with _named("standard input to a temporary file (TMPDIR)"), open(paths[0], "wb") as file:
-                shutil.copyfileobj(_bytes_of(source, "input"), file)
+                shutil.copyfileobj(_bytes_of(sys.stdin, "input"), file)
         if output != PIPE:
             yield paths, output
             return
-        stream = _bytes_of(sink, "output")
+        stream = _bytes_of(sys.stdout, "output")
         result = Path(name) / f"result.{(suffix or 'png').lstrip('.')}"
         yield paths, str(result)
         if result.is_file():

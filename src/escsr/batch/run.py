@@ -7,17 +7,32 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
+from escsr import images
 from escsr.batch.jobs import plan
-from escsr.batch.manifest import Manifest
-from escsr.batch.models import Models
-from escsr.batch.pictures import Outcome, PictureSteps, Progress, outcome_of
+from escsr.batch.manifest import Manifest, key_of
+from escsr.batch.pictures import Outcome, Progress, outcome_of, progress_of
 from escsr.batch.pipeline import OnError, Pipeline
-from escsr.files import remove_stale_parts
+from escsr.files import remove_stale_parts, sha256_of
+from escsr.images import Animation, Picture
+from escsr.models.selection import choose_model
+from escsr.runtime.devices import choose_device
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.preflight import check_result
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["Batch", "upscale"]
+
+
+class _Work(NamedTuple):
+    """A picture on its way."""
+
+    number: int
+    key: str
+    upscaler: Upscaler
+    picture: Picture | Animation
 
 
 class Batch:
@@ -35,8 +50,8 @@ class Batch:
     Attributes:
         jobs: The plan.
         size: What results shall measure.
-        models: The models at hand.
         options: As given.
+        device: Where they are upscaled.
 
     Raises:
         EscError: Model, device or output are not as they should be, or there is nothing to do.
@@ -53,10 +68,24 @@ class Batch:
         **settings: Any,
     ) -> None:
         self.options = replace(options or UpscaleOptions(), **settings)
-        self.models = Models(self.options)
-        self.size = self.models.target_size()
+        self.device = choose_device(self.options.device)
+        self._load = cache(partial(Upscaler, options=self.options))
+        self._digest = cache(sha256_of)
+        wanted = self.options.target
+        path = choose_model(self.options.model, wanted.scale if wanted else None)  # refuses unknown names
+        if wanted is None or wanted.scale is not None:  # else each picture may need another model
+            wanted = self._load(path).target_size()
+        self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
         self.jobs = plan(inputs, output, size=self.size, suffix=suffix, shard=shard)
+
+    def upscaler(self, scale: float) -> Upscaler:
+        """The upscaler whose model reaches a scale, loaded once.
+
+        Raises:
+            EscError: There is no such model, or the file is damaged.
+        """
+        return self._load(choose_model(self.options.model, scale))
 
     def run(
         self,
@@ -86,12 +115,43 @@ class Batch:
         for folder in dict.fromkeys(job.target.parent for job in self.jobs):
             remove_stale_parts(folder)
         manifest = Manifest(skip=skip_existing) if skip_existing or len(self.jobs) > 1 else None
-        steps = PictureSteps(self.jobs, self.models, self.size, self.options, manifest, on_progress)
+        read, write = partial(self._read, manifest), partial(self._write, manifest)
+        upscale_one = partial(self._upscale, on_progress and progress_of(self.jobs, on_progress))
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
-        pipeline = Pipeline(steps.read, steps.upscale, steps.write, on_error=on_error)
+        pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop)) as items:
             for item in items:
                 yield outcome_of(self.jobs[item.source], item)
+
+    def _read(self, manifest: Manifest | None, number: int) -> _Work | None:
+        """The reader's part; what is done already is not decoded, and passed over."""
+        job, key = self.jobs[number], ""
+        header = images.read_header(job.source)
+        scale = self.size.scale_of(header.height, header.width)
+        if manifest is not None:
+            digest = self._digest(choose_model(self.options.model, scale))
+            key = key_of(job.source, digest, self.size, self.options)
+            if manifest.has(job.target, key):
+                return None
+        upscaler, most = self.upscaler(scale), self.options.max_pixels
+        check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=most)
+        picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
+        return _Work(number, key, upscaler, picture)
+
+    def _upscale(self, report: Callable[[int, float], None] | None, work: _Work) -> _Work:
+        """The network's part."""
+        on_progress = report and partial(report, work.number)
+        larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=on_progress)
+        return work._replace(picture=larger)
+
+    def _write(self, manifest: Manifest | None, work: _Work) -> Outcome:
+        """The writer's part; the note follows the picture."""
+        job, picture = self.jobs[work.number], work.picture
+        images.write(picture, job.target, self.options)
+        if manifest is not None:
+            manifest.add(job.target, work.key)
+        rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
+        return Outcome(job, "done", model=work.upscaler.name, size=(columns, rows), notes=picture.notes)
 
 
 def upscale(

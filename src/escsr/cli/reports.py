@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -13,113 +12,65 @@ from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
 from escsr.errors import DeviceError, OutputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from escsr.batch import Batch, Forecast, Outcome
 
-__all__ = ["JsonReport", "Report", "TextReport"]
+__all__ = ["JsonReport", "Report"]
 
 
-class Report(ABC):
-    """Counts what became of the pictures and reports it as it comes.
+class Report:
+    """Counts what became of the pictures and prints it as it comes; errors and the sums on standard error.
+
+    Args:
+        quiet: Only errors, and what is planned.
+        verbose: Notes too.
+        to_stderr: Everything to standard error, because the picture goes to standard output.
 
     Attributes:
         stopped: Whether the run was interrupted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
+        self.quiet, self.verbose = quiet, verbose
+        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
         self.counts: Counter[str] = Counter()
-        self.start = time.perf_counter()
+        self.failures: list[str] = []
+        self.start, self.seconds = time.perf_counter(), 0.0
         self.stopped = self.short_of_memory = False
 
-    def begin(self, batch: Batch) -> None:  # noqa: B027
-        """Reports what is about to be done."""
+    def begin(self, batch: Batch) -> None:
+        """Reports the model, why it is taken, and the device."""
+        if self.verbose:
+            from escsr.models.selection import explain
 
-    def outcome(self, outcome: Outcome) -> None:
-        """Reports one result."""
-        self.counts[outcome.status] += 1
-        self.short_of_memory |= isinstance(outcome.error, DeviceError)
-        self._report_outcome(outcome)
+            count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
+            where = f"{batch.device}, precision {batch.options.precision}"
+            self.out.print(f"Upscaling {count} to {batch.size.label} on {where}")
+            self.out.print(plain(f"Model {explain(batch.options.model, batch.size.scale)}"))
 
-    def forecast(self, forecast: Forecast) -> None:
-        """Reports what would be done with one picture."""
-        self.counts["planned" if forecast.error is None else "failed"] += 1
-        self._report_forecast(forecast)
+    def add(self, result: Outcome | Forecast) -> None:
+        """Reports what became of a picture, or what would."""
+        self.counts[result.status] += 1
+        self.short_of_memory |= isinstance(result.error, DeviceError)
+        self._report(result)
 
     def end(self) -> ExitCode:
         """Reports the sums; returns the command's exit status."""
         self._report_end(time.perf_counter() - self.start)
         if self.stopped:
             return ExitCode.INTERRUPTED
-        if self.short_of_memory and not self.counts["done"]:
+        if self.short_of_memory and not self.counts["done"] + self.counts["planned"]:
             return ExitCode.NO_DEVICE
         return ExitCode.FAILED if self.counts["failed"] else ExitCode.DONE
 
-    @abstractmethod
-    def _report_outcome(self, outcome: Outcome) -> None: ...
-
-    @abstractmethod
-    def _report_forecast(self, forecast: Forecast) -> None: ...
-
-    @abstractmethod
-    def _report_end(self, seconds: float) -> None: ...
-
-
-class TextReport(Report):
-    """Results on standard output, errors and the summary on standard error.
-
-    Args:
-        quiet: Only errors.
-        verbose: Notes too.
-        to_stderr: Everything to standard error, because the picture goes to standard output.
-    """
-
-    def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
-        super().__init__()
-        self.quiet, self.verbose = quiet, verbose
-        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
-        self.failures: list[str] = []
-        self.seconds = 0.0
-
-    def begin(self, batch: Batch) -> None:
-        """Reports the model, why it is taken, and the device."""
-        if not self.verbose:
-            return
-        count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
-        self.out.print(
-            f"Upscaling {count} to {batch.size.label} on {batch.models.device}, "
-            f"precision {batch.options.precision}"
-        )
-        self.out.print(plain(f"Model {batch.models.explain(batch.size.scale)}"))
-
-    def _report_outcome(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self.failures.append(str(outcome.error))
-            ERR.print(f"[red]Error:[/] {plain(str(outcome.error))}")
-            return
-        if self.quiet:
-            return
-        if outcome.status == "skipped":
-            self.out.print(plain(f"{outcome.job.target}  is done already"))
-            return
-        target = "standard output" if self.is_piped else outcome.job.target
-        line = f"{target}  {_size(outcome.size)}  {outcome.model}  {outcome.seconds:.1f} s"
-        self.out.print(plain(line))
-        for note in outcome.notes:
-            self.out.print(plain(f"  {note}"))
-
-    def _report_forecast(self, forecast: Forecast) -> None:
-        if forecast.error is not None:
-            ERR.print(f"[red]Error:[/] {plain(str(forecast.error))}")
-            return
-        self.seconds += forecast.seconds
-        target = "standard output" if self.is_piped else forecast.job.target
-        self.out.print(
-            plain(
-                f"{forecast.job.source}  {_size(forecast.size)} → {target}  "
-                f"{_size(forecast.out_size)}  {forecast.model} on {forecast.device}, "
-                f"tiles of {forecast.tile_size}, {forecast.memory_bytes / 2**30:.1f} GiB, "
-                f"about {_time(forecast.seconds)}"
-            )
-        )
+    def _report(self, result: Outcome | Forecast) -> None:
+        self.seconds += result.seconds
+        if result.error is not None:
+            self.failures.append(str(result.error))
+            ERR.print(f"[red]Error:[/] {plain(result.error)}")
+        elif result.status == "planned" or not self.quiet:
+            self.out.print(plain(_line(result, "standard output" if self.is_piped else result.job.target)))
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
@@ -129,45 +80,24 @@ class TextReport(Report):
         spent = f"about {_time(self.seconds)}" if counts["planned"] else _time(seconds)
         ERR.print(f"{', '.join(parts)}; {spent}{'; stopped before the rest' if self.stopped else ''}.")
         if len(self.failures) > 1 and counts["done"] + counts["skipped"]:
-            ERR.print("Failed:")
-            for failure in self.failures:
-                ERR.print(plain(f"  {failure}"))
+            ERR.print(plain("\n  ".join(["Failed:", *self.failures])))
 
 
 class JsonReport(Report):
-    """One JSON object a line on standard output."""
+    """The same as one JSON object a line on standard output."""
 
-    def _report_outcome(self, outcome: Outcome) -> None:
-        _write(
-            {
-                "event": "result",
-                "status": outcome.status,
-                "source": str(outcome.job.source),
-                "target": str(outcome.job.target),
-                "size": outcome.size,
-                "model": outcome.model or None,
-                "seconds": round(outcome.seconds, 3),
-                "notes": outcome.notes,
-                "error": None if outcome.error is None else str(outcome.error),
-            }
-        )
+    def begin(self, batch: Batch) -> None:
+        """Reports nothing."""
 
-    def _report_forecast(self, forecast: Forecast) -> None:
-        _write(
-            {
-                "event": "plan",
-                "source": str(forecast.job.source),
-                "target": str(forecast.job.target),
-                "source_size": forecast.size,
-                "size": forecast.out_size,
-                "model": forecast.model or None,
-                "device": forecast.device or None,
-                "tile_size": forecast.tile_size or None,
-                "memory_bytes": forecast.memory_bytes or None,
-                "seconds": round(forecast.seconds, 3) or None,
-                "error": None if forecast.error is None else str(forecast.error),
-            }
-        )
+    def _report(self, result: Outcome | Forecast) -> None:
+        values = {name: None if value in ("", 0) else value for name, value in vars(result).items()}
+        del values["job"]
+        values["seconds"] = round(result.seconds, 3)
+        if "out_size" in values:  # of a forecast
+            values |= {"source_size": values["size"], "size": values.pop("out_size")}
+            values["seconds"] = values["seconds"] or None
+        event = "result" if "status" in values else "plan"
+        _write({"event": event, "source": result.job.source, "target": result.job.target, **values})
 
     def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
@@ -177,11 +107,24 @@ class JsonReport(Report):
 _WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done already", "failed": "failed"}
 
 
+def _line(result: Outcome | Forecast, target: str | Path) -> str:
+    from escsr.batch import Forecast
+
+    if isinstance(result, Forecast):
+        sizes = f"{_size(result.size)} → {target}  {_size(result.out_size)}"
+        cost = f"{result.memory_bytes / 2**30:.1f} GiB, about {_time(result.seconds)}"
+        where = f"{result.model} on {result.device}, tiles of {result.tile_size}"
+        return f"{result.job.source}  {sizes}  {where}, {cost}"
+    if result.status == "skipped":
+        return f"{target}  is done already"
+    line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
+    return "\n  ".join([line, *result.notes])
+
+
 def _write(line: dict[str, Any]) -> None:
     if sys.stdout is None:  # closed
         raise OutputError("Standard output is closed, where --json goes.")
-    sys.stdout.write(without_controls(json.dumps(line, ensure_ascii=False)) + "\n")
-    sys.stdout.flush()
+    print(without_controls(json.dumps(line, ensure_ascii=False, default=str)), flush=True)
 
 
 def _size(size: tuple[int, int] | None) -> str:

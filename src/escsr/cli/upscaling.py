@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Exit, Option
 
 from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, plain, progress_bar
 from escsr.cli.interrupts import finish_on_interrupt
-from escsr.cli.reports import JsonReport, Report, TextReport
+from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
 from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
 
 if TYPE_CHECKING:
-    from escsr.batch import Progress
+    from escsr.batch import Batch, Progress
 
 __all__ = ["upscale"]
 
@@ -25,82 +23,72 @@ __all__ = ["upscale"]
 def upscale(
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Pictures, folders, patterns, or - for standard input.", show_default=False),
+        Argument(help="Pictures, folders, patterns, or - for standard input.", show_default=False),
     ],
     output: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--output",
             "-o",
             help="File for one picture, folder for several, - for standard output; else beside the input.",
         ),
     ] = None,
     model: ModelOption = "auto",
-    scale: Annotated[
-        float | None, typer.Option(help="Factor of both sides; else the model's, or 2.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels of the result, instead of a scale.")] = None,
-    size: Annotated[str | None, typer.Option(help="Width and height, like 1920x1080; see --fit.")] = None,
+    scale: Annotated[float | None, Option(help="Factor of both sides; else the model's, or 2.")] = None,
+    width: Annotated[int | None, Option(help="Pixels of the result, instead of a scale.")] = None,
+    height: Annotated[int | None, Option(help="Pixels of the result, instead of a scale.")] = None,
+    size: Annotated[str | None, Option(help="Width and height, like 1920x1080; see --fit.")] = None,
     fit: Annotated[
-        Fit,
-        typer.Option(help="A picture of another shape: kept inside the size, cut to it, or stretched."),
+        Fit, Option(help="A picture of another shape: kept inside the size, cut to it, or stretched.")
     ] = "contain",
-    longest: Annotated[int | None, typer.Option(help="Pixels of the longer side.")] = None,
+    longest: Annotated[int | None, Option(help="Pixels of the longer side.")] = None,
     suffix: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--format", help="Format of the results: png, jpg, webp, tif, avif ...; see docs/pictures.md."
         ),
     ] = None,
     quality: Annotated[
-        int | None, typer.Option(help="1 to 100, where a format is lossy; else 95, for HEIC 90, AVIF 85.")
+        int | None, Option(help="1 to 100, where a format is lossy; else 95, for HEIC 90, AVIF 85.")
     ] = None,
-    lossless: Annotated[bool, typer.Option("--lossless", help="For WebP, AVIF and JPEG XL.")] = False,
+    lossless: Annotated[bool, Option("--lossless", help="For WebP, AVIF and JPEG XL.")] = False,
     subsampling: Annotated[
-        Subsampling, typer.Option(help="420: colour at half resolution (smaller JPEG, AVIF).")
+        Subsampling, Option(help="420: colour at half resolution (smaller JPEG, AVIF).")
     ] = "444",
-    strip: Annotated[bool, typer.Option("--strip", help="Write no EXIF, XMP and IPTC.")] = False,
+    strip: Annotated[bool, Option("--strip", help="Write no EXIF, XMP and IPTC.")] = False,
     to_srgb: Annotated[
-        bool, typer.Option("--to-srgb", help="Convert colours to sRGB instead of keeping the profile.")
+        bool, Option("--to-srgb", help="Convert colours to sRGB instead of keeping the profile.")
     ] = False,
     max_pixels: Annotated[
-        int | None, typer.Option(help="Refuse pictures of more pixels, before they are decoded.")
+        int | None, Option(help="Refuse pictures of more pixels, before they are decoded.")
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    precision: Annotated[Precision, Option(help="Arithmetic of the network.")] = "auto",
     tile_size: Annotated[
-        int | None, typer.Option(help="Tile side in input pixels; the result does not depend on it.")
+        int | None, Option(help="Tile side in input pixels; the result does not depend on it.")
     ] = None,
     feature_storage: Annotated[
         FeatureStorageChoice,
-        typer.Option(help="Feature maps: in memory, float16 in half of it, or in a file on disk."),
+        Option(help="Feature maps: in memory, float16 in half of it, or in a file on disk."),
     ] = "auto",
     self_ensemble: Annotated[
-        bool, typer.Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
+        bool, Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
     ] = False,
     skip_existing: Annotated[
-        bool,
-        typer.Option("--skip-existing", help="Leave out what was made from equal input and settings."),
+        bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
     ] = False,
-    shard: Annotated[
-        str | None, typer.Option(help="Like 2/5: the second of five parts, for arrays of jobs.")
-    ] = None,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first picture that fails.")
-    ] = False,
+    shard: Annotated[str | None, Option(help="Like 2/5: the second of five parts, for job arrays.")] = None,
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done: sizes, model, memory, time.")
+        bool, Option("--dry-run", help="Only show what would be done: sizes, model, memory, time.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line; see docs/command-line.md.")
+        bool, Option("--json", help="One JSON object a line; see docs/command-line.md.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Stop at the first error, with Python's traceback.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    debug: Annotated[bool, Option("--debug", help="Stop at the first error, with its traceback.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
+        bool, Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
     ] = False,
 ) -> None:
     """Upscale pictures.
@@ -112,7 +100,7 @@ def upscale(
     if as_json and "-" in (output, *inputs):
         raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
-    report = JsonReport() if as_json else TextReport(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
+    report = (JsonReport if as_json else Report)(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
@@ -140,45 +128,34 @@ def upscale(
         feature_storage=feature_storage,
         self_ensemble=self_ensemble,
     )
-    with piped(inputs, output, suffix, sys.stdin, sys.stdout) as (sources, target):
+    with piped(inputs, output, suffix) as (sources, target):
         batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)
         report.begin(batch)
         if dry_run:
             for planned in forecast(batch):
-                report.forecast(planned)
+                report.add(planned)
         else:
-            with _progress(report, quiet=quiet or as_json) as (stop, show):
-                run = batch.run(
-                    skip_existing=skip_existing,
-                    fail_fast=fail_fast,
-                    debug=debug,
-                    stop=stop,
-                    on_progress=show,
-                )
-                with closing(run):
-                    for outcome in run:
-                        report.outcome(outcome)
+            how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
+            _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()
     if code is not ExitCode.DONE:
-        raise typer.Exit(code)
+        raise Exit(code)
 
 
-@contextmanager
-def _progress(
-    report: Report, *, quiet: bool
-) -> Iterator[tuple[threading.Event, Callable[[Progress], None]]]:
-    """A bar, and Ctrl-C in two steps."""
+def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
+    """Upscales under a bar, with Ctrl-C in two steps."""
     stop = threading.Event()
-    with progress_bar(quiet) as bar:
+    with progress_bar(quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
         task = bar.add_task("", total=1.0)
 
         def show(progress: Progress) -> None:
-            name = plain(progress.job.source.name)
             count = f"  {progress.number} of {progress.jobs}" if progress.jobs > 1 else ""
+            name = plain(progress.job.source.name)
             bar.update(task, description=name + count, completed=progress.overall)
 
-        with finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
-            yield stop, show
+        with closing(batch.run(stop=stop, on_progress=show, **how)) as run:
+            for outcome in run:
+                report.add(outcome)
     report.stopped = stop.is_set()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
+from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision
 from escsr.upscaling.target_size import TargetSize
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ __all__ = ["UpscaleOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpscaleOptions:
-    """Which model, what size, how to compute and how to write.
+class UpscaleOptions(WriteOptions):
+    """Which model, what size, how to compute; and how to write, see `WriteOptions`.
 
     Attributes:
         model: "auto", by the rule of `escsr.models.selection.choose_model`; a bundled name, with or without
@@ -32,10 +32,6 @@ class UpscaleOptions:
         size: Both, as "1920x1080"; or a `TargetSize`.
         fit: What width and height do to a picture of another shape, see `Fit`.
         longest: Pixels of the longer side.
-        quality: See `WriteOptions`.
-        lossless: See `WriteOptions`.
-        subsampling: See `WriteOptions`.
-        strip: See `WriteOptions`.
         to_srgb: Convert colours to sRGB; else each picture keeps its profile.
         max_pixels: Refuse pictures and results of more pixels, before any work; see `check_result`.
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
@@ -57,10 +53,6 @@ class UpscaleOptions:
     size: str | TargetSize | None = None
     fit: Fit = "contain"
     longest: int | None = None
-    quality: int | None = None
-    lossless: bool = False
-    subsampling: Subsampling = "444"
-    strip: bool = False
     to_srgb: bool = False
     max_pixels: int | None = None
     device: str | torch.device | None = "auto"
@@ -70,17 +62,11 @@ class UpscaleOptions:
     self_ensemble: bool = False
 
     def __post_init__(self) -> None:
-        _ = self.target, self.write_options  # which refuse what cannot be
+        super().__post_init__()
+        _ = self.target  # which refuses what cannot be
 
     @cached_property
     def target(self) -> TargetSize | None:
         """What results measure; None for the model's scale."""
         sides = {"width": self.width, "height": self.height, "longest": self.longest}
         return TargetSize.choose(scale=self.scale, size=self.size, fit=self.fit, **sides)
-
-    @cached_property
-    def write_options(self) -> WriteOptions:
-        """How files are written."""
-        return WriteOptions(
-            quality=self.quality, lossless=self.lossless, subsampling=self.subsampling, strip=self.strip
-        )

@@ -28,7 +28,7 @@ def check_result(
     *,
     scale: int | None = None,
     max_pixels: int | None = None,
-) -> None:
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """Refuses a result that its file, a limit of pixels or the memory cannot hold.
 
     Args:
@@ -38,6 +38,9 @@ def check_result(
         scale: The network's, which makes its own size first; None where it makes any.
         max_pixels: Most pixels of the source, of the result and of what the network makes, of all
             frames together; None for no limit.
+
+    Returns:
+        Rows and columns of the result, and of what the network makes.
 
     Raises:
         ConfigError: `max_pixels` is impossible.
@@ -69,6 +72,7 @@ def check_result(
     check_memory(
         f"{target}", (rows, columns), (source + result) * held + (source + network) * _FLOAT_PLANES
     )
+    return (rows, columns), computed
 
 
 def check_memory(name: str, size: tuple[int, int], needed: int) -> None:

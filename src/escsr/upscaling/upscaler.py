@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from escsr.networks import ESC
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
-from escsr.upscaling.channels import Run, upscale_frames, upscale_pil, upscale_pixels
+from escsr.upscaling.channels import upscale_frames, upscale_pil, upscale_pixels
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
@@ -134,19 +134,19 @@ class Upscaler:
             DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
         """
-        wanted = self._target(scale, size)
+        run = partial(self._run, self.target_size(scale, size))
         if isinstance(image, Tensor):
             plain = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
             if not (plain and image.numel()):
                 raise ConfigError(
                     f"A tensor must be floating (B, 3, H, W), not {image.dtype} {tuple(image.shape)}."
                 )
-            sr = self._run(image.detach().to("cpu", torch.float32), wanted, on_progress)
+            sr = run(image.detach().to("cpu", torch.float32), on_progress)
             return sr.to(image.device, image.dtype)
         if isinstance(image, np.ndarray):
-            return upscale_pixels(image, self._runner(wanted), on_progress=on_progress)
+            return upscale_pixels(image, run, on_progress=on_progress)
         if type(image).__module__.startswith("PIL."):
-            return upscale_pil(image, self._runner(wanted), on_progress=on_progress)
+            return upscale_pil(image, run, on_progress=on_progress)
         raise ConfigError(
             f"A picture must be a numpy array, a PIL image or a tensor, not {type(image).__name__}."
         )
@@ -170,18 +170,14 @@ class Upscaler:
         Returns:
             The larger picture or animation.
         """
-        run = self._runner(self._target(scale, size))
-        larger: Picture | Animation
+        run = partial(self._run, self.target_size(scale, size))
+        changed: dict[str, Any] = {}
         if isinstance(picture, Animation):
-            frames = upscale_frames(picture.frames, run, on_progress=on_progress)
-            larger = replace(picture, frames=frames)
+            changed["frames"] = upscale_frames(picture.frames, run, on_progress=on_progress)
         else:
-            light, premultiplied = picture.linear, picture.premultiplied
-            pixels = upscale_pixels(
-                picture.pixels, run, linear=light, premultiplied=premultiplied, on_progress=on_progress
-            )
-            larger = replace(picture, pixels=pixels)
-        return cast("Decoded", larger)
+            values = {"linear": picture.linear, "premultiplied": picture.premultiplied}
+            changed["pixels"] = upscale_pixels(picture.pixels, run, **values, on_progress=on_progress)
+        return replace(picture, **changed)
 
     def upscale_file(
         self,
@@ -217,7 +213,7 @@ class Upscaler:
             OutputError: The target is the source, cannot hold the result, or cannot be written.
             DeviceError: The memory does not suffice.
         """
-        wanted, options = self._target(scale, size), self.options
+        wanted, options = self.target_size(scale, size), self.options
         source = Path(source)
         target = default_target(source, wanted) if target is None else Path(target)
         images.check_suffix(target)
@@ -229,13 +225,15 @@ class Upscaler:
         for note in picture.notes:
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
-        images.write(larger, target, write_options or options.write_options)
+        images.write(larger, target, write_options or options)
         return target
 
-    def _runner(self, wanted: TargetSize) -> Run:
-        return lambda lr, on_progress: self._run(lr, wanted, on_progress)
+    def target_size(self, scale: float | None = None, size: str | TargetSize | None = None) -> TargetSize:
+        """What results measure: as a call asks for, or else the options, or else the model's scale.
 
-    def _target(self, scale: float | None, size: str | TargetSize | None) -> TargetSize:
+        Raises:
+            ConfigError: The size is impossible, or the model takes any scale and none is given.
+        """
         wanted = TargetSize.choose(scale=scale, size=size) or self.options.target
         if wanted is not None:
             return wanted
@@ -243,7 +241,7 @@ class Upscaler:
             raise ConfigError("This model takes any scale: give one, with --scale or scale=.")
         return TargetSize(scale=self.scale)
 
-    def _run(self, lr: Tensor, wanted: TargetSize, on_progress: OnProgress | None) -> Tensor:
+    def _run(self, wanted: TargetSize, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
         """(B, 3, H, W) in host memory → (B, 3, rows, columns) as wanted, clamped, in host memory."""
         out_size = wanted.upscaled(*lr.shape[-2:])
         check_memory("The result", out_size, 4 * lr[:, :, 0, 0].numel() * math.prod(out_size))
@@ -288,10 +286,8 @@ def upscale_file(
         EscError: Model, device, source or target are not as they should be.
     """
     options = replace(options or UpscaleOptions(), **settings)
-    wanted = options.target
-    if wanted is not None and wanted.scale is None:
+    scale = options.scale
+    if options.target is not None:
         header = images.read_header(source)
-        path = choose_model(options.model, wanted.scale_of(header.height, header.width))
-    else:
-        path = choose_model(options.model, options.scale)
-    return Upscaler(path, options=options).upscale_file(source, target)
+        scale = options.target.scale_of(header.height, header.width)
+    return Upscaler(choose_model(options.model, scale), options=options).upscale_file(source, target)
