@@ -74,15 +74,14 @@ def train(
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))
         source = config.start if start is None else start
+        model = find_model(source, scale=config.network.scale) if source and newest is None else None
         trainer = Trainer(
             config,
             _read(config, data, lr, storage, on_load if distributed.is_first else None),
             RunFolder(output, tensorboard=tensorboard and distributed.is_first),
             device=str(chosen),
             validation=validate,
-            start=read_checkpoint(find_model(source, scale=config.network.scale))
-            if source and newest is None
-            else None,
+            start=model and read_checkpoint(model),
             distributed=distributed,
         )
         if newest is not None:
