@@ -81,7 +81,7 @@ def train(
             RunFolder(output, tensorboard=tensorboard and distributed.is_first),
             device=str(chosen),
             validation=validate,
-            start=model and read_checkpoint(model),
+            start=None if model is None else read_checkpoint(model),
             distributed=distributed,
         )
         if newest is not None:
