@@ -96,7 +96,7 @@ def test_cmyk_becomes_srgb_with_srgbs_profile() -> None:
     image = Image.fromarray(np.full((4, 4, 4), (0, 200, 200, 0), np.uint8), "CMYK")
     usual = bytearray(upscale_pil(image, nearest).info["icc_profile"])
     usual[16:20] = b"CMYK"  # sound to look at, and of no use
-    for profile in (None, b"no profile at all", SRGB, bytes(usual)):
+    for profile in (None, b"", b"no profile at all", SRGB, bytes(usual)):
         image.info = {"dpi": (72, 72), "icc_profile": profile}
         larger = upscale_pil(image, nearest)
         assert larger.mode == "RGB"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Annotated, Any
 
@@ -26,8 +28,9 @@ __all__ = [
     "own_memory",
     "plain",
     "prepare_streams",
+    "print_json",
     "print_table",
-    "progress_bar",
+    "progress",
     "without_controls",
 ]
 
@@ -85,10 +88,21 @@ def own_memory() -> None:
     keep_freed_memory()
 
 
-def progress_bar(quiet: bool) -> Progress:
-    """A bar on stderr, on a terminal only."""
+@contextmanager
+def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
+    """A bar on stderr, on a terminal only; yields what sets the number done, that in all, and the text."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
+    disabled = quiet or not ERR.is_terminal
+    with Progress(*columns, console=ERR, transient=True, disable=disabled) as bar:
+        task = bar.add_task(plain(text), total=None)
+        yield lambda done=None, total=None, text=None: bar.update(
+            task, completed=done, total=total, description=None if text is None else plain(text)
+        )
+
+
+def print_json(value: object) -> None:
+    """Prints a value as JSON; what that does not have, as its text."""
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
 
 
 def print_table(table: Table) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain, print_table, progress_bar
+from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json, print_table, progress
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 
@@ -56,7 +53,7 @@ def prepare(
     from escsr.data.sets import prepare as preparing
 
     _tell_licences(sources)
-    with _progress("Preparing", as_json) as report:
+    with progress("Preparing", as_json) as report:
         preparation = preparing.prepare(
             sources,
             output,
@@ -69,7 +66,7 @@ def prepare(
     for path, reason in preparation.failures:
         ERR.print(f"[red]Error:[/] {plain(f'{path}: {reason}')}")
     if as_json:
-        _print_json(preparation.to_dict())
+        print_json(preparation.to_dict())
     else:
         OUT.print(plain(f"{preparation.hr}: {_count(preparation.num_images, 'picture')} HR"))
         for each, folder in preparation.lr.items():
@@ -99,10 +96,10 @@ def verify(
     from escsr.data.sets import verify as verifying
 
     _tell_licences(hr)
-    with _progress("Verifying", as_json) as report:
+    with progress("Verifying", as_json) as report:
         result = verifying.verify(hr, lr=lr or None, scale=scale, patch_size=patch_size, on_progress=report)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         counts: Counter[str] = Counter()
         for problem in (*result.faults, *result.warnings):
@@ -132,10 +129,10 @@ def identify_lr(
     """Find out which resizer made LR pictures, by making them anew with each known one."""
     from escsr.data.sets import identify
 
-    with _progress("Comparing", as_json) as report:
+    with progress("Comparing", as_json) as report:
         result = identify.identify_lr(hr, lr, scale=scale, max_images=max_images, on_progress=report)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
         return
     columns = ("resizer", "PSNR dB", "largest difference", "samples that differ")
     table = Table(*columns, box=None, pad_edge=False)
@@ -159,7 +156,7 @@ def sets(
 
     if not folders:
         if as_json:
-            _print_json([asdict(known) for known in KNOWN_SETS])
+            print_json([asdict(known) for known in KNOWN_SETS])
             return
         table = Table("set", "use", "pictures", "licence", "from", box=None, pad_edge=False)
         for known in KNOWN_SETS:
@@ -169,7 +166,7 @@ def sets(
         return
     located = [each for folder in folders for each in locate(folder)]
     if as_json:
-        _print_json([{"set": asdict(each.known), "hr": each.hr, "lr": each.lr} for each in located])
+        print_json([{"set": asdict(each.known), "hr": each.hr, "lr": each.lr} for each in located])
         return
     for each in located:
         OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
@@ -178,14 +175,6 @@ def sets(
             OUT.print(plain(f"  LR ×{scale}  {folder}"))
     if not located:
         OUT.print("No known set lies there; any folder of pictures can be trained on.")
-
-
-@contextmanager
-def _progress(description: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar for callbacks of (done, total)."""
-    with progress_bar(quiet) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _tell_licences(folders: Sequence[Path]) -> None:
@@ -200,7 +189,3 @@ def _tell_licences(folders: Sequence[Path]) -> None:
 def _count(number: int, noun: str) -> str:
     """1 picture, 2 pictures."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")

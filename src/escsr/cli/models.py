@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, print_table, progress_bar
+from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, print_table, progress
 from escsr.runtime.choices import Precision
 
 if TYPE_CHECKING:
@@ -110,14 +110,8 @@ def fetch(
     """Download a published model into the cache folder, verified; an interrupted download goes on."""
     from escsr.models import published
 
-    with progress_bar(False) as bar:
-        task = bar.add_task(plain(name), total=None)
-        target = published.fetch(
-            name,
-            mirrors=mirror or (),
-            offline=offline,
-            on_progress=lambda received, total: bar.update(task, completed=received, total=total),
-        )
+    with progress(name, quiet=False) as report:
+        target = published.fetch(name, mirrors=mirror or (), offline=offline, on_progress=report)
     model = published.RELEASED[name]
     OUT.print(plain(f"{target}"))
     OUT.print(plain(f"Licences: weights {model.weights_licence}; training data: {model.data_licence}"))
@@ -142,8 +136,7 @@ def compare(
     own_memory()
     from escsr.evaluation import comparison
 
-    with progress_bar(as_json) as bar:
-        task = bar.add_task("Loading", total=None)
+    with progress("Loading", as_json) as report:
         result = comparison.compare(
             models or (),
             data=data,
@@ -152,7 +145,7 @@ def compare(
             rounds=rounds,
             device=device,
             precision=precision,
-            on_step=lambda step: bar.update(task, description=plain(step)),
+            on_step=lambda step: report(text=step),
         )
     if as_json:
         sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")

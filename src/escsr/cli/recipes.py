@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from escsr.cli.charts import curve
-from escsr.cli.console import OUT, plain, print_table
+from escsr.cli.console import OUT, plain, print_json, print_table
 
 if TYPE_CHECKING:
     from escsr.training.config import TrainingConfig
@@ -66,7 +64,7 @@ def show(
     config = begun.with_settings(settings or ())
     if as_json or schema:
         values = config.model_json_schema() if schema else config.to_dict()
-        sys.stdout.write(json.dumps(values, indent=1) + "\n")
+        print_json(values)
         return
     OUT.print(plain(about(name)) + "\n")
     table = Table("value", "", "source", box=None, pad_edge=False)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_table, progress_bar
+from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from escsr.evaluation.protocols import Evaluation, Score
 
 __all__ = ["evaluate"]
@@ -46,23 +42,19 @@ def evaluate(
             find_model(name)  # an unknown name is answered before PyTorch is imported
     import escsr
 
-    results = []
-    with progress_bar(as_json) as bar:
-        for name in model:
-            task = bar.add_task(plain(name), total=None)
+    def measured(name: str) -> Evaluation:
+        def show(score: Score) -> None:
+            report(text=f"{name}: {score.name}")
 
-            def show(score: Score, task: TaskID = task, name: str = name) -> None:
-                bar.update(task, description=f"{plain(name)}: {plain(score.name)}")
-
-            results.append(
-                escsr.evaluate(
-                    name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
-                )
+        with progress(name, as_json) as report:
+            return escsr.evaluate(
+                name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
             )
-            bar.remove_task(task)
+
+    results = [measured(name) for name in model]
     if as_json:
         printed = [result.to_dict() for result in results]
-        sys.stdout.write(json.dumps(printed[0] if len(printed) == 1 else printed, indent=1) + "\n")
+        print_json(printed[0] if len(printed) == 1 else printed)
     else:
         padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
         names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, plain, progress_bar
+from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, progress
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
@@ -145,13 +145,11 @@ def upscale(
 def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
     """Upscales under a bar, with Ctrl-C in two steps."""
     stop = threading.Event()
-    with progress_bar(quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
-        task = bar.add_task("", total=1.0)
+    with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
 
-        def show(progress: Progress) -> None:
-            count = f"  {progress.number} of {progress.jobs}" if progress.jobs > 1 else ""
-            name = plain(progress.job.source.name)
-            bar.update(task, description=name + count, completed=progress.overall)
+        def show(at: Progress) -> None:
+            count = f"  {at.number} of {at.jobs}" if at.jobs > 1 else ""
+            bar(at.overall, 1.0, at.job.source.name + count)
 
         with closing(batch.run(stop=stop, on_progress=show, **how)) as run:
             for outcome in run:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from escsr.data.pil_resize import PilFilter, pil_resize
 from escsr.data.resize import Convention, imresize
 from escsr.errors import ConfigError, DataError
-from escsr.runtime.choices import Resizer
+from escsr.runtime.choices import Resizer, check_choice
 
 __all__ = ["Resizer", "downscale"]
 
@@ -40,8 +40,7 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
         >>> downscale(np.zeros((12, 18, 3), np.uint8), 3, "pil-bicubic").shape
         (4, 6, 3)
     """
-    if resizer not in _DOWNSCALE:
-        raise ConfigError(f"resizer must be one of {', '.join(get_args(Resizer))}, not {resizer!r}.")
+    check_choice("resizer", resizer, Resizer)
     if scale < 1:
         raise ConfigError(f"scale must be a positive integer, not {scale}.")
     fits = hr.ndim == 3 and 0 not in hr.shape and not hr.shape[0] % scale and not hr.shape[1] % scale

@@ -35,7 +35,7 @@ def with_profile(image: pyvips.Image, profile: bytes | None) -> pyvips.Image:
     """A copy of an image with another profile, or without one."""
     image = image.copy()
     image.remove(ICC)
-    if profile is not None:
+    if profile:
         image.set_type(pyvips.GValue.blob_type, ICC, profile)
     return image
 

@@ -80,8 +80,6 @@ def in_srgb(picture: Picture) -> Picture:
 
 def _converted(values: NDArray[Any], depth: str) -> NDArray[Any]:
     """Values of one depth, floating ones in [0, 1], to another."""
-    if values.dtype == np.uint16 and depth == "uint8":
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     share = ValueRange.of(values[..., :0]).encode(values)
     return ValueRange.of(np.zeros(0, depth)).decode(np.minimum(share, np.float32(1)))
 

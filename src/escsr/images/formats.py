@@ -100,11 +100,11 @@ _SIGNATURES = {
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
     "OpenEXR": rb"\x76\x2f\x31\x01",
     "Radiance HDR": rb"#\?RADIANCE|#\?RGBE",
+    "AVIF": rb".{4}ftyp(.{8}(.{4})*?)?avi[fs]",
+    "HEIC": rb".{4}ftyp((.{8}(.{4})*?)?(hei[cxms]|hev[cx])|mif1|msf1)",
 }
-"""Patterns of files' first bytes."""
-
-_BRANDS = {"AVIF": (b"avif", b"avis"), "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")}
-_COMMON_BRANDS = (b"mif1", b"msf1")  # say nothing of the codec: those that follow do
+"""Patterns of files' first bytes. Brands of AVIF and HEIC stand first or behind the version; mif1 and msf1
+say nothing of the codec, those that follow do."""
 
 
 def recognise(path: str | os.PathLike[str]) -> Format:
@@ -128,20 +128,12 @@ def recognise(path: str | os.PathLike[str]) -> Format:
             head = file.read(64)
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: cannot be opened ({reason(error)}).") from error
-    if (name := _name_of(head)) is None:
+    if head[4:8] == b"ftyp":
+        head = head[: max(16, int.from_bytes(head[:4], "big"))]  # brands end with their box
+    matches = (name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL))
+    if (name := next(matches, None)) is None:
         raise unreadable(path, "no known format" if head else "the file is empty")
     return next(format for format in FORMATS if format.name == name)
-
-
-def _name_of(head: bytes) -> str | None:
-    if head[4:8] == b"ftyp":
-        end = min(max(16, int.from_bytes(head[:4], "big")), len(head))
-        brands = [head[8:12], *(head[at : at + 4] for at in range(16, end, 4))]
-        for name, known in _BRANDS.items():
-            if any(brand in known for brand in brands):
-                return name
-        return "HEIC" if brands[0] in _COMMON_BRANDS else None
-    return next((name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL)), None)
 
 
 def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from escsr.images.formats import Format, package_of, reason, unreadable
-from escsr.images.metadata import ICC, fitted
+from escsr.images.metadata import ICC, fitted, without_profile
 from escsr.images.picture import Picture
 from escsr.images.value_range import from_upper_bits
 
@@ -70,10 +70,9 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
         pixels = pixels[..., [0, 0, 0, 1][: 3 + picture.has_alpha]]
     height, width, channels = pixels.shape
     mode = _MODES[channels] + (";16" if pixels.dtype == np.uint16 else "")
-    options: dict[str, Any] = {"quality": quality, "chroma": subsampling}
-    options |= {name: picture.metadata[ours] for name, ours in _BLOCKS.items() if ours in picture.metadata}
-    if picture.is_grey:
-        options.pop("icc_profile", None)
+    kept = without_profile(picture.metadata) if picture.is_grey else picture.metadata
+    options: dict[str, Any] = {name: kept[ours] for name, ours in _BLOCKS.items() if ours in kept}
+    options |= {"quality": quality, "chroma": subsampling}
     try:
         package_of(format, path).encode(mode, (width, height), pixels.tobytes(), os.fspath(path), **options)
     except Exception as error:  # what libheif throws depends on its version

@@ -6,7 +6,7 @@ import os
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -22,7 +22,7 @@ from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
 from escsr.images.tiff import without_resolution
 from escsr.images.value_range import to_upper_bits
-from escsr.runtime.choices import Subsampling
+from escsr.runtime.choices import Subsampling, check_choice
 
 __all__ = ["WriteOptions", "write"]
 
@@ -63,10 +63,7 @@ class WriteOptions:
     def __post_init__(self) -> None:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"quality must be 1 to 100, not {self.quality}.")
-        if self.subsampling not in get_args(Subsampling):
-            raise ConfigError(
-                f"subsampling must be one of {', '.join(get_args(Subsampling))}, not {self.subsampling!r}."
-            )
+        check_choice("subsampling", self.subsampling, Subsampling)
 
 
 def write(

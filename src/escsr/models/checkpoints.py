@@ -48,10 +48,7 @@ class Checkpoint:
 
 
 def load_network(
-    name_or_path: str | os.PathLike[str],
-    *,
-    scale: int | None = None,
-    device: str | torch.device = "cpu",
+    name_or_path: str | os.PathLike[str], *, scale: int | None = None, device: str | torch.device = "cpu"
 ) -> ESC:
     """Loads a network with trained weights, in eval mode and float32.
 

@@ -13,11 +13,7 @@ __all__ = ["MAX_SCALE", "VARIANTS", "NetworkConfig", "variant_config", "variant_
 
 MAX_SCALE = 16
 
-_SHORTCUTS = {
-    "pixel_shuffle": ("nearest", "bicubic"),
-    "nearest_conv": ("conv",),
-    "lte": ("bilinear",),
-}
+_SHORTCUTS = {"pixel_shuffle": ("nearest", "bicubic"), "nearest_conv": ("conv",), "lte": ("bilinear",)}
 
 _ACCEPTED: dict[str, range | tuple[bool | str, ...]] = {
     "scale": range(1, MAX_SCALE + 1),
@@ -177,12 +173,7 @@ class NetworkConfig:
 
 _ESC = NetworkConfig()
 _REAL = NetworkConfig(
-    scale=4,
-    num_blocks=10,
-    ffn_ratio=2.0,
-    norm_before_ffn=True,
-    upsampler="nearest_conv",
-    shortcut="conv",
+    scale=4, num_blocks=10, ffn_ratio=2.0, norm_before_ffn=True, upsampler="nearest_conv", shortcut="conv"
 )
 
 VARIANTS: dict[str, NetworkConfig] = {

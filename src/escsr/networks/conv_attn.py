@@ -31,8 +31,8 @@ def average_symmetries(kernel: Tensor) -> Tensor:
     Returns:
         The mean, same shape.
     """
-    bases, flips = (kernel, kernel.rot90(-1, (-2, -1))), ((), (-1,), (-2,), (-2, -1))
-    views = [base.flip(axes) for base in bases for axes in flips]  # eight of (..., k, k)
+    bases, flips = (kernel, kernel.rot90(-1, (-2, -1))), ((-1,), (-2,), (-2, -1))
+    views = [view for base in bases for view in (base, *map(base.flip, flips))]  # eight of (..., k, k)
     return torch.stack(views).mean(0)
 
 
@@ -153,25 +153,19 @@ class ConvAttn(nn.Module):
             (B, C, H, W), to be added to the stream.
         """
         attended, identity = z.tensor_split((self.attended_dim,), dim=1)
-        small = self._dynamic_kernel(z, pooled)
+        if self.estimator is not None:
+            kernels = self.estimator(self.pool(z) if pooled is None else pooled)  # (B, 9·C_a, 1, 1)
+            small = kernels.reshape(-1, self.attended_dim, 3, 3)  # DK, (B, C_a, 3, 3)
         if self.decomposed:
-            assert small is not None
             channel, spatial = large_kernel
             ring = spatial.shape[-1] // 2 - 1
             kernel = spatial[:, 0] + F.pad(small, (ring,) * 4)
             mixed = dynamic_depthwise(F.conv2d(attended, channel), kernel, margin)
         else:
             mixed = self._large(attended, large_kernel, margin)
-            if small is not None:
+            if self.estimator is not None:
                 mixed = mixed + dynamic_depthwise(attended, small, margin)
         return self.fuse(torch.cat((mixed, crop(identity, margin)), dim=1))
-
-    def _dynamic_kernel(self, z: Tensor, pooled: Tensor | None) -> Tensor | None:
-        """DK, (B, C_a, 3, 3)."""
-        if self.estimator is None:
-            return None
-        kernel = self.estimator(self.pool(z) if pooled is None else pooled)
-        return kernel.reshape(-1, self.attended_dim, 3, 3)  # (B, C_a, 3, 3)
 
     def _large(self, attended: Tensor, large_kernel: tuple[Tensor, ...], margin: Margin) -> Tensor:
         """LK alone: attended ⊗ LK."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -173,21 +174,17 @@ class LTE(Upsampler):
         sides = (torch.as_tensor(a.cell, dtype=coef.dtype, device=coef.device) for a in (rows, columns))
         phase = self.phase(torch.stack(tuple(sides), -1))
         colours, areas = [], []
-        for i in (0, 1):
-            for j in (0, 1):
-                down, right = rows.offset[i], columns.offset[j]
-                amplitude = coef[:, rows.nearest[i], columns.nearest[j]]  # (B, *queries, 256)
-                wave = freq[:, rows.nearest[i], columns.nearest[j]]  # (B, *queries, 256)
-                angle = math.pi * (
-                    wave[..., 0::2] * down[..., None] + wave[..., 1::2] * right[..., None] + phase
-                )
-                colours.append(self.imnet(amplitude * torch.cat((angle.cos(), angle.sin()), -1)))
-                areas.append((down * right).abs() + 1e-9)
+        for i, j in product((0, 1), repeat=2):
+            down, right = rows.offset[i], columns.offset[j]
+            amplitude = coef[:, rows.nearest[i], columns.nearest[j]]  # (B, *queries, 256)
+            wave = freq[:, rows.nearest[i], columns.nearest[j]]  # (B, *queries, 256)
+            turns = wave[..., 0::2] * down[..., None] + wave[..., 1::2] * right[..., None] + phase
+            angle = math.pi * turns  # (B, *queries, 128)
+            colours.append(self.imnet(amplitude * torch.cat((angle.cos(), angle.sin()), -1)))
+            areas.append((down * right).abs() + 1e-9)
         total = torch.stack(areas).sum(0)
-        ensemble = sum(
-            colour * (area / total)[..., None]
-            for colour, area in zip(colours, reversed(areas), strict=True)
-        )
+        opposite = zip(colours, reversed(areas), strict=True)
+        ensemble = sum(colour * (area / total)[..., None] for colour, area in opposite)
         shortcut = _bilinear(lr.permute(0, 2, 3, 1), rows, columns)  # (B, *queries, 3)
         return torch.movedim(ensemble + shortcut, -1, 1)  # (B, 3, *queries)
 

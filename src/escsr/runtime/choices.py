@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Resizer", "Subsampling"]
+from escsr.errors import ConfigError
+
+__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Resizer", "Subsampling", "check_choice"]
 
 FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
 """How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
@@ -50,3 +52,13 @@ same. The nearest pixel is the first of each r×r in OpenCV, the middle one in P
 
 Subsampling = Literal["444", "420"]
 """Colour at full resolution, or at half of it in both directions."""
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """Refuses what is none of the choices of a `Literal`.
+
+    Raises:
+        ConfigError: It is none; with all that there are.
+    """
+    if value not in get_args(choices):
+        raise ConfigError(f"{name} must be one of {', '.join(get_args(choices))}, not {value!r}.")

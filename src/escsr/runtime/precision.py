@@ -6,13 +6,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import get_args
 
 import torch
 from torch import Tensor
 
-from escsr.errors import CheckpointError, ConfigError
-from escsr.runtime.choices import Precision
+from escsr.errors import CheckpointError
+from escsr.runtime.choices import Precision, check_choice
 
 __all__ = ["HALF_PRECISIONS", "PrecisionPolicy", "compute_in"]
 
@@ -40,9 +39,7 @@ class PrecisionPolicy:
     """
 
     def __init__(self, device: torch.device, precision: Precision = "auto") -> None:
-        if precision not in get_args(Precision):
-            accepted = ", ".join(get_args(Precision))
-            raise ConfigError(f"precision must be one of {accepted}, not {precision!r}.")
+        check_choice("precision", precision, Precision)
         self.device = device
         self.precision: Precision = precision
         if precision == "auto":

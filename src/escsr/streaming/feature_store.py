@@ -65,8 +65,7 @@ class FeatureStore:
         """Half precision does not hold these values: all maps go on in the network's type."""
         self.half = False
         for name, old in self.maps.items():
-            self.maps[name] = self._new(old.shape[0], old.shape[1], dtype)
-            self.maps[name].copy_(old)
+            self.maps[name] = self._new(old.shape[0], old.shape[1], dtype).copy_(old)
 
     def _new(self, batch: int, channels: int, dtype: torch.dtype) -> Tensor:
         stored = torch.float16 if self.half else dtype

@@ -128,20 +128,21 @@ class _Stream:
                 self._progress(1.0)
                 return sr.to(lr.device)
         self.store.maps["lr"] = self.network.normalise(lr)
-        sr = lr.new_empty(*lr.shape[:2], *self.out_size)
         stages = self.network.stages()
         self.work = len(stages)
-        for index, stage in enumerate(stages):
-            self._run_stage(stage, sr)
-            self.store.keep_only({name for each in stages[index + 1 :] for name in each.inputs})
+        for index, stage in enumerate(stages[:-1], start=1):
+            self._run_stage(stage)
+            self.store.keep_only({name for each in stages[index:] for name in each.inputs})
+        sr = lr.new_empty(*lr.shape[:2], *self.out_size)  # (B, 3, rH, rW)
+        self._run_stage(stages[-1], sr)
         return sr
 
-    def _run_stage(self, stage: Stage, sr: Tensor) -> None:
-        """Runs a stage over all tiles, writing its map, or the last one the result (B, 3, rH, rW)."""
+    def _run_stage(self, stage: Stage, sr: Tensor | None = None) -> None:
+        """Runs a stage over all tiles, writing its map, or the result where that is given."""
         means: list[Tensor] = []
 
         def write(tile: Tile, result: Tensor) -> None:
-            if stage.operation == "upsample":
+            if sr is not None:
                 rows, columns = output_region(tile, tile, self.size, self.out_size)
                 sr[..., rows.start : rows.stop, columns.start : columns.stop] = result
                 return
@@ -151,7 +152,7 @@ class _Stream:
 
         self._each_tile(stage, write)
         if means:
-            self.pooled = torch.stack(means).sum(0).to(sr.dtype).to(self.device)
+            self.pooled = torch.stack(means).sum(0).to(next(self.network.parameters()))
 
     def _each_tile(self, stage: Stage, write: Callable[[Tile, Tensor], None]) -> None:
         """Fetches, computes and writes every tile; the next one is fetched ahead.

@@ -60,14 +60,12 @@ def cut(tile: Tile, tile_size: int, window: int, size: tuple[int, int]) -> list[
     Returns:
         Tiles that cover it without overlap; see `cut_side`.
     """
-    rows, columns = (
-        _cut_span(span, tile_size, window, side) for span, side in zip(tile, size, strict=True)
-    )
+    rows, columns = (cut_side(side, tile_size, window, span) for side, span in zip(size, tile, strict=True))
     return [(row, column) for row in rows for column in columns]
 
 
-def cut_side(size: int, tile_size: int, window: int) -> list[Span]:
-    """Cuts a side into tiles that begin on the window grid.
+def cut_side(size: int, tile_size: int, window: int, span: Span | None = None) -> list[Span]:
+    """Cuts a side, or a part of it, into tiles that begin on the window grid.
 
     The reflect padding of the last window reads up to w − 1 pixels back. Where the last tile is not
     longer than that padding it is merged with its neighbour, so that every tile holds the pixels that
@@ -77,14 +75,12 @@ def cut_side(size: int, tile_size: int, window: int) -> list[Span]:
         size: Pixels of the side.
         tile_size: Wanted tile length, a multiple of the window.
         window: Window side.
+        span: The part, which begins on the grid and ends on it or with the side; None for all.
 
     Returns:
-        Tiles that cover the side without overlap; the last may have up to tile_size + w/2 pixels.
+        Tiles that cover it without overlap; the last may have up to tile_size + w/2 pixels.
     """
-    return _cut_span(Span(0, size), tile_size, window, size)
-
-
-def _cut_span(span: Span, tile_size: int, window: int, size: int) -> list[Span]:
+    span = Span(0, size) if span is None else span
     edges = [*range(span.start, span.stop, tile_size), span.stop]
     at_border = span.stop == size
     if at_border and len(edges) > 2 and -size % window >= edges[-1] - edges[-2]:

@@ -97,10 +97,9 @@ def upscale_frames(
     """
     larger: list[NDArray[Any]] = []
     for index, frame in enumerate(frames):
-        if index and np.array_equal(frame, frames[index - 1]):
-            larger.append(larger[-1])
-        else:
-            larger.append(upscale_pixels(frame, run, on_progress=part_of(on_progress, index, len(frames))))
+        is_same = index > 0 and np.array_equal(frame, frames[index - 1])
+        report = part_of(on_progress, index, len(frames))
+        larger.append(larger[-1] if is_same else upscale_pixels(frame, run, on_progress=report))
     return np.stack(larger)
 
 

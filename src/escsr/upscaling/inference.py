@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from itertools import product
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
-from escsr.runtime.choices import FeatureStorageChoice, Precision
+from escsr.runtime.choices import FeatureStorageChoice, Precision, check_choice
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
@@ -67,9 +66,7 @@ class Inference:
     ) -> None:
         if tile_size is not None:
             check_tile_size(tile_size, network.config.window_size)
-        if feature_storage not in get_args(FeatureStorageChoice):
-            accepted = ", ".join(get_args(FeatureStorageChoice))
-            raise ConfigError(f"feature_storage must be one of {accepted}, not {feature_storage!r}.")
+        check_choice("feature_storage", feature_storage, FeatureStorageChoice)
         self.network, self.name = inference_form(network), name
         self.scale, self.pad_multiple = network.config.scale, network.config.window_size
         self.device = next(network.parameters()).device

@@ -55,19 +55,15 @@ def check_result(
     rows, columns = (part.stop - part.start for part in wanted.cropped(*out_size))
     _check_name(target)
     images.check_size(target, columns, rows)
-    sizes = {
-        "source": (header.height, header.width),
-        "result": (rows, columns),
-        "network's result": computed,
-    }
-    for name, (height, width) in sizes.items():
+    sizes = (header.height, header.width), (rows, columns), computed
+    for name, (height, width) in zip(("source", "result", "network's result"), sizes, strict=True):
         if max_pixels is not None and height * width * header.frames > max_pixels:
             frames = f" of {header.frames} frames" if header.frames > 1 else ""
             raise OutputError(
                 f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
                 f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
             )
-    source, result, network = (math.prod(size) for size in sizes.values())
+    source, result, network = (math.prod(size) for size in sizes)
     held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
     check_memory(
         f"{target}", (rows, columns), (source + result) * held + (source + network) * _FLOAT_PLANES
@@ -101,8 +97,7 @@ def _check_name(target: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", error)
-        raise OutputError(f"{target}: cannot be written ({reason}).") from error
+        raise OutputError(f"{target}: cannot be written ({getattr(error, 'strerror', error)}).") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe; - is standard output"
         raise OutputError(f"{target}: is {kind}; choose another name for the result.")

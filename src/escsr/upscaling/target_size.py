@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import get_args
 
 from escsr.errors import ConfigError
-from escsr.runtime.choices import Fit
+from escsr.runtime.choices import Fit, check_choice
 
 __all__ = ["TargetSize"]
 
@@ -48,8 +47,7 @@ class TargetSize:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Integral) and 1 <= int(value) <= _MOST):
                 raise ConfigError(f"{name} must be at least 1 pixel and at most {_MOST}, not {value!r}.")
-        if self.fit not in get_args(Fit):
-            raise ConfigError(f"fit must be one of {', '.join(get_args(Fit))}, not {self.fit!r}.")
+        check_choice("fit", self.fit, Fit)
 
     @classmethod
     def choose(
