@@ -154,35 +154,31 @@ def sets(
     """
     from escsr.data.sets.known_sets import KNOWN_SETS, locate
 
-    if not folders:
-        if as_json:
-            print_json([asdict(known) for known in KNOWN_SETS])
-            return
+    located = [each for folder in folders or () for each in locate(folder)]
+    if as_json:
+        there = [{"set": asdict(each.known), "hr": each.hr, "lr": each.lr} for each in located]
+        print_json(there if folders else [asdict(known) for known in KNOWN_SETS])
+    elif not folders:
         table = Table("set", "use", "pictures", "licence", "from", box=None, pad_edge=False)
         for known in KNOWN_SETS:
             count = "" if known.num_images is None else f"{known.num_images:,}"
             table.add_row(known.name, known.use, count, known.licence, known.homepage)
         print_table(table)
-        return
-    located = [each for folder in folders for each in locate(folder)]
-    if as_json:
-        print_json([{"set": asdict(each.known), "hr": each.hr, "lr": each.lr} for each in located])
-        return
-    for each in located:
-        OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
-        OUT.print(plain(f"  HR     {each.hr}"))
-        for scale, folder in each.lr.items():
-            OUT.print(plain(f"  LR ×{scale}  {folder}"))
-    if not located:
+    elif not located:
         OUT.print("No known set lies there; any folder of pictures can be trained on.")
+    else:
+        for each in located:
+            OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
+            OUT.print(plain(f"  HR     {each.hr}"))
+            for scale, lr in each.lr.items():
+                OUT.print(plain(f"  LR ×{scale}  {lr}"))
 
 
 def _tell_licences(folders: Sequence[Path]) -> None:
     """Says on stderr under which terms the known sets among the folders stand."""
     from escsr.data.sets.known_sets import locate
 
-    known = {each.known.name: each.known for folder in folders for each in locate(folder)}
-    for each in known.values():
+    for each in dict.fromkeys(located.known for folder in folders for located in locate(folder)):
         ERR.print(plain(f"{each.name}: {each.licence} ({each.homepage})"))
 
 

@@ -137,7 +137,7 @@ class ArbitraryScaleSampler:
             raise ConfigError(f"queries must be 1 to {patch_size**2}, the pixels at ×1, not {queries}.")
         share = shard_of_batch(batch_size, shard, num_shards)
         samples = [
-            _draw(self.hr, _generator(seed, iteration, index), patch_size, queries)
+            _draw(self.hr, seed, iteration, index, patch_size, queries)
             for index in range(share.start, share.stop)
         ]
         lr, targets, rows, columns, sizes = zip(*samples, strict=True)
@@ -151,16 +151,12 @@ def _read(group: tuple[TrainingFile, ...]) -> Group:
     return (read_rgb(group[0].path),)
 
 
-def _generator(seed: int, iteration: int, index: int) -> np.random.Generator:
-    """Random numbers of one sample, independent of all other samples."""
-    key, counter = np.array([seed, iteration], np.uint64), np.array([0, 0, 0, index], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
-
-
 def _draw(
-    pictures: list[Tensor], generator: np.random.Generator, patch_size: int, queries: int
+    pictures: list[Tensor], seed: int, iteration: int, index: int, patch_size: int, queries: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-    """LR (p, p, 3), targets (Q, 3), rows and columns (Q,), side of the crop."""
+    """LR (p, p, 3), targets (Q, 3), rows and columns (Q,), side of the crop; independent of others."""
+    key, counter = np.array([seed, iteration], np.uint64), np.array([0, 0, 0, index], np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
     picture = pictures[generator.integers(len(pictures))]
     size = round(patch_size * generator.uniform(1, LARGEST_SCALE))
     top, left = (int(generator.integers(side - size + 1)) for side in picture.shape[:2])

@@ -7,6 +7,7 @@ border, output size ceil(size · scale). PIL, OpenCV and PyTorch compute somethi
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -101,12 +102,8 @@ def weigh_taps(x: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     """
     shape = [1] * x.dim()
     shape[axis] = -1
-    total: Tensor | None = None
-    for tap in range(index.shape[1]):
-        term = x.index_select(axis, index[:, tap]) * weight[:, tap].reshape(shape)
-        total = term if total is None else total + term
-    assert total is not None
-    return total
+    taps = zip(index.T, weight.T, strict=True)
+    return reduce(torch.add, (x.index_select(axis, pixels) * part.reshape(shape) for pixels, part in taps))
 
 
 def _contributions(size: int, scale: float, out_size: int | None) -> tuple[Tensor, Tensor]:

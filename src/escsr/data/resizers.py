@@ -12,13 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from escsr.data.pil_resize import PilFilter, pil_resize
-from escsr.data.resize import Convention, imresize
+from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.runtime.choices import Resizer, check_choice
 
 __all__ = ["Resizer", "downscale"]
-
-_Downscale = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicubic") -> NDArray[np.uint8]:
@@ -51,21 +49,12 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
     return hr.copy() if scale == 1 else _DOWNSCALE[resizer](hr, scale)
 
 
-def _matlab(hr: NDArray[np.uint8], scale: int, *, convention: Convention) -> NDArray[np.uint8]:
-    return imresize(hr, 1 / scale, convention=convention)
-
-
 def _pil(hr: NDArray[np.uint8], scale: int, *, resample: PilFilter) -> NDArray[np.uint8]:
     return pil_resize(hr, (hr.shape[0] // scale, hr.shape[1] // scale), resample)
 
 
-def _every(hr: NDArray[np.uint8], scale: int, *, centred: bool) -> NDArray[np.uint8]:
-    first = scale // 2 if centred else 0
-    return hr[first::scale, first::scale].copy()
-
-
 def _interpolate(
-    hr: NDArray[np.uint8], scale: int, *, mode: str, antialias: bool, half_up: bool
+    hr: NDArray[np.uint8], scale: int, *, mode: str, half_up: bool, antialias: bool = False
 ) -> NDArray[np.uint8]:
     """PyTorch's interpolation in float64, rounded as the library that is imitated does."""
     pixels = torch.from_numpy(hr.astype(np.float64)).permute(2, 0, 1)[None]
@@ -75,19 +64,15 @@ def _interpolate(
     return rounded.clamp(0, 255).to(torch.uint8).numpy()
 
 
-def _opencv_area(hr: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
-    """Means of r×r; OpenCV has a path of its own for ×2, which rounds half up instead of to even."""
-    return _interpolate(hr, scale, mode="area", antialias=False, half_up=scale == 2)
-
-
-_DOWNSCALE: dict[str, _Downscale] = {
-    "matlab-bicubic": partial(_matlab, convention="matlab-uint8"),
-    "matlab-double": partial(_matlab, convention="matlab-double"),
+_DOWNSCALE: dict[str, Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]] = {
+    "matlab-bicubic": lambda hr, scale: imresize(hr, 1 / scale),
+    "matlab-double": lambda hr, scale: imresize(hr, 1 / scale, convention="matlab-double"),
     **{f"pil-{resample}": partial(_pil, resample=resample) for resample in get_args(PilFilter)},
-    "pil-nearest": partial(_every, centred=True),
-    "torch-bicubic": partial(_interpolate, mode="bicubic", antialias=True, half_up=False),
-    "opencv-bicubic": partial(_interpolate, mode="bicubic", antialias=False, half_up=False),
-    "opencv-bilinear": partial(_interpolate, mode="bilinear", antialias=False, half_up=True),
-    "opencv-area": _opencv_area,
-    "opencv-nearest": partial(_every, centred=False),
+    "pil-nearest": lambda hr, scale: hr[scale // 2 :: scale, scale // 2 :: scale].copy(),
+    "torch-bicubic": partial(_interpolate, mode="bicubic", half_up=False, antialias=True),
+    "opencv-bicubic": partial(_interpolate, mode="bicubic", half_up=False),
+    "opencv-bilinear": partial(_interpolate, mode="bilinear", half_up=True),
+    # Means of r×r; OpenCV has a path of its own for ×2, which rounds half up instead of to even.
+    "opencv-area": lambda hr, scale: _interpolate(hr, scale, mode="area", half_up=scale == 2),
+    "opencv-nearest": lambda hr, scale: hr[::scale, ::scale].copy(),
 }

@@ -84,17 +84,17 @@ def choose_storage(storage: str, num_bytes: int) -> str:
         return "mapped" if num_bytes > _SHARE * free_host_memory() else "memory"
     if storage == "mapped":
         return storage
-    if storage == "memory":
-        free, where = free_host_memory(), "memory"
-    else:
-        device = choose_device(storage)
-        free, where = free_device_memory(device), str(device)
+    free = free_host_memory() if storage == "memory" else free_device_memory(choose_device(storage))
+    _check_room(num_bytes, free, f"on {storage}", "storage 'mapped'")
+    return storage
+
+
+def _check_room(num_bytes: int, free: int, where: str, choice: str) -> None:
     if num_bytes > free:
         raise DataError(
-            f"The pictures take {num_bytes / 2**30:.1f} GiB decoded, free on {where} are "
-            f"{free / 2**30:.1f}; choose storage 'mapped', or fewer pictures."
+            f"The pictures take {num_bytes / 2**30:.1f} GiB decoded, free {where} are {free / 2**30:.1f}; "
+            f"choose {choice}, or fewer pictures."
         )
-    return storage
 
 
 def load_images(
@@ -249,11 +249,7 @@ def _open(target: Path, index: Path) -> list[tuple[Tensor, ...]] | None:
 
 def _write(source: ImageSource, target: Path, index: Path, report: Callable[[int, int], None]) -> None:
     free = shutil.disk_usage(target.parent).free
-    if source.num_bytes > free:
-        raise DataError(
-            f"The pictures take {source.num_bytes / 2**30:.1f} GiB decoded, free in {target.parent} are "
-            f"{free / 2**30:.1f}; choose another cache folder, or fewer pictures."
-        )
+    _check_room(source.num_bytes, free, f"in {target.parent}", "another cache folder")
     shapes, digests = [], []
     with atomic_path(target) as temporary, open(temporary, "wb") as file:
         for group in in_threads(source.decode, len(source.files), report):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from timeit import timeit
 from typing import Any
 
 import psutil
@@ -84,9 +84,7 @@ def time_in_turn(runs: Mapping[str, Callable[[], object]], *, rounds: int) -> di
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for index in range(rounds):
         for name in list(runs)[:: 1 if index % 2 == 0 else -1]:
-            start = time.perf_counter()
-            runs[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(timeit(runs[name], number=1))
     return seconds
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -163,10 +164,8 @@ def compare(
         if model.name in opened and model.name not in files:
             raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
         opened[model.name] = model
-    jobs = {
-        name: Job(name, height, width, scale, str(where), precision, torch.get_num_threads())
-        for name in opened
-    }
+    threads = torch.get_num_threads()
+    jobs = {name: Job(name, height, width, scale, str(where), precision, threads) for name in opened}
     tell(f"Timing {len(opened)} models")
     runs = {name: partial(run_once, model, jobs[name]) for name, model in opened.items()}
     seconds = time_in_turn(runs, rounds=rounds)
@@ -175,10 +174,6 @@ def compare(
         tell(f"{name}: memory")
         memory = measure_peak_memory(jobs[name]) if name in files else None
         tell(f"{name}: quality")
-        if data is not None:
-            quality: tuple[Quality, ...] = (_measure_quality(model, data, scale),)
-        else:
-            quality = _at(read_quality(name), scale) if name in files else ()
         macs = count_macs(model, height, width, scale=None if model.scale else scale)
         row = ModelFigures(
             model=name,
@@ -189,7 +184,7 @@ def compare(
             seconds_per_megapixel=median(seconds[name]) / megapixels,
             peak_memory_mib=memory.peak / _MEBI if memory else None,
             memory_mib_per_megapixel=memory.run / _MEBI / megapixels if memory else None,
-            quality=quality,
+            quality=_quality(model, data, scale, has_card=name in files),
         )
         rows.append(row)
     return Comparison(
@@ -198,7 +193,7 @@ def compare(
         size=(width, height),
         device=where.type,
         device_name=device_name(where),
-        threads=torch.get_num_threads(),
+        threads=threads,
         precision={
             name: model.precision_policy.precision if isinstance(model, Inference) else "its own"
             for name, model in opened.items()
@@ -227,27 +222,23 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
     try:
         card = read_json(path)
         sets = card["sets"].items() if card.get("format") == CARD_FORMAT else ()
-        return tuple(_quality(name, figures["model"], figures["bicubic"]) for name, figures in sets)
+        pairs = {name: zip(figures["model"], figures["bicubic"], strict=True) for name, figures in sets}
+        return tuple(Quality(name, *map(float, chain(*each))) for name, each in pairs.items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: unreadable figures ({error!r}); mend or remove it.") from error
 
 
-def _quality(data: str, model: list[float], bicubic: list[float]) -> Quality:
-    """From PSNR and, where the protocol has it, SSIM."""
-    (psnr, *ssim), (bicubic_psnr, *bicubic_ssim) = map(float, model), map(float, bicubic)
-    return Quality(data, psnr, bicubic_psnr, next(iter(ssim), None), next(iter(bicubic_ssim), None))
-
-
-def _at(quality: tuple[Quality, ...], scale: float) -> tuple[Quality, ...]:
-    """Of a model of any scale only the figures at one, under the plain names of the sets."""
-    there = [(each, *each.data.partition(" ×")[::2]) for each in quality]
-    return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
-
-
-def _measure_quality(model: SuperResolver, data: str | os.PathLike[str], scale: float) -> Quality:
+def _quality(
+    model: SuperResolver, data: str | os.PathLike[str] | None, scale: float, *, has_card: bool
+) -> tuple[Quality, ...]:
+    """Measured in float32; or the card's, of a model of any scale those at one, under the sets' names."""
+    if data is None:
+        card = read_quality(model.name) if has_card else ()
+        there = [(each, *each.data.partition(" ×")[::2]) for each in card]
+        return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
     in_float32 = model.network if isinstance(model, Inference) else model
     ours = evaluate(in_float32, data, scale=None if model.scale else scale)
     bicubic = evaluate(BICUBIC, data, scale=ours.scale)
     folder = Path(data).resolve()
     name = folder.parent.name if folder.name in ("HR", "hr") else folder.name
-    return Quality(name, ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y)
+    return (Quality(name, ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y),)

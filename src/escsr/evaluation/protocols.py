@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -208,7 +208,14 @@ def measure(
     """
     if model.scale not in (None, scale):
         raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale}.")
-    _check(protocol, scale, makes_lr=lr is None, is_bicubic=isinstance(model, Bicubic))
+    if protocol not in _MEASURES:
+        raise ConfigError(f"Unknown protocol {protocol!r}; known are {', '.join(_MEASURES)}.")
+    if protocol == "bicubic-as-published" and (lr is not None or not isinstance(model, Bicubic)):
+        raise ConfigError("Protocol bicubic-as-published is for the model 'bicubic' and makes its own LR.")
+    if not 1 <= scale < float("inf"):
+        raise ConfigError(f"scale must be at least 1, not {scale}.")
+    if isinstance(scale, float) and not protocol.startswith("lte"):
+        raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
     if isinstance(model, Bicubic):  # the interpolation that undoes how the protocol makes LR
         exact: Interpolation = "matlab-double" if scale in MATLAB_SCALES else "pillow"
         model = Bicubic("matlab-uint8" if protocol == "classic" else exact)
@@ -217,17 +224,6 @@ def measure(
         with torch.no_grad():
             score = Score(pair.name, _MEASURES[protocol](model, pair, scale))
         yield score
-
-
-def _check(protocol: Protocol, scale: float, *, makes_lr: bool, is_bicubic: bool) -> None:
-    if protocol not in get_args(Protocol):
-        raise ConfigError(f"Unknown protocol {protocol!r}; known are {', '.join(get_args(Protocol))}.")
-    if protocol == "bicubic-as-published" and not (is_bicubic and makes_lr):
-        raise ConfigError("Protocol bicubic-as-published is for the model 'bicubic' and makes its own LR.")
-    if not 1 <= scale < float("inf"):
-        raise ConfigError(f"scale must be at least 1, not {scale}.")
-    if isinstance(scale, float) and protocol not in ("lte", "lte-div2k"):
-        raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
 
 
 def _figure(figures: Mapping[str, float], name: str) -> float:

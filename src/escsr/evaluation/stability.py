@@ -122,9 +122,7 @@ class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     magnitude = 0.0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         holds_numbers = isinstance(result, Tensor) and result.is_floating_point() and result.numel()
         # What is unwritten, of `empty`, holds anything.
@@ -152,8 +150,7 @@ def _constant_errors(model: _Model, colours: Iterable[tuple[int, ...]]) -> tuple
     inside = border = 0.0
     for levels in colours:
         colour = torch.tensor(levels)[None, :, None, None]
-        picture = (colour / 255).expand(1, 3, side, side)
-        error = (_run(model, picture).clamp(0, 1) * 255 - colour).abs()
+        error = (_run(model, (colour / 255).expand(1, 3, side, side)).clamp(0, 1) * 255 - colour).abs()
         edge = math.ceil(BORDER * error.shape[-1] / side)
         inner = error[..., edge:-edge, edge:-edge]
         inside = max(inside, float(inner.max()))

@@ -67,7 +67,6 @@ def super_resolve(model: SuperResolver, lr: Tensor, size: tuple[int, int]) -> Te
         ConfigError: The model gives another shape.
     """
     sr = model(lr, size=size if model.scale is None else None)
-    if sr.shape != (*lr.shape[:2], *size):
-        expected = (*lr.shape[:2], *size)
+    if sr.shape != (expected := (*lr.shape[:2], *size)):
         raise ConfigError(f"{model.name} gives {tuple(sr.shape)} for {tuple(lr.shape)}, not {expected}.")
     return sr

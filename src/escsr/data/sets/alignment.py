@@ -40,11 +40,6 @@ class Alignment:
     right: float
     correlation: float
 
-    @property
-    def shift(self) -> float:
-        """The larger of the two shifts, LR pixels without sign."""
-        return max(abs(self.down), abs(self.right))
-
 
 def measure_alignment(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> Alignment:
     """Compares an LR picture with its HR picture, downscaled.

@@ -68,19 +68,17 @@ class Identification:
         if self.is_exact:
             equal = [score.resizer for score in self.scores if score.max_difference == 0]
             return f"{' and '.join(equal)}, equal in every sample"
-        distance = (
-            f"{self.best.resizer}: {self.best.psnr:.1f} dB, "
-            f"{self.best.differing_share:.1%} of the samples differ, by {self.best.max_difference} at most"
-        )
-        if self.best.psnr >= _NEAR_DB:
+        best = self.best
+        share = f"{best.differing_share:.1%} of the samples differ, by {best.max_difference} at most"
+        distance = f"{best.resizer}: {best.psnr:.1f} dB, {share}"
+        if best.psnr >= _NEAR_DB:
             return f"{distance}; the same resizer with other rounding or borders"
         return f"{distance}; no known resizer alone made these pictures, this one comes closest"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which has no infinity: psnr is None where all samples are equal."""
         scores = [
-            {**asdict(score), "psnr": None if math.isinf(score.psnr) else score.psnr}
-            for score in self.scores
+            {**asdict(each), "psnr": each.psnr if each.max_difference else None} for each in self.scores
         ]
         return {"verdict": self.verdict, **asdict(self), "scores": scores}
 
@@ -118,30 +116,21 @@ def identify_lr(
     pairs = find_pairs(hr, lr, scale)
     chosen = [pairs[i] for i in np.linspace(0, len(pairs) - 1, min(len(pairs), max_images)).astype(int)]
 
-    def compare(index: int) -> NDArray[np.float64]:
+    def distances(index: int) -> NDArray[np.float64]:
+        """Samples, their squared differences in all, the largest, and how many differ; (resizers, 4)."""
         large, small = chosen[index]
-        picture = read_rgb(small.path)
-        return _distances(fit_pair(read_rgb(large.path), picture, scale, str(small.path)), picture, scale)
+        given = read_rgb(small.path)
+        picture = fit_pair(read_rgb(large.path), given, scale, str(small.path))
+        differences = [np.abs(downscale(picture, scale, x).astype(np.int64) - given) for x in _RESIZERS]
+        return np.array([(x.size, (x**2).sum(), x.max(), (x > 0).sum()) for x in differences], np.float64)
 
-    distances = np.stack(list(in_threads(compare, len(chosen), on_progress)), -1)
+    by_resizer = np.stack(list(in_threads(distances, len(chosen), on_progress)), -1)
     scores = []
-    for resizer, each in zip(_RESIZERS, distances, strict=True):
+    for resizer, each in zip(_RESIZERS, by_resizer, strict=True):
         samples, squares, largest, differing = each
-        psnr = _psnr(float(squares.sum() / samples.sum()))
+        error = float(squares.sum() / samples.sum())
+        psnr = 10 * math.log10(255**2 / error) if error else math.inf
         scores.append(
             ResizerScore(resizer, psnr, int(largest.max()), float(differing.sum() / samples.sum()))
         )
     return Identification(tuple(sorted(scores, key=lambda score: -score.psnr)), len(chosen), scale)
-
-
-def _distances(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int) -> NDArray[np.float64]:
-    """Samples, their squared differences in all, the largest, and how many differ; (resizers, 4)."""
-    rows = []
-    for resizer in _RESIZERS:
-        difference = np.abs(downscale(hr, scale, resizer).astype(np.int64) - lr)
-        rows.append([difference.size, (difference**2).sum(), difference.max(), (difference > 0).sum()])
-    return np.array(rows, np.float64)
-
-
-def _psnr(mean_square: float) -> float:
-    return math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)

@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -125,27 +124,29 @@ def prepare(
     """
     settings = _Settings(sub_image, sub_image if step is None else step, lr, sorted(set(scale)))
     files = find_training_images(sources)
-    targets = _targets(files)
+    targets = list(_targets(files).items())
     folder = Path(output)
     _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
-    entries, failures, skipped = [], [], 0
-    work = partial(_prepare_or_fail, list(targets.items()), folder, settings, manifest.entries)
+    entries, failures = [], []
+
+    def work(index: int) -> Entry | tuple[Path, str]:
+        name, source = targets[index]
+        return _prepare_or_fail(name, source.path, manifest.entries.get(name), folder, settings)
+
     for result in in_threads(work, len(targets), on_progress):
         if not isinstance(result, Entry):
             failures.append(result)
             continue
         entries.append(result)
-        if result is manifest.entries.get(result.source):
-            skipped += 1
-        else:
+        if result is not manifest.entries.get(result.source):
             manifest.add(result)
     return Preparation(
         hr=folder / "HR",
         lr={s: folder / f"LR_{lr}" / f"X{s}" for s in settings.scale},
         num_sources=len(entries),
         num_images=sum(entry.pictures for entry in entries),
-        num_skipped=skipped,
+        num_skipped=sum(entry is manifest.entries.get(entry.source) for entry in entries),
         failures=tuple(failures),
         fingerprint=manifest.fingerprint(entries),
     )
@@ -163,10 +164,7 @@ def sub_image_starts(side: int, size: int, step: int) -> list[int]:
         The starts, rising; [0] where the side is no longer than a sub-image. A common divisor of the
         arguments divides them too.
     """
-    starts = list(range(0, max(1, side - size + 1), step))
-    if starts[-1] + size < side:
-        starts.append(side - size)
-    return starts
+    return sorted({*range(0, side - size, step), max(0, side - size)})
 
 
 def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
@@ -183,11 +181,10 @@ def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
 
 def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
     """Sources by their name in the result."""
-    roots = list(dict.fromkeys(file.root for file in files))
-    prefixes = {root: "" if len(roots) == 1 else f"{root.absolute().name}/" for root in roots}
+    several = len({file.root for file in files}) > 1
     targets: dict[str, TrainingFile] = {}
     for file in files:
-        name = f"{prefixes[file.root]}{file.name}"
+        name = f"{file.root.absolute().name}/{file.name}" if several else file.name
         if name in targets:
             raise DataError(f"{file.path} and {targets[name].path} would both become {name}; rename one.")
         targets[name] = file
@@ -195,26 +192,20 @@ def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
 
 
 def _prepare_or_fail(
-    targets: list[tuple[str, TrainingFile]],
-    folder: Path,
-    settings: _Settings,
-    done: dict[str, Entry],
-    index: int,
+    name: str, source: Path, old: Entry | None, folder: Path, settings: _Settings
 ) -> Entry | tuple[Path, str]:
-    """The entry of a source, from `done` where it was made before; or the file and why it failed."""
-    name, source = targets[index]
-    old = done.get(name)
+    """The entry of a source, `old` where it was made before; or the file and why it failed."""
     numbers = range(1, 1 + old.pictures) if old is not None else ()
     before = [path for number in numbers for path, _ in _files(name, number, folder, settings)]
     try:
-        digest = sha256_of(source.path)
+        digest = sha256_of(source)
         if old is not None and old.sha256 == digest and all(path.exists() for path in before):
             return old
-        written = _prepare_one(source.path, name, folder, settings)
+        written = _prepare_one(source, name, folder, settings)
     except OSError as error:
-        return source.path, f"cannot be read ({error.strerror})."
+        return source, f"cannot be read ({error.strerror})."
     except DataError as error:
-        return source.path, str(error).removeprefix(f"{source.path}: ")
+        return source, str(error).removeprefix(f"{source}: ")
     for path in set(before) - set(written):
         path.unlink(missing_ok=True)  # of the source as it was before
     return Entry(name, digest, len(written) // (1 + len(settings.scale)))

@@ -122,17 +122,12 @@ def verify(
         pairs = [(file, None) for file in find_training_images(hr)]
     else:
         pairs, strangers = match_pairs(hr, lr, scale)
-    least = patch_size * (scale or 1)
-
-    def inspect(index: int) -> tuple[dict[str, str], list[Problem]]:
-        return _inspect(*pairs[index], None if lr is None else scale, least)
-
+    least, lr_scale = patch_size * (scale or 1), None if lr is None else scale
     digest = hashlib.sha256()
     problems: list[Problem] = []
     first_seen: dict[str, Path] = {}
-    for (digests, found), (large, _) in zip(
-        in_threads(inspect, len(pairs), on_progress), pairs, strict=True
-    ):
+    inspected = in_threads(lambda index: _inspect(*pairs[index], lr_scale, least), len(pairs), on_progress)
+    for (digests, found), (large, _) in zip(inspected, pairs, strict=True):
         problems += found
         for name, pixels in digests.items():
             digest.update(f"{name}\0{pixels}\n".encode(errors="surrogatepass"))
@@ -199,15 +194,13 @@ def _compare(hr: NDArray[np.uint8], lr: NDArray[np.uint8], scale: int, path: Pat
     if alignment.correlation < _LEAST_CORRELATION:
         correlation = f"{alignment.correlation:.2f}"
         yield Problem("content", path, f"shows something else than HR (correlation {correlation})")
-    elif alignment.shift > _LARGEST_SHIFT:
+    elif max(abs(alignment.down), abs(alignment.right)) > _LARGEST_SHIFT:
         down, right = f"{alignment.down * scale:+.2f}", f"{alignment.right * scale:+.2f}"
         yield Problem("shift", path, f"is shifted against HR by {down} HR pixels down and {right} right")
 
 
 def _digest(pixels: NDArray[np.uint8]) -> str:
     """Digest of size and pixels; a grey picture has that of the same grey in three channels."""
-    height, width, channels = pixels.shape
-    digest = hashlib.sha256(f"{height} {width}\n".encode())
-    rgb = pixels if channels > 1 else pixels.repeat(3, axis=2)
-    digest.update(np.ascontiguousarray(rgb).data)
+    digest = hashlib.sha256(f"{pixels.shape[0]} {pixels.shape[1]}\n".encode())
+    digest.update(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))).data)
     return digest.hexdigest()
