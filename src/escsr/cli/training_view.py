@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -40,8 +40,7 @@ class TrainingView:
         self._shows = ERR.is_terminal and not quiet
         self._losses: deque[float] = deque(maxlen=_POINTS)
         self._mean = 0.0
-        self._latest: dict[str, float] = {}
-        self._best: dict[str, float] = {}
+        self._validated: dict[str, list[float]] = {}
 
     def __enter__(self) -> TrainingView:
         if self._shows:
@@ -58,54 +57,43 @@ class TrainingView:
 
     def step(self, progress: Step) -> None:
         """A step is done."""
-        self.is_finished = progress.iteration == progress.iterations
-        self._note(progress)
-        if progress.skipped and not self._quiet:
-            OUT.print(f"Step {progress.iteration} left out: no finite numbers.")
+        done, total = progress.iteration, progress.iterations
+        self.is_finished = done == total
+        if not progress.skipped:
+            self._mean = 0.95 * self._mean + 0.05 * progress.loss if self._mean else progress.loss
+        elif not self._quiet:
+            OUT.print(f"Step {done} left out: no finite numbers.")
+        if done % max(1, total // (20 * _POINTS)) == 0:
+            self._losses.append(self._mean)
+        for name, value in progress.validation.items():
+            self._validated.setdefault(name, []).append(value)
         if progress.checkpoint and not self._quiet:
             OUT.print(plain(_line(progress)))
         if self._shows:
-            self._bar.update(
-                self._task,
-                description="Training",
-                completed=progress.iteration,
-                total=progress.iterations,
-            )
+            self._bar.update(self._task, description="Training", completed=done, total=total)
             self._live.update(Group(self._bar, self._figures(progress)))
-
-    def _note(self, progress: Step) -> None:
-        if not progress.skipped:
-            self._mean = 0.95 * self._mean + 0.05 * progress.loss if self._mean else progress.loss
-        if progress.iteration % max(1, progress.iterations // (20 * _POINTS)) == 0:
-            self._losses.append(self._mean)
-        for name, value in progress.validation.items():
-            self._latest[name] = value
-            self._best[name] = max(value, self._best.get(name, value))
 
     def _figures(self, progress: Step) -> Table:
         table = Table(box=None, show_header=False, pad_edge=False)
-        rate = progress.iterations_per_second
         table.add_row("loss", f"{self._mean:.5f}  {sparkline(self._losses)}")
         table.add_row("learning rate", f"{progress.learning_rate:.3g}")
-        table.add_row("speed", f"{rate:.2f} it/s, {progress.data_share:.1%} of it waiting for data")
-        table.add_row("left", _duration((progress.iterations - progress.iteration) / rate))
-        for name, value in self._latest.items():
-            table.add_row(plain(name), f"{value:.3f} dB, best {self._best[name]:.3f}")
+        table.add_row(
+            "speed",
+            f"{progress.iterations_per_second:.2f} it/s, {progress.data_share:.1%} of it waiting for data",
+        )
+        table.add_row("left", str(timedelta(seconds=round(_seconds_left(progress)))))
+        for name, values in self._validated.items():
+            table.add_row(plain(name), f"{values[-1]:.3f} dB, best {max(values):.3f}")
         return table
 
 
+def _seconds_left(progress: Step) -> float:
+    return (progress.iterations - progress.iteration) / progress.iterations_per_second
+
+
 def _line(progress: Step) -> str:
-    minutes = (progress.iterations - progress.iteration) / progress.iterations_per_second / 60
     figures = "".join(f"  {name} {value:.2f} dB" for name, value in progress.validation.items())
     return (
         f"{progress.iteration}/{progress.iterations}  loss {progress.loss:.4f}  "
-        f"{progress.iterations_per_second:.2f} it/s  {minutes:.0f} min left{figures}"
-    )
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
-        if seconds >= 3600
-        else (time.strftime("%M:%S", time.gmtime(seconds)))
+        f"{progress.iterations_per_second:.2f} it/s  {_seconds_left(progress) / 60:.0f} min left{figures}"
     )

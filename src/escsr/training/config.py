@@ -207,12 +207,15 @@ _OBJECTIVES: dict[str, type[_Settings]] = {
     "pixel": PixelSettings,
     "arbitrary_scale": ArbitraryScaleSettings,
 }
-_GROUPS = {
-    "objective": ("queries", "resizer", "flat_patches"),
-    "optimizer": ("learning_rate", "betas", "weight_decay", "clip_norm"),
-    "schedule": ("warmup", "milestones", "decay", "final_ratio"),
+_GROUPS: dict[type[_Settings], str] = {
+    PixelSettings: "objective",
+    ArbitraryScaleSettings: "objective",
+    OptimizerSettings: "optimizer",
+    ScheduleSettings: "schedule",
 }
-_MOVED = {key: f"{group}.{key}" for group, keys in _GROUPS.items() for key in keys} | {
+_MOVED = {
+    key: f"{group}.{key}" for kind, group in _GROUPS.items() for key in kind.model_fields.keys() - {"type"}
+} | {
     "optimizer": "optimizer.type",
     "schedule": "schedule.type",
     "ema_decay": "ema.decay",
@@ -246,10 +249,9 @@ def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
         return
     if "objective.type" not in changes and objective.get("type", "pixel") in _OBJECTIVES:
         objective["type"] = "arbitrary_scale" if network.get("scale", 2) is None else "pixel"
-    fields = _OBJECTIVES.get(objective.get("type", ""), PixelSettings).model_fields
-    for key in set(_GROUPS["objective"]) - fields.keys():
-        if f"objective.{key}" not in changes:
-            objective.pop(key, None)
+    own = _OBJECTIVES.get(objective.get("type", ""), PixelSettings).model_fields
+    lacking = set(_MOVED.values()) - {f"objective.{key}" for key in own} - changes.keys()
+    values["objective"] = {k: value for k, value in objective.items() if f"objective.{k}" not in lacking}
 
 
 def _parse(text: str) -> tuple[str, Any]:

@@ -62,14 +62,8 @@ class PixelObjective(Objective):
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
-        lr, hr = self.sampler.batch(
-            config.seed,
-            iteration,
-            config.batch_size,
-            config.patch_size,
-            shard=shard,
-            num_shards=num_shards,
-        )
+        asked = (config.seed, iteration, config.batch_size, config.patch_size)
+        lr, hr = self.sampler.batch(*asked, shard=shard, num_shards=num_shards)
         for index, colour in _flat_patches(config, iteration, shard, num_shards):
             lr[index] = hr[index] = colour[:, None, None]
         return {"lr": lr, "hr": hr}
@@ -94,15 +88,8 @@ class ArbitraryScaleObjective(Objective):
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""
         config = self.config
-        drawn = self.sampler.batch(
-            config.seed,
-            iteration,
-            config.batch_size,
-            config.patch_size,
-            queries=self.queries,
-            shard=shard,
-            num_shards=num_shards,
-        )
+        asked = (config.seed, iteration, config.batch_size, config.patch_size)
+        drawn = self.sampler.batch(*asked, queries=self.queries, shard=shard, num_shards=num_shards)
         batch = dict(vars(drawn))
         for index, colour in _flat_patches(config, iteration, shard, num_shards):
             batch["lr"][index] = colour[:, None, None]

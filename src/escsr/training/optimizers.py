@@ -66,14 +66,9 @@ class Muon(torch.optim.Optimizer):
                 if weight.grad is not None:
                     shapes[(weight.shape[0], weight[0].numel())].append(weight)
             for (rows, columns), weights in shapes.items():
-                directions = torch.stack(
-                    [
-                        self._direction(weight, group["momentum"]).reshape(rows, columns)
-                        for weight in weights
-                    ]
-                )
+                directions = [self._direction(weight, group["momentum"]).flatten(1) for weight in weights]
                 factor = -group["lr"] * 0.2 * max(rows, columns) ** 0.5
-                for weight, update in zip(weights, orthogonalise(directions), strict=True):
+                for weight, update in zip(weights, orthogonalise(torch.stack(directions)), strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.add_(update.reshape(weight.shape), alpha=factor)
 

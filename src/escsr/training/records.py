@@ -19,7 +19,7 @@ from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.images import Picture
 from escsr.training.config import TrainingConfig, flat
-from escsr.training.state import read_training_checkpoint
+from escsr.training.resumable import read_training_checkpoint
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -28,14 +28,8 @@ __all__ = ["RunFolder", "latest_checkpoint"]
 
 _LOG = logging.getLogger(__name__)
 
-_MAY_CHANGE = (
-    "keep_checkpoints",
-    "validate_every",
-    "validation_scales",
-    "accumulation",
-    "compile",
-    "patience",
-)
+_WATCHING = ("keep_checkpoints", "validate_every", "validation_scales", "patience")
+_MAY_CHANGE = (*_WATCHING, "accumulation", "compile")
 """What a run may be continued with another value of: it changes the weights not at all, or by rounding."""
 
 
@@ -96,7 +90,7 @@ class RunFolder:
         now = {**config.to_dict(), "data": data}
         path = self.path / "recipe.json"
         if path.exists():
-            self._check({"data": data} | _read_recipe(path), now)
+            self._check(_read_recipe(path, data), now)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1) + "\n")
         log = self.path / "log.jsonl"
@@ -111,11 +105,8 @@ class RunFolder:
 
     def _check(self, begun: dict[str, Any], now: dict[str, Any]) -> None:
         old, new = flat(begun), flat(now)
-        changed = [
-            f"{key} was {old.get(key)!r}, now {new.get(key)!r}"
-            for key in old | new
-            if key not in _MAY_CHANGE and old.get(key) != new.get(key)
-        ]
+        keys = [key for key in old | new if key not in _MAY_CHANGE and old.get(key) != new.get(key)]
+        changed = [f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in keys]
         if changed:
             what = "on other images" if old["data"] != new["data"] else "of another recipe"
             raise ConfigError(
@@ -165,15 +156,13 @@ def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
         CheckpointError: There are checkpoints, but all are damaged.
     """
     paths = sorted(Path(output).glob("iter_*.safetensors"), reverse=True)
-    for path in paths:
-        if _can_be_resumed(path):
-            return path
-    if paths:
+    newest = next(filter(_can_be_resumed, paths), None)
+    if paths and newest is None:
         raise CheckpointError(
             f"{output}: none of its {len(paths)} checkpoints can be resumed (see the warnings). Choose "
             f"another folder, or move them away to begin anew."
         )
-    return None
+    return newest
 
 
 def _can_be_resumed(path: Path) -> bool:
@@ -185,12 +174,12 @@ def _can_be_resumed(path: Path) -> bool:
     return True
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
-    """The recipe a run began with and the fingerprint of its images, brought into today's shape."""
+def _read_recipe(path: Path, data: str) -> dict[str, Any]:
+    """The recipe a run began with and the fingerprint of its images (else `data`), in today's shape."""
     try:
         begun = json.loads(path.read_bytes())
-        data = {"data": begun.pop("data")} if "data" in begun else {}
-        return {**TrainingConfig.from_dict(begun).to_dict(), **data}
+        data = begun.pop("data", data)
+        return {**TrainingConfig.from_dict(begun).to_dict(), "data": data}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
             f"{path}: unreadable ({str(error)[:200]}). Restore it, or remove it to go on with the recipe "

@@ -74,24 +74,20 @@ def train(
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))
         source = config.start if start is None else start
-        if newest is not None:
-            source = None
+        model = find_model(source, scale=config.network.scale) if source and newest is None else None
         trainer = Trainer(
             config,
             _read(config, data, lr, storage, on_load if distributed.is_first else None),
             RunFolder(output, tensorboard=tensorboard and distributed.is_first),
             device=str(chosen),
             validation=validate,
-            start=read_checkpoint(find_model(source, scale=config.network.scale)) if source else None,
+            start=None if model is None else read_checkpoint(model),
             distributed=distributed,
         )
         if newest is not None:
             trainer.state.load(newest)
         trainer.train(on_progress if distributed.is_first else None, stop=stop)
-        last = distributed.broadcast(latest_checkpoint(output))
-    if last is None:
-        raise ConfigError(f"{output}: the checkpoint just written cannot be read.")
-    return Path(last)
+        return Path(distributed.broadcast(latest_checkpoint(output)))
 
 
 def _read(

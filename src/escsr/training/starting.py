@@ -14,6 +14,7 @@ from escsr.networks import ESC
 
 __all__ = ["grow", "starting_weights"]
 
+_HEAD = ("upsampler.", "shortcut.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 
 
@@ -37,13 +38,8 @@ def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
         ConfigError: The model differs in more than that.
     """
     own, wanted = start.config, network.config
-    comparable = own.replace(
-        scale=wanted.scale,
-        num_blocks=wanted.num_blocks,
-        upsampler=wanted.upsampler,
-        shortcut=wanted.shortcut,
-    )
-    if comparable != wanted or own.num_blocks > wanted.num_blocks:
+    free = {name: getattr(wanted, name) for name in ("scale", "num_blocks", "upsampler", "shortcut")}
+    if own.replace(**free) != wanted or own.num_blocks > wanted.num_blocks:
         raise ConfigError(
             "The weights to start from are of another network than the recipe's: only scale, "
             "upsampler and number of blocks (more) may differ."
@@ -53,8 +49,8 @@ def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
             start = with_scale(start, wanted.scale)
         weights = {key: value.float() for key, value in start.weights.items()}
     else:
-        body = {key: value.float() for key, value in start.weights.items() if not _is_head(key)}
-        head = {key: value.clone() for key, value in network.state_dict().items() if _is_head(key)}
+        body = {key: value.float() for key, value in start.weights.items() if not key.startswith(_HEAD)}
+        head = {key: value.clone() for key, value in network.state_dict().items() if key.startswith(_HEAD)}
         weights = _seeing(body, before=own.upsampler == "lte", now=wanted.upsampler == "lte") | head
     return grow(weights, own.num_blocks, wanted.num_blocks)
 
@@ -93,12 +89,5 @@ def _seeing(weights: dict[str, Tensor], *, before: bool, now: bool) -> dict[str,
         return weights
     weight, bias = weights["shallow.weight"], weights["shallow.bias"]
     total = weight.sum((1, 2, 3))
-    if now:
-        changed = {"shallow.weight": weight / 2, "shallow.bias": bias + total / 2}
-    else:
-        changed = {"shallow.weight": weight * 2, "shallow.bias": bias - total}
-    return weights | changed
-
-
-def _is_head(key: str) -> bool:
-    return key.startswith(("upsampler.", "shortcut."))
+    factor, shift = (0.5, total / 2) if now else (2, -total)
+    return weights | {"shallow.weight": weight * factor, "shallow.bias": bias + shift}

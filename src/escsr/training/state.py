@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,35 +15,20 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from escsr.errors import CheckpointError, ConfigError
+from escsr.errors import CheckpointError
 from escsr.models.bundled import TRAINING_PREFIX
-from escsr.models.checkpoints import Checkpoint, read_checkpoint, save_network
+from escsr.models.checkpoints import Checkpoint, save_network
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
-from escsr.runtime.settings import validated
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
+from escsr.training.resumable import counters_of, read_training_checkpoint, sealed
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
-__all__ = ["Step", "TrainingState", "read_training_checkpoint"]
-
-_FIELD, _DIGEST = "training.state", "training.sha256"
-
-
-@dataclass(frozen=True)
-class Step:
-    """What came of a step.
-
-    Attributes:
-        figures: Of the whole batch, by name; "loss" is among them.
-        skipped: Whether a module was left as it was, since numbers were not finite.
-    """
-
-    figures: Mapping[str, float]
-    skipped: bool
+__all__ = ["TrainingState"]
 
 
 class _Counters(BaseModel):
@@ -79,6 +62,7 @@ class TrainingState:
         iteration: Steps done.
         bad_steps: Steps in a row without finite numbers.
         best: Highest mean of the validation sets so far, dB.
+        skipped: Whether the last step left a module as it was, since numbers were not finite.
         pending: The log's line of the step behind which is still to be measured, or None.
 
     Raises:
@@ -102,7 +86,7 @@ class TrainingState:
         self.iteration = self.bad_steps = 0
         self.best = -math.inf
         self.pending: dict[str, Any] | None = None
-        self._skipped, self._excused = False, True
+        self.skipped, self._excused = False, True
         torch.manual_seed(config.seed)
         network = ESC(config.network)
         if start is not None:
@@ -148,7 +132,7 @@ class TrainingState:
         if ema:
             self.emas[name] = copy.deepcopy(module).eval().requires_grad_(False)
 
-    def step(self, objective: Objective, micro_batches: Sequence[Batch]) -> Step:
+    def step(self, objective: Objective, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """One step of an objective; where numbers are not finite, nothing but counters change.
 
         Args:
@@ -156,13 +140,13 @@ class TrainingState:
             micro_batches: This process's share of the batch, to be computed one after the other.
 
         Returns:
-            What came of it.
+            Figures of the whole batch, by name; "loss" is among them.
         """
         self.iteration += 1
-        self._skipped, self._excused = False, True
+        self.skipped, self._excused = False, True
         figures = objective.step(self, micro_batches)
         self.bad_steps = 0 if self._excused else self.bad_steps + 1
-        return Step(figures, self._skipped)
+        return figures
 
     def update(self, name: str, loss: Callable[[Batch], Tensor], micro_batches: Sequence[Batch]) -> float:
         """Updates a module by the gradients of a loss, and its averaged weights.
@@ -194,31 +178,24 @@ class TrainingState:
         gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
         self.distributed.all_reduce([*gradients, total])
         result = total.item()
-        updated = self._apply(name, math.isfinite(result))
-        # In float16 a scaled gradient may overflow, until the scaler has lowered its factor to 1.
-        may_overflow = scaler.is_enabled() and math.isfinite(result) and scaler.get_scale() >= 1
-        self._skipped |= not updated
-        self._excused &= updated or may_overflow
-        return result
-
-    def _apply(self, name: str, is_finite: bool) -> bool:
-        """Applies the gradients if they and the loss are finite; says whether they were."""
-        config, module, scaler = self.config, self.modules[name], self.scalers[name]
+        rate = learning_rate_at(self.iteration, self.config)
         for optimizer in self.optimizers[name]:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(self.iteration, config)
+                group["lr"] = rate
             scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(
-            module.parameters(),
-            math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm,
-        )
-        is_finite = is_finite and bool(norm.isfinite())
-        if is_finite:
+        most = self.config.optimizer.clip_norm or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), most)
+        updated = math.isfinite(result) and bool(norm.isfinite())
+        if updated:
             for optimizer in self.optimizers[name]:
                 scaler.step(optimizer)
             self._update_ema(name)
         scaler.update()
-        return is_finite
+        # In float16 a scaled gradient may overflow, until the scaler has lowered its factor to 1.
+        may_overflow = scaler.is_enabled() and math.isfinite(result) and scaler.get_scale() >= 1
+        self.skipped |= not updated
+        self._excused &= updated or may_overflow
+        return result
 
     @torch.no_grad()
     def _update_ema(self, name: str) -> None:
@@ -243,9 +220,7 @@ class TrainingState:
         extra, metadata = {}, {}
         if resumable:
             extra = self._pack()
-            metadata[_FIELD] = self._counters().model_dump_json()
-            weights = {key: value.detach().to("cpu") for key, value in self.ema.state_dict().items()}
-            metadata[_DIGEST] = _digest({**weights, **extra}, metadata[_FIELD])
+            metadata = sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
         training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
         save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
 
@@ -256,20 +231,20 @@ class TrainingState:
             CheckpointError: The file is damaged, of another network or optimiser, or no training state.
         """
         checkpoint = read_training_checkpoint(path)
-        counters = _read_counters(path, checkpoint)
-        own = self._counters()
-        if checkpoint.config != self.config.network or counters.optimizers != own.optimizers:
-            raise CheckpointError(
-                f"{path}: the checkpoint's network or optimisers are not the recipe's "
-                f"({counters.optimizers} there, {own.optimizers} here)."
-            )
         try:
+            counters = _Counters.model_validate_json(counters_of(checkpoint))
+            kinds = self._counters().optimizers
+            if checkpoint.config != self.config.network or counters.optimizers != kinds:
+                raise CheckpointError(
+                    f"{path}: the checkpoint's network or optimisers are not the recipe's "
+                    f"({counters.optimizers} there, {kinds} here)."
+                )
             self.ema.load_state_dict(checkpoint.weights)
             self._unpack(checkpoint.extra)
             for name, scaler in self.scalers.items():
                 if scaler.is_enabled() and counters.scalers[name]:
                     scaler.load_state_dict(counters.scalers[name])
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError) as error:
             problem = " ".join(str(error).split())[:300]
             raise CheckpointError(
                 f"{path}: its training state does not fit the recipe: {problem}"
@@ -290,76 +265,40 @@ class TrainingState:
 
     def _pack(self) -> dict[str, Tensor]:
         """Everything but the network's averaged weights, `training.KIND.NAME.KEY`, in host memory."""
-        kinds = {"module": self.modules, "ema": {k: v for k, v in self.emas.items() if k != "network"}}
         packed = {
-            f"{kind}.{name}.{key}": value
-            for kind, modules in kinds.items()
-            for name, module in modules.items()
+            f"{name}.{key}": value
+            for name, module in self._packed_modules()
             for key, value in module.state_dict().items()
         }
-        for name, optimizer, weight, key in self._weights():
-            for part, value in optimizer.state[weight].items() if weight in optimizer.state else ():
-                packed[f"optimizer.{name}.{key}.{part}"] = value
+        for name, optimizer, weight in self._weights():
+            for part, value in optimizer.state.get(weight, {}).items():
+                packed[f"{name}.{part}"] = value
         return {f"{TRAINING_PREFIX}{key}": value.detach().cpu() for key, value in packed.items()}
 
-    def _weights(self) -> list[tuple[str, torch.optim.Optimizer, Tensor, str]]:
-        """Name of the module, optimiser, weight and its key, of every weight that an optimiser holds."""
-        return [
-            (name, optimizer, weight, keys[weight])
-            for name, module in self.modules.items()
-            for keys in [{weight: key for key, weight in module.named_parameters()}]
-            for optimizer in self.optimizers[name]
-            for group in optimizer.param_groups
-            for weight in group["params"]
-        ]
+    def _packed_modules(self) -> list[tuple[str, nn.Module]]:
+        emas = [(f"ema.{name}", ema) for name, ema in self.emas.items() if name != "network"]
+        return [*((f"module.{name}", module) for name, module in self.modules.items()), *emas]
+
+    def _weights(self) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
+        """Name, optimiser and weight, of every weight that an optimiser holds."""
+        for name, module in self.modules.items():
+            keys = {weight: key for key, weight in module.named_parameters()}
+            for optimizer in self.optimizers[name]:
+                for weight in chain(*(group["params"] for group in optimizer.param_groups)):
+                    yield f"optimizer.{name}.{keys[weight]}", optimizer, weight
 
     def _unpack(self, packed: Mapping[str, Tensor]) -> None:
         """The inverse of `_pack`; a step counter stays in host memory, the rest goes to its weight."""
-        for kind, modules in (("module", self.modules), ("ema", self.emas)):
-            for name, module in modules.items():
-                if (kind, name) != ("ema", "network"):
-                    module.load_state_dict(_below(packed, f"{TRAINING_PREFIX}{kind}.{name}."))
-        for name, optimizer, weight, key in self._weights():
-            state = _below(packed, f"{TRAINING_PREFIX}optimizer.{name}.{key}.")
+        for name, module in self._packed_modules():
+            module.load_state_dict(_below(packed, f"{TRAINING_PREFIX}{name}."))
+        for name, optimizer, weight in self._weights():
+            state = _below(packed, f"{TRAINING_PREFIX}{name}.")
             if any(value.dim() and value.shape != weight.shape for value in state.values()):
-                raise KeyError(f"optimiser state of {name}.{key}")
+                raise KeyError(name)
             optimizer.state[weight] = {
-                part: value if value.dim() == 0 else value.to(weight.device)
-                for part, value in state.items()
+                part: value.to(weight.device) if value.dim() else value for part, value in state.items()
             }
-
-
-def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Reads a checkpoint that a training can be resumed from.
-
-    Raises:
-        CheckpointError: It is damaged, one bit suffices, or holds no training state.
-    """
-    checkpoint = read_checkpoint(path)
-    if _DIGEST not in checkpoint.metadata:
-        old = " of an earlier version of escsr" if "training.iteration" in checkpoint.metadata else ""
-        raise CheckpointError(f"{path}: a model{old} without training state; start from it instead.")
-    counters = checkpoint.metadata.get(_FIELD, "")
-    if checkpoint.metadata[_DIGEST] != _digest({**checkpoint.weights, **checkpoint.extra}, counters):
-        raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
-    return checkpoint
-
-
-def _read_counters(path: str | os.PathLike[str], checkpoint: Checkpoint) -> _Counters:
-    try:
-        return validated(_Counters, json.loads(checkpoint.metadata[_FIELD]))
-    except (ValueError, KeyError, ConfigError) as error:
-        raise CheckpointError(f"{path}: unreadable training state ({error}).") from error
 
 
 def _below(packed: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}
-
-
-def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
-    """SHA-256 over names, shapes and bits of tensors, and a text."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

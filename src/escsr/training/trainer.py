@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from escsr.errors import ConfigError, EscError
 from escsr.files import atomic_path
 from escsr.models.checkpoints import Checkpoint
 from escsr.runtime.devices import free_device_memory, free_host_memory
-from escsr.training.batches import Batches, Clock
+from escsr.training.batches import Speed, batches_in_order
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective, Sampler, objective_for
@@ -113,6 +115,7 @@ class Trainer:
         self.validation.check()
         self.state = TrainingState(config, self.device, start=start, distributed=self.distributed)
         self.objective.prepare(self.state)
+        self._speed = Speed()
 
     def train(
         self,
@@ -136,7 +139,7 @@ class Trainer:
                 training writes to it.
             OutputError: The folder cannot be written.
         """
-        state, clock = self.state, Clock()
+        state = self.state
         try:
             if self.distributed.is_first:
                 # The line of a step that is still to be measured is written again.
@@ -144,14 +147,14 @@ class Trainer:
                 self.folder.begin(self.config, done, data=fingerprint(self.sampler.images))
             if state.pending is not None:
                 self._measure()
-            with Batches(self._draw, state.iteration, ahead=self.device.type != "cpu") as batches:
+            ahead = self.device.type != "cpu"
+            with closing(batches_in_order(self._draw, state.iteration, ahead=ahead)) as batches:
                 while state.iteration < self.config.iterations:
-                    clock.start()
-                    micro_batches = batches.take()
-                    clock.ready()
-                    wants_to_stop = stop is not None and stop.is_set()
-                    stopped = self.distributed.any(wants_to_stop, self.device)
-                    progress = self._advance(micro_batches, clock, stopped)
+                    begun = time.perf_counter()
+                    micro_batches = next(batches)
+                    ready = time.perf_counter()
+                    stopped = self.distributed.any(stop is not None and stop.is_set(), self.device)
+                    progress = self._advance(micro_batches, begun, ready, stopped)
                     if on_progress is not None:
                         on_progress(progress)
                     if stopped:
@@ -160,22 +163,24 @@ class Trainer:
             self.folder.close()
         return state.iteration == self.config.iterations
 
-    def _advance(self, micro_batches: Sequence[Batch], clock: Clock, stopped: bool) -> Progress:
-        """One step and all that follows from it."""
+    def _advance(
+        self, micro_batches: Sequence[Batch], begun: float, ready: float, stopped: bool
+    ) -> Progress:
+        """One step and all that follows from it; it began, and had its data, at these times."""
         config, state = self.config, self.state
-        step = state.step(self.objective, micro_batches)
-        clock.stop()
+        figures = state.step(self.objective, micro_batches)
+        self._speed.add(time.perf_counter() - begun, ready - begun)
         if state.bad_steps >= config.patience:
             self._give_up(micro_batches)
         due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
         progress = Progress(
             iteration=state.iteration,
             iterations=config.iterations,
-            figures=step.figures,
+            figures=figures,
             learning_rate=learning_rate_at(state.iteration, config),
-            iterations_per_second=clock.rate,
-            data_share=clock.data_share,
-            skipped=step.skipped,
+            iterations_per_second=1 / self._speed.step_s,
+            data_share=self._speed.data_s / self._speed.step_s,
+            skipped=state.skipped,
             checkpoint=due or stopped,
         )
         if due and self.validation.folders:

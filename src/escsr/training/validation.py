@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from escsr.errors import DataError
 from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
 from escsr.evaluation.protocols import Model, measure, open_model
+from escsr.runtime.choices import Protocol
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.upscaling.super_resolver import super_resolve
@@ -69,19 +71,12 @@ class Validation:
         Returns:
             Figures by the name of the set, with the scale behind it for networks of any.
         """
-        distributed = distributed or Distributed()
-        means = {}
-        model = open_model(network)
+        place, model, means = distributed or Distributed(), open_model(network), {}
+        shard: dict[str, Any] = {"shard": place.rank, "num_shards": place.world_size}
+        protocol: Protocol = "lte" if model.scale is None else "classic"
         for name, folder, scale in self._sets():
-            scores = measure(
-                model,
-                folder,
-                scale=scale,
-                protocol="lte" if model.scale is None else "classic",
-                shard=distributed.rank,
-                num_shards=distributed.world_size,
-            )
-            means[name] = float(np.mean(distributed.gather(score.psnr_y for score in scores)))
+            scores = measure(model, folder, scale=scale, protocol=protocol, **shard)
+            means[name] = float(np.mean(place.gather(score.psnr_y for score in scores)))
         return means
 
     def samples(self, network: Model) -> dict[str, NDArray[np.uint8]]:
@@ -96,13 +91,10 @@ class Validation:
         return {name: _strip(network, folder, scale) for name, folder, scale in self._sets()}
 
     def _sets(self) -> Iterator[tuple[str, Path, float]]:
-        scale = self.config.network.scale
+        own = self.config.network.scale
         for name, folder in self.folders.items():
-            if scale is not None:
-                yield name, folder, scale
-            else:
-                for any_scale in self.config.validation_scales:
-                    yield f"{name} ×{any_scale:g}", folder, any_scale
+            for scale in self.config.validation_scales if own is None else (own,):
+                yield (f"{name} ×{scale:g}" if own is None else name), folder, scale
 
 
 def _strip(network: Model, folder: Path, scale: float) -> NDArray[np.uint8]:

@@ -14,39 +14,34 @@ from escsr.training.recipes.ablations import ABLATIONS, ablation
 
 __all__ = ["RECIPES", "about", "recipe", "source_of"]
 
-_CLASSIC = {
-    "esc": classic.esc,
-    "esc-light": classic.esc_light,
-    "esc-fp": classic.esc_fp,
-    "esc-dflip": classic.esc_dflip,
-    "esc-xl": classic.esc_xl,
-}
-_AT_EACH_SCALE = {
-    f"{name}-x{scale}": partial(function, scale)
-    for name, function in _CLASSIC.items()
-    for scale in (2, 3, 4)
-}
-_ABLATIONS = {f"esc-x2-{name}": partial(ablation, name) for name in ABLATIONS}
-_AS_PUBLISHED: dict[str, Callable[[], TrainingConfig]] = {
-    **_AT_EACH_SCALE,
+_Recipes = dict[str, Callable[[], TrainingConfig]]
+
+
+def _at_each_scale(name: str, function: Callable[..., TrainingConfig], *of: str) -> _Recipes:
+    return {name.format(scale): partial(function, *of, scale) for scale in (2, 3, 4)}
+
+
+_AS_PUBLISHED: _Recipes = {
+    **_at_each_scale("esc-x{}", classic.esc),
+    **_at_each_scale("esc-light-x{}", classic.esc_light),
+    **_at_each_scale("esc-fp-x{}", classic.esc_fp),
+    **_at_each_scale("esc-dflip-x{}", classic.esc_dflip),
+    **_at_each_scale("esc-xl-x{}", classic.esc_xl),
     "esc-lte": classic.esc_lte,
-    **_ABLATIONS,
+    **{f"esc-x2-{name}": partial(ablation, name) for name in ABLATIONS},
 }
 
-RECIPES: dict[str, Callable[[], TrainingConfig]] = {
+RECIPES: _Recipes = {
     **_AS_PUBLISHED,
     "esc-light-x2-quick": quick.esc_light_x2_quick,
     "esc-light-x3-quick": quick.esc_light_x3_quick,
     "esc-light-x4-quick": quick.esc_light_x4_quick,
     "esc-light-x2-gpu-hour": quick.esc_light_x2_gpu_hour,
     "esc-lte-quick": quick.esc_lte_quick,
-    **{f"esc-x{scale}-quick": partial(quick.esc_quick, scale) for scale in (2, 3, 4)},
-    **{f"esc-fp-x{scale}-quick": partial(quick.esc_fp_quick, scale) for scale in (2, 3, 4)},
-    **{
-        f"{variant}-x{scale}-flat": partial(quick.flat, variant, scale)
-        for variant in ("esc-light", "esc")
-        for scale in (2, 3, 4)
-    },
+    **_at_each_scale("esc-x{}-quick", quick.esc_quick),
+    **_at_each_scale("esc-fp-x{}-quick", quick.esc_fp_quick),
+    **_at_each_scale("esc-light-x{}-flat", quick.flat, "esc-light"),
+    **_at_each_scale("esc-x{}-flat", quick.flat, "esc"),
 }
 """Every recipe; those of the paper also as NAME@paper, with the values of its text."""
 
@@ -74,7 +69,7 @@ def recipe(name: str) -> TrainingConfig:
         return config
     if base not in _AS_PUBLISHED:
         raise ConfigError(f"{base} is not a recipe of the paper; @paper is for {', '.join(_AS_PUBLISHED)}.")
-    return classic.with_paper_text(config)
+    return config.replace({"name": name, "optimizer.betas": (0.9, 0.999)})
 
 
 def about(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The paper's recipes, with the values of its reference implementation; `with_paper_text` for its text's.
+"""The paper's recipes, with the values of its reference implementation; @paper is for its text's.
 
 Sources: ESC, ICCV 2025, section 4 and supplementary; the reference configuration files; for ESC+LTE the
 recipe of LTE (CVPR 2022), which the paper follows.
@@ -7,16 +7,10 @@ recipe of LTE (CVPR 2022), which the paper follows.
 from __future__ import annotations
 
 from escsr.networks import variant_config
-from escsr.training.config import (
-    ArbitraryScaleSettings,
-    EmaSettings,
-    OptimizerSettings,
-    PixelSettings,
-    ScheduleSettings,
-    TrainingConfig,
-)
+from escsr.training import config
+from escsr.training.config import TrainingConfig
 
-__all__ = ["SOURCES", "esc", "esc_dflip", "esc_fp", "esc_light", "esc_lte", "esc_xl", "with_paper_text"]
+__all__ = ["SOURCES", "esc", "esc_dflip", "esc_fp", "esc_light", "esc_lte", "esc_xl"]
 
 _EPOCH = 500
 """Steps of one epoch of LTE's recipe: 800 pictures, 20 times each, in batches of 32."""
@@ -113,24 +107,14 @@ def esc_lte() -> TrainingConfig:
         iterations=1000 * _EPOCH,
         batch_size=32,
         patch_size=64,
-        objective=ArbitraryScaleSettings(queries=2304),
-        optimizer=OptimizerSettings(type="adam", learning_rate=2e-4, betas=(0.9, 0.999)),
-        schedule=ScheduleSettings(milestones=tuple(epoch * _EPOCH for epoch in (500, 800, 900, 950))),
-        ema=EmaSettings(decay=0.0),
+        objective=config.ArbitraryScaleSettings(),
+        optimizer=config.OptimizerSettings(type="adam", learning_rate=2e-4, betas=(0.9, 0.999)),
+        schedule=config.ScheduleSettings(
+            milestones=tuple(epoch * _EPOCH for epoch in (500, 800, 900, 950))
+        ),
+        ema=config.EmaSettings(decay=0.0),
         precision="tf32",
     )
-
-
-def with_paper_text(config: TrainingConfig) -> TrainingConfig:
-    """A classic recipe with the values of the paper's text where its reference has others.
-
-    Args:
-        config: A recipe of this file.
-
-    Returns:
-        The recipe, its name ending in @paper.
-    """
-    return config.replace({"name": f"{config.name}@paper", "optimizer.betas": (0.9, 0.999)})
 
 
 def _classic(variant: str, scale: int) -> TrainingConfig:
@@ -140,7 +124,9 @@ def _classic(variant: str, scale: int) -> TrainingConfig:
         iterations=500_000,
         batch_size=64,
         patch_size=64,
-        objective=PixelSettings(),
-        schedule=ScheduleSettings(warmup=20_000, milestones=(250_000, 400_000, 450_000, 475_000, 490_000)),
+        objective=config.PixelSettings(),
+        schedule=config.ScheduleSettings(
+            warmup=20_000, milestones=(250_000, 400_000, 450_000, 475_000, 490_000)
+        ),
         precision="tf32",
     )

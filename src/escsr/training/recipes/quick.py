@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from escsr.networks import NetworkConfig, variant_config
-from escsr.training.config import (
-    ArbitraryScaleSettings,
-    EmaSettings,
-    OptimizerSettings,
-    PixelSettings,
-    ScheduleSettings,
-    TrainingConfig,
-)
+from escsr.networks import variant_config
+from escsr.training import config
+from escsr.training.config import TrainingConfig
 
 __all__ = [
     "esc_fp_quick",
@@ -26,6 +19,9 @@ __all__ = [
     "flat",
 ]
 
+_CONTINUED: dict[str, Any] = {"start": "esc-light-x2", "learning_rate": 1.5e-3, "warmup": 200}
+"""From a trained model: a lower peak rate, a longer warm-up of what is new."""
+
 
 def esc_light_x2_quick() -> TrainingConfig:
     """ESC-light ×2 in an hour and a half on a few CPU cores; ours, not the paper's.
@@ -36,7 +32,7 @@ def esc_light_x2_quick() -> TrainingConfig:
     Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
     (`models/weights/esc-light-x2.json`).
     """
-    return _quick("esc-light-x2-quick", variant_config("esc-light", scale=2), iterations=11_000)
+    return _quick("esc-light", 2, iterations=11_000)
 
 
 def esc_light_x3_quick() -> TrainingConfig:
@@ -46,9 +42,7 @@ def esc_light_x3_quick() -> TrainingConfig:
     Hardware: two cores with avx512_bf16, 54 minutes (1.7 steps a second). Reached, Y-PSNR on Set5 /
     Set14 / B100: 34.10 / 30.08 / 28.92 dB (`results/training/esc-light-x3.json`).
     """
-    return _continued(
-        "esc-light-x3-quick", variant_config("esc-light", scale=3), iterations=5500, learning_rate=1.5e-3
-    )
+    return _quick("esc-light", 3, iterations=5500, **_CONTINUED)
 
 
 def esc_light_x4_quick() -> TrainingConfig:
@@ -58,9 +52,7 @@ def esc_light_x4_quick() -> TrainingConfig:
     Hardware: two cores with avx512_bf16, 66 minutes (1.8 steps a second). Reached, Y-PSNR on Set5 /
     Set14: 31.84 / 28.38 dB (`results/training/esc-light-x4.json`).
     """
-    return _continued(
-        "esc-light-x4-quick", variant_config("esc-light", scale=4), iterations=7000, learning_rate=1.5e-3
-    )
+    return _quick("esc-light", 4, iterations=7000, **_CONTINUED)
 
 
 def esc_quick(scale: int) -> TrainingConfig:
@@ -75,15 +67,8 @@ def esc_quick(scale: int) -> TrainingConfig:
     of ×3 did: on with `--set optimizer.weight_decay=0.5 --set optimizer.learning_rate=4e-4 --set
     iterations=1500`.
     """
-    name = f"esc-x{scale}"
-    return _continued(
-        f"{name}-quick",
-        variant_config("esc", scale=scale),
-        iterations=6500,
-        learning_rate=1.2e-3,
-        start=f"esc-light-x{scale}",
-        changes={"batch_size": 8, "objective.flat_patches": 0.03},
-    )
+    changes = {"start": f"esc-light-x{scale}", "learning_rate": 1.2e-3, "flat_patches": 0.03}
+    return _quick("esc", scale, iterations=6500, batch_size=8, **{**_CONTINUED, **changes})
 
 
 def esc_fp_quick(scale: int) -> TrainingConfig:
@@ -95,17 +80,10 @@ def esc_fp_quick(scale: int) -> TrainingConfig:
     37.46 / 33.11 / 31.80 dB, ×3 33.70 / 29.86 / 28.76, ×4 31.46 / 28.10 / 27.22
     (`models/weights/esc-fp-x2.json` and its like).
     """
-    name, network = f"esc-fp-x{scale}-quick", variant_config("esc-fp", scale=scale)
     if scale == 2:
-        return _quick(name, network, iterations=8000).replace({"batch_size": 8})
-    return _continued(
-        name,
-        network,
-        iterations=1800,
-        learning_rate=1.5e-3,
-        start="esc-fp-x2",
-        changes={"batch_size": 8, "objective.flat_patches": 0.1},
-    )
+        return _quick("esc-fp", 2, iterations=8000, batch_size=8)
+    changes = {"start": "esc-fp-x2", "flat_patches": 0.1}
+    return _quick("esc-fp", scale, iterations=1800, batch_size=8, **{**_CONTINUED, **changes})
 
 
 def esc_lte_quick() -> TrainingConfig:
@@ -116,14 +94,8 @@ def esc_lte_quick() -> TrainingConfig:
     `lte`: 40.96, 37.65, 33.96, 31.75, 28.41 dB at ×1.5, ×2, ×3, ×4, ×6 (`models/weights/esc-lte.json`),
     from `esc-x2` as it was after its first run (37.63 dB on Set5).
     """
-    return _continued(
-        "esc-lte-quick",
-        variant_config("esc-lte"),
-        iterations=2400,
-        learning_rate=1e-3,
-        start="esc-x2",
-        changes={"objective.queries": 768, "validation_scales": (2.0, 4.0), "validate_every": 600},
-    )
+    changes = {"start": "esc-x2", "learning_rate": 1e-3, "queries": 768, "validation_scales": (2.0, 4.0)}
+    return _quick("esc-lte", None, iterations=2400, validate_every=600, **{**_CONTINUED, **changes})
 
 
 def flat(variant: str, scale: int) -> TrainingConfig:
@@ -137,15 +109,8 @@ def flat(variant: str, scale: int) -> TrainingConfig:
     greys within 0.65 of 255 levels at the border at ×3, 1.6 and, again, 0.97 at ×4, where 2.1 was
     before; Set5 / Set14 34.10 / 30.10 and 31.84 / 28.35 dB (`results/training/esc-light-x4-flat.json`).
     """
-    name = f"{variant}-x{scale}"
-    return _continued(
-        f"{name}-flat",
-        variant_config(variant, scale=scale),
-        iterations=2000,
-        learning_rate=2e-4,
-        start=name,
-        changes={"batch_size": 8, "objective.flat_patches": 0.3, "schedule.warmup": 50},
-    )
+    changes = {"start": f"{variant}-x{scale}", "learning_rate": 2e-4, "warmup": 50, "flat_patches": 0.3}
+    return _quick(variant, scale, "flat", iterations=2000, batch_size=8, **changes)
 
 
 def esc_light_x2_gpu_hour() -> TrainingConfig:
@@ -156,41 +121,47 @@ def esc_light_x2_gpu_hour() -> TrainingConfig:
     Hardware: one GPU with bfloat16 (compute capability 8.0 on); the time and what it reaches are not
     measured yet. Fewer or more `--set iterations=N` fit the schedule to the time there is.
     """
-    changes = {"batch_size": 32, "patch_size": 64, "compile": True, "validate_every": 2000}
-    quick = _quick("esc-light-x2-gpu-hour", variant_config("esc-light", scale=2), iterations=60_000)
-    return quick.replace({**changes, "schedule.warmup": 500, "ema.decay": 0.999})
-
-
-def _quick(name: str, network: NetworkConfig, *, iterations: int) -> TrainingConfig:
-    """Small patches of one attention window, Muon for the matrices, bfloat16 products.
-
-    How the values were found is in `docs/training.md`, with the figures.
-    """
-    return TrainingConfig(
-        name=name,
-        network=network,
-        iterations=iterations,
-        batch_size=16,
-        patch_size=32,
-        objective=PixelSettings() if network.scale else ArbitraryScaleSettings(queries=1024),
-        optimizer=OptimizerSettings(type="muon", learning_rate=2e-3, betas=(0.9, 0.99), clip_norm=0.5),
-        schedule=ScheduleSettings(type="cosine", warmup=100, final_ratio=0.01),
-        ema=EmaSettings(decay=0.997, ramp=True),
-        precision="bfloat16",
-        validate_every=500,
+    larger = {"batch_size": 32, "patch_size": 64, "compile": True}
+    return _quick(
+        "esc-light",
+        2,
+        "gpu-hour",
+        iterations=60_000,
+        validate_every=2000,
+        warmup=500,
+        ema_decay=0.999,
+        **larger,
     )
 
 
-def _continued(
-    name: str,
-    network: NetworkConfig,
-    *,
-    iterations: int,
-    learning_rate: float,
-    start: str = "esc-light-x2",
-    changes: Mapping[str, Any] | None = None,
+def _quick(
+    variant: str, scale: int | None, ending: str = "quick", *, iterations: int, **changes: Any
 ) -> TrainingConfig:
-    """From a trained model: a lower peak rate, a longer warm-up of what is new."""
-    quick = _quick(name, network, iterations=iterations)
-    lower = {"optimizer.learning_rate": learning_rate, "schedule.warmup": 200, "start": start}
-    return quick.replace({**lower, **(changes or {})})
+    """Small patches of one attention window, Muon for the matrices, bfloat16 products.
+
+    How the values were found is in `docs/training.md`, with the figures.
+
+    Args:
+        variant: The network.
+        scale: Per side; None for any.
+        ending: Of the recipe's name.
+        iterations: Steps in all.
+        changes: Other values, by the names that `--set` takes.
+    """
+    pixels = config.ArbitraryScaleSettings(queries=1024) if scale is None else config.PixelSettings()
+    quick = TrainingConfig(
+        name=f"{variant}-{ending}" if scale is None else f"{variant}-x{scale}-{ending}",
+        network=variant_config(variant, scale=scale),
+        objective=pixels,
+        iterations=iterations,
+        batch_size=16,
+        patch_size=32,
+        optimizer=config.OptimizerSettings(
+            type="muon", learning_rate=2e-3, betas=(0.9, 0.99), clip_norm=0.5
+        ),
+        schedule=config.ScheduleSettings(type="cosine", warmup=100, final_ratio=0.01),
+        ema=config.EmaSettings(decay=0.997, ramp=True),
+        precision="bfloat16",
+        validate_every=500,
+    )
+    return quick.replace(changes)

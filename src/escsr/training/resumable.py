@@ -1,0 +1,60 @@
+"""What makes a model's file one to resume from: counters, and a checksum over all that it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from escsr.errors import CheckpointError
+from escsr.models.checkpoints import Checkpoint, read_checkpoint
+
+__all__ = ["counters_of", "read_training_checkpoint", "sealed"]
+
+_FIELD, _DIGEST = "training.state", "training.sha256"
+
+
+def sealed(tensors: Mapping[str, Tensor], counters: str) -> dict[str, str]:
+    """Text fields of a file to resume from.
+
+    Args:
+        tensors: All of the file, by name.
+        counters: What it holds beside tensors, as JSON.
+
+    Returns:
+        The counters and the checksum.
+    """
+    return {_FIELD: counters, _DIGEST: _digest(tensors, counters)}
+
+
+def counters_of(checkpoint: Checkpoint) -> str:
+    """The counters that it was sealed with; empty where there are none."""
+    return checkpoint.metadata.get(_FIELD, "")
+
+
+def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Reads a checkpoint that a training can be resumed from.
+
+    Raises:
+        CheckpointError: It is damaged, one bit suffices, or holds no training state.
+    """
+    checkpoint = read_checkpoint(path)
+    if _DIGEST not in checkpoint.metadata:
+        old = " of an earlier version of escsr" if "training.iteration" in checkpoint.metadata else ""
+        raise CheckpointError(f"{path}: a model{old} without training state; start from it instead.")
+    tensors = {**checkpoint.weights, **checkpoint.extra}
+    if checkpoint.metadata[_DIGEST] != _digest(tensors, counters_of(checkpoint)):
+        raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
+    return checkpoint
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    """SHA-256 over names, shapes and bits of tensors, and a text."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
