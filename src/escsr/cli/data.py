@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json, print_table, progress
+from escsr.runtime.choices import Resizer
 
 __all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
 
@@ -41,8 +42,7 @@ def prepare(
         int | None, typer.Option(help="HR pixels from one square to the next; else their side.")
     ] = None,
     lr: Annotated[
-        str,
-        typer.Option(help="What makes the LR pictures: matlab-bicubic, pil-bicubic ... (docs/data.md)."),
+        Resizer, typer.Option(help="What makes the LR pictures (docs/data.md).")
     ] = "matlab-bicubic",
     scale: Annotated[
         list[int] | None, typer.Option(help="Make LR for this scale; may be repeated. Else HR alone.")
@@ -59,7 +59,7 @@ def prepare(
             output,
             sub_image=sub_image,
             step=step,
-            lr=lr,  # type: ignore[arg-type]
+            lr=lr,
             scale=scale or (),
             on_progress=report,
         )

@@ -82,8 +82,8 @@ def test_sub_images_and_lr(source: Path, tmp_path: Path) -> None:
     assert (made.lr[3] / "deep" / "b_s004x3.png").exists()
     for scale, folder in made.lr.items():
         assert not verify(made.hr, lr=folder, scale=scale, patch_size=16).faults
-    pool = PatchSampler.from_folder(made.hr, lr=made.lr[2], scale=2, patch_size=24)
-    assert len(pool) == 28
+    sampler = PatchSampler.from_folder(made.hr, lr=made.lr[2], scale=2, patch_size=24)
+    assert len(sampler) == 28
 
 
 def test_whole_pictures(source: Path, tmp_path: Path) -> None:
