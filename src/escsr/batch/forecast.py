@@ -96,7 +96,9 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
 def _seconds_per_pixel(upscaler: Upscaler, scale: int) -> float:
     """Of input; the faster of two runs on a small picture, because the first one warms up.
 
-    A model of any scale takes the longer the larger the scale, so it is tried at the next whole one.
+    A model of any scale takes the longer the larger the scale, so it is tried at the next whole one, on
+    a picture that is the smaller.
     """
-    noise = torch.rand(1, 3, _SAMPLE, _SAMPLE)
-    return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=2)) / _SAMPLE**2
+    side = _SAMPLE if upscaler.scale else max(_SAMPLE // 4, round(2 * _SAMPLE / scale))
+    noise = torch.rand(1, 3, side, side)
+    return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=2)) / side**2
