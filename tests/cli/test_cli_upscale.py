@@ -93,6 +93,7 @@ def test_summary_and_notes(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_control_c(folder: Path, interrupts: int) -> None:
     large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
@@ -169,6 +170,7 @@ def test_no_room_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
     large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)

@@ -19,7 +19,10 @@ ITERATIONS = 60
 SETTINGS = [*TINY, f"iterations={ITERATIONS}", "validate_every=3"]
 LAST = f"iter_{ITERATIONS:07d}.safetensors"
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there"),
+    pytest.mark.usefixtures("heeded_signals"),
+]
 
 
 def start(data: Path, run: Path, *more: str) -> subprocess.Popen[str]:
