@@ -327,3 +327,18 @@ def test_parts_of_killed_runs_go_after_a_day(three: Path, model: Path, tmp_path:
     upscale(three / "a.png", tmp_path / "a.png", model=model)
     assert not old.exists()
     assert new.exists()
+
+
+def test_a_forecast_survives_one_picture(three: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the program with one picture is said of that picture; the others are still told of."""
+    read, bad = images.read_header, sorted(three.iterdir())[1]
+
+    def fail(path: Path) -> object:
+        if path == bad:
+            raise ZeroDivisionError("by a hostile header")
+        return read(path)
+
+    monkeypatch.setattr(images, "read_header", fail)
+    told = list(forecast(Batch([three], three.parent / "out", model=model, scale=2)))
+    assert [said.status for said in told] == ["planned", "failed", "planned"]
+    assert f"{bad}: ZeroDivisionError: by a hostile header" in str(told[1].error)

@@ -63,7 +63,7 @@ def test_parts_are_the_whole(files: Path) -> None:
     assert sorted(target for part in parts for target in part) == sorted(whole)
     assert {len(part) for part in parts} == {1, 2}
     assert targets(files, ["a.png"], shard="2/2") == []
-    for shard in ("0/2", "3/2", "2", "a/b"):
+    for shard in ("0/2", "3/2", "2", "a/b", "1/" + "9" * 5000):
         with pytest.raises(ConfigError, match="PART/PARTS"):
             targets(files, ["a.png"], shard=shard)
 

@@ -14,7 +14,7 @@ def test_a_device_is_taken_as_it_is() -> None:
     assert choose_device(None) == choose_device("auto") == choose_device()
 
 
-@pytest.mark.parametrize("device", ["warp", "", "cuda:x", torch.device("vulkan"), 1.5])
+@pytest.mark.parametrize("device", ["warp", "", "cuda:x", "cpu:" + "9" * 5000, torch.device("vulkan"), 1.5])
 def test_devices_that_are_not_here_are_named(device: object) -> None:
     with pytest.raises(DeviceError, match="cpu"):
         choose_device(device)  # type: ignore[arg-type]

@@ -91,6 +91,8 @@ def test_labels(options: dict[str, float | str], label: str) -> None:
         ({"width": 0}, "at least 1 pixel"),
         ({"longest": 5, "width": 5}, "Give one of"),
         ({"size": "5 by 5"}, "WIDTHxHEIGHT"),
+        ({"size": "9" * 5000 + "x5"}, "WIDTHxHEIGHT"),
+        ({"size": 512}, "WIDTHxHEIGHT"),
         ({"size": "5x5", "height": 5}, "not both"),
         ({"width": 5, "height": 5, "fit": "fill"}, "contain, cover, exact"),
     ],

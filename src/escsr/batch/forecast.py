@@ -13,6 +13,7 @@ import torch
 
 from escsr import images
 from escsr.batch.jobs import Job
+from escsr.batch.pictures import failure_of
 from escsr.batch.run import Batch
 from escsr.errors import EscError
 from escsr.upscaling.preflight import check_result
@@ -69,8 +70,8 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     for job in batch.jobs:
         try:
             promised = _forecast(job, batch, speed_of)
-        except EscError as error:
-            promised = Forecast(job, error)
+        except Exception as error:
+            promised = Forecast(job, failure_of(job, error))
         yield promised
 
 

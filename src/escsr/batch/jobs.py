@@ -131,7 +131,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 
 def _part(jobs: list[Job], shard: str) -> list[Job]:
-    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise ConfigError(f"shard reads PART/PARTS, like 2/5, not {shard!r}.")
     return jobs[int(match[1]) - 1 :: int(match[2])]

@@ -13,7 +13,7 @@ from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
 
-__all__ = ["Outcome", "Progress", "outcome_of", "progress_of"]
+__all__ = ["Outcome", "Progress", "failure_of", "outcome_of", "progress_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -76,9 +76,13 @@ def progress_of(
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
     """What became of a job by its item: whatever was raised is one failed picture."""
-    error = item.error
-    if error is None:
+    if item.error is None:
         return replace(item.value or Outcome(job, "skipped"), seconds=item.seconds)
+    return Outcome(job, "failed", failure_of(job, item.error), item.seconds)
+
+
+def failure_of(job: Job, error: Exception) -> EscError:
+    """Why a job failed, in words for its user, by whatever was raised."""
     _LOG.debug("%s failed", job.source, exc_info=error)
     if isinstance(error, MemoryError):
         error = DeviceError(
@@ -90,7 +94,7 @@ def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         error = EscError(f"{job.source}: {what} (a fault of escsr; --debug shows where).")
     # The traceback holds the pictures of its frames.
-    return Outcome(job, "failed", error.with_traceback(None), item.seconds)
+    return error.with_traceback(None)
 
 
 def _bytes_of(source: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 from pathlib import Path
 
 import psutil
@@ -41,7 +42,7 @@ def choose_device(device: str | torch.device | None = "auto") -> torch.device:
         return torch.device(next(name for name, available in there.items() if available))
     name, _, index = device.partition(":")
     names = ", ".join(name for name, available in there.items() if available)
-    if not there.get(name) or (index and not index.isdigit()):
+    if not there.get(name) or (index and not re.fullmatch(r"[0-9]{1,3}", index)):
         raise DeviceError(f"No device {device!r} for this PyTorch ({torch.__version__}); there is {names}.")
     if name == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"No device {device!r}; CUDA devices here: {torch.cuda.device_count()}.")

@@ -78,7 +78,8 @@ class TargetSize:
                 raise ConfigError("Give one of scale, size (width, height or both) and longest.")
             return size
         if size is not None:
-            match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", size.strip(), re.IGNORECASE)
+            sides = r"\s*(\d{1,10})\s*[x×]\s*(\d{1,10})\s*"
+            match = re.fullmatch(sides, size, re.IGNORECASE) if isinstance(size, str) else None
             if match is None:
                 raise ConfigError(f"size reads WIDTHxHEIGHT, like 1920x1080, not {size!r}.")
             if width is not None or height is not None:
