@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, ExitCode, own_memory, plain, print_table, progress
+from escsr.cli.console import (
+    OUT,
+    DeviceOption,
+    ExitCode,
+    own_memory,
+    plain,
+    print_json,
+    print_table,
+    progress,
+)
 from escsr.runtime.choices import Precision
 
 if TYPE_CHECKING:
@@ -148,7 +156,7 @@ def compare(
             on_step=lambda step: report(text=step),
         )
     if as_json:
-        sys.stdout.write(json.dumps(result.to_dict(), indent=1) + "\n")
+        print_json(result.to_dict())
         return
     print_table(_comparison_table(result))
     kinds = ", ".join(dict.fromkeys(result.precision.values()))

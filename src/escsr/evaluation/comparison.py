@@ -16,7 +16,7 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError
-from escsr.evaluation.benchmark import Job, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.benchmark import Job, PeakMemory, measure_peak_memory, run_once, time_in_turn
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
 from escsr.files import read_json
@@ -158,35 +158,19 @@ def compare(
     where = choose_device(device)
     chosen = list(models) or list_models()
     files = {os.fspath(model) for model in chosen if isinstance(model, (str, os.PathLike))} - {BICUBIC}
-    opened: dict[str, SuperResolver] = {}
-    for each in chosen:
-        model = open_model(each, device=str(where), precision=precision)
-        if model.name in opened and model.name not in files:
-            raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
-        opened[model.name] = model
+    opened = _open_all(chosen, files, device=str(where), precision=precision)
     threads = torch.get_num_threads()
     jobs = {name: Job(name, height, width, scale, str(where), precision, threads) for name in opened}
     tell(f"Timing {len(opened)} models")
     runs = {name: partial(run_once, model, jobs[name]) for name, model in opened.items()}
     seconds = time_in_turn(runs, rounds=rounds)
-    rows, megapixels = [], height * width / 1e6
+    rows: list[ModelFigures] = []
     for name, model in opened.items():
         tell(f"{name}: memory")
         memory = measure_peak_memory(jobs[name]) if name in files else None
         tell(f"{name}: quality")
-        macs = count_macs(model, height, width, scale=None if model.scale else scale)
-        row = ModelFigures(
-            model=name,
-            scale=model.scale or scale,
-            parameters=count_parameters(model),
-            macs_g_per_megapixel=macs / 1e9 / megapixels,
-            seconds=tuple(seconds[name]),
-            seconds_per_megapixel=median(seconds[name]) / megapixels,
-            peak_memory_mib=memory.peak / _MEBI if memory else None,
-            memory_mib_per_megapixel=memory.run / _MEBI / megapixels if memory else None,
-            quality=_quality(model, data, scale, has_card=name in files),
-        )
-        rows.append(row)
+        quality = _quality(model, data, scale, has_card=name in files)
+        rows.append(_figures(model, jobs[name], scale, seconds[name], memory, quality))
     return Comparison(
         models=tuple(rows),
         quality_from="cards" if data is None else os.fspath(data),
@@ -201,6 +185,41 @@ def compare(
         torch=torch.__version__,
         escsr=__version__,
         date=date.today().isoformat(),
+    )
+
+
+def _open_all(
+    models: Sequence[Model], files: set[str], *, device: str, precision: Precision
+) -> dict[str, SuperResolver]:
+    opened: dict[str, SuperResolver] = {}
+    for each in models:
+        model = open_model(each, device=device, precision=precision)
+        if model.name in opened and model.name not in files:
+            raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
+        opened[model.name] = model
+    return opened
+
+
+def _figures(
+    model: SuperResolver,
+    job: Job,
+    scale: float,
+    seconds: Sequence[float],
+    memory: PeakMemory | None,
+    quality: tuple[Quality, ...],
+) -> ModelFigures:
+    megapixels = job.height * job.width / 1e6
+    macs = count_macs(model, job.height, job.width, scale=None if model.scale else scale)
+    return ModelFigures(
+        model=model.name,
+        scale=model.scale or scale,
+        parameters=count_parameters(model),
+        macs_g_per_megapixel=macs / 1e9 / megapixels,
+        seconds=tuple(seconds),
+        seconds_per_megapixel=median(seconds) / megapixels,
+        peak_memory_mib=memory.peak / _MEBI if memory else None,
+        memory_mib_per_megapixel=memory.run / _MEBI / megapixels if memory else None,
+        quality=quality,
     )
 
 
