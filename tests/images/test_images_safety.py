@@ -297,11 +297,11 @@ def test_a_missing_extra_ends_planning(
     images.write(Picture(noise(3, "uint8")), tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "OpenImageIO", None)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(OutputError, match=r'needs a package more: pip install "escsr\['):
+    with pytest.raises(OutputError, match=r'requires a package: pip install "escsr\['):
         plan([tmp_path / "a.png"], suffix=suffix, size=TargetSize(scale=2))
-    with pytest.raises(OutputError, match="needs a package more"):
+    with pytest.raises(OutputError, match="requires a package"):
         plan([tmp_path / "a.png"], tmp_path / f"b{suffix}", size=TargetSize(scale=2))
-    with pytest.raises(OutputError, match="needs a package more"):
+    with pytest.raises(OutputError, match="requires a package"):
         images.check_suffix(Path(f"a{suffix}"))
 
 

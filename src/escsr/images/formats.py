@@ -196,7 +196,7 @@ def package_of(format: Format, path: str | os.PathLike[str]) -> Any:
 
 
 def _missing_extra(path: str | os.PathLike[str], format: Format) -> str:
-    return f'{path}: {format.name} needs a package more: pip install "escsr[{format.extra}]"'
+    return f'{path}: {format.name} requires a package: pip install "escsr[{format.extra}]"'
 
 
 def reason(error: object) -> str:

@@ -27,6 +27,7 @@ def batches_in_order(
     """
     if not ahead:
         yield from map(draw, count(iteration))
+        return
     with ThreadPoolExecutor(1, "batches") as thread:
         coming = thread.submit(draw, iteration)
         for following in count(iteration + 1):

@@ -20,7 +20,7 @@ from escsr.evaluation.protocols import Model, measure, open_model
 from escsr.runtime.choices import Protocol
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
-from escsr.upscaling.super_resolver import super_resolve
+from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
 __all__ = ["Validation"]
 
@@ -88,7 +88,8 @@ class Validation:
         Returns:
             uint8 (H, W, 3) by the name of the set.
         """
-        return {name: _strip(network, folder, scale) for name, folder, scale in self._sets()}
+        model = open_model(network)
+        return {name: _strip(model, folder, scale) for name, folder, scale in self._sets()}
 
     def _sets(self) -> Iterator[tuple[str, Path, float]]:
         own = self.config.network.scale
@@ -97,7 +98,7 @@ class Validation:
                 yield (f"{name} ×{scale:g}" if own is None else name), folder, scale
 
 
-def _strip(network: Model, folder: Path, scale: float) -> NDArray[np.uint8]:
+def _strip(model: SuperResolver, folder: Path, scale: float) -> NDArray[np.uint8]:
     whole = next(read_pairs(folder, None, scale)).hr
     hr = np.repeat(whole, 3, axis=2) if whole.shape[2] == 1 else whole
     sides = [min(_SAMPLE_SIDE, lr_side(side, scale)) for side in hr.shape[:2]]
@@ -106,7 +107,7 @@ def _strip(network: Model, folder: Path, scale: float) -> NDArray[np.uint8]:
     hr = np.ascontiguousarray(hr[top : top + height, left : left + width])
     lr = lte_downscale(hr, scale)
     small = to_tensor(lr).float()[None] / 255
-    sr = super_resolve(open_model(network), small, (height, width))[0].clamp(0, 1)
+    sr = super_resolve(model, small, (height, width))[0].clamp(0, 1)
     shown = (sr * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     rows, columns = (np.arange(n) * m // n for n, m in zip((height, width), lr.shape[:2], strict=True))
     gap = np.full((height, _GAP, 3), 255, np.uint8)

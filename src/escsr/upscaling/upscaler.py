@@ -91,6 +91,7 @@ class Upscaler:
         self.network: ESC = load_network(path, device=self.device).requires_grad_(False)
         self.inference = Inference(
             self.network,
+            name=self.name,
             precision=self.options.precision,
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
