@@ -99,7 +99,7 @@ with join_process_group("cpu") as distributed:
     optimizer.step()
 names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 left = [name for name in names if "gloo" in name]
-sys.stdout.write(f"threads left: {left}\n")  # one write a process, so that lines stay whole
+sys.stdout.write(f"threads left: {left}\\n")  # one write a process, so that lines stay whole
 """
 
 
