@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import os
@@ -52,10 +51,60 @@ class ReleasedModel:
     code_licence: str = "MIT"
 
 
-# XL by its file names: DF2K is the data, PT and FT stand for pretrained and fine-tuned.
-with open(Path(__file__).with_suffix(".csv"), encoding="utf-8") as _table:
-    _MODELS = [ReleasedModel(**row | {"sha256": row["sha256"] or None}) for row in csv.DictReader(_table)]
-RELEASED = {model.name: model for model in _MODELS}
+_DIV2K = "DIV2K: academic research only"
+_DF2K = f"{_DIV2K}; Flickr2K: unknown"
+_DFLIP = f"{_DF2K}; LSDIR: unknown; DiverSeg-IP: unknown"
+_REAL = f"{_DF2K}; OST: unknown"
+
+_MODELS = (
+    ReleasedModel("published-esc-x2", "ESC_DIV2K_X2.pth", "ESC ×2.", _DIV2K),
+    ReleasedModel("published-esc-x3", "ESC_DIV2K_X3.pth", "ESC ×3.", _DIV2K),
+    ReleasedModel("published-esc-x4", "ESC_DIV2K_X4.pth", "ESC ×4.", _DIV2K),
+    ReleasedModel("published-esc-dflip-x2", "ESC_DFLIP_X2.pth", "ESC ×2, more training data.", _DFLIP),
+    ReleasedModel("published-esc-dflip-x3", "ESC_DFLIP_X3.pth", "ESC ×3, more training data.", _DFLIP),
+    ReleasedModel("published-esc-dflip-x4", "ESC_DFLIP_X4.pth", "ESC ×4, more training data.", _DFLIP),
+    ReleasedModel("published-esc-light-x2", "ESC_light_X2.pth", "ESC-light ×2.", _DIV2K),
+    ReleasedModel("published-esc-light-x3", "ESC_light_X3.pth", "ESC-light ×3.", _DIV2K),
+    ReleasedModel("published-esc-light-x4", "ESC_light_X4.pth", "ESC-light ×4.", _DIV2K),
+    ReleasedModel("published-esc-fp-x2", "ESC_FP_X2.pth", "ESC-FP ×2.", _DIV2K),
+    ReleasedModel("published-esc-fp-x3", "ESC_FP_X3.pth", "ESC-FP ×3.", _DIV2K),
+    ReleasedModel("published-esc-fp-x4", "ESC_FP_X4.pth", "ESC-FP ×4.", _DIV2K),
+    # XL by its file names: DF2K is the data, PT and FT stand for pretrained and fine-tuned.
+    ReleasedModel(
+        "published-esc-xl-pretrained-x2", "ESC_XL_DF2K_X2_PT.pth", "ESC-XL ×2 before fine-tuning.", _DF2K
+    ),
+    ReleasedModel("published-esc-xl-x2", "ESC_XL_DF2K_X2_FT.pth", "ESC-XL ×2, fine-tuned.", _DF2K),
+    ReleasedModel("published-esc-xl-x3", "ESC_XL_DF2K_X3_FT.pth", "ESC-XL ×3, fine-tuned.", _DF2K),
+    ReleasedModel("published-esc-xl-x4", "ESC_XL_DF2K_X4_FT.pth", "ESC-XL ×4, fine-tuned.", _DF2K),
+    ReleasedModel("published-esc-lte", "esc_lte.pth", "ESC with LTE: any scale.", _DIV2K),
+    ReleasedModel(
+        "published-esc-real-x4",
+        "ESC_Real_X4_GAN.pth",
+        "ESC-Real ×4 for photographs as they are, trained with a GAN: sharper, detail invented.",
+        _REAL,
+        "d6932bd01e29c9335f5f678b0e9b31ede906a42244887ab8888b1d39a8667f2d",
+    ),
+    ReleasedModel(
+        "published-esc-real-mse-x4",
+        "ESC_Real_X4_MSE.pth",
+        "ESC-Real ×4 for photographs as they are, trained for fidelity: softer.",
+        _REAL,
+        "ba22ae75b5f77382b1046e68634f58a53fc7ff5ffa46714133bfba30811ad943",
+    ),
+    ReleasedModel(
+        "published-esc-flashbias-x2",
+        "ESC_DIV2K_FB_R48_X2.pth",
+        "ESC ×2 with a bias of rank 48; the authors ask not to use it in academic comparisons.",
+        _DIV2K,
+    ),
+    ReleasedModel(
+        "published-esc-real-flashbias-x4",
+        "ESC_Real_FB_R48_X4.pth",
+        "ESC-Real ×4 with a bias of rank 48; the authors ask not to use it in academic comparisons.",
+        _REAL,
+    ),
+)
+RELEASED: dict[str, ReleasedModel] = {model.name: model for model in _MODELS}
 """All published checkpoints by our names."""
 
 

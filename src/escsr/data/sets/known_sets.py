@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
-
 __all__ = ["KNOWN_SETS", "KnownSet", "Layout", "LocatedSet", "locate"]
 
 
@@ -67,10 +65,107 @@ class LocatedSet:
     lr: dict[int, Path]
 
 
+_NO_LICENCE = "none stated by its holders; research use is customary"
+_BENCHMARK = (Layout("HR", "LR_bicubic/X{scale}"), Layout("GTmod12", "LRbicx{scale}"))
 _SCALES = (2, 3, 4, 8)
 
-KNOWN_SETS = TypeAdapter(tuple[KnownSet, ...]).validate_json(
-    Path(__file__).with_suffix(".json").read_bytes()
+KNOWN_SETS: tuple[KnownSet, ...] = (
+    KnownSet(
+        "DIV2K",
+        "training",
+        800,
+        "academic research only; the pictures belong to their owners",
+        "https://data.vision.ee.ethz.ch/cvl/DIV2K/",
+        (Layout("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X{scale}"),),
+    ),
+    KnownSet(
+        "DIV2K validation",
+        "test",
+        100,
+        "academic research only; the pictures belong to their owners",
+        "https://data.vision.ee.ethz.ch/cvl/DIV2K/",
+        (Layout("DIV2K_valid_HR", "DIV2K_valid_LR_bicubic/X{scale}"),),
+    ),
+    KnownSet(
+        "Flickr2K",
+        "training",
+        2650,
+        "none stated; photographs of Flickr users, each under its own terms",
+        "https://github.com/LimBee/NTIRE2017",
+        (Layout("Flickr2K_HR", "Flickr2K_LR_bicubic/X{scale}"),),
+    ),
+    KnownSet(
+        "LSDIR",
+        "training",
+        84_991,
+        "none stated; conditions to accept before the download",
+        "https://huggingface.co/ofsoundof/LSDIR",
+        (Layout("HR/train", "X{scale}/train"),),
+        ("lsdir",),
+    ),
+    KnownSet(
+        "DiverSeg-IP",
+        "training",
+        None,
+        "its parts': ImageNet, non-commercial research and education only; PASS, CC BY per picture",
+        "https://github.com/gohtanii/DiverSeg-dataset",
+        (Layout("."),),
+        ("diverseg-ip",),
+    ),
+    KnownSet(
+        "OST",
+        "training",
+        10_324,
+        _NO_LICENCE,
+        "https://github.com/xinntao/SFTGAN",
+        (Layout("OutdoorSceneTrain_v2"),),
+    ),
+    KnownSet(
+        "DF2K-OST",
+        "training",
+        None,
+        "its parts': DIV2K, Flickr2K and OST",
+        "https://github.com/xinntao/Real-ESRGAN",
+        (Layout("GT"),),
+        ("df2k_ost", "df2k-ost", "df2k+ost"),
+    ),
+    KnownSet("Set5", "test", 5, _NO_LICENCE, "https://doi.org/10.5244/C.26.135", _BENCHMARK, ("set5",)),
+    KnownSet(
+        "Set14",
+        "test",
+        14,
+        _NO_LICENCE,
+        "https://doi.org/10.1007/978-3-642-27413-8_47",
+        _BENCHMARK,
+        ("set14",),
+    ),
+    KnownSet(
+        "B100",
+        "test",
+        100,
+        "non-commercial research and education only",
+        "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/bsds/",
+        _BENCHMARK,
+        ("b100", "bsd100", "bsds100"),
+    ),
+    KnownSet(
+        "Urban100",
+        "test",
+        100,
+        _NO_LICENCE,
+        "https://github.com/jbhuang0604/SelfExSR",
+        _BENCHMARK,
+        ("urban100",),
+    ),
+    KnownSet(
+        "Manga109",
+        "test",
+        109,
+        "academic research, on application; no redistribution",
+        "http://www.manga109.org/en/",
+        _BENCHMARK,
+        ("manga109",),
+    ),
 )
 """The sets that the paper trains and measures on."""
 
