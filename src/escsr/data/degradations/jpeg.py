@@ -1,0 +1,104 @@
+"""JPEG in degradations: libjpeg as real files have it, and the formulas of Real-ESRGAN's differentiable one."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pyvips
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["differentiable_jpeg", "libjpeg"]
+
+_LUMA = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    dtype=torch.float32,
+)
+_CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
+_TO_YCBCR = torch.tensor(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+)
+_TO_RGB = torch.tensor([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+
+
+def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tensor:
+    """Through a JPEG file in memory, as cameras and web sites write it.
+
+    Args:
+        image: (3, H, W) in [0, 1]; rounded to 8 bits.
+        quality: 1 to 100.
+        chroma_halved: 4:2:0, else 4:4:4.
+
+    Returns:
+        (3, H, W), multiples of 1/255.
+    """
+    pixels = (image.clamp(0, 1) * 255).round_().byte().permute(1, 2, 0).contiguous().numpy()  # (H, W, 3)
+    height, width = pixels.shape[:2]
+    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar").copy(interpretation="srgb")
+    file = source.jpegsave_buffer(Q=quality, subsample_mode="on" if chroma_halved else "off", keep="none")
+    decoded = pyvips.Image.jpegload_buffer(file).write_to_memory()
+    values = np.frombuffer(decoded, np.uint8).reshape(height, width, 3)
+    return torch.from_numpy(values.astype(np.float32)).div_(255).permute(2, 0, 1)
+
+
+def differentiable_jpeg(image: Tensor, quality: float) -> Tensor:
+    """The JPEG that Real-ESRGAN trains with, its gradient apart.
+
+    Differs from files: no rounding to 8 bits, quality is real-valued, tables are not rounded, the luma table is
+    transposed, chroma comes back by repeated pixels, and sides are padded with black to multiples of 16.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+        quality: Above 0, below 100.
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
+    height, width = image.shape[-2:]
+    padded = F.pad(image, [0, -width % 16, 0, -height % 16]) * 255
+    ycbcr = torch.einsum("ij,jhw->ihw", _TO_YCBCR, padded)
+    ycbcr[1:] += 128
+    factor = 0.5 / quality * 100 if quality < 50 else 2 - quality / 50
+    luma = _quantised(ycbcr[:1], _LUMA.T * factor)
+    chroma = _quantised(F.avg_pool2d(ycbcr[1:], 2), _chroma_table() * factor)
+    chroma = chroma.repeat_interleave(2, -1).repeat_interleave(2, -2) - 128
+    rgb = torch.einsum("ij,jhw->ihw", _TO_RGB, torch.cat((luma, chroma)))
+    return rgb[:, :height, :width].clamp(0, 255) / 255
+
+
+def _quantised(planes: Tensor, table: Tensor) -> Tensor:
+    """Every 8×8 block to cosines, rounded to steps of the table, and back: (C, H, W) → (C, H, W)."""
+    channels, height, width = planes.shape
+    blocks = planes.reshape(channels, height // 8, 8, width // 8, 8).transpose(2, 3)  # (C, rows, columns, 8, 8)
+    basis, steps = _cosines(), table.reshape(64)
+    spectrum = (blocks.flatten(3) - 128) @ basis.T  # (C, rows, columns, 64)
+    blocks = (spectrum / steps).round() * steps @ basis + 128
+    return blocks.reshape(channels, height // 8, width // 8, 8, 8).transpose(2, 3).reshape(channels, height, width)
+
+
+@cache
+def _cosines() -> Tensor:
+    """The orthonormal DCT-II of 8×8 samples, (frequency, sample), both row by row: (64, 64)."""
+    frequency, sample = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8)
+    line = torch.cos((2 * sample + 1) * frequency * math.pi / 16) / 2
+    line[0] /= math.sqrt(2)
+    return torch.kron(line, line).float()
+
+
+@cache
+def _chroma_table() -> Tensor:
+    table = torch.full((8, 8), 99.0)
+    table[:4, :4] = torch.tensor(_CHROMA_CORNER)
+    return table
