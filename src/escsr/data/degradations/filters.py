@@ -40,7 +40,9 @@ def blur(image: Tensor, kernel: NDArray[np.float64]) -> Tensor:
     return whole[..., 2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
 
 
-def resize(image: Tensor, *, mode: ResizeMode, factor: float = 1.0, size: tuple[int, int] | None = None) -> Tensor:
+def resize(
+    image: Tensor, *, mode: ResizeMode, factor: float = 1.0, size: tuple[int, int] | None = None
+) -> Tensor:
     """Resizes by a factor, which the coordinates use as it is, or to a size.
 
     Args:

@@ -1,4 +1,4 @@
-"""JPEG in degradations: libjpeg as real files have it, and the formulas of Real-ESRGAN's differentiable one."""
+"""JPEG in degradations: libjpeg as real files have it, and the formulas of Real-ESRGAN's own."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ _LUMA = torch.tensor(
     dtype=torch.float32,
 )
 _CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
-_TO_YCBCR = torch.tensor(
-    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
-)
+_TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 _TO_RGB = torch.tensor([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
 
 
@@ -46,7 +44,9 @@ def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tenso
     """
     pixels = (image.clamp(0, 1) * 255).round_().byte().permute(1, 2, 0).contiguous().numpy()  # (H, W, 3)
     height, width = pixels.shape[:2]
-    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar").copy(interpretation="srgb")
+    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar").copy(
+        interpretation="srgb"
+    )
     file = source.jpegsave_buffer(Q=quality, subsample_mode="on" if chroma_halved else "off", keep="none")
     decoded = pyvips.Image.jpegload_buffer(file).write_to_memory()
     values = np.frombuffer(decoded, np.uint8).reshape(height, width, 3)
@@ -56,8 +56,9 @@ def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tenso
 def differentiable_jpeg(image: Tensor, quality: float) -> Tensor:
     """The JPEG that Real-ESRGAN trains with, its gradient apart.
 
-    Differs from files: no rounding to 8 bits, quality is real-valued, tables are not rounded, the luma table is
-    transposed, chroma comes back by repeated pixels, and sides are padded with black to multiples of 16.
+    Differs from files: no rounding to 8 bits, quality is real-valued, tables are not rounded, the luma
+    table is transposed, chroma comes back by repeated pixels, and sides are padded with black to
+    multiples of 16.
 
     Args:
         image: (3, H, W) in [0, 1].
@@ -81,11 +82,17 @@ def differentiable_jpeg(image: Tensor, quality: float) -> Tensor:
 def _quantised(planes: Tensor, table: Tensor) -> Tensor:
     """Every 8×8 block to cosines, rounded to steps of the table, and back: (C, H, W) → (C, H, W)."""
     channels, height, width = planes.shape
-    blocks = planes.reshape(channels, height // 8, 8, width // 8, 8).transpose(2, 3)  # (C, rows, columns, 8, 8)
+    blocks = planes.reshape(channels, height // 8, 8, width // 8, 8).transpose(
+        2, 3
+    )  # (C, rows, columns, 8, 8)
     basis, steps = _cosines(), table.reshape(64)
     spectrum = (blocks.flatten(3) - 128) @ basis.T  # (C, rows, columns, 64)
     blocks = (spectrum / steps).round() * steps @ basis + 128
-    return blocks.reshape(channels, height // 8, width // 8, 8, 8).transpose(2, 3).reshape(channels, height, width)
+    return (
+        blocks.reshape(channels, height // 8, width // 8, 8, 8)
+        .transpose(2, 3)
+        .reshape(channels, height, width)
+    )
 
 
 @cache

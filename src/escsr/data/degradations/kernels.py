@@ -44,7 +44,9 @@ def gaussian_kernel(
         ConfigError: The size is even, a width not positive, or the shape unknown.
     """
     if size < 1 or size % 2 == 0 or min(sigma) <= 0 or shape not in get_args(KernelShape):
-        raise ConfigError(f"A kernel needs an odd size, positive sigma and a known shape, not {size}, {sigma}, {shape}.")
+        raise ConfigError(
+            f"A kernel needs an odd size, positive sigma and a known shape, not {size}, {sigma}, {shape}."
+        )
     rotation = np.array([[math.cos(theta), -math.sin(theta)], [math.sin(theta), math.cos(theta)]])
     inverse = np.linalg.inv(rotation @ np.diag(np.square(sigma)) @ rotation.T)
     axis = np.arange(size) - (size - 1) / 2

@@ -1,0 +1,169 @@
+"""Settings of a degradation: what is drawn, how often, and from which ranges."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Bicubic",
+    "Degradation",
+    "Jpeg",
+    "Kernels",
+    "Mixture",
+    "Noise",
+    "Order",
+    "Resizing",
+    "SecondOrder",
+    "Shuffled",
+]
+
+
+def _rising(values: tuple[float, float]) -> tuple[float, float]:
+    if values[0] > values[1]:
+        raise ValueError(f"must rise, not {values}")
+    return values
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+"""Lowest and highest value of an even draw."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kernels(_Settings):
+    """Blur kernels, drawn anew for every sample.
+
+    Attributes:
+        probability: How often there is a blur at all.
+        size: Smallest and largest side, both odd, pixels.
+        sinc: Share of sinc kernels; the others follow `shapes`.
+        sigma: Widths of the Gaussian shapes, pixels.
+        shapes: Shares of gaussian, generalised and plateau, isotropic ones first.
+        beta: Range of the generalised exponent β; half of the draws are below 1.
+        beta_plateau: The same for plateaus.
+    """
+
+    probability: Share = 1.0
+    size: tuple[int, int] = (7, 21)
+    sinc: Share = 0.1
+    sigma: Range = (0.2, 3.0)
+    shapes: tuple[float, float, float, float, float, float] = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
+    beta: Range = (0.5, 4.0)
+    beta_plateau: Range = (1.0, 2.0)
+
+
+class Resizing(_Settings):
+    """A resize in the middle of the chain, by area, bilinear or bicubic interpolation, evenly.
+
+    Attributes:
+        up: Share of samples made larger, by 1 to the upper end of `factor`.
+        down: Share made smaller, by the lower end of `factor` to 1; the rest keeps its size.
+        factor: Lowest and highest factor.
+    """
+
+    up: Share = 0.2
+    down: Share = 0.7
+    factor: Range = (0.15, 1.5)
+
+
+class Noise(_Settings):
+    """Noise of the sensor.
+
+    Attributes:
+        probability: How often there is any.
+        gaussian: Share of Gaussian noise; the rest is Poisson.
+        sigma: Of Gaussian noise, levels of 255.
+        scale: Of Poisson noise, over that of the picture's own light.
+        grey: Share of noise that is equal in all channels.
+    """
+
+    probability: Share = 1.0
+    gaussian: Share = 0.5
+    sigma: Range = (1.0, 30.0)
+    scale: Range = (0.05, 3.0)
+    grey: Share = 0.4
+
+
+class Jpeg(_Settings):
+    """Compression.
+
+    Attributes:
+        probability: How often.
+        quality: Range, 1 to 100.
+        codec: "libjpeg", or "differentiable" for the formulas of Real-ESRGAN.
+    """
+
+    probability: Share = 1.0
+    quality: Range = (30.0, 95.0)
+    codec: Literal["libjpeg", "differentiable"] = "libjpeg"
+
+
+class Order(_Settings):
+    """Blur, resize, noise and JPEG, in this order."""
+
+    blur: Kernels = Kernels()
+    resize: Resizing = Resizing()
+    noise: Noise = Noise()
+    jpeg: Jpeg = Jpeg()
+
+
+class SecondOrder(_Settings):
+    """Real-ESRGAN's chain: once or twice through an `Order`, and a sinc beside the last JPEG.
+
+    Attributes:
+        kind: Marks the settings in files.
+        first: The first pass.
+        second: The second; its JPEG and the way to the LR size come last, in either order.
+        second_probability: How often there is a second pass; without it blur and noise of it are left out.
+        final_sinc: Share of samples with a sinc at the end.
+    """
+
+    kind: Literal["second_order"] = "second_order"
+    first: Order = Order()
+    second: Order = Order(
+        blur=Kernels(probability=0.8, sigma=(0.2, 1.5)),
+        resize=Resizing(up=0.3, down=0.4, factor=(0.3, 1.2)),
+        noise=Noise(sigma=(1.0, 25.0), scale=(0.05, 2.5)),
+    )
+    second_probability: Share = 1.0
+    final_sinc: Share = 0.8
+
+
+class Shuffled(_Settings):
+    """BSRGAN's chain: seven steps in random order, and a JPEG at the end."""
+
+    kind: Literal["shuffled"] = "shuffled"
+    quality: Range = (30.0, 95.0)
+
+
+class Bicubic(_Settings):
+    """A clean LR image by bicubic interpolation with antialiasing, perhaps compressed.
+
+    Attributes:
+        kind: Marks the settings in files.
+        jpeg: What follows.
+    """
+
+    kind: Literal["bicubic"] = "bicubic"
+    jpeg: Jpeg = Jpeg(probability=0.0)
+
+
+Degradation = Annotated[SecondOrder | Shuffled | Bicubic, Field(discriminator="kind")]
+"""One way to damage an image."""
+
+
+class Mixture(_Settings):
+    """Several degradations, of which each sample takes one.
+
+    Attributes:
+        parts: Weights and degradations; the weights need not add up to 1.
+        sharpen_target: Sharpen what the network is to reach, as the paper does.
+    """
+
+    parts: tuple[tuple[float, Degradation], ...]
+    sharpen_target: bool = False
