@@ -63,4 +63,4 @@ PRESETS: dict[str, Mixture] = {
     ),
 }
 """`real-esrgan` is the paper's, number by number; `gentle` is for photographs that are not ruined,
-`compressed` for pictures from the web; `bsrgan` is the other classic; `mixed` is what our models train on."""
+`compressed` for those from the web; `bsrgan` is the other classic; `mixed` is what our models train on."""

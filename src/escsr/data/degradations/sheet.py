@@ -1,0 +1,63 @@
+"""A contact sheet of damaged images: people look at what they train on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from escsr.data.degradations.chain import Step, apply_steps
+from escsr.data.degradations.config import Mixture
+from escsr.data.degradations.degrade import draw_sample
+from escsr.data.degradations.filters import sharpen
+from escsr.errors import ConfigError, DataError
+
+__all__ = ["contact_sheet"]
+
+_GAP = 4
+_LEAST_SIDE = 32
+
+
+def contact_sheet(
+    hr: NDArray[np.uint8], settings: Mixture, *, scale: int = 4, count: int = 12, seed: int = 0
+) -> tuple[NDArray[np.uint8], list[list[Step]]]:
+    """The HR image and samples of its degraded LR, each pixel of which is repeated `scale` times.
+
+    Args:
+        hr: uint8 (H, W, 3).
+        settings: See `PRESETS`.
+        scale: HR over LR.
+        count: Samples.
+        seed: Of the run.
+
+    Returns:
+        uint8 (rows, columns, 3): the HR image first, then the samples row by row; and the steps of each sample.
+
+    Raises:
+        ConfigError: `count` or `scale` are too small.
+        DataError: The image is too small.
+    """
+    if count < 1 or scale < 1:
+        raise ConfigError(f"count and scale must be at least 1, not {count} and {scale}.")
+    rows, columns = (side // scale for side in hr.shape[:2])
+    if min(rows, columns) * scale < _LEAST_SIDE:
+        raise DataError(
+            f"An image to degrade needs sides of {_LEAST_SIDE} pixels, not {hr.shape[1]}×{hr.shape[0]}."
+        )
+    whole = torch.from_numpy(hr[: rows * scale, : columns * scale].copy()).permute(2, 0, 1).float() / 255
+    source = sharpen(whole) if settings.sharpen_target else whole
+    tiles, drawn = [whole], []
+    for index in range(count):
+        steps, generator = draw_sample(settings, seed=seed, index=index)
+        lr = apply_steps(source, steps, (rows, columns), generator)
+        tiles.append(lr.repeat_interleave(scale, -1).repeat_interleave(scale, -2))  # (3, H, W)
+        drawn.append(steps)
+    across = math.ceil(math.sqrt(len(tiles)))
+    height, width = rows * scale + _GAP, columns * scale + _GAP
+    sheet = torch.ones(3, math.ceil(len(tiles) / across) * height - _GAP, across * width - _GAP)
+    for place, tile in enumerate(tiles):
+        top, left = place // across * height, place % across * width
+        sheet[:, top : top + height - _GAP, left : left + width - _GAP] = tile
+    return (sheet * 255).round().byte().permute(1, 2, 0).numpy(), drawn
