@@ -33,7 +33,7 @@ def contact_sheet(
         seed: Of the run.
 
     Returns:
-        uint8 (rows, columns, 3): the HR image first, then the samples row by row; and the steps of each sample.
+        uint8 (rows, columns, 3): the HR image first, then the samples row by row; and the steps of each.
 
     Raises:
         ConfigError: `count` or `scale` are too small.
