@@ -11,7 +11,8 @@ from tiny_runs import TINY, write_pictures
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import ConfigError
-from escsr.training.objectives import Objective, objective_for
+from escsr.training.objective_table import objective_for
+from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe
 
 ANY = ["network.scale=none", "network.upsampler=lte", "network.shortcut=bilinear"]

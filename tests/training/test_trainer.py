@@ -249,10 +249,10 @@ class Hopeless(Objective):
         return {"lr": torch.rand(1, 3, 16, 16)}
 
     def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
-        def loss(batch: Batch) -> torch.Tensor:
-            return (state.network(batch["lr"]).float() * 0).square().sum().sqrt()
+        def loss(batch: Batch) -> dict[str, torch.Tensor]:
+            return {"loss": (state.network(batch["lr"]).float() * 0).square().sum().sqrt()}
 
-        return {"loss": state.update("network", loss, micro_batches)}
+        return state.update("network", loss, micro_batches)
 
 
 def test_overflow_is_excused_only_while_the_factor_can_fall(folder: Path, tmp_path: Path) -> None:

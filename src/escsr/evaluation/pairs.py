@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr import images
+from escsr.data.degradations import degrade
+from escsr.data.degradations.config import Mixture
 from escsr.data.pictures import find_unmixed, lr_name, read_uint8
 from escsr.errors import DataError
 
-__all__ = ["Pair", "lr_side", "read_pairs", "to_tensor"]
+__all__ = ["Pair", "degraded", "lr_side", "read_pairs", "to_tensor"]
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,23 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
     """(H, W, C) → (C, H, W), of the same type."""
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def degraded(
+    hr: NDArray[Any], degradation: Mixture, scale: int, *, seed: int, index: int
+) -> NDArray[np.uint8]:
+    """LR made by a degradation; of grey HR too it is RGB, as cameras and files have it.
+
+    Args:
+        hr: uint8 (H, W, C), sides multiples of the scale.
+        degradation: See `degrade`.
+        scale: From LR to HR.
+        seed: Of the degradation.
+        index: Number of the picture.
+
+    Returns:
+        uint8 (H/scale, W/scale, 3).
+    """
+    image = to_tensor(hr).float().expand(3, -1, -1) / 255
+    lr, _ = degrade(image, degradation, scale=scale, seed=seed, index=index)
+    return (lr * 255).round().byte().permute(1, 2, 0).numpy()

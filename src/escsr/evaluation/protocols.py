@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from escsr.data.degradations.config import Mixture
+from escsr.data.degradations.presets import named_mixture, preset_name
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.any_scale import MATLAB_SCALES, lte_psnr
 from escsr.evaluation.bicubic import Bicubic, Interpolation
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
-from escsr.evaluation.pairs import Pair, read_pairs, to_tensor
+from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
+from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network, perceptual_distance
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
@@ -45,7 +48,8 @@ class Score:
 
     Attributes:
         name: The picture's.
-        figures: psnr_y or psnr_rgb in dB, and ssim_y, whichever the protocol measures.
+        figures: psnr_y or psnr_rgb in dB, ssim_y, a distance under its network's name, whichever are
+            measured.
     """
 
     name: str
@@ -108,6 +112,9 @@ def evaluate(
     scale: float | None = None,
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
+    degradation: str | Mixture | None = None,
+    seed: int = 0,
+    perceptual: str | os.PathLike[str] | None = None,
     device: str = "auto",
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
@@ -120,6 +127,9 @@ def evaluate(
         lr: Folder of LR pictures named as the HR ones, or with x2, x3, ... behind; None to make them
             as the protocol says.
         protocol: See `Protocol`.
+        degradation: What makes LR instead, a preset's name or settings (`degrade`); protocol `classic`.
+        seed: Of the degradation; picture number i of the folder is sample i.
+        perceptual: File of a feature network (`load_feature_network`): also measure the distance by it.
         device: Where to run a model given by name or file.
         on_score: Called after each picture.
 
@@ -141,12 +151,18 @@ def evaluate(
         raise ConfigError(f"Which scale? {resolver.name} has none of its own.")
     scale = int(scale) if float(scale).is_integer() else scale
     scores = []
-    for score in measure(resolver, data, scale=scale, lr=lr, protocol=protocol):
+    chain = named_mixture(degradation) if isinstance(degradation, str) else degradation
+    features = None if perceptual is None else load_feature_network(perceptual)
+    how: dict[str, Any] = {"degradation": chain, "seed": seed, "features": features}
+    for score in measure(resolver, data, scale=scale, lr=lr, protocol=protocol, **how):
         scores.append(score)
         if on_score is not None:
             on_score(score)
     padded = resolver.pad_multiple > 1 and protocol == "classic"
-    return Evaluation(protocol, resolver.name, str(data), scale, padded, tuple(scores))
+    label = (
+        protocol if chain is None else f"{protocol}, {preset_name(chain) or 'own'} degradation, seed {seed}"
+    )
+    return Evaluation(label, resolver.name, str(data), scale, padded, tuple(scores))
 
 
 def open_model(
@@ -185,6 +201,9 @@ def measure(
     scale: float,
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
+    degradation: Mixture | None = None,
+    seed: int = 0,
+    features: FeatureNetwork | None = None,
     shard: int = 0,
     num_shards: int = 1,
 ) -> Iterator[Score]:
@@ -196,6 +215,9 @@ def measure(
         scale: Scale r.
         lr: Folder of LR pictures, or None, see `evaluate`.
         protocol: See `Protocol`.
+        degradation: What makes LR instead, see `evaluate`.
+        seed: Of the degradation.
+        features: Network to measure the distance by, or None.
         shard: Which of the shards to measure, from 0.
         num_shards: How many there are; each has every N-th picture.
 
@@ -216,13 +238,21 @@ def measure(
         raise ConfigError(f"scale must be at least 1, not {scale}.")
     if isinstance(scale, float) and not protocol.startswith("lte"):
         raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
+    if degradation is not None and (lr is not None or protocol != "classic"):
+        raise ConfigError("A degradation makes its own LR, by protocol classic; leave out lr and protocol.")
     if isinstance(model, Bicubic):  # the interpolation that undoes how the protocol makes LR
         exact: Interpolation = "matlab-double" if scale in MATLAB_SCALES else "pillow"
         model = Bicubic("matlab-uint8" if protocol == "classic" else exact)
+    if features is not None and protocol != "classic":
+        raise ConfigError("A perceptual distance is measured by protocol classic; leave out protocol.")
+    measures = _MEASURES[protocol] if features is None else partial(_classic, features=features)
     pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
-    for pair in itertools.islice(pairs, shard, None, num_shards):
+    for index, pair in itertools.islice(enumerate(pairs), shard, None, num_shards):
+        if degradation is not None:
+            damaged = degraded(pair.hr, degradation, int(scale), seed=seed, index=index)
+            pair = replace(pair, lr=damaged)  # noqa: PLW2901
         with torch.no_grad():
-            score = Score(pair.name, _MEASURES[protocol](model, pair, scale))
+            score = Score(pair.name, measures(model, pair, scale))
         yield score
 
 
@@ -232,7 +262,9 @@ def _figure(figures: Mapping[str, float], name: str) -> float:
     return figures[name]
 
 
-def _classic(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:
+def _classic(
+    model: SuperResolver, pair: Pair, scale: float, features: FeatureNetwork | None = None
+) -> dict[str, float]:
     """Pads LR, runs, crops, clamps and rounds."""
     r, lr = int(scale), to_tensor(imresize(pair.hr, 1 / scale) if pair.lr is None else pair.lr)
     height, width = lr.shape[-2:]
@@ -240,7 +272,12 @@ def _classic(model: SuperResolver, pair: Pair, scale: float) -> dict[str, float]
     padded = reflect_pad((lr.float() / 255).expand(3, -1, -1)[None], right=right, bottom=bottom)
     sr = super_resolve(model, padded, (r * (height + bottom), r * (width + right)))
     sr = (sr[0, :, : height * r, : width * r].clamp(0, 1) * 255).round()
-    return _luma_figures(rgb_to_y(sr), rgb_to_y(to_tensor(pair.hr)), r)
+    hr = to_tensor(pair.hr)
+    figures = _luma_figures(rgb_to_y(sr), rgb_to_y(hr), r)
+    if features is None:
+        return figures
+    distance = perceptual_distance(features, sr / 255, hr.expand(3, -1, -1).float() / 255)
+    return figures | {f"{features.kind}_distance": distance}
 
 
 def _bicubic_as_published(_: SuperResolver, pair: Pair, scale: float) -> dict[str, float]:

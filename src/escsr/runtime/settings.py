@@ -7,14 +7,22 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_json
 
 from escsr.errors import ConfigError
 
-__all__ = ["did_you_mean", "setting_names", "validated"]
+__all__ = ["Settings", "did_you_mean", "setting_names", "validated"]
 
 _T = TypeVar("_T")
+
+
+class Settings(BaseModel):
+    """Settings that never change, know all their keys, and convert nothing."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def validated(kind: type[_T], values: Mapping[str, Any]) -> _T:

@@ -6,18 +6,27 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from escsr.data.degradations.presets import named_mixture
 from escsr.errors import ConfigError
 from escsr.networks import NetworkConfig
-from escsr.runtime.choices import Resizer
-from escsr.runtime.settings import did_you_mean, setting_names, validated
+from escsr.runtime.settings import Settings, did_you_mean, setting_names, validated
+from escsr.training.objective_settings import (
+    OBJECTIVES,
+    ArbitraryScaleSettings,
+    ObjectiveSettings,
+    OptimizerSettings,
+    PixelSettings,
+    RealSettings,
+)
 
 __all__ = [
     "ArbitraryScaleSettings",
     "EmaSettings",
     "OptimizerSettings",
     "PixelSettings",
+    "RealSettings",
     "ScheduleSettings",
     "TrainingConfig",
     "flat",
@@ -30,52 +39,7 @@ _Decay = Annotated[float, Field(ge=0, lt=1)]
 _Scales = Annotated[tuple[Annotated[float, Field(ge=1, le=1000)], ...], Field(min_length=1)]
 
 
-class _Settings(BaseModel):
-    """Settings that never change, know all their keys, and convert nothing."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class PixelSettings(_Settings):
-    """L1 between result and HR patch at one scale; see `PixelObjective`."""
-
-    type: Literal["pixel"] = "pixel"
-    """What a step makes better."""
-    resizer: Resizer = "matlab-bicubic"
-    """What makes LR from HR where LR is not given."""
-    flat_patches: _Share = 0.0
-    """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
-
-
-class ArbitraryScaleSettings(_Settings):
-    """L1 at single pixels, each sample at a scale s ~ U[1, 4] of its own; see `ArbitraryScaleObjective`."""
-
-    type: Literal["arbitrary_scale"] = "arbitrary_scale"
-    """What a step makes better."""
-    queries: _Count = 2304
-    """HR pixels of each patch that the loss looks at."""
-    flat_patches: _Share = 0.0
-    """Share of the patches in whose place flat ones come."""
-
-
-class OptimizerSettings(_Settings):
-    """How gradients change the weights."""
-
-    type: Literal["adam", "adamw", "muon"] = "adamw"
-    """Adam or AdamW for all parameters; with "muon" that for the blocks' matrices, AdamW for the rest."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    """Peak rate."""
-    betas: tuple[_Decay, _Decay] = (0.9, 0.9)
-    """Averaging constants of Adam and AdamW."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled decay."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest gradient norm, or None."""
-
-
-class ScheduleSettings(_Settings):
+class ScheduleSettings(Settings):
     """The learning rate's course."""
 
     type: Literal["steps", "cosine"] = "steps"
@@ -90,7 +54,7 @@ class ScheduleSettings(_Settings):
     """Last rate over the peak, for "cosine"."""
 
 
-class EmaSettings(_Settings):
+class EmaSettings(Settings):
     """The averaged weights, which are what is validated and kept."""
 
     decay: _Decay = 0.999
@@ -99,15 +63,16 @@ class EmaSettings(_Settings):
     """Lower decay in the first steps (i / (i + 9)), so that they do not weigh for thousands."""
 
 
-class TrainingConfig(_Settings):
+class TrainingConfig(Settings):
     """A recipe: what `escsr train` does, apart from where the images lie."""
 
     name: str
     """The recipe's name."""
     network: NetworkConfig
     """Shape of the network."""
-    objective: Annotated[PixelSettings | ArbitraryScaleSettings, Field(discriminator="type")]
-    """What a step makes better; "arbitrary_scale" for a network of any scale (LTE)."""
+    objective: ObjectiveSettings
+    """What a step makes better; "arbitrary_scale" for a network of any scale (LTE), else "pixel", or "real"
+    for damaged photographs."""
     iterations: _Count
     """Steps in all."""
     batch_size: _Count
@@ -149,7 +114,7 @@ class TrainingConfig(_Settings):
         if (objective.type == "arbitrary_scale") != (scale is None):
             raise ConfigError(
                 f"objective.type {objective.type!r} does not go with network.scale {scale!r}: "
-                f"'arbitrary_scale' is for networks of any scale, 'pixel' for those of one."
+                f"'arbitrary_scale' is for networks of any scale, 'pixel' and 'real' for those of one."
             )
         if isinstance(objective, ArbitraryScaleSettings) and objective.queries > self.patch_size**2:
             raise ConfigError(
@@ -157,6 +122,11 @@ class TrainingConfig(_Settings):
                 f"not {objective.queries}."
             )
         return self
+
+    @property
+    def newest_is_best(self) -> bool:
+        """Whether PSNR says nothing of how good the model is: it falls while a discriminator sharpens."""
+        return isinstance(self.objective, RealSettings) and self.objective.adversarial.weight > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
@@ -203,11 +173,7 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return joined
 
 
-_OBJECTIVES: dict[str, type[_Settings]] = {
-    "pixel": PixelSettings,
-    "arbitrary_scale": ArbitraryScaleSettings,
-}
-_GROUPS: dict[type[_Settings], str] = {
+_GROUPS: dict[type[Settings], str] = {
     PixelSettings: "objective",
     ArbitraryScaleSettings: "objective",
     OptimizerSettings: "optimizer",
@@ -243,13 +209,20 @@ def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """The objective follows the network's scale, unless asked for; old keys that it lacks are dropped."""
+    """The objective follows the network's scale, unless asked for; old keys that it lacks are dropped.
+
+    The name of a preset becomes its settings.
+    """
     network, objective = values.get("network"), values.setdefault("objective", {})
     if not isinstance(network, Mapping) or not isinstance(objective, dict) or "objective" in changes:
         return
-    if "objective.type" not in changes and objective.get("type", "pixel") in _OBJECTIVES:
-        objective["type"] = "arbitrary_scale" if network.get("scale", 2) is None else "pixel"
-    own = _OBJECTIVES.get(objective.get("type", ""), PixelSettings).model_fields
+    kind, any_scale = objective.get("type", "pixel"), network.get("scale", 2) is None
+    if "objective.type" not in changes and kind in OBJECTIVES and any_scale != (kind == "arbitrary_scale"):
+        objective["type"] = "arbitrary_scale" if any_scale else "pixel"
+    objective.setdefault("type", "pixel")
+    if isinstance(name := objective.get("degradation"), str):
+        objective["degradation"] = named_mixture(name).model_dump(mode="json")
+    own = OBJECTIVES.get(objective["type"], PixelSettings).model_fields
     lacking = set(_MOVED.values()) - {f"objective.{key}" for key in own} - changes.keys()
     values["objective"] = {k: value for k, value in objective.items() if f"objective.{k}" not in lacking}
 

@@ -13,18 +13,21 @@ from torch.nn import functional as F
 
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler, shard_of_batch
-from escsr.errors import ConfigError
-from escsr.training.config import ArbitraryScaleSettings, TrainingConfig
+from escsr.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from escsr.training.state import TrainingState
 
-__all__ = ["ArbitraryScaleObjective", "Batch", "Objective", "PixelObjective", "Sampler", "objective_for"]
+__all__ = [
+    "ArbitraryScaleObjective",
+    "Batch",
+    "Objective",
+    "PixelObjective",
+    "flat_patches",
+]
 
 Batch = dict[str, Tensor]
 """Tensors by name; "lr" is (B, 3, p, p) in [0, 1]."""
-
-Sampler = PatchSampler | ArbitraryScaleSampler
 
 _STREAM = 1
 """Third word of the random counter, which keeps these numbers apart from the samplers'."""
@@ -64,17 +67,17 @@ class PixelObjective(Objective):
         config = self.config
         asked = (config.seed, iteration, config.batch_size, config.patch_size)
         lr, hr = self.sampler.batch(*asked, shard=shard, num_shards=num_shards)
-        for index, colour in _flat_patches(config, iteration, shard, num_shards):
+        for index, colour in flat_patches(config, iteration, shard, num_shards):
             lr[index] = hr[index] = colour[:, None, None]
         return {"lr": lr, "hr": hr}
 
     def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """See `Objective`."""
 
-        def loss(batch: Batch) -> Tensor:
-            return F.l1_loss(state.network(batch["lr"]).float(), batch["hr"])
+        def loss(batch: Batch) -> dict[str, Tensor]:
+            return {"loss": F.l1_loss(state.network(batch["lr"]).float(), batch["hr"])}
 
-        return {"loss": state.update("network", loss, micro_batches)}
+        return state.update("network", loss, micro_batches)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class ArbitraryScaleObjective(Objective):
         asked = (config.seed, iteration, config.batch_size, config.patch_size)
         drawn = self.sampler.batch(*asked, queries=self.queries, shard=shard, num_shards=num_shards)
         batch = dict(vars(drawn))
-        for index, colour in _flat_patches(config, iteration, shard, num_shards):
+        for index, colour in flat_patches(config, iteration, shard, num_shards):
             batch["lr"][index] = colour[:, None, None]
             batch["targets"][index] = colour[:, None]
         return batch
@@ -99,21 +102,30 @@ class ArbitraryScaleObjective(Objective):
     def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """See `Objective`."""
 
-        def loss(batch: Batch) -> Tensor:
+        def loss(batch: Batch) -> dict[str, Tensor]:
             sizes = batch["sizes"][:, None].expand(-1, 2)
             sr = state.network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
-            return 2 * F.l1_loss(sr.float(), batch["targets"])
+            return {"loss": 2 * F.l1_loss(sr.float(), batch["targets"])}
 
-        return {"loss": state.update("network", loss, micro_batches)}
+        return state.update("network", loss, micro_batches)
 
 
-def _flat_patches(
+def flat_patches(
     config: TrainingConfig, iteration: int, shard: int, num_shards: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Which samples of a shard of the batch are flat, and their colours, (3,) in [0, 1].
+    """Which samples of a shard of a batch are flat, and their colours.
 
     A third each are grey, of any colour, and corners of the colour cube, which networks that know
     photographs only find hardest to keep flat at the border.
+
+    Args:
+        config: The recipe.
+        iteration: Counter of the step.
+        shard: Which of the shards of the batch.
+        num_shards: How many there are.
+
+    Yields:
+        Index within the shard, and colour, (3,) in [0, 1].
     """
     share = shard_of_batch(config.batch_size, shard, num_shards)
     for index in range(share.start, share.stop) if config.objective.flat_patches else ():
@@ -123,27 +135,3 @@ def _flat_patches(
             colour, level, corner = generator.random(3), generator.random(), generator.integers(2, size=3)
             chosen = (np.full(3, level), colour, corner)[generator.integers(3)]
             yield index - share.start, torch.from_numpy(chosen).float()
-
-
-def objective_for(config: TrainingConfig, sampler: Sampler) -> Objective:
-    """The objective of a recipe.
-
-    Args:
-        config: The recipe.
-        sampler: Where its patches come from.
-
-    Returns:
-        As its `objective.type` says.
-
-    Raises:
-        ConfigError: The sampler is of another kind or scale.
-    """
-    scale = config.network.scale
-    if isinstance(config.objective, ArbitraryScaleSettings):
-        if not isinstance(sampler, ArbitraryScaleSampler):
-            raise ConfigError("The recipe is for any scale; its images come from an ArbitraryScaleSampler.")
-        return ArbitraryScaleObjective(sampler, config, config.objective.queries)
-    if not isinstance(sampler, PatchSampler) or sampler.scale != scale:
-        other = f"×{sampler.scale}" if isinstance(sampler, PatchSampler) else "any scale"
-        raise ConfigError(f"The recipe is for ×{scale}, the images are prepared for {other}.")
-    return PixelObjective(sampler, config)

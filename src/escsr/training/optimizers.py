@@ -93,17 +93,19 @@ def matrix_parameters(network: ESC) -> dict[str, nn.Parameter]:
     return matrices
 
 
-def build_optimizers(network: ESC, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
-    """The optimisers of a recipe, which together hold every parameter once.
+def build_optimizers(network: nn.Module, settings: OptimizerSettings) -> list[torch.optim.Optimizer]:
+    """The optimisers of a module, which together hold every parameter once.
 
     Args:
-        network: The network.
+        network: The module; Muon is for the blocks of an ESC network.
         settings: The recipe's.
 
     Returns:
         [Adam], [AdamW], or [AdamW, Muon].
     """
-    matrices = matrix_parameters(network) if settings.type == "muon" else {}
+    matrices: dict[str, nn.Parameter] = {}
+    if settings.type == "muon" and isinstance(network, ESC):
+        matrices = matrix_parameters(network)
     rest = [weight for name, weight in network.named_parameters() if name not in matrices]
     adam = torch.optim.Adam if settings.type == "adam" else torch.optim.AdamW
     rate, decay = settings.learning_rate, settings.weight_decay

@@ -7,16 +7,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
-from escsr.data.patch_sampler import PatchSampler
 from escsr.data.pictures import Folders
-from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
-from escsr.training.config import PixelSettings, TrainingConfig
 from escsr.training.distributed import join_process_group
-from escsr.training.objectives import Sampler
+from escsr.training.objective_table import sampler_for
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.trainer import Progress, Trainer
@@ -77,7 +73,9 @@ def train(
         model = find_model(source, scale=config.network.scale) if source and newest is None else None
         trainer = Trainer(
             config,
-            _read(config, data, lr, storage, on_load if distributed.is_first else None),
+            sampler_for(
+                config, data, lr=lr, storage=storage, on_load=on_load if distributed.is_first else None
+            ),
             RunFolder(output, tensorboard=tensorboard and distributed.is_first),
             device=str(chosen),
             validation=validate,
@@ -88,29 +86,3 @@ def train(
             trainer.state.load(newest)
         trainer.train(on_progress if distributed.is_first else None, stop=stop)
         return Path(distributed.broadcast(latest_checkpoint(output)))
-
-
-def _read(
-    config: TrainingConfig,
-    data: Folders,
-    lr: Folders | None,
-    storage: str,
-    on_load: Callable[[int, int], None] | None,
-) -> Sampler:
-    """The images, as the recipe wants them."""
-    scale = config.network.scale
-    if scale is None or not isinstance(config.objective, PixelSettings):
-        if lr is not None:
-            raise ConfigError("A network of any scale makes its LR itself; leave out the LR folder.")
-        return ArbitraryScaleSampler.from_folder(
-            data, patch_size=config.patch_size, storage=storage, on_progress=on_load
-        )
-    return PatchSampler.from_folder(
-        data,
-        scale=scale,
-        patch_size=config.patch_size,
-        lr=lr,
-        resizer=config.objective.resizer,
-        storage=storage,
-        on_progress=on_load,
-    )

@@ -9,7 +9,7 @@ from escsr.training.config import TrainingConfig
 __all__ = ["learning_rate_at"]
 
 
-def learning_rate_at(iteration: int, config: TrainingConfig) -> float:
+def learning_rate_at(iteration: int, config: TrainingConfig, peak: float | None = None) -> float:
     """The rate of a step.
 
     Linear warm-up, then either ×`decay` behind each milestone (the reference's trace: the step after
@@ -19,11 +19,13 @@ def learning_rate_at(iteration: int, config: TrainingConfig) -> float:
     Args:
         iteration: Number of the step, from 1.
         config: The recipe.
+        peak: Highest rate; None for that of the recipe's network.
 
     Returns:
         The learning rate.
     """
-    peak, schedule = config.optimizer.learning_rate, config.schedule
+    schedule = config.schedule
+    peak = config.optimizer.learning_rate if peak is None else peak
     if iteration < schedule.warmup:
         return peak * iteration / schedule.warmup
     if schedule.type == "cosine":

@@ -20,7 +20,7 @@ from escsr.models.bundled import TRAINING_PREFIX
 from escsr.models.checkpoints import Checkpoint, save_network
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
-from escsr.training.config import TrainingConfig
+from escsr.training.config import OptimizerSettings, TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
@@ -57,6 +57,7 @@ class TrainingState:
     Attributes:
         modules: In training.
         optimizers: Of each module.
+        settings: Of the optimisers of each module.
         scalers: Of each module's loss; at work in float16 only.
         emas: Averaged weights of a module, in eval mode; that of "network" is validated and kept.
         iteration: Steps done.
@@ -81,6 +82,7 @@ class TrainingState:
         self.distributed = distributed or Distributed()
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, list[torch.optim.Optimizer]] = {}
+        self.settings: dict[str, OptimizerSettings] = {}
         self.scalers: dict[str, torch.amp.GradScaler] = {}
         self.emas: dict[str, nn.Module] = {}
         self.iteration = self.bad_steps = 0
@@ -91,7 +93,7 @@ class TrainingState:
         network = ESC(config.network)
         if start is not None:
             network.load_state_dict(starting_weights(start, network))
-        self.add("network", network, lambda _: build_optimizers(self.network, config.optimizer), ema=True)
+        self.add("network", network, config.optimizer, ema=True)
         if config.compile:
             for block in self.network.blocks:
                 block.compile(dynamic=False)
@@ -106,26 +108,19 @@ class TrainingState:
         """Its averaged weights."""
         return cast(ESC, self.emas["network"])
 
-    def add(
-        self,
-        name: str,
-        module: nn.Module,
-        optimizers: Callable[[nn.Module], list[torch.optim.Optimizer]],
-        *,
-        ema: bool = False,
-    ) -> None:
+    def add(self, name: str, module: nn.Module, settings: OptimizerSettings, *, ema: bool = False) -> None:
         """Adds a module to what is trained, saved and resumed.
 
         Args:
             name: Its name, without dots.
             module: The module, its random weights drawn after `torch.manual_seed(config.seed)`.
-            optimizers: Builds its optimisers, once it is on the device.
+            settings: Of its optimisers.
             ema: Whether its weights are averaged too.
         """
         # Convolutions with few channels are faster with the channels last, on CPUs and GPUs alike.
         module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.modules[name] = module
-        self.optimizers[name] = optimizers(module)
+        self.modules[name], self.settings[name] = module, settings
+        self.optimizers[name] = build_optimizers(module, settings)
         self.scalers[name] = torch.amp.GradScaler(
             self.device.type, enabled=self.config.precision == "float16"
         )
@@ -148,7 +143,9 @@ class TrainingState:
         self.bad_steps = 0 if self._excused else self.bad_steps + 1
         return figures
 
-    def update(self, name: str, loss: Callable[[Batch], Tensor], micro_batches: Sequence[Batch]) -> float:
+    def update(
+        self, name: str, loss: Callable[[Batch], Mapping[str, Tensor]], micro_batches: Sequence[Batch]
+    ) -> dict[str, float]:
         """Updates a module by the gradients of a loss, and its averaged weights.
 
         Gradients are summed over micro-batches and processes. Where the loss or one of them is not finite
@@ -156,43 +153,44 @@ class TrainingState:
 
         Args:
             name: Of the module.
-            loss: From a batch to the mean over it, a differentiable scalar, float32.
+            loss: From a batch to means over it, scalars, float32: "loss" is differentiated, and others are
+                figures beside it.
             micro_batches: This process's share of the batch.
 
         Returns:
-            The loss of the whole batch.
+            The loss and the figures of the whole batch.
         """
-        module, scaler = self.modules[name], self.scalers[name]
+        module, scaler, settings = self.modules[name], self.scalers[name], self.settings[name]
         for optimizer in self.optimizers[name]:
             optimizer.zero_grad()
         share = 1 / (len(micro_batches) * self.distributed.world_size)
-        total = torch.zeros(1, device=self.device)
+        totals: dict[str, Tensor] = {}
         for batch in micro_batches:
             with ExitStack() as products:
                 products.enter_context(compute_in(self.config.precision, self.device))
-                value = loss(batch) * share
+                values = {figure: value * share for figure, value in loss(batch).items()}
                 if self.config.precision in HALF_PRECISIONS:
                     products.close()  # autocast is for forward passes
-                total += value.detach()
-                torch.autograd.backward([scaler.scale(value)])
+                for figure, value in values.items():
+                    totals[figure] = totals.get(figure, 0) + value.detach().reshape(1)
+                torch.autograd.backward([scaler.scale(values["loss"])])
         gradients = [weight.grad for weight in module.parameters() if weight.grad is not None]
-        self.distributed.all_reduce([*gradients, total])
-        result = total.item()
-        rate = learning_rate_at(self.iteration, self.config)
+        self.distributed.all_reduce([*gradients, *totals.values()])
+        result = {figure: total.item() for figure, total in totals.items()}
+        rate = learning_rate_at(self.iteration, self.config, settings.learning_rate)
         for optimizer in self.optimizers[name]:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             scaler.unscale_(optimizer)
-        most = self.config.optimizer.clip_norm or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), most)
-        updated = math.isfinite(result) and bool(norm.isfinite())
+        norm = torch.nn.utils.clip_grad_norm_(module.parameters(), settings.clip_norm or math.inf)
+        updated = math.isfinite(result["loss"]) and bool(norm.isfinite())
         if updated:
             for optimizer in self.optimizers[name]:
                 scaler.step(optimizer)
             self._update_ema(name)
         scaler.update()
         # In float16 a scaled gradient may overflow, until the scaler has lowered its factor to 1.
-        may_overflow = scaler.is_enabled() and math.isfinite(result) and scaler.get_scale() >= 1
+        may_overflow = scaler.is_enabled() and math.isfinite(result["loss"]) and scaler.get_scale() >= 1
         self.skipped |= not updated
         self._excused &= updated or may_overflow
         return result

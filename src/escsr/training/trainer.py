@@ -23,7 +23,8 @@ from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.training.batches import Speed, batches_in_order
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
-from escsr.training.objectives import Batch, Objective, Sampler, objective_for
+from escsr.training.objective_table import Sampler, objective_for
+from escsr.training.objectives import Batch, Objective
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
 from escsr.training.state import TrainingState
@@ -72,7 +73,7 @@ class Trainer:
     A run lives in a folder, see `RunFolder`. A checkpoint holds the averaged weights as an ordinary
     model, which `upscale` loads, and beside them all that resuming needs; a resumed run continues bit
     for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest
-    where there are none.
+    where there are none, or where a discriminator judges.
 
     Several processes give the result of one: each batch is the same, whoever computes which shard of it.
     Only the order of sums differs, by about 1e-7 of a gradient.
@@ -203,7 +204,7 @@ class Trainer:
         results = self.validation.measure(state.ema, self.distributed)
         mean = sum(results.values()) / len(results) if results else state.best
         line, state.pending = {**(state.pending or {}), "validation": results}, None
-        is_best, state.best = mean > state.best, max(mean, state.best)
+        is_best, state.best = mean > state.best or self.config.newest_is_best, max(mean, state.best)
         if self.distributed.is_first:
             self.folder.log(line)
             self._save(is_best=is_best)

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr import images
+from escsr.data.degradations.config import Mixture
 from escsr.data.pictures import read_sizes
 from escsr.errors import DataError
 from escsr.evaluation.any_scale import lte_downscale
-from escsr.evaluation.pairs import lr_side, read_pairs, to_tensor
+from escsr.evaluation.pairs import degraded, lr_side, read_pairs, to_tensor
 from escsr.evaluation.protocols import Model, measure, open_model
 from escsr.runtime.choices import Protocol
-from escsr.training.config import TrainingConfig
+from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
@@ -75,7 +76,9 @@ class Validation:
         shard: dict[str, Any] = {"shard": place.rank, "num_shards": place.world_size}
         protocol: Protocol = "lte" if model.scale is None else "classic"
         for name, folder, scale in self._sets():
-            scores = measure(model, folder, scale=scale, protocol=protocol, **shard)
+            scores = measure(
+                model, folder, scale=scale, protocol=protocol, degradation=self._chain, **shard
+            )
             means[name] = float(np.mean(place.gather(score.psnr_y for score in scores)))
         return means
 
@@ -89,7 +92,13 @@ class Validation:
             uint8 (H, W, 3) by the name of the set.
         """
         model = open_model(network)
-        return {name: _strip(model, folder, scale) for name, folder, scale in self._sets()}
+        return {name: _strip(model, folder, scale, self._chain) for name, folder, scale in self._sets()}
+
+    @property
+    def _chain(self) -> Mixture | None:
+        """What the objective makes LR by, with which it is measured too."""
+        objective = self.config.objective
+        return objective.degradation if isinstance(objective, RealSettings) else None
 
     def _sets(self) -> Iterator[tuple[str, Path, float]]:
         own = self.config.network.scale
@@ -98,7 +107,9 @@ class Validation:
                 yield (f"{name} ×{scale:g}" if own is None else name), folder, scale
 
 
-def _strip(model: SuperResolver, folder: Path, scale: float) -> NDArray[np.uint8]:
+def _strip(
+    model: SuperResolver, folder: Path, scale: float, degradation: Mixture | None
+) -> NDArray[np.uint8]:
     whole = next(read_pairs(folder, None, scale)).hr
     hr = np.repeat(whole, 3, axis=2) if whole.shape[2] == 1 else whole
     sides = [min(_SAMPLE_SIDE, lr_side(side, scale)) for side in hr.shape[:2]]
@@ -106,6 +117,8 @@ def _strip(model: SuperResolver, folder: Path, scale: float) -> NDArray[np.uint8
     top, left = ((side - part) // 2 for side, part in zip(hr.shape[:2], (height, width), strict=True))
     hr = np.ascontiguousarray(hr[top : top + height, left : left + width])
     lr = lte_downscale(hr, scale)
+    if degradation is not None:
+        lr = degraded(hr, degradation, int(scale), seed=0, index=0)
     small = to_tensor(lr).float()[None] / 255
     sr = super_resolve(model, small, (height, width))[0].clamp(0, 1)
     shown = (sr * 255).round().byte().permute(1, 2, 0).cpu().numpy()

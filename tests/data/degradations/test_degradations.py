@@ -33,15 +33,15 @@ from escsr.data.degradations.chain import (
     apply_steps,
     draw_steps,
 )
-from escsr.data.degradations.config import Bicubic, Mixture, SecondOrder
-from escsr.data.degradations.degrade import draw_sample
+from escsr.data.degradations.config import Bicubic, Mixture, Part, SecondOrder
 from escsr.data.degradations.filters import ResizeMode, blur, resize, sharpen
 from escsr.data.degradations.jpeg import differentiable_jpeg, libjpeg
 from escsr.data.degradations.kernels import KernelShape, gaussian_kernel, sinc_kernel
+from escsr.data.degradations.sample import draw_sample
 from escsr.errors import ConfigError
 from escsr.runtime.settings import validated
 
-FULL = PRESETS["real-esrgan"].parts[0][1]
+FULL = PRESETS["real-esrgan"].parts["full"].degradation
 
 
 def smooth_image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -280,7 +280,9 @@ def test_noise_has_its_width(grey: bool) -> None:
 
 
 def test_a_mixture_takes_its_parts_by_weight() -> None:
-    mixture = Mixture(parts=((3.0, Bicubic()), (1.0, SecondOrder())))
+    mixture = Mixture(
+        parts={"clean": Part(degradation=Bicubic(), weight=3.0), "full": Part(degradation=SecondOrder())}
+    )
     clean = [isinstance(draw_sample(mixture, seed=0, index=index)[0][0], ToLr) for index in range(2000)]
     assert np.mean(clean) == about(0.75, 2000)
 
@@ -296,12 +298,19 @@ def test_clean_is_matlabs_bicubic() -> None:
 def test_settings_that_cannot_be() -> None:
     for values, message in (
         (
-            {"parts": [[1.0, {"kind": "second_order", "final_sinc": 2.0}]]},
+            {"parts": {"a": {"degradation": {"kind": "second_order", "final_sinc": 2.0}}}},
             "less than or equal to 1, not 2.0",
         ),
-        ({"parts": [[1.0, {"kind": "bicubic", "jpeg": {"quality": [90.0, 30.0]}}]]}, "must rise"),
-        ({"parts": [[1.0, {"kind": "fax"}]]}, "fax|kind"),
-        ({"parts": [[1.0, {"kind": "bicubic"}]], "sharpen": True}, "Did you mean sharpen_target"),
+        (
+            {"parts": {"a": {"degradation": {"kind": "bicubic", "jpeg": {"quality": [90.0, 30.0]}}}}},
+            "must rise",
+        ),
+        ({"parts": {"a": {"degradation": {"kind": "fax"}}}}, "fax|kind"),
+        ({"parts": {}}, "at least 1 item"),
+        (
+            {"parts": {"a": {"degradation": {"kind": "bicubic"}}}, "sharpen": True},
+            "Did you mean sharpen_target",
+        ),
     ):
         with pytest.raises(ConfigError, match=message):
             validated(Mixture, values)
@@ -312,3 +321,14 @@ def test_steps_of_other_sizes_end_at_the_lr_size() -> None:
     for _ in range(30):
         steps = draw_steps(FULL, generator)
         assert apply_steps(smooth_image(72, 90), steps, (24, 30), generator).shape == (3, 24, 30)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (4, 5), (16, 7), (40, 12)])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_small_images_too(preset: str, sides: tuple[int, int]) -> None:
+    for index in range(5):
+        hr = torch.rand(3, *(4 * side for side in sides))
+        lr, target = degrade(hr, PRESETS[preset], scale=4, seed=1, index=index)
+        assert lr.shape == (3, *sides)
+        assert torch.isfinite(lr).all()
+        assert torch.isfinite(target).all()

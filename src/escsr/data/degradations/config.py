@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from escsr.runtime.settings import Settings
 
 __all__ = [
     "Bicubic",
@@ -14,6 +16,7 @@ __all__ = [
     "Mixture",
     "Noise",
     "Order",
+    "Part",
     "Resizing",
     "SecondOrder",
     "Shuffled",
@@ -31,11 +34,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_rising)]
 """Lowest and highest value of an even draw."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Kernels(_Settings):
+class Kernels(Settings):
     """Blur kernels, drawn anew for every sample.
 
     Attributes:
@@ -57,7 +56,7 @@ class Kernels(_Settings):
     beta_plateau: Range = (1.0, 2.0)
 
 
-class Resizing(_Settings):
+class Resizing(Settings):
     """A resize in the middle of the chain, by area, bilinear or bicubic interpolation, evenly.
 
     Attributes:
@@ -71,7 +70,7 @@ class Resizing(_Settings):
     factor: Range = (0.15, 1.5)
 
 
-class Noise(_Settings):
+class Noise(Settings):
     """Noise of the sensor.
 
     Attributes:
@@ -89,7 +88,7 @@ class Noise(_Settings):
     grey: Share = 0.4
 
 
-class Jpeg(_Settings):
+class Jpeg(Settings):
     """Compression.
 
     Attributes:
@@ -103,7 +102,7 @@ class Jpeg(_Settings):
     codec: Literal["libjpeg", "differentiable"] = "libjpeg"
 
 
-class Order(_Settings):
+class Order(Settings):
     """Blur, resize, noise and JPEG, in this order."""
 
     blur: Kernels = Kernels()
@@ -112,7 +111,7 @@ class Order(_Settings):
     jpeg: Jpeg = Jpeg()
 
 
-class SecondOrder(_Settings):
+class SecondOrder(Settings):
     """Real-ESRGAN's chain: once or twice through an `Order`, and a sinc beside the last JPEG.
 
     Attributes:
@@ -134,14 +133,14 @@ class SecondOrder(_Settings):
     final_sinc: Share = 0.8
 
 
-class Shuffled(_Settings):
+class Shuffled(Settings):
     """BSRGAN's chain: seven steps in random order, and a JPEG at the end."""
 
     kind: Literal["shuffled"] = "shuffled"
     quality: Range = (30.0, 95.0)
 
 
-class Bicubic(_Settings):
+class Bicubic(Settings):
     """A clean LR image by bicubic interpolation with antialiasing, perhaps compressed.
 
     Attributes:
@@ -157,13 +156,25 @@ Degradation = Annotated[SecondOrder | Shuffled | Bicubic, Field(discriminator="k
 """One way to damage an image."""
 
 
-class Mixture(_Settings):
+class Part(Settings):
+    """A degradation of a mixture.
+
+    Attributes:
+        degradation: What happens to the image.
+        weight: How often, beside the other parts.
+    """
+
+    degradation: Degradation
+    weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Mixture(Settings):
     """Several degradations, of which each sample takes one.
 
     Attributes:
-        parts: Weights and degradations; the weights need not add up to 1.
+        parts: By name; the weights need not add up to 1.
         sharpen_target: Sharpen what the network is to reach, as the paper does.
     """
 
-    parts: tuple[tuple[float, Degradation], ...]
+    parts: Annotated[dict[str, Part], Field(min_length=1)]
     sharpen_target: bool = False

@@ -24,7 +24,7 @@ def blur(image: Tensor, kernel: NDArray[np.float64]) -> Tensor:
     """Correlates every channel with one kernel; the border is reflected (101).
 
     Args:
-        image: (C, H, W), sides longer than half of the kernel.
+        image: (C, H, W).
         kernel: (k, k), k odd.
 
     Returns:
@@ -32,7 +32,8 @@ def blur(image: Tensor, kernel: NDArray[np.float64]) -> Tensor:
     """
     radius = kernel.shape[-1] // 2
     height, width = image.shape[-2:]
-    padded = F.pad(image, [radius] * 4, mode="reflect")
+    rows, columns = (torch.from_numpy(_reflected(side, radius)) for side in (height, width))
+    padded = image.index_select(1, rows).index_select(2, columns)
     size = tuple(_fast_length(side) for side in padded.shape[-2:])
     flipped = torch.from_numpy(np.ascontiguousarray(kernel[::-1, ::-1])).to(image.dtype)
     product = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(flipped, s=size)
@@ -48,13 +49,15 @@ def resize(
     Args:
         image: (C, H, W).
         mode: See `ResizeMode`; bicubic has a = −0.75.
-        factor: Result over input; sides are rounded down.
+        factor: Result over input; sides are rounded down, to 1 at least.
         size: Rows and columns of the result instead.
 
     Returns:
         (C, R, S), not clamped.
     """
     align = None if mode == "area" else False
+    if size is None and min(image.shape[-2:]) * factor < 1:
+        size = (max(1, int(image.shape[-2] * factor)), max(1, int(image.shape[-1] * factor)))
     if size is not None:
         return F.interpolate(image[None], size=size, mode=mode, align_corners=align)[0]
     return F.interpolate(image[None], scale_factor=factor, mode=mode, align_corners=align)[0]
@@ -64,7 +67,7 @@ def sharpen(image: Tensor) -> Tensor:
     """Unsharp mask of training targets: only where the residual is above 10 of 255 levels.
 
     Args:
-        image: (C, H, W), sides longer than 25 pixels.
+        image: (C, H, W).
 
     Returns:
         (C, H, W), in [0, 1].
@@ -84,13 +87,19 @@ def _smooth(image: Tensor) -> Tensor:
 @lru_cache(maxsize=64)
 def _smoothing_matrix(side: int) -> Tensor:
     """Output pixels × input pixels of one axis, (side, side)."""
-    offset = np.arange(_SHARPEN_TAPS) - _SHARPEN_TAPS // 2
-    line = np.exp(-np.square(offset) / (2 * _SHARPEN_SIGMA**2))
-    place = np.abs(np.arange(side)[:, None] + offset)
-    place = np.minimum(place, 2 * (side - 1) - place)
+    radius = _SHARPEN_TAPS // 2
+    line = np.exp(-np.square(np.arange(-radius, radius + 1)) / (2 * _SHARPEN_SIGMA**2))
+    place = np.lib.stride_tricks.sliding_window_view(_reflected(side, radius), _SHARPEN_TAPS)
     matrix = np.zeros((side, side))
     np.add.at(matrix, (np.arange(side)[:, None], place), line / line.sum())
     return torch.from_numpy(matrix).float()
+
+
+def _reflected(side: int, radius: int) -> NDArray[np.int64]:
+    """Pixels of a side and `radius` more at both ends, mirrored at the border ones: (side + 2·radius,)."""
+    period = max(1, 2 * (side - 1))
+    place = np.abs(np.arange(-radius, side + radius)) % period
+    return np.minimum(place, period - place) if side > 1 else np.zeros(side + 2 * radius, np.int64)
 
 
 def _fast_length(size: int) -> int:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from escsr.data.degradations.config import (
     Bicubic,
+    Degradation,
     Jpeg,
     Kernels,
     Mixture,
     Noise,
     Order,
+    Part,
     Resizing,
     SecondOrder,
     Shuffled,
 )
+from escsr.errors import ConfigError
+from escsr.runtime.settings import did_you_mean
 
-__all__ = ["PRESETS"]
+__all__ = ["PRESETS", "named_mixture", "preset_name"]
 
 _FULL = SecondOrder()
+_RESSHIFT = SecondOrder(
+    second=_FULL.second.model_copy(update={"blur": _FULL.second.blur.model_copy(update={"size": (7, 15)})}),
+    second_probability=0.5,
+)
 _GENTLE = SecondOrder(
     first=Order(
         blur=Kernels(sigma=(0.2, 2.0), size=(7, 15)),
@@ -52,15 +60,45 @@ _COMPRESSED = SecondOrder(
 _CLEAN = Bicubic()
 _WEB = Bicubic(jpeg=Jpeg(probability=1.0, quality=(70.0, 97.0)))
 
+
+def _mixture(*, sharpen_target: bool = False, **parts: tuple[float, Degradation]) -> Mixture:
+    named = {name: Part(degradation=each, weight=weight) for name, (weight, each) in parts.items()}
+    return Mixture(parts=named, sharpen_target=sharpen_target)
+
+
 PRESETS: dict[str, Mixture] = {
-    "bicubic": Mixture(parts=((1.0, _CLEAN),)),
-    "real-esrgan": Mixture(parts=((1.0, _FULL),), sharpen_target=True),
-    "gentle": Mixture(parts=((0.85, _GENTLE), (0.15, _CLEAN))),
-    "compressed": Mixture(parts=((1.0, _COMPRESSED),)),
-    "bsrgan": Mixture(parts=((1.0, Shuffled()),)),
-    "mixed": Mixture(
-        parts=((0.1, _CLEAN), (0.1, _WEB), (0.1, _COMPRESSED), (0.45, _GENTLE), (0.25, _FULL)),
+    "bicubic": _mixture(clean=(1.0, _CLEAN)),
+    "real-esrgan": _mixture(full=(1.0, _FULL), sharpen_target=True),
+    "resshift": _mixture(resshift=(1.0, _RESSHIFT)),
+    "gentle": _mixture(gentle=(0.85, _GENTLE), clean=(0.15, _CLEAN)),
+    "compressed": _mixture(compressed=(1.0, _COMPRESSED)),
+    "bsrgan": _mixture(bsrgan=(1.0, Shuffled())),
+    "mixed": _mixture(
+        clean=(0.15, _CLEAN),
+        web=(0.1, _WEB),
+        compressed=(0.1, _COMPRESSED),
+        gentle=(0.42, _GENTLE),
+        full=(0.23, _FULL),
     ),
 }
-"""`real-esrgan` is the paper's, number by number; `gentle` is for photographs that are not ruined,
-`compressed` for those from the web; `bsrgan` is the other classic; `mixed` is what our models train on."""
+"""`real-esrgan` is the paper's, number by number; `resshift` that of ResShift, half of it without a second
+pass; `gentle` is for photographs that are not ruined, `compressed` for those from the web; `bsrgan` is the
+other classic; `mixed` is what our models train on."""
+
+
+def named_mixture(name: str) -> Mixture:
+    """A preset by its name.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(
+            f"Unknown degradation {name!r}.{did_you_mean(name, PRESETS)} Known are {', '.join(PRESETS)}."
+        )
+    return PRESETS[name]
+
+
+def preset_name(mixture: Mixture) -> str | None:
+    """The preset that a mixture is, or None."""
+    return next((name for name, preset in PRESETS.items() if preset == mixture), None)

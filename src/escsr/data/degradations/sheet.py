@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from escsr.data.degradations.chain import Step, apply_steps
 from escsr.data.degradations.config import Mixture
-from escsr.data.degradations.degrade import draw_sample
 from escsr.data.degradations.filters import sharpen
+from escsr.data.degradations.sample import draw_sample
 from escsr.errors import ConfigError, DataError
 
 __all__ = ["contact_sheet"]
 
 _GAP = 4
-_LEAST_SIDE = 32
 
 
 def contact_sheet(
@@ -42,10 +41,8 @@ def contact_sheet(
     if count < 1 or scale < 1:
         raise ConfigError(f"count and scale must be at least 1, not {count} and {scale}.")
     rows, columns = (side // scale for side in hr.shape[:2])
-    if min(rows, columns) * scale < _LEAST_SIDE:
-        raise DataError(
-            f"An image to degrade needs sides of {_LEAST_SIDE} pixels, not {hr.shape[1]}×{hr.shape[0]}."
-        )
+    if min(rows, columns) < 1:
+        raise DataError(f"An image of {hr.shape[1]}×{hr.shape[0]} pixels is too small for ×{scale}.")
     whole = torch.from_numpy(hr[: rows * scale, : columns * scale].copy()).permute(2, 0, 1).float() / 255
     source = sharpen(whole) if settings.sharpen_target else whole
     tiles, drawn = [whole], []

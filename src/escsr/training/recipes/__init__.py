@@ -9,7 +9,7 @@ from functools import partial
 from escsr.errors import ConfigError
 from escsr.runtime.settings import did_you_mean
 from escsr.training.config import TrainingConfig, flat
-from escsr.training.recipes import classic, quick
+from escsr.training.recipes import classic, quick, real
 from escsr.training.recipes.ablations import ABLATIONS, ablation
 
 __all__ = ["RECIPES", "about", "recipe", "source_of"]
@@ -28,6 +28,8 @@ _AS_PUBLISHED: _Recipes = {
     **_at_each_scale("esc-dflip-x{}", classic.esc_dflip),
     **_at_each_scale("esc-xl-x{}", classic.esc_xl),
     "esc-lte": classic.esc_lte,
+    "esc-real": real.esc_real,
+    "esc-real-gan": real.esc_real_gan,
     **{f"esc-x2-{name}": partial(ablation, name) for name in ABLATIONS},
 }
 
@@ -40,6 +42,8 @@ RECIPES: _Recipes = {
     "esc-lte-quick": quick.esc_lte_quick,
     **_at_each_scale("esc-x{}-quick", quick.esc_quick),
     **_at_each_scale("esc-fp-x{}-quick", quick.esc_fp_quick),
+    **{f"esc-real-light-x{scale}": partial(real.esc_real_light, scale) for scale in (2, 4)},
+    **{f"esc-real-light-gan-x{scale}": partial(real.esc_real_light_gan, scale) for scale in (2, 4)},
     **_at_each_scale("esc-light-x{}-flat", quick.flat, "esc-light"),
     **_at_each_scale("esc-x{}-flat", quick.flat, "esc"),
 }
@@ -69,7 +73,8 @@ def recipe(name: str) -> TrainingConfig:
         return config
     if base not in _AS_PUBLISHED:
         raise ConfigError(f"{base} is not a recipe of the paper; @paper is for {', '.join(_AS_PUBLISHED)}.")
-    return config.replace({"name": name, "optimizer.betas": (0.9, 0.999)})
+    text = real.PAPER_TEXT.get(base, {"optimizer.betas": (0.9, 0.999)})
+    return config.replace({"name": name, **text})
 
 
 def about(name: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "esc_lte_quick",
     "esc_quick",
     "flat",
+    "quick",
 ]
 
 _CONTINUED: dict[str, Any] = {"start": "esc-light-x2", "learning_rate": 1.5e-3, "warmup": 200}
@@ -32,7 +33,7 @@ def esc_light_x2_quick() -> TrainingConfig:
     Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
     (`models/weights/esc-light-x2.json`).
     """
-    return _quick("esc-light", 2, iterations=11_000)
+    return quick("esc-light", 2, iterations=11_000)
 
 
 def esc_light_x3_quick() -> TrainingConfig:
@@ -42,7 +43,7 @@ def esc_light_x3_quick() -> TrainingConfig:
     Hardware: two cores with avx512_bf16, 54 minutes (1.7 steps a second). Reached, Y-PSNR on Set5 /
     Set14 / B100: 34.10 / 30.08 / 28.92 dB (`results/training/esc-light-x3.json`).
     """
-    return _quick("esc-light", 3, iterations=5500, **_CONTINUED)
+    return quick("esc-light", 3, iterations=5500, **_CONTINUED)
 
 
 def esc_light_x4_quick() -> TrainingConfig:
@@ -52,7 +53,7 @@ def esc_light_x4_quick() -> TrainingConfig:
     Hardware: two cores with avx512_bf16, 66 minutes (1.8 steps a second). Reached, Y-PSNR on Set5 /
     Set14: 31.84 / 28.38 dB (`results/training/esc-light-x4.json`).
     """
-    return _quick("esc-light", 4, iterations=7000, **_CONTINUED)
+    return quick("esc-light", 4, iterations=7000, **_CONTINUED)
 
 
 def esc_quick(scale: int) -> TrainingConfig:
@@ -68,7 +69,7 @@ def esc_quick(scale: int) -> TrainingConfig:
     iterations=1500`.
     """
     changes = {"start": f"esc-light-x{scale}", "learning_rate": 1.2e-3, "flat_patches": 0.03}
-    return _quick("esc", scale, iterations=6500, batch_size=8, **{**_CONTINUED, **changes})
+    return quick("esc", scale, iterations=6500, batch_size=8, **{**_CONTINUED, **changes})
 
 
 def esc_fp_quick(scale: int) -> TrainingConfig:
@@ -81,9 +82,9 @@ def esc_fp_quick(scale: int) -> TrainingConfig:
     (`models/weights/esc-fp-x2.json` and its like).
     """
     if scale == 2:
-        return _quick("esc-fp", 2, iterations=8000, batch_size=8)
+        return quick("esc-fp", 2, iterations=8000, batch_size=8)
     changes = {"start": "esc-fp-x2", "flat_patches": 0.1}
-    return _quick("esc-fp", scale, iterations=1800, batch_size=8, **{**_CONTINUED, **changes})
+    return quick("esc-fp", scale, iterations=1800, batch_size=8, **{**_CONTINUED, **changes})
 
 
 def esc_lte_quick() -> TrainingConfig:
@@ -95,7 +96,7 @@ def esc_lte_quick() -> TrainingConfig:
     from `esc-x2` as it was after its first run (37.63 dB on Set5).
     """
     changes = {"start": "esc-x2", "learning_rate": 1e-3, "queries": 768, "validation_scales": (2.0, 4.0)}
-    return _quick("esc-lte", None, iterations=2400, validate_every=600, **{**_CONTINUED, **changes})
+    return quick("esc-lte", None, iterations=2400, validate_every=600, **{**_CONTINUED, **changes})
 
 
 def flat(variant: str, scale: int) -> TrainingConfig:
@@ -110,7 +111,7 @@ def flat(variant: str, scale: int) -> TrainingConfig:
     before; Set5 / Set14 34.10 / 30.10 and 31.84 / 28.35 dB (`results/training/esc-light-x4-flat.json`).
     """
     changes = {"start": f"{variant}-x{scale}", "learning_rate": 2e-4, "warmup": 50, "flat_patches": 0.3}
-    return _quick(variant, scale, "flat", iterations=2000, batch_size=8, **changes)
+    return quick(variant, scale, "flat", iterations=2000, batch_size=8, **changes)
 
 
 def esc_light_x2_gpu_hour() -> TrainingConfig:
@@ -122,7 +123,7 @@ def esc_light_x2_gpu_hour() -> TrainingConfig:
     measured yet. Fewer or more `--set iterations=N` fit the schedule to the time there is.
     """
     larger = {"batch_size": 32, "patch_size": 64, "compile": True}
-    return _quick(
+    return quick(
         "esc-light",
         2,
         "gpu-hour",
@@ -134,7 +135,7 @@ def esc_light_x2_gpu_hour() -> TrainingConfig:
     )
 
 
-def _quick(
+def quick(
     variant: str, scale: int | None, ending: str = "quick", *, iterations: int, **changes: Any
 ) -> TrainingConfig:
     """Small patches of one attention window, Muon for the matrices, bfloat16 products.
@@ -147,9 +148,12 @@ def _quick(
         ending: Of the recipe's name.
         iterations: Steps in all.
         changes: Other values, by the names that `--set` takes.
+
+    Returns:
+        The recipe.
     """
     pixels = config.ArbitraryScaleSettings(queries=1024) if scale is None else config.PixelSettings()
-    quick = TrainingConfig(
+    recipe = TrainingConfig(
         name=f"{variant}-{ending}" if scale is None else f"{variant}-x{scale}-{ending}",
         network=variant_config(variant, scale=scale),
         objective=pixels,
@@ -164,4 +168,4 @@ def _quick(
         precision="bfloat16",
         validate_every=500,
     )
-    return quick.replace(changes)
+    return recipe.replace(changes)

@@ -21,7 +21,7 @@ def degrade(
     """Damages an image; the same for the same arguments, whoever asks and however often.
 
     Args:
-        hr: (3, H, W), float32 in [0, 1], both sides multiples of `scale` and longer than 25 pixels.
+        hr: (3, H, W), float32 in [0, 1], both sides multiples of `scale`.
         settings: See `PRESETS`.
         scale: HR over LR.
         seed: Of the run.
@@ -44,6 +44,7 @@ def draw_sample(
     """The steps of a sample, and the generator that goes on with their noise."""
     key, counter = np.array([seed, iteration], np.uint64), np.array([0, 0, _STREAM, index], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
-    weights = np.array([weight for weight, _ in settings.parts])
-    chosen = int(generator.choice(len(weights), p=weights / weights.sum()))
-    return draw_steps(settings.parts[chosen][1], generator), generator
+    parts = list(settings.parts.values())
+    weights = np.array([part.weight for part in parts])
+    chosen = int(generator.choice(len(parts), p=weights / weights.sum()))
+    return draw_steps(parts[chosen].degradation, generator), generator

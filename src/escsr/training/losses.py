@@ -1,0 +1,110 @@
+"""Losses beside L1 that photographs are trained with; each a mean over the batch, float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = [
+    "AdversarialType",
+    "artefact_weights",
+    "colour_loss",
+    "discriminator_loss",
+    "generator_loss",
+    "perceptual_loss",
+]
+
+AdversarialType = Literal["vanilla", "hinge"]
+
+_WINDOW = 7
+"""Side of the windows that LDL takes local variances in."""
+
+
+def perceptual_loss(
+    result: Mapping[str, Tensor], target: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> Tensor:
+    """L1 between features, weighted by layer (Johnson et al., ECCV 2016; layers as in Real-ESRGAN).
+
+    Args:
+        result: (B, C, h, w) by layer, see `FeatureNetwork`.
+        target: The same of the target.
+        weights: By layer.
+
+    Returns:
+        A scalar.
+    """
+    losses = [w * F.l1_loss(result[name].float(), target[name].float()) for name, w in weights.items()]
+    return torch.stack(losses).sum()
+
+
+def generator_loss(logits: Tensor, kind: AdversarialType) -> Tensor:
+    """How little the discriminator takes the results for real.
+
+    Args:
+        logits: Of results, (B, 1, H, W).
+        kind: "vanilla" (binary cross-entropy) or "hinge" (the negative mean).
+
+    Returns:
+        A scalar.
+    """
+    return F.softplus(-logits.float()).mean() if kind == "vanilla" else -logits.float().mean()
+
+
+def discriminator_loss(real: Tensor, fake: Tensor, kind: AdversarialType) -> Tensor:
+    """How badly the discriminator tells HR from results: the sum of both parts.
+
+    Args:
+        real: Logits of HR, (B, 1, H, W).
+        fake: Logits of results, the same shape.
+        kind: As of `generator_loss`.
+
+    Returns:
+        A scalar.
+    """
+    real, fake = real.float(), fake.float()
+    if kind == "vanilla":
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+@torch.no_grad()
+def artefact_weights(result: Tensor, averaged: Tensor, target: Tensor) -> Tensor:
+    """Where a result has artefacts: locally restless errors, larger than those of the averaged weights.
+
+    Source: "Details or Artifacts" (LDL; Liang et al., CVPR 2022), Eqs 2 to 5.
+
+    Args:
+        result: (B, 3, H, W), of the network in training.
+        averaged: The same by its averaged weights.
+        target: The same of HR.
+
+    Returns:
+        (B, 1, H, W): weights of L1, 0 where the averaged weights do worse.
+    """
+    error = (target - result).abs().sum(1, keepdim=True)
+    steady = (target - averaged).abs().sum(1, keepdim=True)
+    whole = error.flatten(1).var(1)[:, None, None, None] ** 0.2
+    radius = _WINDOW // 2
+    padded = F.pad(error, [radius] * 4, mode="reflect")
+    mean = F.avg_pool2d(padded, _WINDOW, 1)
+    variance = (F.avg_pool2d(padded.square(), _WINDOW, 1) - mean.square()).clamp_min(0)
+    unbiased = variance * (_WINDOW**2 / (_WINDOW**2 - 1))
+    return torch.where(error < steady, torch.zeros_like(error), whole * unbiased)
+
+
+def colour_loss(result: Tensor, target: Tensor, scale: int) -> Tensor:
+    """L1 between box means of scale × scale pixels: low frequencies, and so colours, stay.
+
+    Args:
+        result: (B, 3, rH, rW).
+        target: The same shape: HR as it is.
+        scale: Side of the boxes r.
+
+    Returns:
+        A scalar.
+    """
+    return F.l1_loss(F.avg_pool2d(result, scale), F.avg_pool2d(target, scale))

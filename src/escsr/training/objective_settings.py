@@ -1,0 +1,127 @@
+"""Settings of what a step makes better, one kind for each objective."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from escsr.data.degradations.config import Mixture
+from escsr.data.degradations.presets import PRESETS
+from escsr.runtime.choices import Resizer
+from escsr.runtime.settings import Settings
+
+__all__ = [
+    "OBJECTIVES",
+    "AdversarialSettings",
+    "ArbitraryScaleSettings",
+    "ObjectiveSettings",
+    "OptimizerSettings",
+    "PerceptualSettings",
+    "PixelSettings",
+    "RealSettings",
+]
+
+_Count = Annotated[int, Field(ge=1, lt=2**63)]
+_Natural = Annotated[int, Field(ge=0, lt=2**63)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
+_Weight = Annotated[float, Field(ge=0)]
+
+
+class OptimizerSettings(Settings):
+    """How gradients change the weights."""
+
+    type: Literal["adam", "adamw", "muon"] = "adamw"
+    """Adam or AdamW for all parameters; with "muon" that for the blocks' matrices, AdamW for the rest."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak rate."""
+    betas: tuple[_Decay, _Decay] = (0.9, 0.9)
+    """Averaging constants of Adam and AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled decay."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Largest gradient norm, or None."""
+
+
+class PixelSettings(Settings):
+    """L1 between result and HR patch at one scale; see `PixelObjective`."""
+
+    type: Literal["pixel"] = "pixel"
+    """What a step makes better."""
+    resizer: Resizer = "matlab-bicubic"
+    """What makes LR from HR where LR is not given."""
+    flat_patches: _Share = 0.0
+    """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
+
+
+class ArbitraryScaleSettings(Settings):
+    """L1 at single pixels, each sample at a scale s ~ U[1, 4] of its own; see `ArbitraryScaleObjective`."""
+
+    type: Literal["arbitrary_scale"] = "arbitrary_scale"
+    """What a step makes better."""
+    queries: _Count = 2304
+    """HR pixels of each patch that the loss looks at."""
+    flat_patches: _Share = 0.0
+    """Share of the patches in whose place flat ones come."""
+
+
+class PerceptualSettings(Settings):
+    """L1 between features of a network that was trained to tell things apart; see `PerceptualLoss`."""
+
+    network: str | None = None
+    """File of its weights: VGG19, VGG16 or SqueezeNet 1.0 (docs/training.md says which files); None for no
+    perceptual loss."""
+    weight: _Weight = 1.0
+    """Of this loss."""
+    layers: dict[str, _Weight] | None = None
+    """Weights of layers; None for those usual for the network."""
+
+
+class AdversarialSettings(Settings):
+    """A discriminator, and how it learns; see `UNetDiscriminator`."""
+
+    weight: _Weight = 0.0
+    """Of this loss in the generator's; 0 for no discriminator."""
+    type: Literal["vanilla", "hinge"] = "vanilla"
+    """Binary cross-entropy of the logits, or hinge."""
+    features: _Count = 64
+    """Channels of the discriminator's first layer."""
+    optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
+    """Of the discriminator; its rate follows the same schedule."""
+
+
+class RealSettings(Settings):
+    """Damaged photographs at one scale; see `RealObjective`. A loss of weight 0 is not computed."""
+
+    type: Literal["real"] = "real"
+    """What a step makes better."""
+    degradation: Mixture = PRESETS["real-esrgan"]
+    """What makes LR from HR; to be set by the name of a preset too."""
+    margin: _Natural = 4
+    """LR pixels around a patch that are degraded with it and cut off."""
+    flat_patches: _Share = 0.0
+    """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
+    l1: _Weight = 1.0
+    """Weight of L1 to the target, which the degradation may sharpen."""
+    perceptual: PerceptualSettings = PerceptualSettings()
+    """Features of target and result."""
+    adversarial: AdversarialSettings = AdversarialSettings()
+    """The discriminator's part; what it takes for real is HR as it is."""
+    ldl: _Weight = 0.0
+    """Weight of L1 where the result has artefacts that its averaged weights have not (LDL)."""
+    colour: _Weight = 0.0
+    """Weight of L1 between result and HR, both shrunk to LR by box means: colours stay."""
+
+
+ObjectiveSettings = Annotated[
+    PixelSettings | ArbitraryScaleSettings | RealSettings, Field(discriminator="type")
+]
+"""Any of them, told apart by `type`."""
+
+OBJECTIVES: dict[str, type[Settings]] = {
+    "pixel": PixelSettings,
+    "arbitrary_scale": ArbitraryScaleSettings,
+    "real": RealSettings,
+}
+"""By `type`."""

@@ -1,0 +1,228 @@
+"""ESC-Real's training: two networks, every loss at once, resumed bit for bit; each loss by its formula."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_runs import TINY, write_pictures
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from escsr.data.degradations import PRESETS
+from escsr.data.degraded_sampler import DegradedSampler
+from escsr.data.patch_sampler import PatchSampler
+from escsr.errors import CheckpointError, ConfigError, DataError
+from escsr.models.checkpoints import load_network
+from escsr.training import losses
+from escsr.training.config import RealSettings, TrainingConfig
+from escsr.training.objective_table import objective_for, sampler_for
+from escsr.training.recipes import recipe
+from escsr.training.trainer import Progress, Trainer
+
+REAL = [
+    *TINY[:-4],  # all but what is for other objectives
+    "objective.margin=2",
+    "objective.perceptual.network=none",
+    "batch_size=4",
+    "validate_every=4",
+    "schedule.warmup=3",
+    "iterations=8",
+    "precision=float32",
+    "objective.adversarial.features=8",
+    "objective.ldl=0.5",
+]
+
+
+def write_vgg16(path: Path) -> Path:
+    """VGG16's first four convolutions, random."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128)}
+    state = {}
+    for place, (out, inner) in shapes.items():
+        weight = torch.randn(out, inner, 3, 3, generator=generator)
+        state[f"features.{place}.weight"] = weight / math.sqrt(9 * inner)
+        state[f"features.{place}.bias"] = torch.zeros(out)
+    save_file(state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data") / "hr")
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
+    vgg16 = write_vgg16(tmp_path_factory.mktemp("vgg") / "vgg16.safetensors")
+    return recipe("esc-real-light-gan-x2").with_settings(
+        [*REAL, "start=none", f"objective.perceptual.network={vgg16}"]
+    )
+
+
+def vector(module: nn.Module) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in module.parameters()])
+
+
+def trainer(config: TrainingConfig, folder: Path, run: Path) -> Trainer:
+    return Trainer(config, sampler_for(config, folder), run, validation={"own": folder})
+
+
+def test_two_networks_train_and_resume_bit_for_bit(
+    config: TrainingConfig, folder: Path, tmp_path: Path
+) -> None:
+    seen: list[Progress] = []
+    whole = trainer(config, folder, tmp_path / "whole")
+    before = {name: vector(module) for name, module in whole.state.modules.items()}
+    assert whole.train(seen.append)
+    for name, module in whole.state.modules.items():
+        assert not torch.equal(vector(module), before[name])
+    figures = seen[-1].figures
+    terms = {"l1", "perceptual", "adversarial", "ldl", "colour"}
+    judged = {f"discriminator_{name}" for name in ("loss", "real", "fake")}
+    assert set(figures) == {"loss"} | terms | judged
+    assert figures["loss"] == pytest.approx(sum(figures[name] for name in terms), rel=1e-5)
+    resumed = trainer(config, folder, tmp_path / "resumed")
+    resumed.state.load(tmp_path / "whole" / "iter_0000004.safetensors")
+    assert resumed.train()
+    expected, result = (
+        load_file(tmp_path / run / "iter_0000008.safetensors") for run in ("whole", "resumed")
+    )
+    assert expected.keys() == result.keys()
+    assert all(torch.equal(value, result[key]) for key, value in expected.items())
+    for key in ("module.discriminator.down.1.u", "optimizer.discriminator.down.1.weight.exp_avg"):
+        assert f"training.{key}" in expected
+    best = load_network(tmp_path / "whole" / "best.safetensors")
+    assert best.config == config.network
+    assert torch.equal(vector(best), vector(whole.state.ema))  # the newest, whatever PSNR says
+    assert (tmp_path / "whole" / "samples" / "own-0000008.png").is_file()
+
+
+def test_micro_batches_are_one_step(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
+    figures = []
+    for accumulation in (1, 2):
+        seen: list[Progress] = []
+        changed = config.replace({"accumulation": accumulation, "iterations": 1})
+        trainer(changed, folder, tmp_path / str(accumulation)).train(seen.append)
+        figures.append(seen[0].figures)
+    for name, value in figures[0].items():
+        if name not in ("adversarial", "loss", "ldl") and "discriminator" not in name:
+            assert figures[1][name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_one_stage_can_go_on_from_the_other_but_not_resume_it(
+    config: TrainingConfig, folder: Path, tmp_path: Path
+) -> None:
+    trainer(config, folder, tmp_path / "run").train()
+    one = recipe("esc-real-light-x2").with_settings([*REAL[:-2], "start=none"])
+    with pytest.raises(CheckpointError, match="optimisers are not the recipe's"):
+        trainer(one, folder, tmp_path / "one").state.load(tmp_path / "run" / "iter_0000004.safetensors")
+
+
+def test_killed_and_resumed_by_the_command(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
+    """As `test_kill` does for one network: the same files, whatever happened between."""
+    settings = [
+        *REAL,
+        "iterations=12",
+        f"objective.perceptual.network={config.objective.perceptual.network}",
+    ]
+    base = [sys.executable, "-m", "escsr", "train", "--recipe", "esc-real-light-gan-x2", "--device", "cpu"]
+    base += ["--data", str(folder), *(part for setting in settings for part in ("--set", setting))]
+    base += ["--start", str(tmp_path / "start.safetensors")]
+    plain = recipe("esc-real-light-x2").with_settings([*REAL[:-2], "start=none", "iterations=1"])
+    trainer(plain, folder, tmp_path / "start").train()
+    (tmp_path / "start" / "best.safetensors").rename(tmp_path / "start.safetensors")
+    for run, kills in (("whole", False), ("run", True)):
+        command = [*base, "--output", str(tmp_path / run)]
+        if kills:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                process.stdout.readline()  # the first checkpoint
+                process.kill()
+        subprocess.run(command, check=True, capture_output=True)
+    whole, run_ = (load_file(tmp_path / run / "iter_0000012.safetensors") for run in ("whole", "run"))
+    assert whole.keys() == run_.keys()
+    assert all(torch.equal(value, run_[key]) for key, value in whole.items())
+
+
+@pytest.mark.parametrize("num_shards", [2, 4])
+def test_shards_are_of_one_batch(config: TrainingConfig, folder: Path, num_shards: int) -> None:
+    chosen = objective_for(config, sampler_for(config, folder))
+    whole = chosen.draw(7)
+    drawn = [chosen.draw(7, shard, num_shards) for shard in range(num_shards)]
+    for name, tensor in whole.items():
+        assert torch.equal(torch.cat([shard[name] for shard in drawn]), tensor)
+    assert not torch.equal(chosen.draw(8)["lr"], whole["lr"])
+
+
+def test_targets_are_sharpened_where_the_degradation_says_so(config: TrainingConfig, folder: Path) -> None:
+    sharp = config.with_settings(["objective.degradation=real-esrgan"])
+    batch = objective_for(sharp, sampler_for(sharp, folder)).draw(3)
+    assert (batch["target"] - batch["hr"]).abs().max() > 0.02
+    assert "target" not in objective_for(config, sampler_for(config, folder)).draw(3)
+
+
+def test_patches_of_a_sampler_lie_within_pictures(folder: Path) -> None:
+    sampler = DegradedSampler.from_folder(
+        folder, scale=2, patch_size=16, degradation=PRESETS["bicubic"], margin=2
+    )
+    batch = sampler.batch(0, 0, 8, 16)
+    assert batch.lr.shape == (8, 3, 16, 16)
+    assert batch.hr.shape == batch.target.shape == (8, 3, 32, 32)
+    small = F.avg_pool2d(batch.hr, 2)
+    assert (small - batch.lr).abs().mean() < 0.02  # LR belongs to HR, pixel by pixel
+    with pytest.raises(DataError, match="sides of 136"):
+        sampler.batch(0, 0, 8, 64)
+
+
+def test_what_does_not_fit(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
+    pairs = PatchSampler.from_folder(folder, scale=2, patch_size=16)
+    with pytest.raises(ConfigError, match="DegradedSampler"):
+        objective_for(config, pairs)
+    odd = config.replace({"patch_size": 18})
+    sampler = sampler_for(odd, folder)
+    with pytest.raises(ConfigError, match="multiples of 8, not 36"):
+        objective_for(odd, sampler)
+    with pytest.raises(ConfigError, match="leave out the LR"):
+        sampler_for(config, folder, lr=folder)
+    missing = config.replace({"objective.perceptual.network": str(tmp_path / "none.pth")})
+    with pytest.raises(CheckpointError, match=r"none\.pth.*accepted are VGG16 or VGG19"):
+        objective_for(missing, sampler)
+
+
+def test_adversarial_losses() -> None:
+    real, fake = torch.randn(2, 1, 5, 6), torch.randn(2, 1, 5, 6)
+    entropy = F.binary_cross_entropy_with_logits
+    ones, zeros = torch.ones_like(real), torch.zeros_like(real)
+    torch.testing.assert_close(losses.generator_loss(fake, "vanilla"), entropy(fake, ones))
+    torch.testing.assert_close(
+        losses.discriminator_loss(real, fake, "vanilla"), entropy(real, ones) + entropy(fake, zeros)
+    )
+    assert losses.discriminator_loss(ones * 2, -ones * 2, "hinge") == 0
+    assert losses.discriminator_loss(ones, ones, "hinge") == 2
+    assert losses.generator_loss(ones * 3, "hinge") == -3
+
+
+def test_artefacts_count_where_errors_are_restless_and_new() -> None:
+    target = torch.zeros(2, 3, 24, 24)
+    result = target.clone()
+    result[:, :, 8:16, 8:16] = torch.rand(2, 3, 8, 8)
+    weights = losses.artefact_weights(result, target, target)
+    error = result.abs().sum(1)
+    window = F.unfold(F.pad(error[:, None], [3] * 4, mode="reflect"), 7).var(1).reshape(2, 24, 24)
+    expected = window * error.flatten(1).var(1)[:, None, None] ** 0.2
+    torch.testing.assert_close(weights[:, 0], expected, rtol=1e-3, atol=1e-5)
+    assert losses.artefact_weights(target, result, target).max() == 0
+    assert weights[:, 0, 0, 0].max() == 0
+
+
+def test_colours_count_and_detail_does_not() -> None:
+    hr = torch.rand(1, 3, 16, 16)
+    checks = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
+    assert losses.colour_loss(hr + 0.1 * checks, hr, 4) < 1e-6
+    assert losses.colour_loss(hr + 0.1, hr, 4) == pytest.approx(0.1, abs=1e-6)
