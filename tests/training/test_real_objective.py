@@ -20,7 +20,7 @@ from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, DataError
 from escsr.models.checkpoints import load_network
 from escsr.training import losses
-from escsr.training.config import RealSettings, TrainingConfig
+from escsr.training.config import TrainingConfig
 from escsr.training.objective_table import objective_for, sampler_for
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Progress, Trainer
@@ -129,7 +129,7 @@ def test_killed_and_resumed_by_the_command(config: TrainingConfig, folder: Path,
     settings = [
         *REAL,
         "iterations=12",
-        f"objective.perceptual.network={config.objective.perceptual.network}",
+        f"objective.perceptual.network={objective.perceptual.network}",
     ]
     base = [sys.executable, "-m", "escsr", "train", "--recipe", "esc-real-light-gan-x2", "--device", "cpu"]
     base += ["--data", str(folder), *(part for setting in settings for part in ("--set", setting))]

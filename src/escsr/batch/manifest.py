@@ -79,6 +79,8 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",
         "self_ensemble": options.self_ensemble,
+        "strength": options.strength,
+        "keep_colour": options.keep_colour,
         "escsr": __version__,
     }
     text = json.dumps(settings, sort_keys=True, default=str)

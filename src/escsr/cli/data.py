@@ -1,4 +1,4 @@
-"""`escsr data` with prepare, verify, identify-lr and sets: training pictures before the training."""
+"""`escsr data` with prepare, verify, identify-lr, degrade and sets: pictures before the training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json, print_table, progress
 from escsr.runtime.choices import Resizer
 
-__all__ = ["data", "identify_lr", "prepare", "sets", "verify"]
+__all__ = ["data", "degrade", "identify_lr", "prepare", "sets", "verify"]
 
 data = typer.Typer(
     help="Training pictures: make sets, check them, and find out how their LR was made.",
@@ -141,6 +141,34 @@ def identify_lr(
         table.add_row(score.resizer, psnr, str(score.max_difference), f"{score.differing_share:.2%}")
     print_table(table)
     OUT.print(plain(f"\n{_count(result.num_images, 'picture')} at ×{scale}: {result.verdict}."))
+
+
+@data.command()
+def degrade(
+    picture: Annotated[Path, typer.Argument(help="A clean picture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Sheet to write.", show_default=False)],
+    preset: Annotated[
+        str, typer.Option(help="real-esrgan, gentle, compressed, bsrgan, resshift, mixed or bicubic.")
+    ] = "real-esrgan",
+    count: Annotated[int, typer.Option(help="Number of samples.")] = 12,
+    scale: Annotated[int, typer.Option(help="Scale from LR to HR.")] = 4,
+    side: Annotated[int, typer.Option(help="Show so many HR pixels of the middle, at most.")] = 256,
+    seed: Annotated[int, typer.Option(help="Other samples.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what training for real photographs makes of a picture: a sheet of degraded samples.
+
+    The clean picture comes first. With --json, also what was done to each sample.
+    """
+    from escsr.data.degradations.sheet import write_contact_sheet
+
+    sheet = write_contact_sheet(
+        picture, output, preset=preset, count=count, scale=scale, side=side, seed=seed
+    )
+    if as_json:
+        print_json([[{type(step).__name__: vars(step)} for step in steps] for steps in sheet.steps])
+    else:
+        OUT.print(plain(f"{output}: the picture, then {_count(count, 'sample')} of {preset}, ×{scale}"))
 
 
 @data.command()

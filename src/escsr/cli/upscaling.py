@@ -74,6 +74,16 @@ def upscale(
     self_ensemble: Annotated[
         bool, Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
     ] = False,
+    strength: Annotated[
+        float | None,
+        Option(help="With --model real: 0 for what is certain, 1 for sharp detail, some of it invented."),
+    ] = None,
+    keep_colour: Annotated[
+        bool | None,
+        Option(
+            help="Hold colours to those of the picture; else models of real photos do.", show_default=False
+        ),
+    ] = None,
     skip_existing: Annotated[
         bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
     ] = False,
@@ -127,6 +137,8 @@ def upscale(
         tile_size=tile_size,
         feature_storage=feature_storage,
         self_ensemble=self_ensemble,
+        strength=strength,
+        keep_colour=keep_colour,
     )
     with piped(inputs, output, suffix) as (sources, target):
         batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)

@@ -14,10 +14,27 @@ from safetensors import SafetensorError, safe_open
 from escsr.errors import CheckpointError, ModelNotFoundError
 from escsr.models.published import RELEASED, cache_folder, fetch
 
-__all__ = ["TRAINING_PREFIX", "Header", "find_model", "list_models", "read_header"]
+__all__ = [
+    "REAL",
+    "TRAINING_PREFIX",
+    "Header",
+    "find_model",
+    "find_sharper",
+    "list_models",
+    "read_header",
+]
 
 TRAINING_PREFIX = "training."
 """Tensors under this prefix belong to a training run; `load_network` passes over them."""
+
+REAL = "real"
+"""Short for the models of photographs as people have them."""
+
+_FAMILIES = {REAL: "esc-real-light"}
+"""Names that stand for a family of bundled models."""
+
+_SHARPER = {"esc-real-light": "esc-real-light-gan"}
+"""The form of a family that was trained on against a discriminator: it invents detail."""
 
 _DEFAULT_SCALE = 2
 
@@ -49,7 +66,7 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
 
     Args:
         name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
-            leave out its scale ("esc-light").
+            leave out its scale ("esc-light"); "real" stands for those of real photographs.
         scale: Scale wanted, where the name bears none: the smallest bundled scale that is not below it,
             or the largest there is. None for ×2.
 
@@ -61,7 +78,7 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         CheckpointError: The downloaded file is damaged.
     """
     bundled = _bundled()
-    name = os.fspath(name_or_path)
+    name = _FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
     if name in bundled:
         return bundled[name]
     scale_of = re.compile(re.escape(name) + r"-x(\d+)")
@@ -81,6 +98,22 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
             raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
     known = ", ".join(sorted(bundled)) or "none"
     raise ModelNotFoundError(f"No model {name:.200}: neither a file nor a bundled name ({known}).")
+
+
+def find_sharper(path: str | os.PathLike[str]) -> Path | None:
+    """The form of a bundled model that invents detail, trained on from it; None where there is none.
+
+    Args:
+        path: The model's file, from `find_model`.
+
+    Returns:
+        An existing file, or None.
+    """
+    family, _, scale = Path(path).stem.rpartition("-x")
+    bundled = _bundled()
+    if bundled.get(Path(path).stem) != Path(path) or family not in _SHARPER:
+        return None
+    return bundled.get(f"{_SHARPER[family]}-x{scale}")
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:

@@ -24,7 +24,19 @@ from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
 from escsr.runtime.settings import validated
 
-__all__ = ["Checkpoint", "load_network", "read_checkpoint", "save_network", "with_scale"]
+__all__ = [
+    "DEGRADATION",
+    "Checkpoint",
+    "blended",
+    "load_network",
+    "network_of",
+    "read_checkpoint",
+    "save_network",
+    "with_scale",
+]
+
+DEGRADATION = "degradation"
+"""Text field of models that were trained on damaged photographs: by which."""
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ACCEPTED = "a safetensors file of ESC weights, or a .pth of the authors' releases"
@@ -74,6 +86,23 @@ def load_network(
     checkpoint = read_checkpoint(find_model(name_or_path, scale=scale))
     if scale is not None:
         checkpoint = with_scale(checkpoint, scale)
+    return network_of(checkpoint, name=os.fspath(name_or_path), device=device)
+
+
+def network_of(checkpoint: Checkpoint, *, name: str, device: str | torch.device = "cpu") -> ESC:
+    """The network of a checkpoint, in eval mode and float32.
+
+    Args:
+        checkpoint: The weights.
+        name: What an error calls them.
+        device: Where the network goes.
+
+    Returns:
+        The network.
+
+    Raises:
+        CheckpointError: The weights do not fit their network.
+    """
     with torch.device("meta"):
         network = ESC(checkpoint.config)
     # Copies: a tensor of a mapped file may lie unaligned, where kernels round differently.
@@ -82,8 +111,34 @@ def load_network(
         network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         problem = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"{name_or_path}: weights do not fit their network: {problem}") from error
+        raise CheckpointError(f"{name}: weights do not fit their network: {problem}") from error
     return network.requires_grad_(True).eval()
+
+
+def blended(one: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
+    """Weights between those of two models, of which one was trained on from the other.
+
+    Source: network interpolation (ESRGAN, ECCVW 2018, section 3.4).
+
+    Args:
+        one: At share 0; its metadata is kept.
+        other: At share 1, of the same shape.
+        share: 0 to 1.
+
+    Returns:
+        The weights (1 − share) · one + share · other, float32.
+
+    Raises:
+        ConfigError: The share is another, or the models differ in their shape.
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f"A blend is from 0 to 1, not {share}.")
+    if one.config != other.config:
+        raise ConfigError("Only models of one shape can be blended.")
+    weights = {
+        key: value.float().lerp(other.weights[key].float(), share) for key, value in one.weights.items()
+    }
+    return replace(one, weights=weights, extra={})
 
 
 def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:

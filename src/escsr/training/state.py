@@ -15,12 +15,13 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from escsr.data.degradations.presets import preset_name
 from escsr.errors import CheckpointError
 from escsr.models.bundled import TRAINING_PREFIX
-from escsr.models.checkpoints import Checkpoint, save_network
+from escsr.models.checkpoints import DEGRADATION, Checkpoint, save_network
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
-from escsr.training.config import OptimizerSettings, TrainingConfig
+from escsr.training.config import OptimizerSettings, RealSettings, TrainingConfig
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
@@ -215,10 +216,13 @@ class TrainingState:
         Raises:
             OutputError: The file cannot be written.
         """
-        extra, metadata = {}, {}
+        extra: dict[str, Tensor] = {}
+        metadata: dict[str, str] = {}
+        if isinstance(objective := self.config.objective, RealSettings):
+            metadata[DEGRADATION] = preset_name(objective.degradation) or "own"
         if resumable:
             extra = self._pack()
-            metadata = sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
+            metadata |= sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
         training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
         save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
 

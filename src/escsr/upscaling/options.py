@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from escsr.errors import ConfigError
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision
@@ -23,8 +24,8 @@ class UpscaleOptions(WriteOptions):
     """Which model, what size, how to compute; and how to write, see `WriteOptions`.
 
     Attributes:
-        model: "auto", by the rule of `escsr.models.selection.choose_model`; a bundled name, with or without
-            its scale; a downloaded one; or a file of weights.
+        model: "auto", by the rule of `escsr.models.selection.choose_model`; "real" for noisy and compressed
+            photographs; a bundled name, with or without its scale; a downloaded one; or a file of weights.
         scale: Factor of both sides; None for ×2, or the scale of the model named. Another than a fixed
             model's own is reached by resizing its result in float, before it is rounded.
         width: Pixels of the result instead; the height follows, or see `fit`.
@@ -41,9 +42,12 @@ class UpscaleOptions(WriteOptions):
             free memory and speed. Halved where the device runs out of memory. Results do not depend on it.
         feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
+        strength: Of the detail that model "real" invents, 0 to 1; None for the model as it is.
+        keep_colour: Give results the low frequencies of their pictures; None for models of real
+            photographs only, which else shift colours.
 
     Raises:
-        ConfigError: A size or a way to write is impossible, or sizes contradict each other.
+        ConfigError: A size, a strength or a way to write is impossible, or sizes contradict each other.
     """
 
     model: str | os.PathLike[str] = DEFAULT_MODEL
@@ -60,10 +64,14 @@ class UpscaleOptions(WriteOptions):
     tile_size: int | None = None
     feature_storage: FeatureStorageChoice = "auto"
     self_ensemble: bool = False
+    strength: float | None = None
+    keep_colour: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.target  # which refuses what cannot be
+        if self.strength is not None and not 0 <= self.strength <= 1:
+            raise ConfigError(f"strength must be from 0 to 1, not {self.strength}.")
 
     @cached_property
     def target(self) -> TargetSize | None:

@@ -20,7 +20,8 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.checkpoints import load_network
+from escsr.models.bundled import REAL, find_sharper
+from escsr.models.checkpoints import DEGRADATION, Checkpoint, blended, network_of, read_checkpoint
 from escsr.models.selection import choose_model
 from escsr.networks import ESC
 from escsr.runtime.choices import Precision
@@ -28,6 +29,7 @@ from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pil, upscale_pixels
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.keep_colour import keep_colour_
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
 from escsr.upscaling.target_size import TargetSize
@@ -61,6 +63,7 @@ class Upscaler:
         name: Of the model.
         network: The network.
         options: As given.
+        keeps_colour: Whether results get the low frequencies of their pictures.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -88,7 +91,10 @@ class Upscaler:
         self.device = choose_device(self.options.device)
         path = choose_model(self.options.model, self.options.scale)
         self.name = path.stem
-        self.network: ESC = load_network(path, device=self.device).requires_grad_(False)
+        checkpoint = _chosen_weights(path, self.options.strength)
+        self.network: ESC = network_of(checkpoint, name=self.name, device=self.device).requires_grad_(False)
+        keeps = self.options.keep_colour
+        self.keeps_colour = DEGRADATION in checkpoint.metadata if keeps is None else keeps
         self.inference = Inference(
             self.network,
             name=self.name,
@@ -250,10 +256,23 @@ class Upscaler:
         sr = self.inference.run(
             lr, size=any_size, self_ensemble=self.options.self_ensemble, on_progress=on_progress
         )
+        if self.keeps_colour:
+            keep_colour_(sr, lr)
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
         rows, columns = wanted.cropped(*out_size)
         return sr[..., rows, columns].clamp_(0, 1)
+
+
+def _chosen_weights(path: Path, strength: float | None) -> Checkpoint:
+    """A model's weights, towards its sharper form by the strength."""
+    checkpoint = read_checkpoint(path)
+    if strength is None:
+        return checkpoint
+    sharper = find_sharper(path)
+    if sharper is None:
+        raise ConfigError(f"{path.stem} has no second form, so strength is not for it; it is for {REAL!r}.")
+    return blended(checkpoint, read_checkpoint(sharper), strength)
 
 
 def default_target(source: Path, size: TargetSize) -> Path:
