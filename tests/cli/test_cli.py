@@ -23,6 +23,7 @@ from escsr import batch, cli, diagnosis, images
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
+from escsr.evaluation.real import evaluate_real
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
@@ -96,6 +97,18 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "in/a.png", "-o", "a.bmp"], 2, "its ending must be"),
         (["upscale", "in", "-o", "small.safetensors"], 2, "need a folder"),
         (["evaluate", "--model", "bicubic", "--data", "nowhere", "--scale", "2"], 1, "no such folder"),
+        (["evaluate", "--model", "bicubic", "--real", "nowhere", "--scale", "2"], 1, "no such folder"),
+        (["evaluate", "--model", "bicubic", "--real", "empty", "--scale", "2"], 3, "no pictures in it"),
+        (
+            ["evaluate", "--model", "bicubic", "--real", "in", "--scale", "2"],
+            1,
+            "too small to measure",
+        ),
+        (["evaluate", "--model", "bicubic", "--scale", "2"], 2, "Give one of --data"),
+        (["evaluate", "--model", "bicubic", "--data", "in", "--real", "in"], 2, "Give one of --data"),
+        (["evaluate", "--model", "bicubic", "--real", "in", "--protocol", "lte"], 2, "are for --data"),
+        (["evaluate", "--model", "bicubic", "--real", "in", "--lr", "in"], 2, "are for --data"),
+        (["evaluate", "--model", "bicubic", "--data", "in", "--metric", "musiq"], 2, "is for --real"),
         (["train", "--recipe", "none", "--data", "in", "-o", "run"], 2, "Unknown recipe"),
     ],
 )
@@ -211,7 +224,7 @@ def test_lists_and_version(run: Run) -> None:
     ("command", "functions", "only_command"),
     [
         (upscale, [batch.upscale, UpscaleOptions], {"quiet", "verbose", "as_json", "dry_run"}),
-        (evaluate, [escsr.evaluate], {"as_json"}),
+        (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
     ],
 )
@@ -225,6 +238,8 @@ def test_command_and_function_have_the_same_names_and_defaults(
     assert set(ours) - only_command == set(theirs) - callbacks
     for name in set(ours) - only_command:
         default = theirs[name].default
+        if command is evaluate and name in ("data", "folder"):  # each is given where the other is not
+            default = None
         assert ours[name].default == (None if default == () else default), name
 
 

@@ -126,6 +126,8 @@ def test_one_stage_can_go_on_from_the_other_but_not_resume_it(
 
 def test_killed_and_resumed_by_the_command(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
     """As `test_kill` does for one network: the same files, whatever happened between."""
+    objective = config.objective
+    assert isinstance(objective, RealSettings)
     settings = [
         *REAL,
         "iterations=12",

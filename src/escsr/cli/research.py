@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,31 +11,46 @@ import typer
 from rich.table import Table
 
 from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress
+from escsr.errors import ConfigError
 from escsr.runtime.choices import Protocol
 
 if TYPE_CHECKING:
-    from escsr.evaluation.protocols import Evaluation, Score
+    from escsr.evaluation.protocols import Evaluation
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of HR pictures.", show_default=False)],
     model: Annotated[
         list[str],
         typer.Option(
             help="Bundled name, file of weights, or bicubic; may be repeated.", show_default=False
         ),
     ],
+    data: Annotated[Path | None, typer.Option(help="Folder of HR pictures.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--real", help="Instead of --data: folder of photos without HR.")
+    ] = None,
     scale: Annotated[float | None, typer.Option(help="Scale per side; else the model's.")] = None,
     lr: Annotated[
         Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
     protocol: Annotated[Protocol, typer.Option(help="Step by step in docs/evaluation.md.")] = "classic",
     device: DeviceOption = "auto",
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="With --real: measure of pyiqa beside NIQE and PIQE, as musiq; may be repeated.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure models: PSNR and SSIM per picture and their means, by a named protocol."""
+    """Measure models: PSNR and SSIM per picture and their means, by a named protocol.
+
+    With --real, on photos without HR: how natural the results look, and how faithful they are.
+    """
+    _check_kind(data, folder, lr=lr, protocol=protocol, metrics=metrics)
     own_memory()
     from escsr.models.bundled import find_model
 
@@ -41,17 +58,15 @@ def evaluate(
         if name != "bicubic":
             find_model(name)  # an unknown name is answered before PyTorch is imported
     import escsr
+    from escsr.evaluation.real import evaluate_real
 
-    def measured(name: str) -> Evaluation:
-        def show(score: Score) -> None:
-            report(text=f"{name}: {score.name}")
-
-        with progress(name, as_json) as report:
-            return escsr.evaluate(
-                name, data, scale=scale, lr=lr, protocol=protocol, device=device, on_score=show
-            )
-
-    results = [measured(name) for name in model]
+    run: Callable[..., Evaluation]
+    if folder is not None:
+        run = partial(evaluate_real, folder=folder, scale=scale, device=device, metrics=metrics or ())
+    else:
+        assert data is not None
+        run = partial(escsr.evaluate, data=data, scale=scale, lr=lr, protocol=protocol, device=device)
+    results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:
         printed = [result.to_dict() for result in results]
         print_json(printed[0] if len(printed) == 1 else printed)
@@ -62,12 +77,33 @@ def evaluate(
         print_table(_score_table(results))
 
 
+def _watched(run: Callable[..., Evaluation], model: str, *, quiet: bool) -> Evaluation:
+    """Measures one model with a progress bar that tells the pictures."""
+    with progress(model, quiet) as report:
+        return run(model, on_score=lambda score: report(text=f"{model}: {score.name}"))
+
+
+def _check_kind(
+    data: Path | None, folder: Path | None, *, lr: Path | None, protocol: str, metrics: list[str] | None
+) -> None:
+    """Refuses options of the other kind of measurement, with HR pictures or without."""
+    if (data is None) == (folder is None):
+        raise ConfigError(
+            "Give one of --data (folder of HR pictures) and --real (folder of photos without HR)."
+        )
+    if folder is not None and (lr is not None or protocol != "classic"):
+        raise ConfigError("--lr and --protocol are for --data; --real upscales the photos as they are.")
+    if data is not None and metrics:
+        raise ConfigError("--metric is for --real; with --data the protocol says what is measured.")
+
+
 def _score_table(results: list[Evaluation]) -> Table:
     """One row a picture, the figures of each model side by side."""
     table = Table("picture", box=None, pad_edge=False)
     columns = [(result, figure) for result in results for figure in result.means]
     for result, figure in columns:
-        title, _ = _FIGURES[figure]
+        title, _ = _FIGURES.get(figure, (figure, 4))
+        title += " ↓" if figure in result.lower_is_better else " ↑"
         whose = "" if len(results) == 1 else f"{result.model} ×{result.scale:g}\n"
         table.add_column(plain(f"{whose}{title}"))
     for index, score in enumerate(results[0].scores):
@@ -78,9 +114,18 @@ def _score_table(results: list[Evaluation]) -> Table:
     return table
 
 
-_FIGURES = {"psnr_y": ("Y-PSNR dB", 2), "psnr_rgb": ("RGB-PSNR dB", 2), "ssim_y": ("SSIM", 4)}
-"""Titles and decimals of the figures that protocols measure."""
+_FIGURES = {
+    "psnr_y": ("Y-PSNR dB", 2),
+    "psnr_rgb": ("RGB-PSNR dB", 2),
+    "ssim_y": ("SSIM", 4),
+    "niqe": ("NIQE", 3),
+    "piqe": ("PIQE", 2),
+    "downscaled_psnr": ("downscaled Y-PSNR dB", 2),
+    "colour_shift": ("colour shift /255", 2),
+}
+"""Titles and decimals of the figures that protocols measure; others have their names and four decimals."""
 
 
 def _formatted(figure: str, value: float) -> str:
-    return f"{value:.{_FIGURES[figure][1]}f}"
+    _, decimals = _FIGURES.get(figure, ("", 4))
+    return f"{value:.{decimals}f}"

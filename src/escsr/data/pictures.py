@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from escsr import images
 from escsr.data.sets.known_sets import locate
 from escsr.errors import DataError, EscError
+from escsr.images.conversion import held_by
 
 __all__ = [
     "Folders",
@@ -28,6 +29,7 @@ __all__ = [
     "in_threads",
     "lr_name",
     "match_pairs",
+    "read_photo",
     "read_rgb",
     "read_sizes",
     "read_uint8",
@@ -161,6 +163,22 @@ def match_pairs(
 def lr_name(name: str, scale: float) -> str:
     """The usual name of an LR picture: "0001" at ×2 is "0001x2"; it may also be named as its HR picture."""
     return f"{name}x{scale:g}"
+
+
+def read_photo(path: Path) -> NDArray[np.uint8]:
+    """Reads a picture of any kind as uint8 RGB (H, W, 3).
+
+    16 bits are rounded, linear light gets sRGB's curve and is cut at white, grey becomes RGB, opacity is
+    dropped; colours stay in the picture's own space.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        colour = held_by(images.read(path), images.WRITABLE[".jpg"]).colour
+    except EscError as error:
+        raise DataError(str(error)) from error
+    return np.array(np.broadcast_to(colour, (*colour.shape[:2], 3)))
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

@@ -32,7 +32,7 @@ from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "measure", "open_model"]
+__all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "fitting_scale", "measure", "open_model"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
@@ -48,8 +48,8 @@ class Score:
 
     Attributes:
         name: The picture's.
-        figures: psnr_y or psnr_rgb in dB, ssim_y, a distance under its network's name, whichever are
-            measured.
+        figures: psnr_y or psnr_rgb in dB, ssim_y, a distance under its network's name, or those of
+            `evaluate_real`; whichever are measured.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a folder, with the conditions they were measured under."""
+    """Figures of a folder, with the conditions they were measured under, and which are better if lower."""
 
     protocol: str
     model: str
@@ -76,6 +76,7 @@ class Evaluation:
     scale: float
     padded_to_window: bool
     scores: tuple[Score, ...]
+    lower_is_better: tuple[str, ...] = ()
 
     @property
     def means(self) -> dict[str, float]:
@@ -146,10 +147,7 @@ def evaluate(
         37.5
     """
     resolver = open_model(model, scale=scale, device=device)
-    scale = resolver.scale if scale is None else scale
-    if scale is None:
-        raise ConfigError(f"Which scale? {resolver.name} has none of its own.")
-    scale = int(scale) if float(scale).is_integer() else scale
+    scale = fitting_scale(resolver, scale)
     scores = []
     chain = named_mixture(degradation) if isinstance(degradation, str) else degradation
     features = None if perceptual is None else load_feature_network(perceptual)
@@ -194,6 +192,22 @@ def open_model(
     return Inference(network, name=os.fspath(model), precision=precision)
 
 
+def fitting_scale(model: SuperResolver, scale: float | None) -> float:
+    """The scale to measure a model at: as asked, or its own; whole numbers as `int`.
+
+    Raises:
+        ConfigError: Neither is given, they differ, or it is below 1.
+    """
+    scale = model.scale if scale is None else scale
+    if scale is None:
+        raise ConfigError(f"Which scale? {model.name} has none of its own.")
+    if model.scale not in (None, scale):
+        raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale:g}.")
+    if not 1 <= scale < float("inf"):
+        raise ConfigError(f"scale must be at least 1, not {scale}.")
+    return int(scale) if float(scale).is_integer() else scale
+
+
 def measure(
     model: SuperResolver,
     data: str | os.PathLike[str],
@@ -228,14 +242,11 @@ def measure(
         ConfigError: Scale or protocol do not fit the model.
         DataError: Pictures are missing, lie among others, or LR and HR do not fit.
     """
-    if model.scale not in (None, scale):
-        raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale}.")
+    scale = fitting_scale(model, scale)
     if protocol not in _MEASURES:
         raise ConfigError(f"Unknown protocol {protocol!r}; known are {', '.join(_MEASURES)}.")
     if protocol == "bicubic-as-published" and (lr is not None or not isinstance(model, Bicubic)):
         raise ConfigError("Protocol bicubic-as-published is for the model 'bicubic' and makes its own LR.")
-    if not 1 <= scale < float("inf"):
-        raise ConfigError(f"scale must be at least 1, not {scale}.")
     if isinstance(scale, float) and not protocol.startswith("lte"):
         raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
     if degradation is not None and (lr is not None or protocol != "classic"):
