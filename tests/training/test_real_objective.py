@@ -20,7 +20,7 @@ from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, DataError
 from escsr.models.checkpoints import load_network
 from escsr.training import losses
-from escsr.training.config import TrainingConfig
+from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objective_table import objective_for, sampler_for
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Progress, Trainer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -36,6 +36,15 @@ def evaluate(
         Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
     protocol: Annotated[Protocol, typer.Option(help="Step by step in docs/evaluation.md.")] = "classic",
+    degrade: Annotated[
+        str | None,
+        typer.Option(help="With --data: damage the pictures by a preset (see `escsr data degrade`)."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="With --degrade: other damage.")] = 0,
+    perceptual: Annotated[
+        Path | None,
+        typer.Option(help="With --data: also a distance by this VGG16, VGG19 or SqueezeNet file."),
+    ] = None,
     device: DeviceOption = "auto",
     metrics: Annotated[
         list[str] | None,
@@ -50,7 +59,12 @@ def evaluate(
 
     With --real, on photos without HR: how natural the results look, and how faithful they are.
     """
-    _check_kind(data, folder, lr=lr, protocol=protocol, metrics=metrics)
+    _check_kind(
+        data,
+        folder,
+        for_data=(lr, degrade, perceptual, *([] if protocol == "classic" else [protocol])),
+        metrics=metrics,
+    )
     own_memory()
     from escsr.models.bundled import find_model
 
@@ -65,7 +79,8 @@ def evaluate(
         run = partial(evaluate_real, folder=folder, scale=scale, device=device, metrics=metrics or ())
     else:
         assert data is not None
-        run = partial(escsr.evaluate, data=data, scale=scale, lr=lr, protocol=protocol, device=device)
+        how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degrade, "seed": seed}
+        run = partial(escsr.evaluate, data=data, scale=scale, device=device, perceptual=perceptual, **how)
     results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:
         printed = [result.to_dict() for result in results]
@@ -84,15 +99,18 @@ def _watched(run: Callable[..., Evaluation], model: str, *, quiet: bool) -> Eval
 
 
 def _check_kind(
-    data: Path | None, folder: Path | None, *, lr: Path | None, protocol: str, metrics: list[str] | None
+    data: Path | None, folder: Path | None, *, for_data: Sequence[object], metrics: list[str] | None
 ) -> None:
     """Refuses options of the other kind of measurement, with HR pictures or without."""
     if (data is None) == (folder is None):
         raise ConfigError(
             "Give one of --data (folder of HR pictures) and --real (folder of photos without HR)."
         )
-    if folder is not None and (lr is not None or protocol != "classic"):
-        raise ConfigError("--lr and --protocol are for --data; --real upscales the photos as they are.")
+    if folder is not None and any(option is not None for option in for_data):
+        raise ConfigError(
+            "--lr, --protocol, --degrade and --perceptual are for --data; --real upscales the photos as they "
+            "are."
+        )
     if data is not None and metrics:
         raise ConfigError("--metric is for --real; with --data the protocol says what is measured.")
 
@@ -118,6 +136,9 @@ _FIGURES = {
     "psnr_y": ("Y-PSNR dB", 2),
     "psnr_rgb": ("RGB-PSNR dB", 2),
     "ssim_y": ("SSIM", 4),
+    "vgg16_distance": ("VGG16 distance", 3),
+    "vgg19_distance": ("VGG19 distance", 3),
+    "squeezenet_distance": ("SqueezeNet distance", 3),
     "niqe": ("NIQE", 3),
     "piqe": ("PIQE", 2),
     "downscaled_psnr": ("downscaled Y-PSNR dB", 2),

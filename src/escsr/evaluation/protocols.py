@@ -157,10 +157,9 @@ def evaluate(
         if on_score is not None:
             on_score(score)
     padded = resolver.pad_multiple > 1 and protocol == "classic"
-    label = (
-        protocol if chain is None else f"{protocol}, {preset_name(chain) or 'own'} degradation, seed {seed}"
-    )
-    return Evaluation(label, resolver.name, str(data), scale, padded, tuple(scores))
+    damage = "" if chain is None else f", {preset_name(chain) or 'own'} degradation, seed {seed}"
+    lower = () if features is None else (f"{features.kind}_distance",)
+    return Evaluation(protocol + damage, resolver.name, str(data), scale, padded, tuple(scores), lower)
 
 
 def open_model(
