@@ -221,3 +221,23 @@ def test_command_and_function_have_the_same_names_and_defaults(
     ours = {k: v.default for k, v in inspect.signature(command).parameters.items() if k != "as_json"}
     theirs = {k: v.default for k, v in inspect.signature(function).parameters.items() if k != "on_progress"}
     assert ours == {name: None if default == () else default for name, default in theirs.items()}
+
+
+def test_degrade(run: Run, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    options = ["--count", "3", "--side", "64", "--preset", "gentle"]
+    done = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options)
+    assert done.returncode == 0, done.stderr
+    assert "3 samples of gentle" in done.stdout
+    pixels = images.read(sheet).pixels
+    assert pixels.shape == (132, 132, 3)
+    clean = images.read(EXAMPLES / "flowers.png").pixels
+    top, left = ((side - 64) // 2 for side in clean.shape[:2])
+    assert np.array_equal(pixels[:64, :64], clean[top : top + 64, left : left + 64])
+    assert not np.array_equal(pixels[:64, 68:], pixels[68:, :64])
+    again = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options, "--json")
+    assert len(json.loads(again.stdout)) == 3
+    assert np.array_equal(images.read(sheet).pixels, pixels)
+    wrong = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), "--preset", "fax")
+    assert wrong.returncode == 2
+    assert "Known are bicubic" in wrong.stderr

@@ -9,6 +9,7 @@ import torch
 
 import escsr
 from escsr import images
+from escsr.data.degradations import PRESETS
 from escsr.data.pictures import find_training_images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
@@ -166,3 +167,24 @@ def test_names_that_only_look_alike(tmp_path: Path) -> None:
     for name in ("Lrig", "chr", "LR exports", "x264", "ghr"):
         images.write(Picture(whole[:40, :40]), tmp_path / name / f"{name}.png")
     assert len(escsr.evaluate("bicubic", tmp_path, scale=2).scores) == 5
+
+
+def test_degraded_pictures_are_the_same_for_all(tmp_path: Path) -> None:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels[:96, :96]
+    images.write(Picture(pixels), tmp_path / "a.png")
+    images.write(Picture(pixels[..., :1]), tmp_path / "b.png")
+    network = nearest_network()
+    first, again, other = (
+        escsr.evaluate(network, tmp_path, degradation="gentle", seed=seed) for seed in (3, 3, 4)
+    )
+    assert first == again
+    assert first.scores != other.scores
+    assert first.protocol == "classic, gentle degradation, seed 3"
+    clean = escsr.evaluate(network, tmp_path)
+    assert clean.psnr_y > first.psnr_y + 1
+    own = escsr.evaluate(network, tmp_path, degradation=PRESETS["bicubic"])
+    assert own.psnr_y == pytest.approx(clean.psnr_y, abs=0.1)
+    with pytest.raises(ConfigError, match="makes its own LR"):
+        escsr.evaluate(network, tmp_path, degradation="gentle", lr=tmp_path)
+    with pytest.raises(ConfigError, match="Did you mean gentle"):
+        escsr.evaluate(network, tmp_path, degradation="gentel")

@@ -108,8 +108,8 @@ def _check_kind(
         )
     if folder is not None and any(option is not None for option in for_data):
         raise ConfigError(
-            "--lr, --protocol, --degrade and --perceptual are for --data; --real upscales the photos as they "
-            "are."
+            "--lr, --protocol, --degrade and --perceptual are for --data; --real upscales the photos as "
+            "they are."
         )
     if data is not None and metrics:
         raise ConfigError("--metric is for --real; with --data the protocol says what is measured.")
