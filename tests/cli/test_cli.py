@@ -231,6 +231,7 @@ def test_command_and_function_have_the_same_names_and_defaults(
 def test_completion_of_every_command() -> None:
     assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
         "upscale",
+        "compare",
         "evaluate",
         "train",
         "doctor",
