@@ -20,9 +20,11 @@ import typer
 
 import escsr
 from escsr import batch, cli, diagnosis, images
+from escsr.cli.comparing import compare
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
+from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
@@ -211,6 +213,7 @@ def test_lists_and_version(run: Run) -> None:
     ("command", "functions", "only_command"),
     [
         (upscale, [batch.upscale, UpscaleOptions], {"quiet", "verbose", "as_json", "dry_run"}),
+        (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate], {"as_json"}),
         (train, [escsr.train], set()),
     ],

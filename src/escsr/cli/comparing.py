@@ -78,7 +78,7 @@ def _print(result: SideBySide) -> None:
     for note in result.notes:
         OUT.print(plain(f"  {note}"))
     for column in result.columns:
-        whose = column.label if result.blind is None else f"{column.label} = {column.name}"
+        whose = column.label if column.label == column.name else f"{column.label} = {column.name}"
         seconds = "" if column.seconds is None else f"{column.seconds:.2f} s"
         OUT.print(plain("  ".join(filter(None, (whose, seconds, *column.notes)))))
     OUT.print(plain("Crops: " + "  ".join(map(str, result.crops))))

@@ -15,7 +15,7 @@ from escsr.models.selection import DEFAULT_MODEL, choose_model
 __all__ = ["INTERPOLATIONS", "Contender", "name_contenders", "parse_contenders"]
 
 INTERPOLATIONS = ("bicubic", "nearest")
-"""Contenders that need no weights; "bicubic" is Pillow's."""
+"""Contenders that need no weights; "bicubic" has a = −0.5, as Pillow's."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from escsr import images
-from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.contenders import Contender
 from escsr.evaluation.crops import Crop
 from escsr.evaluation.page import Pixels
@@ -81,7 +82,7 @@ class Enlargement:
         everything = Crop(0, 0, columns, rows)
         if contender.picture is not None:
             whole, notes = _fitted(contender.picture, everything.scaled(self.scale))
-            crops = tuple(whole[crop.scaled(self.scale).slices] for crop in self.crops)
+            crops = tuple(whole[crop.scaled(self.scale).slices].copy() for crop in self.crops)
             return Enlarged(crops, whole if self.on_whole else None, None, notes)
         enlarge, remarks = self._enlarge(contender)
         start = time.perf_counter()
@@ -97,7 +98,7 @@ class Enlargement:
             areas, results = areas * len(self.crops), results * len(self.crops)
         parts = zip(self.crops, areas, results, strict=True)
         crops = tuple(
-            result[crop.scaled(self.scale).within(area.scaled(self.scale)).slices]
+            result[crop.scaled(self.scale).within(area.scaled(self.scale)).slices].copy()
             for crop, area, result in parts
         )
         return Enlarged(crops, results[0] if self.on_whole else None, seconds, remarks)
@@ -106,7 +107,7 @@ class Enlargement:
         if contender.model == "nearest":
             return lambda pixels, size, _: _nearest(pixels, size), ()
         if contender.model == "bicubic":
-            return lambda pixels, size, _: pil_resize(pixels, size), ()
+            return lambda pixels, size, _: _bicubic(pixels, size), ()
         path = choose_model(contender.model, self.scale)
         upscaler = Upscaler(path, device=self.device, precision=self.precision)
         own = upscaler.scale in (None, self.scale)
@@ -149,7 +150,7 @@ def _fitted(path: Path, whole: Crop) -> tuple[Pixels, tuple[str, ...]]:
         notes.append(
             f"resized from {columns}×{rows} to {whole.width}×{whole.height} by bicubic interpolation"
         )
-        pixels = pil_resize(pixels, (whole.height, whole.width))
+        pixels = _bicubic(pixels, (whole.height, whole.width))
     return pixels, tuple(notes)
 
 
@@ -160,3 +161,13 @@ def _nearest(pixels: Pixels, size: tuple[int, int]) -> Pixels:
         for out, length in zip(size, pixels.shape, strict=False)
     )
     return pixels[down[:, None], across]
+
+
+def _bicubic(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Antialiased, a = −0.5, rounded once; channel by channel, as results may be large."""
+    result = np.empty((*size, pixels.shape[2]), np.uint8)
+    for channel in range(pixels.shape[2]):
+        plane = torch.from_numpy(pixels[..., channel].astype(np.float32))[None, None]
+        larger = functional.interpolate(plane, size, mode="bicubic", antialias=True)[0, 0]
+        result[..., channel] = larger.round_().clamp_(0, 255).byte().numpy()
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.page import Page, Pixels
@@ -35,24 +36,45 @@ def draw_page(page: Page) -> Pixels:
     """
     rows = [[_enlarged(column.crops[index]) for column in page.columns] for index in range(len(page.crops))]
     width = max(row[0].shape[1] for row in rows)
-    left = [_MARGIN + _STRIP + index * (width + _GAP) for index in range(len(page.columns))]
-    full = left[-1] + width + _MARGIN
-    head = _head(page, full - 2 * _MARGIN)
-    labels = [_label(column.label, column.detail, width) for column in page.columns]
-    top = _MARGIN + len(head) + 2 * _GAP
-    first = top + max(map(len, labels)) + _GAP
-    heights = [len(row[0]) for row in rows]
-    sheet = np.full((first + sum(heights) + _GAP * (len(rows) - 1) + _MARGIN, full, 3), 255, np.uint8)
-    _paste(sheet, head, _MARGIN, _MARGIN)
-    for label, x in zip(labels, left, strict=True):
-        _paste(sheet, label, x, first - _GAP - len(label))
-    y = first
-    for index, (row, height) in enumerate(zip(rows, heights, strict=True)):
-        _write(sheet, str(index + 1), _MARGIN, y, colour=_COLOURS[index % len(_COLOURS)], bold=True)
-        for image, x in zip(row, left, strict=True):
-            _paste(sheet, image, x, y)
-        y += height + _GAP
+    full = 2 * _MARGIN + _STRIP + len(page.columns) * (width + _GAP) - _GAP
+    bands = [_head(page, full - 2 * _MARGIN), _band(_labels(page, width), width)]
+    for index, row in enumerate(rows):
+        bands.append(_band(row, width))
+        colour = _COLOURS[index % len(_COLOURS)]
+        _write(bands[-1], str(index + 1), 0, 0, colour=colour, bold=True)
+    heights = [len(band) for band in bands]
+    sheet = _white(2 * _MARGIN + sum(heights) + _GAP * len(bands), full)
+    y = _MARGIN
+    for index, band in enumerate(bands):
+        _paste(sheet, band, _MARGIN, y)
+        y += len(band) + _GAP * (2 if index == 0 else 1)
     return sheet
+
+
+def _white(rows: int, columns: int) -> Pixels:
+    return np.full((rows, columns, 3), 255, np.uint8)
+
+
+def _band(images: list[Pixels], width: int) -> Pixels:
+    """Pictures of the columns beside each other, with room for a number at the left."""
+    band = _white(max(map(len, images)), _STRIP + len(images) * (width + _GAP) - _GAP)
+    for index, image in enumerate(images):
+        _paste(band, image, _STRIP + index * (width + _GAP), 0)
+    return band
+
+
+def _labels(page: Page, width: int) -> list[Pixels]:
+    """Names of the columns, and below the longest of them what else is said of each."""
+    names = [draw_text(each.label, height=18, width=width, bold=True) for each in page.columns]
+    below = max(map(len, names)) + _GAP
+    details = [draw_text(each.detail, height=14, width=width) for each in page.columns]
+    height = below + max(map(len, details))
+    labels = []
+    for name, detail in zip(names, details, strict=True):
+        labels.append(_white(height, width))
+        _blend(labels[-1], name, 0, 0, _INK)
+        _blend(labels[-1], detail, 0, below, _GREY)
+    return labels
 
 
 def _enlarged(image: Pixels) -> Pixels:
@@ -65,7 +87,7 @@ def _head(page: Page, width: int) -> Pixels:
     overview = _overview(page)
     x = overview.shape[1] + _MARGIN
     room = max(_COLUMN // 2, width - x)
-    head = np.full((4 * _OVERVIEW[0], width, 3), 255, np.uint8)
+    head = _white(4 * _OVERVIEW[0], width)
     _paste(head, overview, 0, 0)
     y = _write(head, page.title, x, 0, width=room, height=20, bold=True) + 2 * _GAP
     for line in page.lines:
@@ -86,7 +108,7 @@ def _overview(page: Page) -> Pixels:
         for inset, paint in ((0, (255, 255, 255)), (1, colour), (2, colour), (3, (255, 255, 255))):
             _outline(small, (y + inset, bottom - inset), (x + inset, right - inset), paint)
         small[y + 1 : y + 21, x + 1 : x + 19] = colour
-        _write(small, str(index + 1), x + 6, y + 5, height=15, colour=(255, 255, 255), bold=True)
+        _write(small, str(index + 1), x + 5, y + 1, height=15, colour=(255, 255, 255), bold=True)
     return small
 
 
@@ -98,14 +120,6 @@ def _outline(
         return
     image[top:bottom, (left, right - 1)] = colour
     image[(top, bottom - 1), left:right] = colour
-
-
-def _label(label: str, detail: str, width: int) -> Pixels:
-    image = np.full((2 * _COLUMN, width, 3), 255, np.uint8)
-    y = _write(image, label, 0, 0, width=width, height=18, bold=True)
-    if detail:
-        y = _write(image, detail, 0, y + _GAP, width=width, height=14, colour=_GREY)
-    return image[:y]
 
 
 def _write(
@@ -120,7 +134,11 @@ def _write(
     bold: bool = False,
 ) -> int:
     """Writes text into an image, cut where that ends; returns the row below it."""
-    ink = draw_text(text, height=height, width=width, bold=bold)
+    return _blend(image, draw_text(text, height=height, width=width, bold=bold), x, y, colour)
+
+
+def _blend(image: Pixels, ink: NDArray[np.uint8], x: int, y: int, colour: tuple[int, int, int]) -> int:
+    """Lays ink on an image, cut where that ends; returns the row below."""
     place = image[y : y + ink.shape[0], x : x + ink.shape[1]]
     share = ink[: place.shape[0], : place.shape[1], None] / np.float32(255)
     place[:] = np.rint(place * (1 - share) + np.array(colour, np.float32) * share)

@@ -20,6 +20,7 @@ from escsr.evaluation.page_html import render_page
 from escsr.evaluation.page_png import draw_page
 from escsr.files import atomic_path
 from escsr.images import Picture
+from escsr.images.text import has_font
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.models.selection import DEFAULT_MODEL
@@ -167,6 +168,10 @@ def compare_picture(
         shown.append(Shown(label, detail, enlarged.crops, enlarged.whole if embeds else None))
     lines = (f"{columns}×{rows} pixels, enlarged ×{scale:g}", *notes)
     _write(Page(_printable(source.name), lines, pixels, scale, crops, tuple(shown)), target)
+    if target.suffix.lower() == ".png" and not has_font():
+        notes.append(
+            "this machine has no font: what is written is boxes; columns are in the order told here"
+        )
     settings = {"on_whole": on_whole, "blind": blind, "notes": tuple(notes)}
     paths = os.fspath(output), os.fspath(picture)
     return SideBySide(*paths, (columns, rows), scale, tuple(made), crops, **settings)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from escsr.runtime.fork import claim_process
 
-__all__ = ["draw_text"]
+__all__ = ["draw_text", "has_font"]
 
 _POINTS_PER_PIXEL = 0.75
 """At 96 dots per inch."""
@@ -28,8 +28,9 @@ def draw_text(
         bold: Thick letters.
 
     Returns:
-        (rows, columns): how far each pixel is covered by ink, 0 to 255. Its size is that of the ink; where
-        there is none, one empty pixel.
+        (rows, columns): how far each pixel is covered by ink, 0 to 255, from the top of the first line, so
+        that letters of several texts stand on one line, to the end of the ink. One empty pixel where there
+        is no ink.
 
     Example:
         >>> draw_text("ESC").max() > 200
@@ -41,5 +42,11 @@ def draw_text(
         return np.zeros((1, 1), np.uint8)
     font = f"sans {'bold ' if bold else ''}{height * _POINTS_PER_PIXEL:g}"
     limits = {} if width is None else {"width": max(width, height), "wrap": "word-char"}
-    ink: NDArray[np.uint8] = pyvips.Image.text(escape(printable), font=font, dpi=96, **limits).numpy()
-    return ink.reshape(ink.shape[:2])
+    image = pyvips.Image.text(escape(printable), font=font, dpi=96, **limits)
+    ink: NDArray[np.uint8] = image.numpy()
+    return np.pad(ink.reshape(ink.shape[:2]), ((max(0, image.yoffset), 0), (0, 0)))
+
+
+def has_font() -> bool:
+    """Whether the system has any font; without one, as in small containers, all letters are empty boxes."""
+    return draw_text("i").shape != draw_text("W").shape
