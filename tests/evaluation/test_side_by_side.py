@@ -251,7 +251,8 @@ def test_of_results_above_16_megapixels_html_holds_the_crops_only(folder: Path) 
 
 
 def test_above_4_megapixels_each_crop_is_upscaled_with_a_margin(folder: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (2001, 2000, 3), dtype=np.uint8)
+    # Nothing is clipped between Pillow's passes.
+    picture = np.random.default_rng(0).integers(80, 176, (2001, 2000, 3), dtype=np.uint8)
     images.write(Picture(picture), "large.png")
     crops = ["0,0,20x16", "1000,900,24x20", "1980,1991,20x10"]
     made = compare_picture(
