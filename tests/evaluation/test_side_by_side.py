@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from escsr import Upscaler, cli, images
 from escsr.data.pil_resize import pil_resize
-from escsr.errors import ConfigError, EscError, ImageError, ModelNotFoundError, OutputError
+from escsr.errors import ConfigError, DeviceError, EscError, ImageError, ModelNotFoundError, OutputError
 from escsr.evaluation.contenders import Contender, parse_contenders
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
@@ -284,6 +284,7 @@ MISTAKES: list[tuple[dict[str, Any], type[EscError], str]] = [
     ({"model": ["bicubic", "bicubic"]}, ConfigError, "Two columns are called bicubic"),
     ({"model": ["bicubic"], "scale": 0.5}, ConfigError, "scale must be at least 1"),
     ({"model": ["bicubic"], "scale": float("nan")}, ConfigError, "scale must be at least 1"),
+    ({"model": ["bicubic"], "scale": 9999}, DeviceError, "GiB of memory"),
     ({"model": ["bicubic"], "crop": ["40,0,11x4"]}, ConfigError, "beyond the picture of 50×46"),
     ({"picture": "text.png"}, ImageError, "text.png: not a readable picture"),
     ({"picture": "missing.png"}, ImageError, "missing.png: there is no such file"),

@@ -19,6 +19,7 @@ from escsr.images.conversion import held_by
 from escsr.models.selection import choose_model
 from escsr.runtime.choices import Precision
 from escsr.runtime.progress import OnProgress, part_of
+from escsr.upscaling.preflight import check_memory
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
 
@@ -26,6 +27,9 @@ __all__ = ["MARGIN", "Enlarged", "Enlargement", "read_rgb"]
 
 MARGIN = 64
 """Input pixels around a crop that is upscaled without the rest."""
+
+_BYTES_PER_PIXEL = 16
+"""Of a result: three of 8 bits, and a channel in float while it is made and rounded."""
 
 _Enlarge = Callable[[Pixels, tuple[int, int], OnProgress | None], Pixels]
 """Pixels to so many rows and columns."""
@@ -76,10 +80,18 @@ class Enlargement:
             on_progress: Takes the share of the work that is done.
 
         Raises:
-            EscError: The model cannot be loaded or run, or the picture of another tool not be read.
+            EscError: The model cannot be loaded or run, the picture of another tool not be read, or the
+                memory does not suffice.
         """
         rows, columns = self.pixels.shape[:2]
         everything = Crop(0, 0, columns, rows)
+        areas = (
+            [everything] if self.on_whole else [each.grown(MARGIN, rows, columns) for each in self.crops]
+        )
+        for area in (everything,) if contender.picture is not None else areas:
+            place = area.scaled(self.scale)
+            size = place.height, place.width
+            check_memory("The result", size, _BYTES_PER_PIXEL * place.height * place.width)
         if contender.picture is not None:
             whole, notes = _fitted(contender.picture, everything.scaled(self.scale))
             crops = tuple(whole[crop.scaled(self.scale).slices].copy() for crop in self.crops)
