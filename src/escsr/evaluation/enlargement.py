@@ -85,9 +85,8 @@ class Enlargement:
         """
         rows, columns = self.pixels.shape[:2]
         everything = Crop(0, 0, columns, rows)
-        areas = (
-            [everything] if self.on_whole else [each.grown(MARGIN, rows, columns) for each in self.crops]
-        )
+        wide = [each.grown(MARGIN, rows, columns) for each in self.crops]
+        areas = [everything] if self.on_whole else wide
         for area in (everything,) if contender.picture is not None else areas:
             place = area.scaled(self.scale)
             size = place.height, place.width
@@ -98,9 +97,6 @@ class Enlargement:
             return Enlarged(crops, whole if self.on_whole else None, None, notes)
         enlarge, remarks = self._enlarge(contender)
         start = time.perf_counter()
-        areas = (
-            [everything] if self.on_whole else [each.grown(MARGIN, rows, columns) for each in self.crops]
-        )
         results = []
         for index, area in enumerate(areas):
             place, report = area.scaled(self.scale), part_of(on_progress, index, len(areas))

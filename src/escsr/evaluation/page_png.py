@@ -107,9 +107,23 @@ def _overview(page: Page) -> Pixels:
         right = max(x + 1, (crop.x + crop.width) * size[1] // columns)
         for inset, paint in ((0, (255, 255, 255)), (1, colour), (2, colour), (3, (255, 255, 255))):
             _outline(small, (y + inset, bottom - inset), (x + inset, right - inset), paint)
-        small[y + 1 : y + 21, x + 1 : x + 19] = colour
-        _write(small, str(index + 1), x + 5, y + 1, height=15, colour=(255, 255, 255), bold=True)
+        _number(small, str(index + 1), (y, bottom), (x, right), colour)
     return small
+
+
+def _number(
+    image: Pixels, text: str, rows: tuple[int, int], columns: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    """Numbers an outline: in its corner, or beside it where it is small."""
+    ink = draw_text(text, height=15, bold=True)
+    height, width = ink.shape[0] + 5, ink.shape[1] + 8
+    y, x = rows[0] + 1, columns[0] + 1
+    if min(rows[1] - rows[0], columns[1] - columns[0]) < 2 * height:
+        x = columns[1] + 2 if columns[1] + 2 + width <= image.shape[1] else columns[0] - 2 - width
+        y = rows[0]
+    y, x = max(0, min(y, image.shape[0] - height)), max(0, min(x, image.shape[1] - width))
+    image[y : y + height, x : x + width] = colour
+    _blend(image, ink, x + 4, y, (255, 255, 255))
 
 
 def _outline(
