@@ -20,10 +20,12 @@ import typer
 
 import escsr
 from escsr import batch, cli, diagnosis, images
+from escsr.cli.comparing import compare
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 from escsr.evaluation.real import evaluate_real
+from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
@@ -224,6 +226,7 @@ def test_lists_and_version(run: Run) -> None:
     ("command", "functions", "only_command"),
     [
         (upscale, [batch.upscale, UpscaleOptions], {"quiet", "verbose", "as_json", "dry_run"}),
+        (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
     ],
@@ -246,6 +249,7 @@ def test_command_and_function_have_the_same_names_and_defaults(
 def test_completion_of_every_command() -> None:
     assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
         "upscale",
+        "compare",
         "evaluate",
         "train",
         "doctor",

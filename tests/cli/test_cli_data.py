@@ -226,7 +226,7 @@ def test_command_and_function_have_the_same_names_and_defaults(
 def test_degrade(run: Run, tmp_path: Path) -> None:
     sheet = tmp_path / "sheet.png"
     options = ["--count", "3", "--side", "64", "--preset", "gentle"]
-    done = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options)
+    done = run("degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options)
     assert done.returncode == 0, done.stderr
     assert "3 samples of gentle" in done.stdout
     pixels = images.read(sheet).pixels
@@ -235,9 +235,9 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     top, left = ((side - 64) // 2 for side in clean.shape[:2])
     assert np.array_equal(pixels[:64, :64], clean[top : top + 64, left : left + 64])
     assert not np.array_equal(pixels[:64, 68:], pixels[68:, :64])
-    again = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options, "--json")
+    again = run("degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), *options, "--json")
     assert len(json.loads(again.stdout)) == 3
     assert np.array_equal(images.read(sheet).pixels, pixels)
-    wrong = run("data", "degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), "--preset", "fax")
+    wrong = run("degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), "--preset", "fax")
     assert wrong.returncode == 2
     assert "Known are bicubic" in wrong.stderr

@@ -1,0 +1,120 @@
+"""What stands side by side on a page, as it is written: models, interpolations, results of other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from escsr import images
+from escsr.errors import ConfigError, ImageError
+from escsr.models.bundled import find_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model
+
+__all__ = ["INTERPOLATIONS", "Contender", "name_contenders", "parse_contenders"]
+
+INTERPOLATIONS = ("bicubic", "nearest")
+"""Contenders that need no weights; "bicubic" has a = −0.5, as Pillow's."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One column of a page.
+
+    Attributes:
+        name: Given by the user; "" for the model's.
+        model: Bundled name, "auto", file of weights, or one of `INTERPOLATIONS`.
+        picture: A result made by another tool, in place of a model.
+    """
+
+    name: str
+    model: str
+    picture: Path | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """Whether there are weights to be loaded."""
+        return self.picture is None and self.model not in INTERPOLATIONS
+
+
+def parse_contenders(texts: Sequence[str]) -> tuple[Contender, ...]:
+    """Reads MODEL or NAME=MODEL, sees that each is there; without PyTorch, so that it is quick.
+
+    Args:
+        texts: Bundled name, "auto", "bicubic", "nearest", file of weights or picture file, each with a name
+            and "=" before it or without. What is a file as it is written keeps its "=".
+
+    Returns:
+        One for each text.
+
+    Raises:
+        ConfigError: A name or a model is empty.
+        ModelNotFoundError: There is no such model.
+        ImageError: A picture cannot be read.
+
+    Example:
+        >>> parse_contenders(["plain=bicubic"])
+        (Contender(name='plain', model='bicubic', picture=None),)
+    """
+    return tuple(map(_parsed, texts))
+
+
+def _parsed(text: str) -> Contender:
+    name, separator, model = text.partition("=")
+    if not separator or _file(text) is not None:
+        name, model = "", text
+    elif not (name.strip() and model.strip()):
+        raise ConfigError(f"A column reads MODEL or NAME=MODEL, not {text!r}.")
+    name, model = name.strip(), model.strip()
+    if model in (DEFAULT_MODEL, *INTERPOLATIONS):
+        return Contender(name, model)
+    path = _file(model)
+    if Path(model).suffix.lower() in images.READABLE:
+        images.recognise(path or model)  # tells why it is no picture
+        return Contender(name, model, path)
+    if path is not None:
+        with suppress(ImageError):
+            images.recognise(path)
+            return Contender(name, model, path)
+    find_model(model)
+    return Contender(name, model)
+
+
+def _file(text: str) -> Path | None:
+    with suppress(OSError, RuntimeError, ValueError):  # too long a name, or in the home of nobody
+        path = Path(text).expanduser()
+        return path if path.is_file() else None
+    return None
+
+
+def name_contenders(contenders: Sequence[Contender], scale: float) -> list[str]:
+    """What to call the columns: as the user does, or the model that a scale chooses, or the file.
+
+    Args:
+        contenders: The columns.
+        scale: Of the page.
+
+    Returns:
+        A different name for each.
+
+    Raises:
+        ConfigError: Two have the same name, because they are the same or were given it.
+    """
+    short = [each.name or _short_name(each, scale) for each in contenders]
+    names = [
+        each.model if short.count(name) > 1 and not each.name else name
+        for each, name in zip(contenders, short, strict=True)
+    ]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"Two columns are called {twice}; give each a name of its own, NAME=MODEL.")
+    return ["".join(letter if letter.isprintable() else "?" for letter in name) for name in names]
+
+
+def _short_name(contender: Contender, scale: float) -> str:
+    if contender.picture is not None:
+        return contender.picture.stem
+    if contender.is_network:
+        return choose_model(contender.model, scale).stem
+    return contender.model
