@@ -131,9 +131,7 @@ class DegradedSampler:
             DataError: No picture holds a patch with its margin.
         """
         share = shard_of_batch(batch_size, shard, num_shards)
-        samples = [
-            self._draw(seed, iteration, index, patch_size) for index in range(share.start, share.stop)
-        ]
+        samples = [self._draw(seed, iteration, index, patch_size) for index in range(share.start, share.stop)]
         return DegradedBatch(*(torch.stack(tensors) for tensors in zip(*samples, strict=True)))
 
     def _draw(self, seed: int, iteration: int, index: int, patch_size: int) -> tuple[Tensor, ...]:
@@ -153,7 +151,9 @@ class DegradedSampler:
         crop = augment(picture[top : top + side, left : left + side], generator.random(3) < 0.5)
         hr = crop.cpu().permute(2, 0, 1).float().div_(255)  # (3, side, side)
         top, left = (int(start) for start in generator.integers(2 * margin + 1, size=2))
-        lr, target = degrade(hr, self.degradation, scale=scale, seed=seed, iteration=iteration, index=index)
+        lr, target = degrade(
+            hr, self.degradation, scale=scale, seed=seed, iteration=iteration, index=index
+        )
         rows, columns = (slice(scale * start, scale * (start + patch_size)) for start in (top, left))
         patch = lr[:, top : top + patch_size, left : left + patch_size]
         return patch, hr[:, rows, columns], target[:, rows, columns]

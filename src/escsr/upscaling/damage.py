@@ -53,7 +53,7 @@ _TEXTURE_SHARE = 0.25
 _ROWS = 4
 """Rows whose steps are averaged: noise gets weaker, the edge of a block does not."""
 _FAINT, _ROUGH = 2.0, 12.0
-"""Levels: steps well below the first hardly count; where their mean is above the second, texture hides it."""
+"""Levels: steps well below the first hardly count; texture hides them where their mean exceeds the second."""
 _MOST = 1.5
 """How much a single step may count, lest few lines of a drawing outweigh many edges of blocks."""
 _LEAST_EIGHTS = 64
