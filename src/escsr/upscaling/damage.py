@@ -27,7 +27,7 @@ from escsr.images.value_range import DEPTHS, srgb_encoded
 
 __all__ = ["Damage", "measure_damage"]
 
-_NOISY, _BLOCKY = 6.0, 0.25
+_NOISY, _BLOCKY = 6.0, 0.1
 """From where on pictures count as damaged: of 312 clean ones, which these were chosen by, the noise of four
 exceeds the first, and no blocks the second (benchmarks/damage_hint.py, results/real/damage-hint.json)."""
 
@@ -53,8 +53,8 @@ _TEXTURE_SHARE = 0.25
 _ROWS = 4
 """Rows whose steps are averaged: noise gets weaker, the edge of a block does not."""
 _FAINT, _ROUGH = 2.0, 12.0
-"""Levels: steps well below the first hardly count; texture hides them where their mean exceeds the second."""
-_MOST = 1.5
+"""Levels: steps well below the first hardly count; where their mean exceeds the second, all is texture."""
+_MOST = 1.0
 """How much a single step may count, lest few lines of a drawing outweigh many edges of blocks."""
 _LEAST_EIGHTS = 64
 """Places where each of the eight phases must have been seen."""
@@ -70,8 +70,8 @@ class Damage:
 
     Attributes:
         noise: Standard deviation in a channel, levels of 255.
-        blockiness: By how much steps at the edges of 8×8 blocks exceed others, in means of those around:
-            mostly about 1 at JPEG quality 25, 0.8 at 40, 0.5 at 75, below 0.2 from 95 on, 0 without.
+        blockiness: By how much steps at the edges of 8×8 blocks stand out, in means of the steps around:
+            mostly about 0.4 at JPEG quality 25, 0.3 at 50, 0.15 at 75, 0 without.
     """
 
     noise: float
@@ -225,17 +225,18 @@ def _sums(values: NDArray[Any], halvings: int) -> NDArray[Any]:
 
 
 def _steps(luma: _Values) -> NDArray[np.float64]:
-    """Steps between neighbours along the last axis over the mean of eight around: (N, h, w) → (3, 8).
+    """How far steps along the last axis exceed their two neighbours: (N, h, w) → (3, 8).
 
-    For each of the eight phases their sum, how many they are, and how many with those in rough places.
+    For each of the eight phases the sum over the mean of eight around, how many they are, and how many with
+    those in rough places.
     """
     count, height, width = luma.shape
     rows, groups = height // _ROWS, (width - 3) // _BLOCK - 1
     if rows < 1 or groups < 1:
         return np.zeros((3, _BLOCK))
-    step = np.diff(luma[:, : rows * _ROWS], axis=2)
-    step = np.abs(step[..., 1:-1] - np.float32(0.5) * (step[..., :-2] + step[..., 2:]))  # slopes are none
-    lines = step.reshape(count, rows, _ROWS, -1).mean(2)
+    step = np.abs(np.diff(luma[:, : rows * _ROWS], axis=2))
+    beyond = step[..., 1:-1] - np.float32(0.5) * (step[..., :-2] + step[..., 2:])  # slopes have none
+    lines = np.maximum(beyond, 0).reshape(count, rows, _ROWS, -1).mean(2)
     around = lines
     for distance in (1, 2, 4):
         around = around[..., :-distance] + around[..., distance:]  # at last of places i to i + 7
