@@ -25,7 +25,7 @@ SAID = "found; --model real will look better."
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clean picture, a noisy one, and one compressed and saved as PNG, in a folder; and a small model."""
     folder = tmp_path_factory.mktemp("hint")
-    clean = images.read(EXAMPLES / "flowers.png").colour[240 : 240 + SIDE, 240 : 240 + SIDE]
+    clean = images.read(EXAMPLES / "flowers.png").colour[400 : 400 + SIDE, 400 : 400 + SIDE]
     noise = np.random.default_rng(0).normal(0, 15, clean.shape)
     noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
     (folder / "in").mkdir()
