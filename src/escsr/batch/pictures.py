@@ -12,8 +12,10 @@ from typing import Literal
 from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import DeviceError, EscError, ImageError
+from escsr.images import Animation, Picture
+from escsr.upscaling.damage import measure_damage
 
-__all__ = ["Outcome", "Progress", "failure_of", "outcome_of", "progress_of"]
+__all__ = ["Outcome", "Progress", "failure_of", "hint_for", "outcome_of", "progress_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Outcome:
         model: Name of the model that upscaled it.
         size: Width and height of the result, pixels; None where there is none.
         notes: What had to be changed on the way, in words.
+        hint: What would look better, in words; "" for nothing.
     """
 
     job: Job
@@ -39,6 +42,7 @@ class Outcome:
     model: str = ""
     size: tuple[int, int] | None = None
     notes: tuple[str, ...] = ()
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,22 @@ def progress_of(
         on_progress(Progress(jobs[index], share, overall, index + 1, len(jobs)))
 
     return report
+
+
+def hint_for(picture: Picture | Animation) -> str:
+    """What suits a picture better than a model for clean ones; of an animation the first frame decides.
+
+    Args:
+        picture: As decoded.
+
+    Returns:
+        A sentence for people; "" where none does.
+    """
+    if isinstance(picture, Animation):
+        damage = measure_damage(picture.frames[0])
+    else:
+        damage = measure_damage(picture.pixels, linear=picture.linear)
+    return f"{damage} found; --model real will look better." if damage.is_damaged else ""
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from escsr import images
 from escsr.batch.jobs import plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, outcome_of, progress_of
+from escsr.batch.pictures import Outcome, Progress, hint_for, outcome_of, progress_of
 from escsr.batch.pipeline import OnError, Pipeline
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
-from escsr.models.selection import choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result
@@ -33,6 +33,7 @@ class _Work(NamedTuple):
     key: str
     upscaler: Upscaler
     picture: Picture | Animation
+    hint: str
 
 
 class Batch:
@@ -136,7 +137,8 @@ class Batch:
         upscaler, most = self.upscaler(scale), self.options.max_pixels
         check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=most)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
-        return _Work(number, key, upscaler, picture)
+        hint = hint_for(picture) if self.options.model == DEFAULT_MODEL else ""
+        return _Work(number, key, upscaler, picture, hint)
 
     def _upscale(self, report: Callable[[int, float], None] | None, work: _Work) -> _Work:
         """The network's part."""
@@ -151,7 +153,8 @@ class Batch:
         if manifest is not None:
             manifest.add(job.target, work.key)
         rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
-        return Outcome(job, "done", model=work.upscaler.name, size=(columns, rows), notes=picture.notes)
+        name, size = work.upscaler.name, (columns, rows)
+        return Outcome(job, "done", model=name, size=size, notes=picture.notes, hint=work.hint)
 
 
 def upscale(

@@ -71,6 +71,8 @@ class Report:
             ERR.print(f"[red]Error:[/] {plain(result.error)}")
         elif result.status == "planned" or not self.quiet:
             self.out.print(plain(_line(result, "standard output" if self.is_piped else result.job.target)))
+            if hint := getattr(result, "hint", ""):  # which no forecast has
+                ERR.print(plain(f"{result.job.source.name}: {hint}"))
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
@@ -90,9 +92,13 @@ class JsonReport(Report):
         """Reports nothing."""
 
     def _report(self, result: Outcome | Forecast) -> None:
-        values = {name: None if value in ("", 0) else value for name, value in vars(result).items()}
+        values: dict[str, Any] = {
+            name: None if value in ("", 0) else value for name, value in vars(result).items()
+        }
         del values["job"]
         values["seconds"] = round(result.seconds, 3)
+        if hint := values.pop("hint", None):
+            values["notes"] = (*values["notes"], hint)
         if "out_size" in values:  # of a forecast
             values |= {"source_size": values["size"], "size": values.pop("out_size")}
             values["seconds"] = values["seconds"] or None
