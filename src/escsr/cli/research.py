@@ -36,9 +36,11 @@ def evaluate(
         Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
     ] = None,
     protocol: Annotated[Protocol, typer.Option(help="Step by step in docs/evaluation.md.")] = "classic",
-    degrade: Annotated[
+    degradation: Annotated[
         str | None,
-        typer.Option(help="With --data: damage the pictures by a preset (see `escsr data degrade`)."),
+        typer.Option(
+            "--degrade", help="With --data: damage the pictures by a preset (see `escsr data degrade`)."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="With --degrade: other damage.")] = 0,
     perceptual: Annotated[
@@ -62,7 +64,7 @@ def evaluate(
     _check_kind(
         data,
         folder,
-        for_data=(lr, degrade, perceptual, *([] if protocol == "classic" else [protocol])),
+        for_data=(lr, degradation, perceptual, *([] if protocol == "classic" else [protocol])),
         metrics=metrics,
     )
     own_memory()
@@ -79,7 +81,7 @@ def evaluate(
         run = partial(evaluate_real, folder=folder, scale=scale, device=device, metrics=metrics or ())
     else:
         assert data is not None
-        how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degrade, "seed": seed}
+        how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
         run = partial(escsr.evaluate, data=data, scale=scale, device=device, perceptual=perceptual, **how)
     results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:
