@@ -30,6 +30,7 @@ from escsr.evaluation.comparison import CARD_FORMAT
 from escsr.evaluation.cost import count_parameters
 from escsr.evaluation.stability import measure_stability
 from escsr.files import sha256_of
+from escsr.models.checkpoints import DEGRADATION, read_checkpoint
 from escsr.networks import ESC, variant_name
 from escsr.runtime.allocator import keep_freed_memory
 
@@ -56,8 +57,21 @@ ANY_SCALE_PAPER: dict[str, dict[float, float]] = {
 ANY_SCALES = {"Set5": (1.5, 2, 3, 4, 6, 8), "Set14": (2, 3, 4), "B100": (2, 3, 4)}
 """At which scales a model for any is measured."""
 
-TRAINING = ("summary", "started_from", "recipe", "iterations", "hardware", "time", "trained_on")
-"""Options that tell where weights come from; only `started_from` may be left out for new ones."""
+TRAINING = (
+    "summary",
+    "started_from",
+    "recipe",
+    "iterations",
+    "hardware",
+    "time",
+    "trained_on",
+    "losses",
+    "perceptual",
+)
+"""Options that tell where weights come from."""
+
+MAY_LACK = {"started_from", "losses", "perceptual"}
+"""Those that may be left out for new ones."""
 
 LICENCE = "MIT"
 
@@ -84,9 +98,11 @@ def main() -> None:
 def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     """Writes the weights in half precision, and measures those."""
     network = escsr.load_network(options.checkpoint)
+    degradation = options.degradation or read_checkpoint(options.checkpoint).metadata.get(DEGRADATION)
+    damage = {} if degradation is None else {DEGRADATION: degradation}
     path = model_tables.CARDS / f"{options.name}.safetensors"
     note = f"recipe {options.recipe}, {options.iterations} iterations, {options.trained_on}"
-    escsr.save_network(network, path, training=note, licence=LICENCE, half=True)
+    escsr.save_network(network, path, training=note, licence=LICENCE, half=True, metadata=damage)
     bundled = escsr.load_network(path)
     scale = bundled.config.scale
     return {
@@ -97,6 +113,7 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
         "parameters": count_parameters(bundled.config),
         "sha256": sha256_of(path),
         "licence": LICENCE,
+        **damage,
         "sets": _measure_all(path, options.data, any_scale=scale is None),
         "training": {
             "started_from": None,
@@ -192,9 +209,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--hardware")
     parser.add_argument("--time")
     parser.add_argument("--trained-on")
+    parser.add_argument("--degradation", help="of the training, where the checkpoint does not say")
+    parser.add_argument("--losses", help="where not L1 alone")
+    parser.add_argument("--perceptual", help="perceptual network, its ancestry and licence")
     parser.add_argument("--log", type=Path, help="log.jsonl of the run, for its learning curve")
     options = parser.parse_args()
-    needed = {"data", *TRAINING} - {"started_from"}
+    needed = {"data", *TRAINING} - MAY_LACK
     missing = [f"--{name.replace('_', '-')}" for name in sorted(needed) if getattr(options, name) is None]
     if missing and not options.card_only:
         parser.error(f"missing: {', '.join(missing)}")

@@ -19,6 +19,8 @@ CARDS = ROOT / "src" / "escsr" / "models" / "weights"
 README = ROOT / "README.md"
 CHOICE = ROOT / "results" / "models" / "any-scale.json"
 CHOICE_PAGE = ROOT / "docs" / "command-line.md"
+REAL = ROOT / "results" / "real" / "photos-x4.json"
+REAL_PAGE = ROOT / "docs" / "real-world.md"
 START, END = "<!-- models -->", "<!-- /models -->"
 SETS = ("Set5", "Set14", "B100")
 
@@ -44,6 +46,7 @@ def pages(records: list[Record]) -> dict[Path, str]:
     tables = {
         README: table(records, json.loads(COSTS.read_text())),
         CHOICE_PAGE: choice_table(json.loads(CHOICE.read_text())),
+        REAL_PAGE: real_table(json.loads(REAL.read_text())),
     }
     return {page: with_table(page.read_text(), each) for page, each in tables.items()}
 
@@ -62,7 +65,7 @@ def table(records: list[Record], costs: Record) -> str:
         "|---|---|---|---|---|" + "---|" * len(SETS),
     ]
     cost_of = {figures["model"]: figures for figures in costs["models"]}
-    for record in (each for each in records if each["scale"] is not None):
+    for record in (each for each in records if each["scale"] is not None and not _is_real(each)):
         size = f"{record['parameters']:,} | {_cost(cost_of.get(record['model']))}"
         lines.append(_row(f"`{record['model']}`", record, size, "model"))
         lines.append(_row("bicubic", record, "| |", "bicubic"))
@@ -106,6 +109,34 @@ def choice_table(record: Record) -> str:
         "\n".join(lines)
         + f"\n\nY-PSNR on {record['data']}; {threads} threads of a server CPU ({device}).\n"
     )
+
+
+def real_table(record: Record) -> str:
+    """One row a model: Y-PSNR and perceptual distance by degradation, clean pictures, colours."""
+    presets = record["degraded"]
+    lines = [
+        "| model | "
+        + " | ".join(f"{preset}, dB / distance" for preset in presets)
+        + " | clean, dB | colour |",
+        "|---|" + "---|" * (len(presets) + 2),
+    ]
+    for model, clean in record["clean"]["psnr_y"].items():
+        each = [figures[model] for figures in presets.values()]
+        cells = [f"{figures['psnr_y']:.2f} / {figures['distance']:.2f}" for figures in each]
+        shift = max(figures["largest_colour_shift"] for figures in each)
+        lines.append(f"| `{model}` | {' | '.join(cells)} | {clean:.2f} | {shift:.2f} |")
+    pictures, seeds = len(record["pictures"]), record["seeds"]
+    return (
+        "\n".join(lines)
+        + f"\n\nMeans of {pictures} pictures × {seeds} seeds at ×{record['scale']}; distance: features of "
+        f"{record['perceptual']}, lower is better; clean: {record['clean']['set']}, protocol `classic`; "
+        "colour: largest shift of a picture's mean, levels of 255.\n"
+    )
+
+
+def _is_real(record: Record) -> bool:
+    """Whether a model was trained on damaged photographs."""
+    return "degradation" in record
 
 
 def _cost(figures: Record | None) -> str:
@@ -168,9 +199,30 @@ Stability, on made pictures of noise, patterns, lettering and pure colours (`esc
 * {_half_precision(stability["activations"])}
 * {_constants(stability)}
 
-Limits: trained on clean pictures shrunk by {shrunk} bicubic. Noise and compression artefacts of a photo
-are enlarged with it; they are not removed.{_lost(record)}
+{_real_limits(record) if _is_real(record) else _limits(shrunk)}{_lost(record)}
 """
+
+
+def _limits(shrunk: str) -> str:
+    return (
+        f"Limits: trained on clean pictures shrunk by {shrunk} bicubic. Noise and compression artefacts of "
+        "a photo\nare enlarged with it; they are not removed."
+    )
+
+
+def _real_limits(record: Record) -> str:
+    training = record["training"]
+    perceptual = f" Perceptual network: {training['perceptual']}." if training.get("perceptual") else ""
+    invents = (
+        "It invents detail." if training.get("losses", "L1") != "L1" else "It smooths what it cannot tell."
+    )
+    return (
+        f"Trained on photographs damaged by the degradation `{record['degradation']}` "
+        f"(`escsr data degrade PICTURE --preset {record['degradation']}`); losses: "
+        f"{training.get('losses', 'L1')}.{perceptual}\nFigures on damaged pictures: docs/real-world.md.\n\n"
+        f"Limits: {invents} Clean pictures come out less sharp than by models for them. Not for measuring, for "
+        "evidence,\nor for faces of people whom one must recognise."
+    )
 
 
 def _start(record: Record) -> str:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import TINY, tiny_arguments, write_pictures
+from tiny_runs import REAL, TINY, tiny_arguments, write_pictures
 
 from escsr.errors import ConfigError
 from escsr.training.distributed import Distributed, _settings
+from escsr.training.objective_table import sampler_for
 from escsr.training.recipes import recipe
+from escsr.training.trainer import Trainer
 from escsr.training.validation import Validation
 from samples import ROOT, small_network
 
@@ -84,6 +86,26 @@ def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None
     assert [line["iteration"] for line in logs[0]] == [line["iteration"] for line in logs[1]] == [4, 6]
     assert logs[1][-1]["loss"] == pytest.approx(logs[0][-1]["loss"], rel=1e-5)
     assert logs[1][-1]["validation"] == pytest.approx(logs[0][-1]["validation"], abs=1e-3)
+
+
+def test_two_processes_train_two_networks_as_one_does(folder: Path, tmp_path: Path) -> None:
+    """Generator, discriminator and the vectors of its spectral norm."""
+    settings = [*REAL, "iterations=4", "validate_every=4", "objective.colour=0.5"]
+    command = ["train", "--recipe", "esc-real-light-gan-x2", "--device", "cpu", "--data", str(folder)]
+    command += [part for setting in settings for part in ("--set", setting)]
+    first = recipe("esc-real-light-x2").with_settings([*REAL[:-2], "start=none", "iterations=1"])
+    Trainer(first, sampler_for(first, folder), tmp_path / "start").train()
+    # torchrun takes --start for its own --start-method
+    command += ["--set", f"start={tmp_path / 'start' / 'best.safetensors'}", "--output"]
+    runs = tmp_path / "one", tmp_path / "two"
+    alone = [sys.executable, "-m", "escsr", *command, str(runs[0])]
+    subprocess.run(alone, check=True, capture_output=True)
+    torchrun("-m", "escsr", *command, str(runs[1]))
+    one, two = (load_file(run / "iter_0000004.safetensors") for run in runs)
+    assert one.keys() == two.keys()
+    assert "training.module.discriminator.down.0.u" in one
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, atol=1e-4, rtol=1e-3, msg=key)
 
 
 THREADS = """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_runs import TINY, write_pictures
+from tiny_runs import REAL, write_pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,19 +24,6 @@ from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objective_table import objective_for, sampler_for
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Progress, Trainer
-
-REAL = [
-    *TINY[:-4],  # all but what is for other objectives
-    "objective.margin=2",
-    "objective.perceptual.network=none",
-    "batch_size=4",
-    "validate_every=4",
-    "schedule.warmup=3",
-    "iterations=8",
-    "precision=float32",
-    "objective.adversarial.features=8",
-    "objective.ldl=0.5",
-]
 
 
 def write_vgg16(path: Path) -> Path:

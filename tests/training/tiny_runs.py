@@ -23,6 +23,20 @@ TINY = [
     "warmup=3",
 ]
 
+REAL = [
+    *TINY[:-4],  # all but what other objectives have
+    "objective.margin=2",
+    "objective.perceptual.network=none",
+    "batch_size=4",
+    "validate_every=4",
+    "schedule.warmup=3",
+    "iterations=8",
+    "precision=float32",
+    "objective.adversarial.features=8",
+    "objective.ldl=0.5",
+]
+"""For the recipes of real photographs; the last two are of the second stage alone."""
+
 
 def write_pictures(folder: Path) -> Path:
     """Three pictures of 96×128 pixels."""
