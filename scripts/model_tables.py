@@ -211,18 +211,15 @@ def _limits(shrunk: str) -> str:
 
 
 def _real_limits(record: Record) -> str:
-    training = record["training"]
-    perceptual = f" Perceptual network: {training['perceptual']}." if training.get("perceptual") else ""
-    invents = (
-        "It invents detail." if training.get("losses", "L1") != "L1" else "It smooths what it cannot tell."
-    )
-    return (
-        f"Trained on photographs damaged by the degradation `{record['degradation']}` "
-        f"(`escsr data degrade PICTURE --preset {record['degradation']}`); losses: "
-        f"{training.get('losses', 'L1')}.{perceptual}\nFigures on damaged pictures: docs/real-world.md.\n\n"
-        f"Limits: {invents} Clean pictures come out less sharp than by models for them. Not for measuring, for "
-        "evidence,\nor for faces of people whom one must recognise."
-    )
+    training, preset = record["training"], record["degradation"]
+    losses, network = training.get("losses", "L1"), training.get("perceptual")
+    perceptual = f" Perceptual network: {network}." if network else ""
+    invents = "It smooths what it cannot tell." if losses == "L1" else "It invents detail."
+    return f"""Trained on photographs damaged by the degradation `{preset}`; losses: {losses}.{perceptual}
+Figures on damaged pictures: docs/real-world.md.
+
+Limits: {invents} Clean pictures come out less sharp than by models for them. Not for measuring, for
+evidence, or for faces of people whom one must recognise."""
 
 
 def _start(record: Record) -> str:
