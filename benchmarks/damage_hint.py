@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from conditions import record
 from escsr import images
 from escsr.data.degradations import PRESETS
-from escsr.data.degradations.chain import Compress, apply_steps
+from escsr.data.degradations.chain import apply_steps
 from escsr.data.degradations.filters import sharpen
 from escsr.data.degradations.jpeg import libjpeg
 from escsr.data.degradations.sample import draw_sample
+from escsr.data.degradations.steps import Compress
 from escsr.data.pictures import read_rgb
 from escsr.data.resize import imresize
 from escsr.upscaling.damage import Damage, measure_damage

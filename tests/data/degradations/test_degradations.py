@@ -20,24 +20,26 @@ from safetensors import safe_open
 from torch import Tensor
 
 from escsr.data.degradations import PRESETS, degrade
-from escsr.data.degradations.chain import (
-    Blur,
-    Compress,
-    GaussianNoise,
-    Place,
-    PoissonNoise,
-    Sinc,
-    Step,
-    ToLr,
-    Zoom,
-    apply_steps,
-    draw_steps,
-)
-from escsr.data.degradations.config import Bicubic, Mixture, Part, SecondOrder
+from escsr.data.degradations.chain import apply_steps, draw_steps
+from escsr.data.degradations.config import Bicubic, Mixture, Part, SecondOrder, Shuffled
 from escsr.data.degradations.filters import ResizeMode, blur, resize, sharpen
 from escsr.data.degradations.jpeg import differentiable_jpeg, libjpeg
 from escsr.data.degradations.kernels import KernelShape, gaussian_kernel, sinc_kernel
 from escsr.data.degradations.sample import draw_sample
+from escsr.data.degradations.steps import (
+    Blur,
+    Compress,
+    CorrelatedNoise,
+    GaussianNoise,
+    Place,
+    PoissonNoise,
+    Sampled,
+    Shrink,
+    Sinc,
+    Step,
+    ToLr,
+    Zoom,
+)
 from escsr.errors import ConfigError
 from escsr.runtime.settings import validated
 
@@ -332,3 +334,33 @@ def test_small_images_too(preset: str, sides: tuple[int, int]) -> None:
         assert lr.shape == (3, *sides)
         assert torch.isfinite(lr).all()
         assert torch.isfinite(target).all()
+
+
+def test_bsrgans_steps_are_shuffled_and_its_resizes_are_not() -> None:
+    generator = np.random.default_rng(0)
+    samples = [draw_steps(Shuffled(), generator) for _ in range(20_000)]
+    count = len(samples)
+    firsts, kinds = Counter[str](), Counter[str]()
+    for steps in samples:
+        assert isinstance(steps[-1], Compress)
+        assert isinstance(steps[-2], Zoom)
+        body = steps[1:-2] if isinstance(steps[0], Zoom) and not steps[0].of_lr else steps[:-2]
+        firsts[type(body[0]).__name__] += 1
+        kinds.update({type(step).__name__ for step in steps[:-2]})
+        shrink = next(i for i, step in enumerate(body) if isinstance(step, Shrink | Sampled))
+        to_lr = next(i for i, step in enumerate(body) if isinstance(step, Zoom) and step.of_lr)
+        assert shrink < to_lr
+    assert kinds["Sampled"] / count == about(0.25, count)
+    assert kinds["CorrelatedNoise"] / count == about(0.2, count)
+    assert kinds["Compress"] / count == about(0.9, count)
+    assert sum(isinstance(s[0], Zoom) and not s[0].of_lr for s in samples) / count == about(0.25, count)
+    assert {"Blur", "GaussianNoise", "Compress", "Shrink"} <= firsts.keys()
+
+
+def test_correlated_noise_has_its_covariance() -> None:
+    flat, place = torch.full((3, 300, 300), 0.5), Place((75, 75), np.random.default_rng(0))
+    turn, _ = np.linalg.qr(np.random.default_rng(1).standard_normal((3, 3)))
+    widths = (0.9, 0.1, 0.4)
+    noise = (CorrelatedNoise(20.0, widths, tuple(turn.flat))(flat, place) - flat) * 255 / 20
+    covariance = np.cov(noise.flatten(1).numpy())
+    assert np.allclose(covariance, turn @ np.diag(widths) @ turn.T, atol=0.02)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from escsr.data.degradations.chain import Step, apply_steps, draw_steps
+from escsr.data.degradations.chain import apply_steps, draw_steps
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.filters import sharpen
+from escsr.data.degradations.steps import Step
 
 __all__ = ["degrade", "draw_sample"]
 

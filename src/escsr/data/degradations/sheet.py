@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.data.degradations.chain import Step, apply_steps
+from escsr.data.degradations.chain import apply_steps
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.filters import sharpen
 from escsr.data.degradations.presets import named_mixture
 from escsr.data.degradations.sample import draw_sample
+from escsr.data.degradations.steps import Step
 from escsr.data.pictures import read_rgb
 from escsr.errors import ConfigError, DataError
 
