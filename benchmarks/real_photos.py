@@ -28,7 +28,7 @@ from escsr.evaluation.real import colour_shift
 from escsr.runtime.allocator import keep_freed_memory
 from escsr.upscaling.upscaler import Upscaler
 
-_PRESETS = ("gentle", "real-esrgan", "compressed", "bsrgan")
+_PRESETS = ("gentle", "real-esrgan")
 
 
 def main() -> None:
