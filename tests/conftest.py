@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ from hypothesis import HealthCheck, settings
 from samples import ROOT
 
 SHARED = ROOT.parent / "shared"
+
+# Tests run in several processes (-n), which share the cores, as do the commands that they start.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    torch.set_num_threads(threads)
 
 settings.register_profile(
     "escsr", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], derandomize=True
