@@ -54,7 +54,8 @@ def test_better_than_bicubic(name: str, picture: str) -> None:
     truth, ours, bicubic = (
         torch.from_numpy(pixels) for pixels in (hr, upscaler(lr, scale=scale), imresize(lr, scale))
     )
-    assert psnr(ours, truth) > psnr(bicubic, truth) + 0.8
+    least = 0.5 if "degradation" in RECORDS[name] else 0.8
+    assert psnr(ours, truth) > psnr(bicubic, truth) + least
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -15,6 +15,7 @@ from escsr.errors import CheckpointError, ModelNotFoundError
 from escsr.models.published import RELEASED, cache_folder, fetch
 
 __all__ = [
+    "FAMILIES",
     "REAL",
     "TRAINING_PREFIX",
     "Header",
@@ -30,7 +31,7 @@ TRAINING_PREFIX = "training."
 REAL = "real"
 """Short for the models of photographs as people have them."""
 
-_FAMILIES = {REAL: "esc-real-light"}
+FAMILIES = {REAL: "esc-real-light"}
 """Names that stand for a family of bundled models."""
 
 _SHARPER = {"esc-real-light": "esc-real-light-gan"}
@@ -78,7 +79,7 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         CheckpointError: The downloaded file is damaged.
     """
     bundled = _bundled()
-    name = _FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
+    name = FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
     if name in bundled:
         return bundled[name]
     scale_of = re.compile(re.escape(name) + r"-x(\d+)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from escsr.models.bundled import find_model
+from escsr.models.bundled import FAMILIES, find_model
 
 __all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
 
@@ -30,7 +30,8 @@ def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
     reached by resizing its result.
 
     Args:
-        name: "auto"; a bundled name, with or without its scale; a downloaded one; or a file.
+        name: "auto"; "real" for noisy and compressed photographs; a bundled name, with or without its
+            scale; a downloaded one; or a file.
         scale: Wanted; None for ×2, or the scale of the model named.
 
     Returns:
@@ -70,5 +71,5 @@ def explain(name: str | os.PathLike[str], scale: float | None) -> str:
 
 def _family(name: str | os.PathLike[str], scale: float | None) -> str:
     if os.fspath(name) != DEFAULT_MODEL:
-        return os.fspath(name)
+        return FAMILIES.get(os.fspath(name), os.fspath(name))
     return _ANY if scale is not None and 1 < scale <= ANY_SCALE_UP_TO else _FIXED

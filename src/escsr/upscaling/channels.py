@@ -40,7 +40,8 @@ def upscale_pixels(
     """Upscales pixels of any depth and number of channels.
 
     Colours are bled under what is transparent before the network sees them; opacity is upscaled as a
-    grey picture and stays within that of its neighbourhood; one of a single value stays one.
+    grey picture and stays within that of its neighbourhood; one of a single value stays one. A picture whose
+    channels are equal is grey, and stays so.
 
     Args:
         pixels: (H, W), or (H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; of a type in
@@ -63,6 +64,12 @@ def upscale_pixels(
         raise ConfigError(f"An array must be (H, W) or (H, W, 1 to 4), not {pixels.shape}.")
     has_alpha = pixels.shape[2] in (2, 4)
     colour = pixels[..., :-1] if has_alpha else pixels
+    if colour.shape[2] == 3 and (colour[..., :1] == colour[..., 1:]).all():  # NaN is unlike itself
+        grey = np.concatenate((colour[..., :1], pixels[..., 3:]), axis=2)
+        result = upscale_pixels(
+            grey, run, linear=linear, premultiplied=premultiplied, on_progress=on_progress
+        )
+        return np.concatenate((np.repeat(result[..., :1], 3, axis=2), result[..., 1:]), axis=2)
     value_range = ValueRange.of(colour, linear=linear)
     lr = _planes(value_range.encode(colour))
     if not has_alpha:
