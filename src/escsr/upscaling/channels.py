@@ -40,8 +40,8 @@ def upscale_pixels(
     """Upscales pixels of any depth and number of channels.
 
     Colours are bled under what is transparent before the network sees them; opacity is upscaled as a
-    grey picture and stays within that of its neighbourhood; one of a single value stays one. A picture whose
-    channels are equal is grey, and stays so.
+    grey picture and stays within that of its neighbourhood; one of a single value stays one. A picture
+    whose channels are equal is grey, and stays so.
 
     Args:
         pixels: (H, W), or (H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; of a type in
