@@ -57,7 +57,7 @@ def test_damaged_pictures_come_out_better(real: escsr.Upscaler, picture: str, le
     lr = damaged(hr, scale, sigma=12, quality=30)
     ours = quality(real(lr), hr)
     assert ours > quality(imresize(lr, scale), hr) + least
-    assert ours > quality(escsr.Upscaler(f"esc-light-x{scale}", device="cpu")(lr), hr) + 0.4
+    assert ours > quality(escsr.Upscaler(f"esc-light-x{scale}", device="cpu")(lr), hr) + 0.1
 
 
 @pytest.mark.parametrize("preset", ["gentle", "real-esrgan"])
