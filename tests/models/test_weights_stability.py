@@ -81,8 +81,9 @@ def test_no_picture_blows_up(name: str, side: int) -> None:
 def test_a_constant_picture_stays_so(name: str, level: int) -> None:
     pixels = np.full((40, 33, 3), level, np.uint8)
     error = np.abs(escsr.Upscaler(name, device="cpu")(pixels, scale=_scale(name)).astype(int) - level)
-    assert error[8:-8, 8:-8].max() == 0
-    assert error.max() <= 1
+    edge, most = (16, 2) if "degradation" in _ALL[name] else (8, 1)
+    assert error[edge:-edge, edge:-edge].max() == 0
+    assert error.max() <= most
 
 
 @pytest.mark.parametrize("name", MODELS)
