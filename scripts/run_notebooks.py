@@ -18,12 +18,12 @@ NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 def main() -> None:
     """Rewrites each notebook with its outputs."""
     for path in NOTEBOOKS:
-        nbformat.write(executed(path), path)
+        nbformat.write(executed(path), path)  # type: ignore[no-untyped-call]
 
 
 def executed(path: Path) -> NotebookNode:
     """A notebook run from the root of the repository; an error in a cell raises."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(
         notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}, record_timing=False
     )
@@ -32,9 +32,9 @@ def executed(path: Path) -> NotebookNode:
 
 
 def printed(notebook: NotebookNode) -> list[str]:
-    """What the cells printed, in order."""
+    """What each cell of code printed."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [each.text for cell in cells for each in cell.outputs if each.output_type == "stream"]
+    return ["".join(each.get("text", "") for each in cell.outputs) for cell in cells]
 
 
 if __name__ == "__main__":
