@@ -27,7 +27,6 @@ from escsr.runtime.settings import validated
 __all__ = [
     "DEGRADATION",
     "Checkpoint",
-    "blended",
     "load_network",
     "network_of",
     "read_checkpoint",
@@ -113,32 +112,6 @@ def network_of(checkpoint: Checkpoint, *, name: str, device: str | torch.device 
         problem = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{name}: weights do not fit their network: {problem}") from error
     return network.requires_grad_(True).eval()
-
-
-def blended(one: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
-    """Weights between those of two models, of which one was trained on from the other.
-
-    Source: network interpolation (ESRGAN, ECCVW 2018, section 3.4).
-
-    Args:
-        one: At share 0; its metadata is kept.
-        other: At share 1, of the same shape.
-        share: 0 to 1.
-
-    Returns:
-        The weights (1 − share) · one + share · other, float32.
-
-    Raises:
-        ConfigError: The share is another, or the models differ in their shape.
-    """
-    if not 0 <= share <= 1:
-        raise ConfigError(f"A blend is from 0 to 1, not {share}.")
-    if one.config != other.config:
-        raise ConfigError("Only models of one shape can be blended.")
-    weights = {
-        key: value.float().lerp(other.weights[key].float(), share) for key, value in one.weights.items()
-    }
-    return replace(one, weights=weights, extra={})
 
 
 def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:

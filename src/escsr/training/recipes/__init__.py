@@ -66,8 +66,8 @@ def recipe(name: str) -> TrainingConfig:
     """
     base = name.removesuffix(_PAPER)
     if base not in RECIPES:
-        hint = did_you_mean(base, RECIPES)
-        raise ConfigError(f"Unknown recipe {name!r}.{hint} Known are {', '.join(RECIPES)}.")
+        hint = did_you_mean(base, RECIPES) or " `escsr recipes` lists them."
+        raise ConfigError(f"Unknown recipe {name!r}.{hint}")
     config = RECIPES[base]()
     if base == name:
         return config
