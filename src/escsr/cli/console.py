@@ -71,7 +71,13 @@ def scale_of(text: Any) -> float:
 
 ScaleOption = Annotated[
     float | None,
-    typer.Option("--scale", "-s", parser=scale_of, metavar="X", help="Factor of both sides: 2, 2.7, 4x."),
+    typer.Option(
+        "--scale",
+        "-s",
+        parser=scale_of,
+        metavar="X",
+        help="Factor of both sides, like 2 or 4x. If not given: that of the model.",
+    ),
 ]
 
 
@@ -134,8 +140,10 @@ def print_json(value: object) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Prints a table, never cut: a terminal folds long lines by itself, and a pipe has no width."""
-    Console(highlight=False, width=1000).print(table)
+    """Prints a table, never cut: on a terminal long cells are folded, and a pipe has no width."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(highlight=False, width=OUT.width if OUT.is_terminal else 1000).print(table)
 
 
 def plain(text: Any) -> str:

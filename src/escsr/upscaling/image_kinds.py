@@ -1,4 +1,4 @@
-"""Whatever a program calls an image: arrays, tensors, PIL images, files, their bytes, and lists of these."""
+"""Whatever a program calls an image: arrays, tensors, PIL images, files, their bytes, lists of these."""
 
 from __future__ import annotations
 
