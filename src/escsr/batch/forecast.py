@@ -103,7 +103,7 @@ def _sample_side(batch: Batch) -> int:
     """Side of the sample for all pictures, of which no more headers are read than it takes."""
     pixels = 0
     for job in batch.jobs:
-        with suppress(EscError):  # which the forecast of that job reports
+        with suppress(Exception):  # which the forecast of that job reports
             header = images.read_header(job.source)
             pixels += header.width * header.height * header.frames
         if pixels >= _WORTH * _SAMPLE**2:

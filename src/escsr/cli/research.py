@@ -36,8 +36,8 @@ def evaluate(
             "--model",
             "-m",
             metavar="NAME",
-            help="Model to measure: a name from `escsr models`, a file of weights, the folder of a training "
-            "run, or bicubic. May be repeated.",
+            help="Model to measure: a name from `escsr models`, a file of weights, the folder of a "
+            "training run, or bicubic. May be repeated.",
             show_default=False,
         ),
     ],

@@ -41,14 +41,14 @@ class Root(TyperGroup):
         _tidy_all(params)
         return params
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Puts "upscale" before arguments that are for it."""
         if args and not self._is_own(ctx, args[0]) and _is_for_upscale(args[0]):
             args = [_DEFAULT, *args]
-        return super().parse_args(ctx, args)  # type: ignore[arg-type]
+        return super().parse_args(ctx, args)
 
     def _is_own(self, ctx: typer.Context, word: str) -> bool:
-        options = {name for param in self.get_params(ctx) for name in param.opts}  # type: ignore[arg-type]
+        options = {name for param in self.get_params(ctx) for name in param.opts}
         return word in self.commands or word.partition("=")[0] in options
 
 
@@ -76,7 +76,7 @@ def _tidy_all(params: Iterable[Any]) -> None:
         if kind is None:  # older versions of typer show words by themselves
             continue
         if isinstance(param, TyperArgument):
-            param.display_type_rich = _no_type  # type: ignore[method-assign]
+            param.display_type_rich = _no_type  # type: ignore[method-assign, assignment]
         elif isinstance(param, TyperOption) and param.metavar is None:
             word = kind().removeprefix("list[").removesuffix("]")
             param.metavar = _WORDS.get(word, word.upper())

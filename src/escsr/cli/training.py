@@ -52,8 +52,8 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Small inputs (low resolution), one folder for each --data. If not given, they are made from "
-            "the originals.",
+            help="Small inputs (low resolution), one folder for each --data. If not given, they are made "
+            "from the originals.",
         ),
     ] = None,
     validate: Annotated[
@@ -96,8 +96,9 @@ def train(
 
     The result: `escsr upscale photo.jpg --model FOLDER`.
 
-    Ctrl-C, or a signal TERM, HUP or USR1, finishes the current step and saves a checkpoint. To share the work
-    among several processes, start it by `torchrun --nproc-per-node N -m escsr train ...` or SLURM's `srun`.
+    Ctrl-C, or a signal TERM, HUP or USR1, finishes the current step and saves a checkpoint. To share the
+    work among several processes, start it by `torchrun --nproc-per-node N -m escsr train ...` or SLURM's
+    `srun`.
     """
     own_memory()
     import escsr

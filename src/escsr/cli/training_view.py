@@ -79,7 +79,7 @@ class TrainingView:
         table.add_row("learning rate", f"{progress.learning_rate:.3g}")
         table.add_row(
             "speed",
-            f"{progress.iterations_per_second:.2f} it/s, {progress.data_share:.1%} of the time waiting for data",
+            f"{progress.iterations_per_second:.2f} it/s, {progress.data_share:.1%} waiting for data",
         )
         table.add_row("left", str(timedelta(seconds=round(_seconds_left(progress)))))
         for name, values in self._validated.items():

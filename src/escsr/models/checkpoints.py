@@ -19,6 +19,7 @@ from torch import Tensor
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.models.bundled import TRAINING_PREFIX, find_model
+from escsr.models.own_modules import OWN_MODULE
 from escsr.models.published_keys import detect_config, from_published, state_keys, to_published
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
@@ -150,6 +151,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     content, metadata = _read_file(path)
+    if metadata.get("format") == OWN_MODULE:
+        raise CheckpointError(
+            f"{path}: weights of a network of your own ({metadata.get('class')}), which only code with "
+            "that class can use: load_state_dict(safetensors.torch.load_file(path))."
+        )
     tensors = _unwrap(path, content)
     weights = {key: value for key, value in tensors.items() if not key.startswith(TRAINING_PREFIX)}
     _check_tensors(path, weights)

@@ -49,14 +49,14 @@ def without_effect(config: TrainingConfig) -> list[str]:
 
 def hints_for(
     config: TrainingConfig,
-    data: Iterable[str | os.PathLike[str]],
+    data: Iterable[Path],
     validation: Mapping[str, str | os.PathLike[str]],
 ) -> list[str]:
     """Likely mistakes of a run.
 
     Args:
         config: The recipe.
-        data: Folders of training pictures.
+        data: Training pictures.
         validation: Names and folders of validation pictures.
 
     Returns:
@@ -80,14 +80,11 @@ def hints_for(
     return found
 
 
-def _in_both(
-    data: Iterable[str | os.PathLike[str]], validation: Iterable[str | os.PathLike[str]]
-) -> list[Path]:
-    """Validation pictures of which a copy is in the training folders; only files of equal size are read."""
+def _in_both(data: Iterable[Path], validation: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Validation pictures of which a copy is among the others; only files of equal size are read."""
     by_size: defaultdict[int, list[Path]] = defaultdict(list)
-    for folder in data:
-        for path in images.find_images(folder):
-            by_size[path.stat().st_size].append(path)
+    for path in data:
+        by_size[path.stat().st_size].append(path)
     checked = [path for folder in validation for path in images.find_images(folder)]
     return [path for path in checked if _is_among(path, by_size[path.stat().st_size])]
 

@@ -272,7 +272,7 @@ class Upscaler:
         if self.options.target is not None:
             return self.options.target
         if self.scale is None:
-            raise ConfigError("This model has no scale of its own: give one, with --scale or scale=.")
+            raise ConfigError("This model takes any scale: give one, with --scale or scale=.")
         return self.options.cropped(TargetSize(scale=self.scale))
 
     def _fitting(self, wanted: TargetSize, rows: int, columns: int) -> Upscaler:
