@@ -38,7 +38,9 @@ def main() -> None:
     features = load_feature_network(options.perceptual)
     pairs = list(read_pairs(options.pictures, None, options.scale))
     names = ["bicubic", f"esc-light-x{options.scale}", *options.model]
-    models = {name: None if name == "bicubic" else _opened(name) for name in names}
+    models = {
+        name: None if name == "bicubic" else Upscaler(name, precision="bfloat16") for name in names
+    }
     rows: dict[str, dict[str, Any]] = {}
     for preset in _PRESETS:
         figures = _measure(models, pairs, preset, options, features)
@@ -59,11 +61,6 @@ def main() -> None:
     }
     if options.record:
         print(record(options.record, results))
-
-
-def _opened(name: str) -> Upscaler:
-    family, _, strength = name.partition("@")  # "real@0.5" is a blend
-    return Upscaler(family, strength=float(strength) if strength else None, precision="bfloat16")
 
 
 def _measure(
@@ -104,7 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pictures", type=Path, required=True, help="folder of clean pictures")
     parser.add_argument("--clean", type=Path, required=True, help="set that must stay sharp")
     parser.add_argument("--perceptual", type=Path, required=True, help="a feature network's file")
-    parser.add_argument("--model", action="append", default=[], help="name, file, or NAME@STRENGTH")
+    parser.add_argument("--model", action="append", default=[], help="name or file")
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--record", help="name of the record under results/")

@@ -25,6 +25,9 @@ _EXTRAS = {
     "pillow": "PIL images in Python: pip install pillow",
     "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
     "pillow-heif": 'HEIC: pip install "escsr[heic]"',
+    "rawpy": 'camera raw: pip install "escsr[raw]"',
+    "tensorboard": 'training logs in TensorBoard: pip install "escsr[tensorboard]"',
+    "wandb": 'training logs in Weights & Biases: pip install "escsr[wandb]"',
     "pyiqa": 'learnt measures of real photos: pip install "escsr[pyiqa]"',
 }
 """Optional packages, and what each is for with its install line."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from escsr import images
 from escsr.batch import Batch, Outcome, Progress, forecast, upscale
@@ -18,6 +19,7 @@ from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
 from escsr.files import sha256_of
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
+from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
 from samples import BROKEN, mixed_folder, small_network
 
@@ -42,7 +44,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def test_a_mixed_folder_twice(mixed: Path, model: Path) -> None:
     batch = Batch([mixed], model=model, device="cpu")
-    outcomes = list(batch.run())
+    outcomes = list(batch.run(skip_existing=True))
     assert [outcome.job for outcome in outcomes] == batch.jobs
     assert sum(outcome.status == "done" for outcome in outcomes) == 25
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
@@ -91,9 +93,12 @@ def test_only_what_changed_is_done_again(three: Path, model: Path) -> None:
     assert run(self_ensemble=True) == ["skipped", "skipped", "done"]
 
 
-def test_one_picture_leaves_no_list_behind(three: Path, model: Path) -> None:
-    assert statuses(list(Batch([three / "a.png"], model=model).run())) == ["done"]
-    assert sorted(path.name for path in three.iterdir()) == ["a.png", "a_x2.png", "b.png", "c.png"]
+def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> None:
+    results = three.with_name("three_x2")
+    assert statuses(list(Batch([three], model=model).run())) == ["done"] * 3
+    assert not (results / MANIFEST).exists()
+    assert statuses(list(Batch([three], model=model).run(skip_existing=True))) == ["done"] * 3
+    assert len((results / MANIFEST).read_text().splitlines()) == 3
 
 
 def test_fail_fast(three: Path, model: Path) -> None:
@@ -109,7 +114,8 @@ def test_a_stop_finishes_the_picture_at_hand(three: Path, model: Path) -> None:
         if progress.number == 2:
             stop.set()
 
-    outcomes = list(Batch([three], model=model).run(stop=stop, on_progress=at_first))
+    first = Batch([three], model=model)
+    outcomes = list(first.run(stop=stop, on_progress=at_first, skip_existing=True))
     assert statuses(outcomes) == ["done", "done"]
     resumed = list(Batch([three], model=model).run(skip_existing=True))
     assert statuses(resumed) == ["skipped", "skipped", "done"]
@@ -121,7 +127,7 @@ def test_an_interrupt_leaves_whole_files_only(three: Path, model: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(Batch([three], model=model).run(on_progress=interrupted))
+        list(Batch([three], model=model).run(on_progress=interrupted, skip_existing=True))
     results = three.with_name("three_x2")
     assert sorted(path.name for path in results.iterdir()) == [MANIFEST, "a.png"]
     assert images.read_size(results / "a.png") == (20, 32)
@@ -255,14 +261,14 @@ def test_the_model_is_hashed_once(three: Path, model: Path, monkeypatch: pytest.
         return sha256_of(path)
 
     monkeypatch.setattr("escsr.batch.run.sha256_of", counted)
-    assert statuses(upscale(three, model=model)) == ["done"] * 3
+    assert statuses(upscale(three, model=model, skip_existing=True)) == ["done"] * 3
     assert hashed == [model]
 
 
 @pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x1c"])
 def test_names_with_any_sign_are_known_again(three: Path, model: Path, sign: str) -> None:
     (three / "b.png").rename(three / f"b{sign}.png")
-    assert statuses(upscale(three, model=model)) == ["done"] * 3
+    assert statuses(upscale(three, model=model, skip_existing=True)) == ["done"] * 3
     assert statuses(upscale(three, model=model, skip_existing=True)) == ["skipped"] * 3
 
 
@@ -270,7 +276,7 @@ def test_a_list_that_cannot_be_written_is_one_warning(
     three: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "out" / MANIFEST).mkdir(parents=True)
-    assert statuses(upscale(three, tmp_path / "out", model=model)) == ["done"] * 3
+    assert statuses(upscale(three, tmp_path / "out", model=model, skip_existing=True)) == ["done"] * 3
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "--skip-existing" in caplog.text
 
@@ -300,9 +306,61 @@ def test_a_missing_package_is_an_error_before_the_work(
 
     monkeypatch.setattr(images, "check_suffix", missing)
     with pytest.raises(OutputError, match="pip install"):
-        Batch([three], model=model, suffix="jxl")
+        Batch([three], model=model, format="jxl")
     with pytest.raises(OutputError, match="pip install"):
         Batch([three / "a.png"], three / "b.jxl", model=model)
+
+
+def test_writing_has_its_share_of_the_progress(three: Path, model: Path) -> None:
+    seen: list[Progress] = []
+    list(Batch([three], model=model).run(on_progress=seen.append))
+    shares = [progress.overall for progress in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    upscaled = [progress for progress in seen if progress.number == 3 and progress.share < 1]
+    assert max(progress.share for progress in upscaled) == pytest.approx(0.9)
+
+
+def test_other_files_are_counted(three: Path, model: Path) -> None:
+    (three / "deep").mkdir()
+    for name in ("notes.txt", "deep/more.TXT", "clip.mp4", "README", ".hidden.txt"):
+        (three / name).write_bytes(b"")
+    assert Batch([three], model=model).other_files == {".txt": 2, ".mp4": 1, "without an ending": 1}
+    assert not Batch([three / "a.png"], model=model).other_files
+
+
+@pytest.mark.parametrize(("side", "share"), [(64, 0.5), (20, 1.2)])
+def test_a_forecast_takes_no_longer_than_the_work(
+    tmp_path: Path, model: Path, side: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network sees no more pixels than it would for the pictures, which it pads to its window."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    images.write(Picture(pixels), tmp_path / "a.png")
+    seen: list[int] = []
+    whole = Inference.run
+
+    def counted(self: Inference, lr: Tensor, **options: Any) -> Tensor:
+        seen.append(lr.shape[-1] * lr.shape[-2])
+        return whole(self, lr, **options)
+
+    monkeypatch.setattr(Inference, "run", counted)
+    list(forecast(Batch([tmp_path / "a.png"], model=model)))
+    assert sum(seen) <= share * side**2
+
+
+def test_names_with_a_suffix(three: Path, model: Path) -> None:
+    def targets(*inputs: Path, output: Path | None = None) -> list[str]:
+        batch = Batch(inputs, output, model=model, suffix="_large")
+        return [str(job.target.relative_to(three.parent)) for job in batch.jobs]
+
+    assert targets(three / "a.png") == ["three/a_large.png"]
+    assert targets(three) == [f"three_large/{name}.png" for name in "abc"]
+    assert targets(three, output=three.parent / "out") == [f"out/{name}_large.png" for name in "abc"]
+    for suffix, message in [(".png", "use format"), ("", "must be a part"), ("a/b", "must be a part")]:
+        with pytest.raises(ConfigError, match=message):
+            Batch([three], model=model, suffix=suffix)
+    with pytest.raises(ConfigError, match="whole name already"):
+        Batch([three / "a.png"], three / "b.png", model=model, suffix="_large")
 
 
 def test_links_and_pipes_as_outputs(three: Path, model: Path, tmp_path: Path) -> None:

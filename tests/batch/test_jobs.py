@@ -39,12 +39,12 @@ def test_names(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert targets(files, ["a.png"], "x") == ["x/a.png"]
     assert targets(files, ["x"]) == ["x_x2/a.png"]
     assert targets(files, ["x", "a.png"]) == ["x_x2/a.png", "a_x2.png"]
-    assert targets(files, ["y"], "out", suffix=".webp") == [
+    assert targets(files, ["y"], "out", format=".webp") == [
         "out/[c].webp",
         "out/a.webp",
         "out/b.webp",
     ]
-    assert targets(files, ["a.png"], suffix=".jpg") == ["a_x2.jpg"]
+    assert targets(files, ["a.png"], format=".jpg") == ["a_x2.jpg"]
     monkeypatch.chdir(files / "x")
     assert [job.target for job in plan(["."], size=TWICE)] == [files / "x_x2" / "a.png"]
 
@@ -73,7 +73,7 @@ def test_collisions_are_found_before_the_work(files: Path) -> None:
         targets(files, ["x/a.png", "y/a.png"], "out")
     (files / "x" / "a.jpg").write_bytes(b"")
     with pytest.raises(OutputError, match="would both become"):
-        targets(files, ["x"], "out", suffix=".webp")
+        targets(files, ["x"], "out", format=".webp")
     with pytest.raises(OutputError, match="is an input"):
         targets(files, ["x/a.png", "y/b.gif"], "x")
 
@@ -85,7 +85,7 @@ def test_mistakes(files: Path) -> None:
     with pytest.raises(DataError, match="no pictures"):
         targets(files, ["empty"])
     with pytest.raises(OutputError, match="its ending must be"):
-        targets(files, ["y"], suffix=".xyz")
+        targets(files, ["y"], format=".xyz")
     with pytest.raises(OutputError, match=r"a\.png is a file"):
         targets(files, ["y/a.png"], "a.png/deeper/b.png")
     closed = files / "closed"

@@ -65,8 +65,8 @@ def test_second_run_does_nothing(folder: Path) -> None:
     before = state(folder)
     again = call(folder)
     assert again.returncode == 1
-    assert again.stdout.count("is done already") == len(again.stdout.splitlines()) == 25
-    assert "25 done already, 5 failed; " in again.stderr
+    assert again.stdout.count("skipped, done before") == len(again.stdout.splitlines()) == 25
+    assert "25 done before, 5 failed; " in again.stderr
     assert state(folder) == before
 
 
@@ -86,4 +86,5 @@ def test_when_the_broken_ones_are_gone(folder: Path) -> None:
     for name in BROKEN:
         (folder / "in" / "1" / name).unlink()
     done = call(folder)
-    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 2)
+    assert done.stderr.endswith("Skipped 1 file that is not a picture: 1 .txt.\n")

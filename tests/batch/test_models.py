@@ -50,31 +50,27 @@ def test_the_rule_is_what_the_record_says(row: dict[str, Any]) -> None:
 
 
 def test_the_default_is_told_with_its_reason() -> None:
-    assert explain(DEFAULT_MODEL, 2).startswith(
-        "esc-light: the default, three fifths of the full ESC's time"
-    )
-    assert explain(DEFAULT_MODEL, 2).endswith("; esc-light-x2: its smallest scale that reaches ×2")
-    assert explain(DEFAULT_MODEL, 1.4) == (
-        "esc-lte: the default, up to ×1.75 sharper than downscaling the result of a ×2 model"
-    )
+    default = "the default, nearly as sharp as esc in three fifths of the time"
+    assert explain(DEFAULT_MODEL, 2) == f"esc-light-x2 ({default})"
+    assert explain(DEFAULT_MODEL, 2.7) == f"esc-light-x3 ({default}); its ×3 result is resized to ×2.7"
+    assert explain(DEFAULT_MODEL, 1.4).startswith("esc-lte (the default up to ×1.75, sharper there")
     assert explain(DEFAULT_MODEL, None).endswith(
-        "each picture takes the smallest that reaches its size, esc-lte up to ×1.75"
+        "for each picture at the smallest scale that reaches its size; up to ×1.75 esc-lte"
     )
 
 
 @pytest.mark.parametrize("enlargement", [1.2, 2, 2.7, 3.0001, 4, 9])
 def test_the_scale_told_is_the_one_that_is_taken(enlargement: float) -> None:
     reason, chosen = explain("esc-light", enlargement), choose_model("esc-light", enlargement).stem
-    assert f"; {chosen}: " in reason
-    assert f"×{enlargement:g}" in reason
-    assert ("is reached by resizing" in reason) == (enlargement > 4)
+    assert reason.startswith(f"{chosen} (as given)")
+    assert (f"resized to ×{enlargement:g}" in reason) == (enlargement not in (2, 3, 4))
 
 
 def test_a_model_that_was_named(tmp_path: Path) -> None:
-    assert explain("esc-light-x3", 2) == "esc-light-x3: as named"
+    assert explain("esc-light-x3", 2) == "esc-light-x3 (as given)"
     path = tmp_path / "mine.safetensors"
     save_network(small_network("esc"), path)
-    assert explain(path, None) == f"{path}: as named"
+    assert explain(path, None) == f"{path} (as given)"
 
 
 def test_the_default_is_bundled_at_every_usual_scale() -> None:

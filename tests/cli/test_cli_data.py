@@ -240,4 +240,4 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     assert np.array_equal(images.read(sheet).pixels, pixels)
     wrong = run("degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), "--preset", "fax")
     assert wrong.returncode == 2
-    assert "Known are bicubic" in wrong.stderr
+    assert "Use one of bicubic" in wrong.stderr

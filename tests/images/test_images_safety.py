@@ -298,7 +298,7 @@ def test_a_missing_extra_ends_planning(
     monkeypatch.setitem(sys.modules, "OpenImageIO", None)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(OutputError, match=r'requires a package: pip install "escsr\['):
-        plan([tmp_path / "a.png"], suffix=suffix, size=TargetSize(scale=2))
+        plan([tmp_path / "a.png"], format=suffix, size=TargetSize(scale=2))
     with pytest.raises(OutputError, match="requires a package"):
         plan([tmp_path / "a.png"], tmp_path / f"b{suffix}", size=TargetSize(scale=2))
     with pytest.raises(OutputError, match="requires a package"):

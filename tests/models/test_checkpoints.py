@@ -11,9 +11,9 @@ from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 from escsr.models.bundled import list_models
-from escsr.models.checkpoints import blended, load_network, read_checkpoint, save_network, with_scale
+from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.published_keys import to_published
-from escsr.networks import ESC, VARIANTS, variant_config
+from escsr.networks import ESC, VARIANTS
 from samples import call_options, small_network
 
 
@@ -150,23 +150,3 @@ def test_names(tmp_path: Path) -> None:
         load_network(tmp_path)
     with pytest.raises(OutputError, match="safetensors"):
         save_network(small_network("esc"), tmp_path / "model.pth")
-
-
-def test_a_blend_lies_between_two_models(tmp_path: Path) -> None:
-    config = variant_config("esc-light", scale=2)
-    models = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        save_network(ESC(config), tmp_path / f"{seed}.safetensors", metadata={"degradation": "gentle"})
-        models.append(read_checkpoint(tmp_path / f"{seed}.safetensors"))
-    one, other = models
-    half = blended(one, other, 0.5)
-    for key, value in half.weights.items():
-        torch.testing.assert_close(value, (one.weights[key] + other.weights[key]) / 2)
-        assert torch.equal(blended(one, other, 0).weights[key], one.weights[key])
-        assert torch.equal(blended(one, other, 1).weights[key], other.weights[key])
-    assert half.metadata["degradation"] == "gentle"
-    with pytest.raises(ConfigError, match=r"0 to 1, not 1\.5"):
-        blended(one, other, 1.5)
-    with pytest.raises(ConfigError, match="of one shape"):
-        blended(one, with_scale(other, 3), 0.5)

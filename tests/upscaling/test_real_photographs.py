@@ -12,9 +12,8 @@ from escsr import images
 from escsr.data.degradations import PRESETS, degrade
 from escsr.data.degradations.jpeg import libjpeg
 from escsr.data.resize import imresize
-from escsr.errors import ConfigError, ModelNotFoundError
 from escsr.evaluation.metrics import psnr
-from escsr.models.bundled import find_model, find_sharper
+from escsr.models.bundled import find_model
 from escsr.models.selection import choose_model, explain
 from samples import EXAMPLES
 
@@ -107,13 +106,3 @@ def test_sixteen_bits_and_transparency(real: escsr.Upscaler) -> None:
     assert np.abs(deep / 257 - real(lr)).max() <= 1
     opacity = np.full((*lr.shape[:2], 1), 200, np.uint8)
     assert (real(np.concatenate((lr, opacity), 2))[..., 3] == 200).all()
-
-
-def test_strength_is_for_models_with_two_forms() -> None:
-    assert find_sharper(find_model("esc-light-x2")) is None
-    with pytest.raises(ConfigError, match="no second form"):
-        escsr.Upscaler("esc-light-x2", strength=0.5, device="cpu")
-    with pytest.raises(ConfigError, match=r"from 0 to 1, not 1\.5"):
-        escsr.Upscaler("real", strength=1.5, device="cpu")
-    with pytest.raises(ModelNotFoundError):
-        find_model("reel")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from escsr.errors import ConfigError
 from escsr.models.checkpoints import save_network
-from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.target_size import TargetSize, parse_crop
 from escsr.upscaling.upscaler import Upscaler
 from samples import small_network
 
@@ -22,22 +22,26 @@ SIDE = st.integers(1, 9000)
 def kept(size: TargetSize, rows: int, columns: int) -> tuple[int, int]:
     """Rows and columns of the result for a picture."""
     enlarged = size.upscaled(rows, columns)
-    part = size.cropped(*enlarged)
+    part = size.kept(rows, columns)
     assert all(0 <= s.start < s.stop <= side for s, side in zip(part, enlarged, strict=True))
     return part[0].stop - part[0].start, part[1].stop - part[1].start
 
 
 @given(SIDE, SIDE, SIDE)
-def test_one_side_is_as_asked_and_the_other_keeps_the_shape(rows: int, columns: int, wanted: int) -> None:
+def test_one_side_is_as_asked_and_the_other_keeps_the_shape(rows: int, columns: int, more: int) -> None:
+    wanted = columns + more
     height, width = kept(TargetSize(width=wanted), rows, columns)
     assert width == wanted
     assert height == max(1, round(rows * wanted / columns))
-    assert kept(TargetSize(height=wanted), rows, columns)[0] == wanted
-    assert max(kept(TargetSize(longest=wanted), rows, columns)) == wanted
+    taller = rows + more
+    assert kept(TargetSize(height=taller), rows, columns)[0] == taller
+    longest = max(rows, columns) + more
+    assert max(kept(TargetSize(longest=longest), rows, columns)) == longest
 
 
 @given(SIDE, SIDE, SIDE, SIDE)
-def test_both_sides(rows: int, columns: int, height: int, width: int) -> None:
+def test_both_sides(rows: int, columns: int, higher: int, wider: int) -> None:
+    height, width = rows + higher, columns + wider
     inside = kept(TargetSize(width=width, height=height), rows, columns)
     assert inside[0] <= height
     assert inside[1] <= width
@@ -49,7 +53,7 @@ def test_both_sides(rows: int, columns: int, height: int, width: int) -> None:
     assert kept(TargetSize(width=width, height=height, fit="exact"), rows, columns) == (height, width)
 
 
-@given(SIDE, SIDE, st.floats(0.01, 20))
+@given(SIDE, SIDE, st.floats(1, 20))
 def test_scales(rows: int, columns: int, scale: float) -> None:
     size = TargetSize(scale=scale)
     expected = max(1, round(rows * scale)), max(1, round(columns * scale))
@@ -64,7 +68,7 @@ def test_a_wide_picture_in_a_tall_frame() -> None:
     assert frame.scale_of(100, 200) == 1.5
     cover = TargetSize(width=300, height=600, fit="cover")
     assert cover.upscaled(100, 200) == (600, 1200)
-    assert cover.cropped(600, 1200) == (slice(0, 600), slice(450, 750))
+    assert cover.kept(100, 200) == (slice(0, 600), slice(450, 750))
 
 
 @pytest.mark.parametrize(
@@ -86,10 +90,11 @@ def test_labels(options: dict[str, float | str], label: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": 0}, "positive"),
-        ({"scale": float("nan")}, "positive"),
+        ({"scale": 0}, "a number from 1"),
+        ({"scale": 0.5}, "pictures only get larger"),
+        ({"scale": float("nan")}, "a number from 1"),
         ({"width": 0}, "at least 1 pixel"),
-        ({"longest": 5, "width": 5}, "Give one of"),
+        ({"longest": 5, "width": 5}, "Give only one of"),
         ({"size": "5 by 5"}, "WIDTHxHEIGHT"),
         ({"size": "9" * 5000 + "x5"}, "WIDTHxHEIGHT"),
         ({"size": 512}, "WIDTHxHEIGHT"),
@@ -100,6 +105,42 @@ def test_labels(options: dict[str, float | str], label: str) -> None:
 def test_impossible_sizes(options: dict[str, float | str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TargetSize.choose(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "size", [TargetSize(width=150), TargetSize(longest=150), TargetSize(width=50, height=60, fit="exact")]
+)
+def test_pictures_do_not_get_smaller(size: TargetSize) -> None:
+    with pytest.raises(ConfigError, match=r"the picture \(200×100\) is larger than the size asked for"):
+        size.kept(100, 200)
+
+
+@given(SIDE, SIDE, st.floats(1, 5), st.data())
+def test_a_crop_is_that_part_of_the_whole(
+    rows: int, columns: int, scale: float, data: st.DataObject
+) -> None:
+    left, top = data.draw(st.integers(0, columns - 1)), data.draw(st.integers(0, rows - 1))
+    width, height = data.draw(st.integers(1, columns - left)), data.draw(st.integers(1, rows - top))
+    size = TargetSize(scale=scale, crop=(left, top, width, height))
+    assert size.upscaled(rows, columns) == TargetSize(scale=scale).upscaled(rows, columns)
+    shape = kept(size, rows, columns)
+    assert abs(shape[0] - height * scale) <= 2
+    assert abs(shape[1] - width * scale) <= 2
+    assert size.label == f"x{scale:g}_crop"
+
+
+@pytest.mark.parametrize("text", ["1,2,3", "a,b,c,d", "1,2,3,0", "-1,0,4,4", "1,2,3,4,5", "", "1;2;3;4"])
+def test_crops_that_cannot_be(text: str) -> None:
+    with pytest.raises(ConfigError, match="crop must be X,Y,W,H"):
+        parse_crop(text)
+
+
+def test_crops_in_words_and_numbers() -> None:
+    assert parse_crop(" 1, 2,3x4 ") == parse_crop((1, 2, 3, 4)) == (1, 2, 3, 4)
+    with pytest.raises(ConfigError, match="beyond the picture"):
+        TargetSize(scale=2, crop=(0, 0, 5, 5)).kept(4, 9)
+    with pytest.raises(ConfigError, match="not both"):
+        TargetSize(width=9, height=9, fit="cover", crop=(0, 0, 5, 5))
 
 
 def test_nothing_asked_is_no_size() -> None:
@@ -113,7 +154,7 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
     return Upscaler(path, device="cpu")
 
 
-@pytest.mark.parametrize("wanted", [(1, 1), (13, 90), (26, 34), (77, 5)])
+@pytest.mark.parametrize("wanted", [(13, 17), (13, 90), (26, 34), (77, 5)])
 def test_pictures_come_out_as_asked(upscaler: Upscaler, wanted: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 4), dtype=np.uint8)
     for fit in ("exact", "cover"):
@@ -129,5 +170,5 @@ def test_the_result_is_resized_before_it_is_rounded(upscaler: Upscaler) -> None:
 
 
 def test_scale_and_size_are_not_both_given(upscaler: Upscaler) -> None:
-    with pytest.raises(ConfigError, match="Give one of"):
+    with pytest.raises(ConfigError, match="Give only one of"):
         upscaler(np.zeros((4, 4, 3), np.uint8), scale=2, size=TargetSize(scale=2))

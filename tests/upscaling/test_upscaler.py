@@ -152,17 +152,16 @@ def test_threads_write_the_files_that_one_writes(model: Path, tmp_path: Path) ->
     [
         np.zeros((4, 4, 5), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
-        np.zeros((4, 4, 3), np.float64),
         np.zeros((4, 4, 3), np.int16),
-        torch.zeros(3, 4, 4),
-        torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+        torch.zeros(2, 4, 4),
+        torch.zeros(1, 3, 4, 4, dtype=torch.int32),
         torch.zeros(0, 3, 4, 4),
-        "picture.png",
+        {"picture": 1},
     ],
 )
 def test_other_kinds_are_refused(upscaler: Upscaler, image: object) -> None:
     with pytest.raises(ConfigError, match="must be"):
-        upscaler(image)  # type: ignore[type-var]
+        upscaler(image)  # type: ignore[call-overload]
 
 
 def test_files(model: Path, tmp_path: Path) -> None:
@@ -219,12 +218,12 @@ def test_devices_and_sizes_of_any_type_are_taken_or_refused(model: Path) -> None
     assert Upscaler(model, device=None).name == "small"
     upscaler = Upscaler(model, device="cpu")
     for scale in ("2", float("nan"), 1e300, -1):
-        with pytest.raises(ConfigError, match="scale must be positive"):
-            upscaler(crop(), scale=scale)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="scale must be a number from 1"):
+            upscaler(crop(), scale=scale)  # type: ignore[call-overload]
     with pytest.raises(DeviceError, match="GiB of memory"):
         upscaler(crop(), scale=1e9)
     half = np.float32(1.5)
-    assert upscaler(crop(), scale=half).shape == (30, 46, 3)  # type: ignore[arg-type]
+    assert upscaler(crop(), scale=half).shape == (30, 46, 3)  # type: ignore[call-overload]
 
 
 def test_options_are_the_defaults_of_calls(model: Path, tmp_path: Path) -> None:
@@ -236,7 +235,7 @@ def test_options_are_the_defaults_of_calls(model: Path, tmp_path: Path) -> None:
         tmp_path / "a.png", tmp_path / "b.webp", options=options, width=None, size="40x90"
     )
     assert images.read_size(target) == (40, 26)
-    with pytest.raises(ConfigError, match="Give one of"):
+    with pytest.raises(ConfigError, match="Give only one of"):
         UpscaleOptions(scale=2, longest=5)
     with pytest.raises(TypeError, match="scal"):
         Upscaler(model, scal=3)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from timeit import repeat
 from typing import Literal
 
@@ -23,6 +24,10 @@ __all__ = ["Forecast", "forecast"]
 
 _SAMPLE = 128
 """Side of the picture that is upscaled to learn the speed, pixels."""
+
+_WORTH = 8
+"""Where all pictures together have fewer pixels than this many samples, the sample is smaller: to learn the
+speed may not take longer than the work."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     Yields:
         One forecast a job.
     """
-    speed_of = cache(_seconds_per_pixel)
+    speed_of = cache(partial(_seconds_per_pixel, _sample_side(batch)))
     for job in batch.jobs:
         try:
             promised = _forecast(job, batch, speed_of)
@@ -94,12 +99,27 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     )
 
 
-def _seconds_per_pixel(upscaler: Upscaler, scale: int) -> float:
+def _sample_side(batch: Batch) -> int:
+    """Side of the sample for all pictures, of which no more headers are read than it takes."""
+    pixels = 0
+    for job in batch.jobs:
+        with suppress(Exception):  # which the forecast of that job reports
+            header = images.read_header(job.source)
+            pixels += header.width * header.height * header.frames
+        if pixels >= _WORTH * _SAMPLE**2:
+            return _SAMPLE
+    return max(1, math.isqrt(pixels // _WORTH))
+
+
+def _seconds_per_pixel(sample: int, upscaler: Upscaler, scale: int) -> float:
     """Of input; the faster of two runs on a small picture, because the first one warms up.
 
     A model of any scale takes the longer the larger the scale, so it is tried at the next whole one, on
     a picture that is the smaller.
     """
-    side = _SAMPLE if upscaler.scale else max(_SAMPLE // 4, round(2 * _SAMPLE / scale))
+    side = sample if upscaler.scale else max(min(sample, _SAMPLE // 4), round(2 * sample / scale))
     noise = torch.rand(1, 3, side, side)
-    return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=2)) / side**2
+    runs = 2 if sample == _SAMPLE else 1
+    window = upscaler.network.config.window_size  # whose multiple the network computes
+    computed = (math.ceil(side / window) * window) ** 2
+    return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=runs)) / computed

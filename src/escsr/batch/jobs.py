@@ -31,6 +31,7 @@ def plan(
     output: str | os.PathLike[str] | None = None,
     *,
     size: TargetSize,
+    format: str | None = None,
     suffix: str | None = None,
     shard: str | None = None,
 ) -> list[Job]:
@@ -40,34 +41,40 @@ def plan(
         inputs: Files, folders, and patterns like "photos/**/*.jpg".
         output: File, folder or None; see `upscale`.
         size: What is asked for, for the default names.
-        suffix: Ending of the results, ".png" or "png"; None for that of each input.
+        format: Format of the results by its ending, "png"; None for that of each input.
+        suffix: What to put behind the names of results, in the place of "_x2"; with a folder as output,
+            behind the name of each file. None for the usual names.
         shard: "2/5" for the second of five parts of the jobs, which together are all of them.
 
     Returns:
         The jobs, in the order of the inputs; within folders and patterns sorted by name.
 
     Raises:
-        ConfigError: There are no inputs or one without a name, or the shard is impossible.
+        ConfigError: There are no inputs or one without a name, or suffix or shard are impossible.
         NoImagesError: A folder or a pattern holds no pictures.
         OutputError: Two results would have one name, a result would replace an input, the output does
             not fit the inputs, or its format or its folder cannot be written.
     """
     if not inputs:
-        raise ConfigError("Nothing to upscale: name at least one picture or folder.")
+        raise ConfigError("Nothing to upscale: give at least one picture or folder.")
     if "" in (*inputs, output):  # which a path would read as the current folder
         raise ConfigError('An empty name is no picture and no folder; "." is the current folder.')
-    if suffix is not None:
-        suffix = f".{suffix.lower().lstrip('.')}"
-        images.check_suffix(Path(f"result{suffix}"))
+    if format is not None:
+        format = f".{format.lower().lstrip('.')}"
+        images.check_suffix(Path(f"result{format}"))
+    _check_suffix(suffix)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
     needs_folder = len(sources) > 1 or _is(sources[0], stat.S_ISDIR) or str(output).endswith(("/", os.sep))
     if target is None or needs_folder or _is(target, stat.S_ISDIR):
         if target is not None and _is(target, stat.S_ISREG):
-            raise OutputError(f"{target} is a file; several pictures need a folder.")
-        jobs = [job for source in sources for job in _pairs(source, target, size, suffix)]
+            raise OutputError(f"{target} is a file; several pictures require a folder.")
+        names = _Names(target, size, format, suffix)
+        jobs = [job for source in sources for job in names.jobs_of(source)]
     else:
         images.check_suffix(target)
+        if suffix is not None:
+            raise ConfigError(f"suffix is for names that are made; {target} is a whole name already.")
         jobs = [Job(sources[0], target)]
     _check_targets(jobs)
     return jobs if shard is None else _part(jobs, shard)
@@ -85,22 +92,46 @@ def _expanded(entry: str | os.PathLike[str]) -> list[Path]:
     return pictures
 
 
-def _pairs(source: Path, target: Path | None, size: TargetSize, suffix: str | None) -> Iterator[Job]:
-    if _is(source, stat.S_ISDIR):
+@dataclass(frozen=True)
+class _Names:
+    """How results are called; see `plan`."""
+
+    target: Path | None
+    size: TargetSize
+    format: str | None
+    suffix: str | None
+
+    def jobs_of(self, source: Path) -> Iterator[Job]:
+        """One job for a picture, or one for each picture in a folder."""
+        if not _is(source, stat.S_ISDIR):
+            if self.target is None:
+                yield Job(source, self._ending(default_target(source, self.size, self.suffix)))
+            else:
+                yield Job(source, self._ending(self._suffixed(self.target / source.name)))
+            return
         named = source if source.name not in ("", "..") else source.resolve()
-        base = target or named.with_name(f"{named.name}_{size.label}")
+        beside = named.with_name(f"{named.name}{self.suffix or f'_{self.size.label}'}")
         for path in images.find_images(source):
-            yield Job(path, _suffixed(base / path.relative_to(source), suffix))
-    else:
-        result = default_target(source, size) if target is None else target / source.name
-        yield Job(source, _suffixed(result, suffix))
+            inner = path.relative_to(source)
+            inside = beside / inner if self.target is None else self._suffixed(self.target / inner)
+            yield Job(path, self._ending(inside))
+
+    def _suffixed(self, path: Path) -> Path:
+        return path.with_name(f"{path.stem}{self.suffix or ''}{path.suffix}")
+
+    def _ending(self, path: Path) -> Path:
+        """The path with the ending asked for, else its own where that can be written, else .png."""
+        own = path.suffix if path.suffix.lower() in images.WRITABLE else ".png"
+        return path.with_suffix(self.format or own)
 
 
-def _suffixed(path: Path, suffix: str | None) -> Path:
-    """The path with the ending asked for, else its own where that can be written, else .png."""
+def _check_suffix(suffix: str | None) -> None:
     if suffix is None:
-        suffix = path.suffix if path.suffix.lower() in images.WRITABLE else ".png"
-    return path.with_suffix(suffix)
+        return
+    if suffix.lower() in images.WRITABLE:
+        raise ConfigError(f"suffix is put behind the name, like _large; for {suffix} files use format.")
+    if not suffix or set(suffix) & {"/", "\\", "\0"}:
+        raise ConfigError(f"suffix must be a part of a file name, like _large, not {suffix!r}.")
 
 
 def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
@@ -118,7 +149,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
     for job in jobs:
         target = os.path.realpath(job.target)  # Path.resolve raises where links go round
         if target in sources:
-            raise OutputError(f"{job.target} is an input; choose another output.")
+            raise OutputError(f"{job.target} is an input; choose another name for the result.")
         if target in owners:
             raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
         owners[target] = job.source
@@ -127,11 +158,11 @@ def _check_targets(jobs: Sequence[Job]) -> None:
         if not nearest.is_dir():
             raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
         if not os.access(nearest, os.W_OK | os.X_OK):
-            raise OutputError(f"Cannot write to {folder}: {nearest} may not be written; choose another.")
+            raise OutputError(f"Cannot write to {folder}: no permission for {nearest}; choose another.")
 
 
 def _part(jobs: list[Job], shard: str) -> list[Job]:
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", shard)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"shard reads PART/PARTS, like 2/5, not {shard!r}.")
+        raise ConfigError(f"shard must be PART/PARTS, like 2/5, not {shard!r}.")
     return jobs[int(match[1]) - 1 :: int(match[2])]

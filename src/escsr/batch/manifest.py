@@ -25,21 +25,17 @@ class Manifest:
     """Results by folder: which inputs, model and settings each was made from.
 
     A line is appended once its picture is written and lasting. Lines are short and written at once, so
-    several processes may share a folder; a torn last line is passed over. A list that cannot be written
+    several processes may share a folder; a torn last line is ignored. A list that cannot be written
     costs a later run its time, nothing else, so it is a warning.
-
-    Args:
-        skip: Whether it is heeded, or only written.
     """
 
-    def __init__(self, *, skip: bool = False) -> None:
-        self.skip = skip
+    def __init__(self) -> None:
         self._known: dict[Path, dict[str, str]] = {}
         self._has_warned = False
 
     def has(self, target: Path, key: str) -> bool:
-        """Whether the target is there, was made from just this, and that is heeded."""
-        return self.skip and self._read(target.parent).get(target.name) == key and target.is_file()
+        """Whether the target is there, and was made from just this."""
+        return self._read(target.parent).get(target.name) == key and target.is_file()
 
     def add(self, target: Path, key: str) -> None:
         """Notes a result that has been written."""
@@ -79,7 +75,6 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",
         "self_ensemble": options.self_ensemble,
-        "strength": options.strength,
         "keep_colour": options.keep_colour,
         "escsr": __version__,
     }

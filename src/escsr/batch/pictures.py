@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
 from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
-from escsr.errors import DeviceError, EscError, ImageError
+from escsr.errors import ConfigError, DeviceError, EscError, ImageError
 from escsr.images import Animation, Picture
 from escsr.upscaling.damage import measure_damage
 
-__all__ = ["Outcome", "Progress", "failure_of", "hint_for", "outcome_of", "progress_of"]
+__all__ = ["Outcome", "Progress", "ProgressCount", "failure_of", "hint_for", "outcome_of"]
 
 _LOG = logging.getLogger(__name__)
+
+_WRITING = 0.1
+"""Share of a job that writing its result counts for."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Outcome:
 
     Attributes:
         job: The picture and where its result went.
-        status: "done", "skipped" (was done already) or "failed".
+        status: "done", "skipped" (was done before) or "failed".
         error: Why it failed, else None.
         seconds: Reading, network and writing.
         model: Name of the model that upscaled it.
@@ -64,34 +67,56 @@ class Progress:
     jobs: int
 
 
-def progress_of(
-    jobs: Sequence[Job], on_progress: Callable[[Progress], None]
-) -> Callable[[int, float], None]:
-    """Takes the index of a job and the share of it that is done, and reports how far all of them are."""
-    up_to = [0, *accumulate(_bytes_of(job.source) for job in jobs)]
+class ProgressCount:
+    """Counts how far all jobs are; the network of one may be at work while another is written.
 
-    def report(index: int, share: float) -> None:
-        before, after = up_to[index : index + 2]
-        overall = (before + share * (after - before)) / max(1, up_to[-1])
-        on_progress(Progress(jobs[index], share, overall, index + 1, len(jobs)))
+    Args:
+        jobs: All of them.
+        on_progress: Told of every change, from any thread.
+    """
 
-    return report
+    def __init__(self, jobs: Sequence[Job], on_progress: Callable[[Progress], None]) -> None:
+        self._jobs, self._on_progress = jobs, on_progress
+        self._weights = [max(1, _bytes_of(job.source)) for job in jobs]
+        self._total = sum(self._weights)
+        self._shares = [0.0] * len(jobs)
+        self._done, self._current = 0.0, 0
+        self._lock = threading.Lock()
+
+    def upscaled(self, index: int, share: float) -> None:
+        """A share of a job's upscaling is done; writing is still to come."""
+        self._current = index
+        self._set(index, share * (1 - _WRITING))
+
+    def ended(self, index: int) -> None:
+        """A job is written, was skipped or has failed."""
+        self._set(index, 1.0)
+
+    def _set(self, index: int, share: float) -> None:
+        with self._lock:
+            self._done += self._weights[index] * (share - self._shares[index])
+            self._shares[index] = share
+            current = self._current
+            overall = min(1.0, self._done / self._total)
+            self._on_progress(
+                Progress(self._jobs[current], self._shares[current], overall, current + 1, len(self._jobs))
+            )
 
 
 def hint_for(picture: Picture | Animation) -> str:
-    """What suits a picture better than a model for clean ones; of an animation the first frame decides.
+    """Whether a model for noisy and compressed photos suits a picture better.
 
     Args:
-        picture: As decoded.
+        picture: As decoded; of an animation the first frame decides.
 
     Returns:
-        A sentence for people; "" where none does.
+        A sentence for people; "" where it does not.
     """
     if isinstance(picture, Animation):
         damage = measure_damage(picture.frames[0])
     else:
         damage = measure_damage(picture.pixels, linear=picture.linear)
-    return f"{damage} found; --model real will look better." if damage.is_damaged else ""
+    return f"{damage} found; --model real will probably look better." if damage.is_damaged else ""
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
@@ -110,9 +135,11 @@ def failure_of(job: Job, error: Exception) -> EscError:
         )
     elif isinstance(error, OSError):
         error = ImageError(f"{job.source}: cannot be read or written ({error.strerror or error}).")
+    elif isinstance(error, ConfigError):  # which knows of no file
+        error = ConfigError(f"{job.source}: {error}")
     elif not isinstance(error, EscError):
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        error = EscError(f"{job.source}: {what} (a fault of escsr; --debug shows where).")
+        error = EscError(f"{job.source}: {what} (this is a bug in escsr; --debug shows where).")
     # The traceback holds the pictures of its frames.
     return error.with_traceback(None)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from escsr import images
 from escsr.batch.jobs import plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, hint_for, outcome_of, progress_of
+from escsr.batch.pictures import Outcome, Progress, ProgressCount, hint_for, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
@@ -43,14 +45,17 @@ class Batch:
         inputs: Picture files, patterns, and folders that are searched with their subfolders; or one.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
-        suffix: Ending, and so format, of results in folders or beside their inputs; None to keep it.
+        format: Format of results whose names are made, as "png"; None to keep that of each input.
+        suffix: What to put behind the names of results, in the place of "_x2"; with a folder as `output`,
+            behind the name of each file.
         shard: "2/5" for the second of five parts of the work.
         options: How pictures are upscaled; None for the usual ones.
         settings: Options by name, in place of those in `options`.
 
     Attributes:
         jobs: The plan.
-        size: What results shall measure.
+        size: What results will measure.
+        other_files: How many files of which endings are skipped in the folders, since they are no pictures.
         options: As given.
         device: Where they are upscaled.
 
@@ -63,6 +68,7 @@ class Batch:
         inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         output: str | os.PathLike[str] | None = None,
         *,
+        format: str | None = None,
         suffix: str | None = None,
         shard: str | None = None,
         options: UpscaleOptions | None = None,
@@ -78,7 +84,9 @@ class Batch:
             wanted = self._load(path).target_size()
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
-        self.jobs = plan(inputs, output, size=self.size, suffix=suffix, shard=shard)
+        self.jobs = plan(inputs, output, size=self.size, format=format, suffix=suffix, shard=shard)
+        folders = [entry for entry in inputs if Path(entry).is_dir()]
+        self.other_files = sum(map(images.other_files, folders), Counter[str]())
 
     def upscaler(self, scale: float) -> Upscaler:
         """The upscaler whose model reaches a scale, loaded once.
@@ -99,33 +107,35 @@ class Batch:
     ) -> Generator[Outcome, None, None]:
         """Upscales the pictures; the next is read and the last written while the network works.
 
-        Whatever is raised for one picture is one failed picture. Results of several pictures are noted
-        in their folder (`Manifest`), for `skip_existing` in a later run. Whatever ends the run, the writer
+        Whatever is raised for one picture is one failed picture. Whatever ends the run, the writer
         finishes its picture.
 
         Args:
-            skip_existing: Leave out what was made from the same input, model and settings before.
+            skip_existing: Skip pictures whose results were made by an earlier run with `skip_existing` from
+                the same input, model and settings; a list in the folder of results (`Manifest`) says so.
             fail_fast: Stop at the first picture that fails.
             debug: Raise the first error as it is.
-            stop: Once set, the picture at hand is finished and no other begun.
-            on_progress: Called often.
+            stop: Once set, the current picture is finished and no other begun.
+            on_progress: Called often, from several threads, one at a time.
 
         Yields:
             One outcome a picture, in the order of the plan.
         """
         for folder in dict.fromkeys(job.target.parent for job in self.jobs):
             remove_stale_parts(folder)
-        manifest = Manifest(skip=skip_existing) if skip_existing or len(self.jobs) > 1 else None
-        read, write = partial(self._read, manifest), partial(self._write, manifest)
-        upscale_one = partial(self._upscale, on_progress and progress_of(self.jobs, on_progress))
+        manifest = Manifest() if skip_existing else None
+        count = ProgressCount(self.jobs, on_progress or (lambda _: None))
+        read, write = partial(self._read, manifest), partial(self._write, manifest, count)
+        upscale_one = partial(self._upscale, count)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop)) as items:
             for item in items:
+                count.ended(item.source)
                 yield outcome_of(self.jobs[item.source], item)
 
     def _read(self, manifest: Manifest | None, number: int) -> _Work | None:
-        """The reader's part; what is done already is not decoded, and passed over."""
+        """The reader's part; what was done before is not decoded, but skipped."""
         job, key = self.jobs[number], ""
         header = images.read_header(job.source)
         scale = self.size.scale_of(header.height, header.width)
@@ -140,18 +150,19 @@ class Batch:
         hint = hint_for(picture) if self.options.model == DEFAULT_MODEL else ""
         return _Work(number, key, upscaler, picture, hint)
 
-    def _upscale(self, report: Callable[[int, float], None] | None, work: _Work) -> _Work:
+    def _upscale(self, count: ProgressCount, work: _Work) -> _Work:
         """The network's part."""
-        on_progress = report and partial(report, work.number)
+        on_progress = partial(count.upscaled, work.number)
         larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=on_progress)
         return work._replace(picture=larger)
 
-    def _write(self, manifest: Manifest | None, work: _Work) -> Outcome:
+    def _write(self, manifest: Manifest | None, count: ProgressCount, work: _Work) -> Outcome:
         """The writer's part; the note follows the picture."""
         job, picture = self.jobs[work.number], work.picture
         images.write(picture, job.target, self.options)
         if manifest is not None:
             manifest.add(job.target, work.key)
+        count.ended(work.number)
         rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
         name, size = work.upscaler.name, (columns, rows)
         return Outcome(job, "done", model=name, size=size, notes=picture.notes, hint=work.hint)
@@ -161,6 +172,7 @@ def upscale(
     inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str] | None = None,
     *,
+    format: str | None = None,
     suffix: str | None = None,
     skip_existing: bool = False,
     shard: str | None = None,
@@ -177,6 +189,7 @@ def upscale(
     Args:
         inputs: See `Batch`.
         output: See `Batch`.
+        format: See `Batch`.
         suffix: See `Batch`.
         skip_existing: See `Batch.run`.
         shard: See `Batch`.
@@ -194,7 +207,7 @@ def upscale(
     Raises:
         EscError: As `Batch`, before anything is done.
     """
-    batch = Batch(inputs, output, suffix=suffix, shard=shard, options=options, **settings)
+    batch = Batch(inputs, output, format=format, suffix=suffix, shard=shard, options=options, **settings)
     outcomes = []
     run = batch.run(
         skip_existing=skip_existing, fail_fast=fail_fast, debug=debug, stop=stop, on_progress=on_progress

@@ -16,26 +16,20 @@ from escsr.cli.interrupts import end_on_signals
 from escsr.cli.models import doctor, models
 from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
+from escsr.cli.root import FORMER_NAMES, Root
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 
 __all__ = ["app", "main"]
 
-_FORMER_NAMES = {
-    "maps": "feature-storage",
-    "ensemble": "self-ensemble",
-    "tta": "self-ensemble",
-    "max-pictures": "max-images",
-}
-"""Options as they were called before, or are elsewhere; they work, the help does not show them."""
-
 app = typer.Typer(
     name="escsr",
-    help="Super-resolution with the ESC networks: upscale pictures, train and measure models.",
+    cls=Root,
+    help="Upscale pictures: `escsr photo.jpg` writes photo_x2.jpg. Train and measure models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
-    context_settings={"token_normalize_func": lambda name: _FORMER_NAMES.get(name, name)},
+    context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
 )
 for _command in (upscale, compare, evaluate, train, doctor):
     app.command()(_command)

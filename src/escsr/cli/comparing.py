@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, progress
-from escsr.runtime.choices import Precision
+from escsr.cli.console import (
+    OUT,
+    DeviceOption,
+    PrecisionOption,
+    own_memory,
+    plain,
+    print_json,
+    progress,
+    scale_of,
+)
 
 if TYPE_CHECKING:
     from escsr.evaluation.side_by_side import SideBySide
@@ -17,38 +25,58 @@ __all__ = ["compare"]
 
 
 def compare(
-    picture: Annotated[Path, typer.Argument(help="Picture to upscale.", show_default=False)],
+    picture: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="Picture to upscale.", show_default=False)
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The page, .png or .html.", show_default=False)
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write: .html (whole results, with a slider, works offline) or .png (details).",
+            show_default=False,
+        ),
     ],
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Bundled name, file of weights, auto, bicubic, nearest, or picture made by another tool; "
-            "NAME=MODEL gives it a name. May be repeated; else bicubic and auto."
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="A model as for `escsr upscale`, bicubic, nearest, or a result of another program as a "
+            "picture file. TITLE=NAME gives it a title. May be repeated. If not given: bicubic and auto.",
         ),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(help="Factor of both sides; else the models' own, or 4.")
+        float | None,
+        typer.Option(
+            "--scale",
+            "-s",
+            parser=scale_of,
+            metavar="X",
+            help="Factor of both sides. If not given: that of the models, or 4.",
+        ),
     ] = None,
     crop: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y,WxH",
-            help="Place to show, in input pixels. May be repeated; else three are chosen.",
+            metavar="X,Y,W,H",
+            help="Detail to show: left, top, width, height in input pixels. May be repeated. If not given: "
+            "three places with much detail.",
         ),
     ] = None,
     blind: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Shuffle the columns, unnamed; the key is printed.")
+        int | None,
+        typer.Option(
+            metavar="SEED", help="Hide which result is whose; the solution is printed. Any number."
+        ),
     ] = None,
     device: DeviceOption = "auto",
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = "auto",
+    precision: PrecisionOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what several models make of a picture, side by side on a page.
-
-    A PNG shows crops; an HTML file the whole results, with a wipe between two of them, zoom and keys.
-    """
+    """Show the results of several models side by side on a page."""
     own_memory()
     from escsr.evaluation.contenders import parse_contenders
 

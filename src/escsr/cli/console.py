@@ -18,12 +18,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from escsr.runtime.choices import Precision
+
 __all__ = [
     "ERR",
     "OUT",
     "DeviceOption",
     "ExitCode",
-    "ModelOption",
+    "PrecisionOption",
+    "ScaleOption",
     "drop_output",
     "own_memory",
     "plain",
@@ -31,20 +34,51 @@ __all__ = [
     "print_json",
     "print_table",
     "progress",
+    "scale_of",
     "without_controls",
 ]
 
 OUT = Console(highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, highlight=False, soft_wrap=True)
 
-ModelOption = Annotated[
+DeviceOption = Annotated[
     str,
     typer.Option(
-        help="Bundled name, with or without its scale (see `escsr models`), or file of weights; auto: the "
-        "one that suits the scale, which -v prints."
+        metavar="NAME",
+        help="Where to compute: auto, cpu, cuda (NVIDIA or AMD GPU), cuda:1, xpu or mps.",
+        rich_help_panel="Computation",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, xpu or mps.")]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel="Computation",
+        help="Numbers to compute with: float32, tf32, bfloat16 or float16. auto takes float16 on GPUs "
+        "where it is fast, else float32.",
+    ),
+]
+
+
+def scale_of(text: Any) -> float:
+    """A scale as people type it: 2, 2.7, 4x, x4."""
+    match = re.fullmatch(r"\s*[x×]?\s*(\d+(?:\.\d+)?|-\d.*)\s*[x×]?\s*", str(text), re.IGNORECASE)
+    try:
+        return float(match[1] if match else "")
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no scale; give a number like 2, 2.7 or 4x.") from None
+
+
+ScaleOption = Annotated[
+    float | None,
+    typer.Option(
+        "--scale",
+        "-s",
+        parser=scale_of,
+        metavar="X",
+        help="Factor of both sides, like 2 or 4x. If not given: that of the model.",
+    ),
+]
 
 
 class ExitCode(IntEnum):
@@ -106,8 +140,10 @@ def print_json(value: object) -> None:
 
 
 def print_table(table: Table) -> None:
-    """Prints a table, never cut: a terminal folds long lines by itself, and a pipe has no width."""
-    Console(highlight=False, width=1000).print(table)
+    """Prints a table, never cut: on a terminal long cells are folded, and a pipe has no width."""
+    for column in table.columns:
+        column.overflow = "fold"
+    Console(highlight=False, width=OUT.width if OUT.is_terminal else 1000).print(table)
 
 
 def plain(text: Any) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.table import Table
@@ -18,7 +18,7 @@ from escsr.runtime.choices import Resizer
 __all__ = ["data", "degrade", "identify_lr", "prepare", "sets", "verify"]
 
 data = typer.Typer(
-    help="Training pictures: make sets, check them, and find out how their LR was made.",
+    help="Training pictures: make sets, check them, see how they are damaged.",
     no_args_is_help=True,
     add_completion=False,
 )
@@ -32,24 +32,34 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @data.command()
 def prepare(
     sources: Annotated[
-        list[Path], typer.Argument(help="Folders of pictures, searched with their subfolders.")
+        list[Path], typer.Argument(metavar="FOLDERS", help="Folders of pictures, with their subfolders.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the set.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the new set.", show_default=False),
+    ],
     sub_image: Annotated[
-        int | None, typer.Option(help="Cut into squares of so many HR pixels; else whole pictures.")
+        int | None,
+        typer.Option(help="Cut into squares of N pixels. If not given: whole pictures."),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(help="HR pixels from one square to the next; else their side.")
+        int | None,
+        typer.Option(help="Pixels from one square to the next. If not given: N, so that none overlap."),
     ] = None,
     lr: Annotated[
-        Resizer, typer.Option(help="What makes the LR pictures (docs/data.md).")
+        Resizer,
+        typer.Option(metavar="NAME", help=f"How small inputs are made: {', '.join(get_args(Resizer))}."),
     ] = "matlab-bicubic",
     scale: Annotated[
-        list[int] | None, typer.Option(help="Make LR for this scale; may be repeated. Else HR alone.")
+        list[int] | None,
+        typer.Option(help="Also make small inputs for this scale. May be repeated."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a training set: sub-images and LR; the same command again goes on where it stopped."""
+    """Make a training set: pictures cut into squares, and their small inputs.
+
+    The same command again continues where it stopped.
+    """
     from escsr.data.sets import prepare as preparing
 
     _tell_licences(sources)
@@ -81,17 +91,24 @@ def prepare(
 
 @data.command()
 def verify(
-    hr: Annotated[list[Path], typer.Argument(help="Folders of HR pictures.")],
+    hr: Annotated[
+        list[Path], typer.Argument(metavar="FOLDERS", help="Folders of originals (high resolution).")
+    ],
     lr: Annotated[
-        list[Path] | None, typer.Option(help="Folder of their LR pictures; one for each folder of HR.")
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Their small inputs, one folder for each of the originals."),
     ] = None,
-    scale: Annotated[int | None, typer.Option(help="Scale from LR to HR; needed with --lr.")] = None,
-    patch_size: Annotated[int, typer.Option(help="LR patch side to be trained with.")] = 64,
+    scale: Annotated[
+        int | None, typer.Option(help="Scale from small inputs to originals; required with --lr.")
+    ] = None,
+    patch_size: Annotated[
+        int, typer.Option(help="Side of the patches to train with, in pixels of the small inputs.")
+    ] = 64,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every picture and pair: files, sizes, content, shifts, duplicates.
+    """Check training pictures: damaged files, sizes, duplicates, pairs that do not fit.
 
-    Ends with status 1 where something must be mended.
+    The exit status is 1 where something has to be repaired.
     """
     from escsr.data.sets import verify as verifying
 
@@ -120,13 +137,17 @@ def verify(
 
 @data.command("identify-lr")
 def identify_lr(
-    hr: Annotated[Path, typer.Argument(help="Folder of HR pictures.")],
-    lr: Annotated[Path, typer.Argument(help="Folder of their LR pictures.")],
-    scale: Annotated[int, typer.Option(help="Scale from LR to HR.", show_default=False)],
-    max_images: Annotated[int, typer.Option(help="Compare at most so many, spread over the folder.")] = 20,
+    hr: Annotated[Path, typer.Argument(metavar="HR", help="Folder of originals (high resolution).")],
+    lr: Annotated[
+        Path, typer.Argument(metavar="LR", help="Folder of their small inputs (low resolution).")
+    ],
+    scale: Annotated[int, typer.Option(help="Scale from small inputs to originals.", show_default=False)],
+    max_images: Annotated[
+        int, typer.Option(help="Compare at most N pictures, spread over the folder.")
+    ] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Find out which resizer made LR pictures, by making them anew with each known one."""
+    """Find out how small inputs were made from their originals, by trying all known ways."""
     from escsr.data.sets import identify
 
     with progress("Comparing", as_json) as report:
@@ -145,20 +166,25 @@ def identify_lr(
 
 @data.command()
 def degrade(
-    picture: Annotated[Path, typer.Argument(help="A clean picture.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Sheet to write.", show_default=False)],
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="A clean picture.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Picture to write.", show_default=False)
+    ],
     preset: Annotated[
-        str, typer.Option(help="real-esrgan, gentle, compressed, bsrgan, resshift, mixed or bicubic.")
+        str,
+        typer.Option(
+            metavar="NAME", help="real-esrgan, gentle, compressed, bsrgan, resshift, mixed or bicubic."
+        ),
     ] = "real-esrgan",
     count: Annotated[int, typer.Option(help="Number of samples.")] = 12,
-    scale: Annotated[int, typer.Option(help="Scale from LR to HR.")] = 4,
-    side: Annotated[int, typer.Option(help="Show so many HR pixels of the middle, at most.")] = 256,
-    seed: Annotated[int, typer.Option(help="Other samples.")] = 0,
+    scale: Annotated[int, typer.Option(help="Scale of the training.")] = 4,
+    side: Annotated[int, typer.Option(help="Show the middle N pixels of the picture.")] = 256,
+    seed: Annotated[int, typer.Option(help="Another number makes other samples.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what training for real photographs makes of a picture: a sheet of degraded samples.
+    """Show how pictures are damaged in training for real photos: a sheet of samples.
 
-    The clean picture comes first. With --json, also what was done to each sample.
+    The clean picture comes first. --json prints what was done to each sample.
     """
     from escsr.data.degradations.sheet import write_contact_sheet
 
@@ -173,12 +199,14 @@ def degrade(
 
 @data.command()
 def sets(
-    folders: Annotated[list[Path] | None, typer.Argument(help="Folders to look for known sets in.")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="FOLDERS", help="Folders to look for known sets in.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the known training and test sets with their licences, or those that lie in a folder.
+    """List known training and test sets with their licences, or those found in folders.
 
-    Nothing is downloaded: the pictures come from their holders, under their terms.
+    Nothing is downloaded; the pictures are to be had from their owners.
     """
     from escsr.data.sets.known_sets import KNOWN_SETS, locate
 
@@ -193,7 +221,7 @@ def sets(
             table.add_row(known.name, known.use, count, known.licence, known.homepage)
         print_table(table)
     elif not located:
-        OUT.print("No known set lies there; any folder of pictures can be trained on.")
+        OUT.print("No known set found; any folder of pictures can be used for training.")
     else:
         for each in located:
             OUT.print(plain(f"{each.known.name} ({each.known.use}): {each.known.licence}"))
@@ -203,7 +231,7 @@ def sets(
 
 
 def _tell_licences(folders: Sequence[Path]) -> None:
-    """Says on stderr under which terms the known sets among the folders stand."""
+    """Tells on stderr the licences of the known sets among the folders."""
     from escsr.data.sets.known_sets import locate
 
     for each in dict.fromkeys(located.known for folder in folders for located in locate(folder)):

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["recipes"]
 
 recipes = typer.Typer(
-    help="Training recipes: what there is, where each value is from, how two differ.", add_completion=False
+    help="List, show and compare training recipes. Without a command: list.", add_completion=False
 )
 
 _COLUMNS = 72
 
 SettingsOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, as for `escsr train`."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in `escsr train`."),
 ]
 NameArgument = Annotated[
-    str, typer.Argument(help="Recipe; one of the paper with @paper for its text's values.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Recipe, or a file (.json, .toml). NAME@paper: one of the paper's as its text has it, where "
+        "the authors' code differs.",
+    ),
 ]
 
 
@@ -38,13 +43,22 @@ def _default(context: typer.Context) -> None:
 
 @recipes.command("list")
 def list_recipes() -> None:
-    """List the recipes."""
-    from escsr.training.recipes import RECIPES, about, recipe
+    """List the recipes, with the time that each takes here."""
+    from escsr.training.recipes import GROUPS, about, recipe
+    from escsr.training.recipes.duration import estimate_seconds, num_cores, spoken
 
-    table = Table("recipe", "iterations", "what it is", box=None, pad_edge=False)
-    for name in RECIPES:
-        table.add_row(name, f"{recipe(name).iterations:,}", about(name).splitlines()[0])
+    table = Table("recipe", "time here", "what it trains", box=None, pad_edge=False)
+    for number, (title, names) in enumerate(GROUPS.items()):
+        if number:
+            table.add_row()
+        table.add_row(plain(title), style="bold")
+        seconds = {name: estimate_seconds(recipe(name)) for name in names}
+        for name in sorted(names, key=seconds.__getitem__):
+            table.add_row(name, spoken(seconds[name]), plain(about(name).splitlines()[0]))
     print_table(table)
+    cores = "1 core" if num_cores() == 1 else f"{num_cores()} cores"
+    OUT.print(f"\ntime here: roughly, on the CPU of this computer ({cores}); a GPU is much faster.")
+    OUT.print("`escsr recipes show NAME` shows the settings of one, and what it is expected to reach.")
 
 
 @recipes.command()
@@ -55,9 +69,13 @@ def show(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of all settings instead.")
     ] = False,
+    all_settings: Annotated[
+        bool, typer.Option("--all", help="Also show settings that have no effect in this recipe.")
+    ] = False,
 ) -> None:
-    """Show every value of a recipe with its source, and draw its learning rate."""
+    """Show the settings of a recipe, where each is from, and its learning rate as a curve."""
     from escsr.training.config import flat
+    from escsr.training.hints import without_effect
     from escsr.training.recipes import about, recipe, source_of
 
     begun = recipe(name)
@@ -67,31 +85,36 @@ def show(
         print_json(values)
         return
     OUT.print(plain(about(name)) + "\n")
-    table = Table("value", "", "source", box=None, pad_edge=False)
-    before = flat(begun.to_dict())
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    before, idle = flat(begun.to_dict()), without_effect(config)
     for key, value in flat(config.to_dict()).items():
+        if not all_settings and key.startswith(tuple(idle)):
+            continue
         changed = value != before.get(key)
         table.add_row(key, plain(value), "--set" if changed else source_of(name, key))
     print_table(table)
     OUT.print()
     for line in _learning_rate(config):
         OUT.print(line)
+    if idle and not all_settings:
+        OUT.print("\nSettings without effect in this recipe are hidden; --all shows them.")
 
 
 @recipes.command()
 def diff(
     name: NameArgument,
     other: Annotated[
-        str | None, typer.Argument(help="Recipe to compare with; else the paper's text of the first.")
+        str | None,
+        typer.Argument(metavar="OTHER", help="Recipe to compare with. If not given: NAME@paper."),
     ] = None,
 ) -> None:
-    """Show in which values two recipes differ."""
+    """Show in which settings two recipes differ."""
     from escsr.training.config import flat
     from escsr.training.recipes import recipe, source_of
 
     other = f"{name}@paper" if other is None else other
     one, two = (flat(recipe(each).to_dict()) for each in (name, other))
-    table = Table("value", name, other, "source", box=None, pad_edge=False)
+    table = Table("setting", name, other, "from", box=None, pad_edge=False)
     for key in one | two:
         if key != "name" and one.get(key) != two.get(key):
             sources = " | ".join(source_of(each, key) for each in (name, other))

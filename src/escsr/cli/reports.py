@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
 from escsr.errors import DeviceError, OutputError
+from escsr.models.selection import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from escsr.batch import Batch, Forecast, Outcome
+    from escsr.batch import Batch, Forecast, Job, Outcome
 
 __all__ = ["JsonReport", "Report"]
 
@@ -24,7 +25,7 @@ class Report:
 
     Args:
         quiet: Only errors, and what is planned.
-        verbose: Notes too.
+        verbose: Model and device too.
         to_stderr: Everything to standard error, because the picture goes to standard output.
 
     Attributes:
@@ -37,17 +38,33 @@ class Report:
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
-        self.stopped = self.short_of_memory = False
+        self.began = time.time()
+        self.stopped = self.short_of_memory = self.can_continue = False
+        self.jobs: list[Job] = []
+        self.notes: list[str] = []
 
-    def begin(self, batch: Batch) -> None:
-        """Reports the model, why it is taken, and the device."""
+    def begin(self, batch: Batch, *, can_continue: bool = False) -> None:
+        """Reports the model, why it is taken, and the device; notes for the end what is skipped.
+
+        Args:
+            batch: What is to be done.
+            can_continue: Whether the same command would go on where an interrupted one stopped.
+        """
+        self.jobs, self.can_continue = batch.jobs, can_continue
+        if batch.other_files:
+            self.notes.append(_skipped_files(batch.other_files))
+        self._report_begin(batch)
+
+    def _report_begin(self, batch: Batch) -> None:
+        if batch.size.scale == 1 and not self.quiet and batch.options.model == DEFAULT_MODEL:
+            ERR.print(_SAME_SIZE)
         if self.verbose:
             from escsr.models.selection import explain
 
             count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
             where = f"{batch.device}, precision {batch.options.precision}"
-            self.out.print(f"Upscaling {count} to {batch.size.label} on {where}")
-            self.out.print(plain(f"Model {explain(batch.options.model, batch.size.scale)}"))
+            self.out.print(f"Upscaling {count} to {batch.size.label.replace('_', ', ')} on {where}")
+            self.out.print(plain(f"Model: {explain(batch.options.model, batch.size.scale)}"))
 
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""
@@ -76,20 +93,39 @@ class Report:
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
-        if self.quiet or sum(counts.values()) < 2:
+        if self.stopped:
+            self._report_interrupt()
+        elif self.quiet:
             return
-        parts = [f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind]]
-        spent = f"about {_time(self.seconds)}" if counts["planned"] else _time(seconds)
-        ERR.print(f"{', '.join(parts)}; {spent}{'; stopped before the rest' if self.stopped else ''}.")
+        elif sum(counts.values()) >= 2:
+            self._report_sums(seconds)
         if len(self.failures) > 1 and counts["done"] + counts["skipped"]:
             ERR.print(plain("\n  ".join(["Failed:", *self.failures])))
+        for note in self.notes:
+            ERR.print(plain(note))
+
+    def _report_interrupt(self) -> None:
+        """What is done, by the files: the last was perhaps written after its report was stopped."""
+        done = [job for job in self.jobs if _is_newer(job.target, self.began)]
+        folders = list(dict.fromkeys(str(job.target.parent) for job in done))
+        where = f", in {folders[0]}" if len(folders) == 1 and len(self.jobs) > 1 else ""
+        skipped = f", {self.counts['skipped']} done before" if self.counts["skipped"] else ""
+        failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
+        ERR.print(plain(f"Interrupted: {len(done)} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
+        if self.can_continue and len(self.jobs) > 1:
+            ERR.print("The same command continues with the rest.")
+
+    def _report_sums(self, seconds: float) -> None:
+        counts = self.counts
+        parts = [f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind]]
+        spent = f"about {_time(self.seconds)}" if counts["planned"] else _time(seconds)
+        ERR.print(f"{', '.join(parts)}; {spent}.")
 
 
 class JsonReport(Report):
     """The same as one JSON object a line on standard output."""
 
-    def begin(self, batch: Batch) -> None:
-        """Reports nothing."""
+    def _report_begin(self, batch: Batch) -> None: ...
 
     def _report(self, result: Outcome | Forecast) -> None:
         values: dict[str, Any] = {
@@ -107,10 +143,11 @@ class JsonReport(Report):
 
     def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
-        _write({"event": "end", **sums, "interrupted": self.stopped, "seconds": round(seconds, 3)})
+        ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": self.notes}
+        _write({"event": "end", **sums, **ended})
 
 
-_WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done already", "failed": "failed"}
+_WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done before", "failed": "failed"}
 
 
 def _line(result: Outcome | Forecast, target: str | Path) -> str:
@@ -122,9 +159,41 @@ def _line(result: Outcome | Forecast, target: str | Path) -> str:
         where = f"{result.model} on {result.device}, tiles of {result.tile_size}"
         return f"{result.job.source}  {sizes}  {where}, {cost}"
     if result.status == "skipped":
-        return f"{target}  is done already"
+        return f"{target}  skipped, done before"
     line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
     return "\n  ".join([line, *result.notes])
+
+
+def _skipped_files(kinds: Counter[str]) -> str:
+    """Skipped 5 files that are not pictures: 3 .txt, 2 .mp4."""
+    total = sum(kinds.values())
+    what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
+    named = [f"{count:,} {kind}" for kind, count in kinds.most_common(_MOST_KINDS)]
+    rest = total - sum(count for _, count in kinds.most_common(_MOST_KINDS))
+    listed = ", ".join([*named, *([f"{rest:,} others"] if rest else [])])
+    from escsr.images.formats import FORMAT_OF  # libvips, which a list of names needs not
+
+    raw = '; camera raw requires pip install "escsr[raw]"' if set(kinds) & set(FORMAT_OF) else ""
+    return f"Skipped {what}: {listed}{raw}."
+
+
+_MOST_KINDS = 6
+
+
+def _is_newer(path: Path, than: float) -> bool:
+    try:
+        return path.stat().st_mtime >= than - _CLOCK
+    except (OSError, ValueError):
+        return False
+
+
+_CLOCK = 2.0
+"""Seconds that clocks of file systems may be behind."""
+
+_SAME_SIZE = (
+    "Scale 1 keeps the size: the picture is upscaled ×2 and made smaller again, which changes little. To "
+    "remove noise and JPEG blocks, use --model real."
+)
 
 
 def _write(line: dict[str, Any]) -> None:

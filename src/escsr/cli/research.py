@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from escsr.cli.console import OUT, DeviceOption, own_memory, plain, print_json, print_table, progress
+from escsr.cli.console import (
+    OUT,
+    DeviceOption,
+    ScaleOption,
+    own_memory,
+    plain,
+    print_json,
+    print_table,
+    progress,
+)
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Protocol
 
@@ -24,42 +33,79 @@ def evaluate(
     model: Annotated[
         list[str],
         typer.Option(
-            help="Bundled name, file of weights, or bicubic; may be repeated.", show_default=False
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Model to measure: a name from `escsr models`, a file of weights, the folder of a "
+            "training run, or bicubic. May be repeated.",
+            show_default=False,
         ),
     ],
-    data: Annotated[Path | None, typer.Option(help="Folder of HR pictures.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Test pictures: the originals, which results are compared with. The small inputs are made "
+            "from them, unless --lr is given.",
+        ),
+    ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--real", help="Instead of --data: folder of photos without HR.")
+        Path | None,
+        typer.Option(
+            "--real",
+            metavar="FOLDER",
+            help="Instead of --data: photos without originals. Measures how natural and how faithful the "
+            "results look.",
+        ),
     ] = None,
-    scale: Annotated[float | None, typer.Option(help="Scale per side; else the model's.")] = None,
+    scale: ScaleOption = None,
     lr: Annotated[
-        Path | None, typer.Option(help="Folder of LR pictures; else made as the protocol says.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Small inputs (low resolution) for --data. If not given, they are made by the protocol.",
+        ),
     ] = None,
-    protocol: Annotated[Protocol, typer.Option(help="Step by step in docs/evaluation.md.")] = "classic",
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            metavar="NAME",
+            help="How to measure. classic: as in papers, whole scales. lte, lte-div2k: as in papers on any "
+            "scale. bicubic-as-published: the bicubic figures that papers print.",
+        ),
+    ] = "classic",
     degradation: Annotated[
         str | None,
         typer.Option(
-            "--degrade", help="With --data: damage the pictures by a preset (see `escsr data degrade`)."
+            "--degrade",
+            metavar="PRESET",
+            help="With --data: make noisy and compressed inputs (presets: `escsr data degrade --help`).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="With --degrade: other damage.")] = 0,
+    seed: Annotated[int, typer.Option(help="With --degrade: another number makes other damage.")] = 0,
     perceptual: Annotated[
         Path | None,
-        typer.Option(help="With --data: also a distance by this VGG16, VGG19 or SqueezeNet file."),
+        typer.Option(
+            metavar="FILE",
+            help="With --data: also measure how similar results look, by the weights of VGG16, VGG19 or "
+            "SqueezeNet in this file.",
+        ),
     ] = None,
     device: DeviceOption = "auto",
     metrics: Annotated[
         list[str] | None,
         typer.Option(
             "--metric",
-            help="With --real: measure of pyiqa beside NIQE and PIQE, as musiq; may be repeated.",
+            metavar="NAME",
+            help="With --real: also a metric of pyiqa, like musiq (requires the extra pyiqa). May be "
+            "repeated.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure models: PSNR and SSIM per picture and their means, by a named protocol.
+    """Measure the quality of models on test pictures.
 
-    With --real, on photos without HR: how natural the results look, and how faithful they are.
+    Shows PSNR and SSIM of each picture and their means: higher is nearer to the original.
     """
     _check_kind(
         data,
@@ -87,15 +133,23 @@ def evaluate(
     if as_json:
         printed = [result.to_dict() for result in results]
         print_json(printed[0] if len(printed) == 1 else printed)
-    else:
-        padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
-        names = ", ".join(f"{x.model} ×{x.scale:g}" for x in results)
-        OUT.print(plain(f"{names}, protocol {results[0].protocol}, {padding}"))
-        print_table(_score_table(results))
+        return
+    for number, scale_found in enumerate(dict.fromkeys(result.scale for result in results)):
+        if number:
+            OUT.print()
+        _print([result for result in results if result.scale == scale_found])
+
+
+def _print(results: list[Evaluation]) -> None:
+    """One table, of models of one scale."""
+    padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
+    names = ", ".join(result.model for result in results)
+    OUT.print(plain(f"{names} ×{results[0].scale:g}, protocol {results[0].protocol}, {padding}"))
+    print_table(_score_table(results))
 
 
 def _watched(run: Callable[..., Evaluation], model: str, *, quiet: bool) -> Evaluation:
-    """Measures one model with a progress bar that tells the pictures."""
+    """Measures one model with a progress bar that names the pictures."""
     with progress(model, quiet) as report:
         return run(model, on_score=lambda score: report(text=f"{model}: {score.name}"))
 
@@ -106,15 +160,15 @@ def _check_kind(
     """Refuses options of the other kind of measurement, with HR pictures or without."""
     if (data is None) == (folder is None):
         raise ConfigError(
-            "Give one of --data (folder of HR pictures) and --real (folder of photos without HR)."
+            "Give either --data (folder of originals) or --real (folder of photos without originals)."
         )
     if folder is not None and any(option is not None for option in for_data):
         raise ConfigError(
-            "--lr, --protocol, --degrade and --perceptual are for --data; --real upscales the photos as "
-            "they are."
+            "--lr, --protocol, --degrade and --perceptual are for --data; with --real the photos are "
+            "upscaled as they are."
         )
     if data is not None and metrics:
-        raise ConfigError("--metric is for --real; with --data the protocol says what is measured.")
+        raise ConfigError("--metric is for --real; with --data, --protocol decides what is measured.")
 
 
 def _score_table(results: list[Evaluation]) -> Table:
@@ -124,7 +178,7 @@ def _score_table(results: list[Evaluation]) -> Table:
     for result, figure in columns:
         title, _ = _FIGURES.get(figure, (figure, 4))
         title += " ↓" if figure in result.lower_is_better else " ↑"
-        whose = "" if len(results) == 1 else f"{result.model} ×{result.scale:g}\n"
+        whose = "" if len(results) == 1 else f"{result.model}\n"
         table.add_column(plain(f"{whose}{title}"))
     for index, score in enumerate(results[0].scores):
         figures = [(figure, result.scores[index].figures[figure]) for result, figure in columns]

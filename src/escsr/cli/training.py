@@ -19,39 +19,86 @@ __all__ = ["train"]
 
 def train(
     recipe: Annotated[
-        str, typer.Option(help="Name of a recipe (see `escsr recipes`).", show_default=False)
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="A recipe from `escsr recipes`, or a file (.json or .toml; each run writes recipe.json).",
+            show_default=False,
+        ),
     ],
     data: Annotated[
-        list[Path], typer.Option(help="Folder of HR pictures; may be repeated.", show_default=False)
+        list[Path],
+        typer.Option(
+            metavar="FOLDER",
+            help="Training pictures: sharp originals (high resolution). May be repeated.",
+            show_default=False,
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder for models and logs.", show_default=False
+        ),
+    ],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the recipe (`escsr recipes show NAME` lists them). May be repeated.",
+        ),
     ] = None,
     lr: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of LR pictures, one for each --data; else they are made."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Small inputs (low resolution), one folder for each --data. If not given, they are made "
+            "from the originals.",
+        ),
     ] = None,
     validate: Annotated[
-        list[Path] | None, typer.Option(help="Folder of HR pictures to measure on; may be repeated.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Test pictures (originals) to measure on during training. May be repeated.",
+        ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Model to start from, instead of the recipe's or random weights.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Model to start from. If not given: as the recipe says, or random weights."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     storage: Annotated[
-        str, typer.Option(help="Where the pictures are kept: auto, memory, mapped (on disk) or cuda.")
+        str,
+        typer.Option(
+            metavar="WHERE",
+            help="Where the pictures are kept: auto, memory, mapped (a file on disk) or cuda (the GPU).",
+            rich_help_panel="Computation",
+        ),
     ] = "auto",
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write TensorBoard's files into the run's folder.")
+        bool,
+        typer.Option(
+            "--tensorboard", help="Also log to TensorBoard, in the output folder (extra tensorboard)."
+        ),
+    ] = False,
+    wandb: Annotated[
+        bool,
+        typer.Option(
+            "--wandb",
+            help="Also log to Weights & Biases, which uploads figures and sample pictures (extra wandb).",
+        ),
     ] = False,
 ) -> None:
-    """Train a network; the same command again goes on where it stopped.
+    """Train a model. The same command again continues where it stopped.
 
-    Checkpoints in the output folder are models: `escsr upscale --model OUTPUT/best.safetensors`.
-    Ctrl-C, or a TERM, HUP or USR1 signal, finishes the step at hand and writes a checkpoint. Started by
-    `torchrun --nproc-per-node N -m escsr train ...`, or by SLURM's `srun`, N processes share the work.
+    The result: `escsr upscale photo.jpg --model FOLDER`.
+
+    Ctrl-C, or a signal TERM, HUP or USR1, finishes the current step and saves a checkpoint. To share the
+    work among several processes, start it by `torchrun --nproc-per-node N -m escsr train ...` or SLURM's
+    `srun`.
     """
     own_memory()
     import escsr
@@ -74,20 +121,21 @@ def train(
             device=device,
             storage=storage,
             tensorboard=tensorboard,
+            wandb=wandb,
             stop=stop,
             on_load=view.loading,
             on_progress=view.step,
         )
     stopped = stop.is_set() and not view.is_finished
     if is_first and stopped:
-        ERR.print(f"Stopped; the same command goes on from {plain(last)}.")
+        ERR.print(f"Stopped. The same command continues from {plain(last)}.")
     elif is_first:
         OUT.print(f"Trained: {plain(last)}")
     if stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-_FINISHING = "Finishing the step at hand and writing a checkpoint; press Ctrl-C again to stop at once."
+_FINISHING = "Finishing the current step and saving a checkpoint; press Ctrl-C again to stop at once."
 _SIGNALS = ("SIGTERM", "SIGUSR1", "SIGHUP")
 """What schedulers send before they end a job, and a terminal that is closed."""
 
@@ -96,5 +144,5 @@ def _named_folders(folders: list[Path]) -> dict[str, Path]:
     """Validation folders by a short name: Set5/HR is called Set5."""
     named = {(path.parent.name if path.name in ("HR", "hr") else path.name): path for path in folders}
     if len(named) != len(folders):
-        raise ConfigError("Validation folders need different names.")
+        raise ConfigError("Validation folders must have different names.")
     return named

@@ -62,7 +62,7 @@ class TrainingView:
         if not progress.skipped:
             self._mean = 0.95 * self._mean + 0.05 * progress.loss if self._mean else progress.loss
         elif not self._quiet:
-            OUT.print(f"Step {done} left out: no finite numbers.")
+            OUT.print(f"Step {done} skipped: its numbers were not finite.")
         if done % max(1, total // (20 * _POINTS)) == 0:
             self._losses.append(self._mean)
         for name, value in progress.validation.items():
@@ -79,7 +79,7 @@ class TrainingView:
         table.add_row("learning rate", f"{progress.learning_rate:.3g}")
         table.add_row(
             "speed",
-            f"{progress.iterations_per_second:.2f} it/s, {progress.data_share:.1%} of it waiting for data",
+            f"{progress.iterations_per_second:.2f} it/s, {progress.data_share:.1%} waiting for data",
         )
         table.add_row("left", str(timedelta(seconds=round(_seconds_left(progress)))))
         for name, values in self._validated.items():

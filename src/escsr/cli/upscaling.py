@@ -8,107 +8,246 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, progress
+from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_memory, progress, scale_of
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
+from escsr.runtime.choices import FeatureStorageChoice, Fit, Subsampling
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Progress
 
 __all__ = ["upscale"]
 
+_SIZE, _FILES, _COLOUR, _COMPUTATION = "Size", "Result files", "Colour", "Computation"
+_MANY, _MESSAGES = "Many pictures", "Messages"
+
 
 def upscale(
     inputs: Annotated[
-        list[str],
-        Argument(help="Pictures, folders, patterns, or - for standard input.", show_default=False),
-    ],
+        list[str] | None,
+        Argument(
+            metavar="PICTURES",
+            help="Picture files, folders (with their subfolders) or patterns like '*.jpg'; - for standard "
+            "input.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         Option(
             "--output",
             "-o",
-            help="File for one picture, folder for several, - for standard output; else beside the input.",
+            metavar="PATH",
+            help="File for one picture, folder for several, - for standard output. If not given: "
+            "photo_x2.jpg beside photo.jpg, folder_x2 beside folder.",
         ),
     ] = None,
-    model: ModelOption = "auto",
-    scale: Annotated[float | None, Option(help="Factor of both sides; else the model's, or 2.")] = None,
-    width: Annotated[int | None, Option(help="Pixels of the result, instead of a scale.")] = None,
-    height: Annotated[int | None, Option(help="Pixels of the result, instead of a scale.")] = None,
-    size: Annotated[str | None, Option(help="Width and height, like 1920x1080; see --fit.")] = None,
+    model: Annotated[
+        str,
+        Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="auto: the model for clean pictures that suits the scale. real: for noisy and compressed "
+            "photos. Or a name from `escsr models`, a file of weights, the folder of a training run.",
+        ),
+    ] = "auto",
+    scale: Annotated[
+        float | None,
+        Option(
+            "--scale",
+            "-s",
+            parser=scale_of,
+            metavar="X",
+            help="Factor of both sides, like 2, 2.7 or 4x. If not given: 2, or that of the model.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = None,
+    width: Annotated[
+        int | None, Option(help="Width of the result in pixels, instead of a scale.", rich_help_panel=_SIZE)
+    ] = None,
+    height: Annotated[
+        int | None,
+        Option(help="Height of the result in pixels, instead of a scale.", rich_help_panel=_SIZE),
+    ] = None,
+    size: Annotated[
+        str | None,
+        Option(metavar="WxH", help="Width and height, like 1920x1080; see --fit.", rich_help_panel=_SIZE),
+    ] = None,
     fit: Annotated[
-        Fit, Option(help="A picture of another shape: kept inside the size, cut to it, or stretched.")
+        Fit,
+        Option(
+            metavar="HOW",
+            help="For a picture whose shape differs from --size. contain: the whole picture within the "
+            "size. cover: fill the size, cut what is too much. exact: stretch.",
+            rich_help_panel=_SIZE,
+        ),
     ] = "contain",
-    longest: Annotated[int | None, Option(help="Pixels of the longer side.")] = None,
+    longest: Annotated[
+        int | None,
+        Option(help="Length of the longer side in pixels, instead of a scale.", rich_help_panel=_SIZE),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        Option(
+            metavar="X,Y,W,H",
+            help="Keep only this part (left, top, width, height in input pixels), exactly as in the whole "
+            "result. Takes as long as the whole picture.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        Option(
+            "--format",
+            "-f",
+            help="png, jpg, webp, tif, avif, gif; with extras jxl, heic, exr, hdr. If not given: as the "
+            "input, or as the ending of --output.",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     suffix: Annotated[
         str | None,
         Option(
-            "--format", help="Format of the results: png, jpg, webp, tif, avif ...; see docs/pictures.md."
+            help="End of the names of results, instead of _x2: --suffix _large writes photo_large.jpg.",
+            rich_help_panel=_FILES,
         ),
     ] = None,
     quality: Annotated[
-        int | None, Option(help="1 to 100, where a format is lossy; else 95, for HEIC 90, AVIF 85.")
+        int | None,
+        Option(
+            help="1 to 100, for JPEG, WebP, AVIF, HEIC, JPEG XL. If not given: 95; AVIF 85, HEIC 90.",
+            rich_help_panel=_FILES,
+        ),
     ] = None,
-    lossless: Annotated[bool, Option("--lossless", help="For WebP, AVIF and JPEG XL.")] = False,
+    lossless: Annotated[
+        bool, Option("--lossless", help="For WebP, AVIF and JPEG XL.", rich_help_panel=_FILES)
+    ] = False,
     subsampling: Annotated[
-        Subsampling, Option(help="420: colour at half resolution (smaller JPEG, AVIF).")
+        Subsampling,
+        Option(
+            metavar="444|420",
+            help="Colour resolution in JPEG and AVIF: 444 full, 420 half (smaller files).",
+            rich_help_panel=_FILES,
+        ),
     ] = "444",
-    strip: Annotated[bool, Option("--strip", help="Write no EXIF, XMP and IPTC.")] = False,
+    strip: Annotated[
+        bool, Option("--strip", help="Do not keep EXIF, XMP and IPTC metadata.", rich_help_panel=_FILES)
+    ] = False,
     to_srgb: Annotated[
-        bool, Option("--to-srgb", help="Convert colours to sRGB instead of keeping the profile.")
+        bool,
+        Option(
+            "--to-srgb",
+            help="Convert colours to sRGB instead of keeping the profile.",
+            rich_help_panel=_COLOUR,
+        ),
     ] = False,
-    max_pixels: Annotated[
-        int | None, Option(help="Refuse pictures of more pixels, before they are decoded.")
-    ] = None,
-    device: DeviceOption = "auto",
-    precision: Annotated[Precision, Option(help="Arithmetic of the network.")] = "auto",
-    tile_size: Annotated[
-        int | None, Option(help="Tile side in input pixels; the result does not depend on it.")
-    ] = None,
-    feature_storage: Annotated[
-        FeatureStorageChoice,
-        Option(help="Feature maps: in memory, float16 in half of it, or in a file on disk."),
-    ] = "auto",
-    self_ensemble: Annotated[
-        bool, Option("--self-ensemble", help="Mean over 8 flips and turns: 8 times the work.")
-    ] = False,
-    strength: Annotated[
-        float | None,
-        Option(help="With --model real: 0 for what is certain, 1 for sharp detail, some of it invented."),
-    ] = None,
     keep_colour: Annotated[
         bool | None,
         Option(
-            help="Hold colours to those of the picture; else models of real photos do.", show_default=False
+            help="Keep large-scale colours as they are in the picture. If not given: only for models of "
+            "real photos, which would shift them.",
+            show_default=False,
+            rich_help_panel=_COLOUR,
+        ),
+    ] = None,
+    self_ensemble: Annotated[
+        bool,
+        Option(
+            "--self-ensemble",
+            help="Slightly better: average the results of 8 flips and rotations. Takes 8 times as long.",
+            rich_help_panel=_COMPUTATION,
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    tile_size: Annotated[
+        int | None,
+        Option(
+            help="Side of the tiles that large pictures are computed in; smaller takes less memory. The "
+            "result is the same.",
+            rich_help_panel=_COMPUTATION,
+        ),
+    ] = None,
+    feature_storage: Annotated[
+        FeatureStorageChoice,
+        Option(
+            metavar="HOW",
+            help="Where intermediate results of large pictures are kept. float32: in memory. float16: in "
+            "half of it. file: on disk, same result. auto: memory, else disk.",
+            rich_help_panel=_COMPUTATION,
+        ),
+    ] = "auto",
+    max_pixels: Annotated[
+        int | None,
+        Option(
+            help="Refuse pictures, and results, with more pixels, before they are read.",
+            rich_help_panel=_MANY,
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
+        bool,
+        Option(
+            "--skip-existing",
+            help="Skip pictures that an earlier run with --skip-existing has done with the same settings: "
+            "an interrupted run continues.",
+            rich_help_panel=_MANY,
+        ),
     ] = False,
-    shard: Annotated[str | None, Option(help="Like 2/5: the second of five parts, for job arrays.")] = None,
-    fail_fast: Annotated[bool, Option("--fail-fast", help="Stop at the first picture that fails.")] = False,
+    shard: Annotated[
+        str | None,
+        Option(
+            metavar="PART/PARTS",
+            help="Share the work among computers: 2/5 does the second of five parts.",
+            rich_help_panel=_MANY,
+        ),
+    ] = None,
+    fail_fast: Annotated[
+        bool,
+        Option("--fail-fast", help="Stop at the first picture that fails.", rich_help_panel=_MANY),
+    ] = False,
     dry_run: Annotated[
-        bool, Option("--dry-run", help="Only show what would be done: sizes, model, memory, time.")
+        bool,
+        Option(
+            "--dry-run",
+            help="Only show what would be done: sizes, model, memory, time.",
+            rich_help_panel=_MESSAGES,
+        ),
     ] = False,
     as_json: Annotated[
-        bool, Option("--json", help="One JSON object a line; see docs/command-line.md.")
+        bool,
+        Option("--json", help="Print one JSON object per line, for programs.", rich_help_panel=_MESSAGES),
     ] = False,
-    debug: Annotated[bool, Option("--debug", help="Stop at the first error, with its traceback.")] = False,
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    debug: Annotated[
+        bool,
+        Option("--debug", help="Stop at the first error and show a traceback.", rich_help_panel=_MESSAGES),
+    ] = False,
+    quiet: Annotated[
+        bool, Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=_MESSAGES)
+    ] = False,
     verbose: Annotated[
-        bool, Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
+        bool,
+        Option(
+            "--verbose",
+            "-v",
+            help="Also print the model and device that are used, and why.",
+            rich_help_panel=_MESSAGES,
+        ),
     ] = False,
+    more_inputs: Annotated[list[str] | None, Option("--input", "-i", hidden=True)] = None,
 ) -> None:
     """Upscale pictures.
 
-    Depth, transparency, colour profile and metadata are kept; the format is that of the output's ending.
-    The first Ctrl-C finishes the picture at hand; the second stops at once, as do the signals TERM and HUP.
+    Bit depth, transparency, colour profile and metadata are kept. The first Ctrl-C finishes the current
+    picture, the second stops at once.
     """
     own_memory()
+    inputs = [*(inputs or ()), *(more_inputs or ())]
+    if not inputs:
+        raise ConfigError("Which pictures? Give files, folders or patterns: escsr upscale photo.jpg")
     if as_json and "-" in (output, *inputs):
-        raise ConfigError("--json and - (the picture) would both go to standard output; choose one.")
+        raise ConfigError("--json and the picture cannot both go to standard output; use only one of them.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
     report = (JsonReport if as_json else Report)(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
     from escsr.models.selection import choose_model
@@ -126,6 +265,7 @@ def upscale(
         size=size,
         fit=fit,
         longest=longest,
+        crop=crop,
         quality=quality,
         lossless=lossless,
         subsampling=subsampling,
@@ -137,12 +277,11 @@ def upscale(
         tile_size=tile_size,
         feature_storage=feature_storage,
         self_ensemble=self_ensemble,
-        strength=strength,
         keep_colour=keep_colour,
     )
-    with piped(inputs, output, suffix) as (sources, target):
-        batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)
-        report.begin(batch)
+    with piped(inputs, output, format) as (sources, target):
+        batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
+        report.begin(batch, can_continue=skip_existing)
         if dry_run:
             for planned in forecast(batch):
                 report.add(planned)
@@ -163,10 +302,13 @@ def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
             count = f"  {at.number} of {at.jobs}" if at.jobs > 1 else ""
             bar(at.overall, 1.0, at.job.source.name + count)
 
-        with closing(batch.run(stop=stop, on_progress=show, **how)) as run:
-            for outcome in run:
-                report.add(outcome)
+        try:
+            with closing(batch.run(stop=stop, on_progress=show, **how)) as run:
+                for outcome in run:
+                    report.add(outcome)
+        except KeyboardInterrupt:
+            stop.set()
     report.stopped = stop.is_set()
 
 
-_FINISHING = "Finishing the picture at hand; press Ctrl-C again to stop at once."
+_FINISHING = "Finishing the current picture; press Ctrl-C again to stop at once."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import ConfigError
+from escsr.upscaling.target_size import parse_crop as parts_of
 
 __all__ = ["Crop", "choose_crops", "parse_crop"]
 
@@ -66,7 +66,7 @@ class Crop:
 
 
 def parse_crop(text: str, rows: int, columns: int) -> Crop:
-    """Reads "X,Y,WxH" and checks that it lies in a picture.
+    """Reads "X,Y,W,H", or "X,Y,WxH", and checks that it lies in a picture.
 
     Args:
         text: Left and top edge, width and height, in pixels of the picture.
@@ -83,17 +83,9 @@ def parse_crop(text: str, rows: int, columns: int) -> Crop:
         >>> parse_crop("8,0,96x64", 100, 200)
         Crop(x=8, y=0, width=96, height=64)
     """
-    match = re.fullmatch(r"\s*(\d{1,9})\s*,\s*(\d{1,9})\s*,\s*(\d{1,9})\s*[x×]\s*(\d{1,9})\s*", text)
-    if match is None:
-        raise ConfigError(f"A crop reads X,Y,WIDTHxHEIGHT in input pixels, like 40,60,96x96, not {text!r}.")
-    crop = Crop(*map(int, match.groups()))
-    if not (crop.width and crop.height):
-        raise ConfigError(f"The crop {text} is empty.")
+    crop = Crop(*parts_of(text))
     if crop.x + crop.width > columns or crop.y + crop.height > rows:
-        raise ConfigError(
-            f"The crop {text} reaches beyond the picture of {columns}×{rows} pixels; a crop reads "
-            "X,Y,WIDTHxHEIGHT in input pixels."
-        )
+        raise ConfigError(f"crop {text} reaches beyond the picture of {columns}×{rows} pixels.")
     return crop
 
 

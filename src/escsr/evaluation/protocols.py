@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import named_mixture, preset_name
@@ -30,16 +30,16 @@ from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Precision, Protocol
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
-from escsr.upscaling.super_resolver import SuperResolver, super_resolve
+from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver, super_resolve
 
 __all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "fitting_scale", "measure", "open_model"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
 
-Model = SuperResolver | ESC | str | os.PathLike[str]
-"""A model: any super-resolver, a network of ours (used where it is), a bundled name, a file of weights, or
-"bicubic"."""
+Model = SuperResolver | nn.Module | str | os.PathLike[str]
+"""A model: a bundled name, a file of weights, the folder of a training run, "bicubic", any super-resolver,
+a network of ours (used where it is), or a module of your own, for which a scale is given."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,9 @@ def evaluate(
 
     Example:
         >>> evaluate("esc-light-x2", "Set5/HR").psnr_y  # doctest: +SKIP
-        37.5
+        37.6
+        >>> evaluate(my_module, "Set5/HR", scale=2).psnr_y  # any nn.Module  # doctest: +SKIP
+        36.9
     """
     resolver = open_model(model, scale=scale, device=device)
     scale = fitting_scale(resolver, scale)
@@ -183,6 +185,11 @@ def open_model(
     """
     if isinstance(model, ESC):
         return Inference(model, precision=precision)
+    if isinstance(model, nn.Module) and not isinstance(model, SuperResolver):
+        own = getattr(model, "scale", None) if scale is None else scale
+        if own is None or int(own) != own:
+            raise ConfigError(f"Which scale has {type(model).__name__}? Give a whole number, like scale=2.")
+        return ModuleResolver(model, int(own))
     if not isinstance(model, (str, os.PathLike)):
         return model
     if os.fspath(model) == BICUBIC:
@@ -199,7 +206,7 @@ def fitting_scale(model: SuperResolver, scale: float | None) -> float:
     """
     scale = model.scale if scale is None else scale
     if scale is None:
-        raise ConfigError(f"Which scale? {model.name} has none of its own.")
+        raise ConfigError(f"Which scale? {model.name} has none of its own; give one.")
     if model.scale not in (None, scale):
         raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale:g}.")
     if not 1 <= scale < float("inf"):

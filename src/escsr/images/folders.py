@@ -1,22 +1,25 @@
-"""Which files of a folder are pictures."""
+"""Which files of a folder are pictures, and which are not."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from escsr.errors import DataError, NoImagesError
-from escsr.images.formats import READABLE
+from escsr.images.formats import FORMAT_OF, READABLE, WRITABLE, is_installed
 
-__all__ = ["find_images"]
+__all__ = ["find_images", "other_files"]
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """All files below a folder that bear a picture's suffix, sorted by path.
+    """All files below a folder that have a picture's ending, sorted by path.
 
     Args:
-        folder: The folder; hidden files and folders are passed over, links to folders not followed.
+        folder: The folder; hidden files and folders are skipped, links to folders not followed, and
+            camera raw files are skipped where the package for them is not installed.
 
     Returns:
         The files.
@@ -25,19 +28,45 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         DataError: It is not a folder, or a part of it cannot be read.
         NoImagesError: It holds no pictures.
     """
-    folder, paths = Path(folder), []
+    folder = Path(folder)
+    paths = [path for path in _shown_files(folder) if _is_image(path)]
+    if not paths:
+        others = ", ".join(f"{count} {kind}" for kind, count in other_files(folder).most_common(5))
+        raise NoImagesError(f"{folder}: no pictures in it{f', only {others}' if others else ''}.")
+    return sorted(paths)
+
+
+def other_files(folder: str | os.PathLike[str]) -> Counter[str]:
+    """How many files of which endings `find_images` skips in a folder.
+
+    Args:
+        folder: The folder; hidden files do not count.
+
+    Returns:
+        Numbers of files by ending, ".txt"; files without an ending count as "without an ending".
+
+    Raises:
+        DataError: It is not a folder, or a part of it cannot be read.
+    """
+    others = (path for path in _shown_files(Path(folder)) if not _is_image(path))
+    return Counter(path.suffix.lower() or "without an ending" for path in others)
+
+
+def _shown_files(folder: Path) -> Iterator[Path]:
     try:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder.")
         for parent, folders, files in os.walk(folder, onerror=_refuse):
             folders[:] = [name for name in folders if not name.startswith(".")]
             shown = (Path(parent, name) for name in files if not name.startswith("."))
-            paths += [path for path in shown if path.suffix.lower() in READABLE and path.is_file()]
+            yield from (path for path in shown if path.is_file())
     except OSError as error:
         _refuse(error)
-    if not paths:
-        raise NoImagesError(f"{folder}: no pictures in it; looked for {', '.join(READABLE)}.")
-    return sorted(paths)
+
+
+def _is_image(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in READABLE and (suffix in WRITABLE or is_installed(FORMAT_OF[suffix]))
 
 
 def _refuse(error: OSError) -> NoReturn:

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from escsr.errors import ImageError, OutputError
+from escsr.images.unreadable import reason, unreadable, what_it_is
 
 __all__ = [
     "FORMATS",
+    "FORMAT_OF",
     "READABLE",
     "VIPS_NAMES",
     "WRITABLE",
     "Format",
     "check_size",
     "check_suffix",
+    "is_installed",
     "package_of",
-    "reason",
     "recognise",
-    "unreadable",
 ]
 
 
@@ -43,6 +44,7 @@ class Format:
         is_linear: Whether its values are proportional to light.
         keeps: Which of ICC, EXIF and XMP it holds.
         extra: What to install for it: `pip install "escsr[...]"`.
+        is_written: Whether results can be written in it.
     """
 
     name: str
@@ -56,9 +58,10 @@ class Format:
     is_linear: bool = False
     keeps: tuple[str, ...] = ("ICC", "EXIF", "XMP")
     extra: str | None = None
+    is_written: bool = True
 
 
-_PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif"}
+_PACKAGES = {"jxl": "OpenImageIO", "exr": "OpenImageIO", "heic": "pillow_heif", "raw": "rawpy"}
 """What each extra installs."""
 
 _MOST = 2**30
@@ -79,19 +82,37 @@ FORMATS = (
         _COLOUR_OF_LIGHT, name="Radiance HDR", suffixes=(".hdr",), depths=("float32",), lossless="never"
     ),
     Format("HEIC", (".heic", ".heif"), ("uint8", "uint16"), "never", 16_384, has_grey=False, extra="heic"),
+    Format(
+        "Camera raw",
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+        ("uint16",),
+        "never",
+        _MOST,
+        has_alpha=False,
+        has_grey=False,
+        keeps=(),
+        extra="raw",
+        is_written=False,
+    ),
 )
-"""All formats that can be read and written."""
+"""All formats that can be read, and which of them can be written."""
 
-READABLE = tuple(suffix for format in FORMATS for suffix in format.suffixes)
+FORMAT_OF = {suffix: format for format in FORMATS for suffix in format.suffixes}
+"""Formats by the endings of their files."""
+
+READABLE = tuple(FORMAT_OF)
 """Endings of files that can be read."""
 
-WRITABLE = {suffix: format for format in FORMATS for suffix in format.suffixes}
+WRITABLE = {suffix: format for suffix, format in FORMAT_OF.items() if format.is_written}
 """Endings of files that can be written, with their format."""
 
 VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIFF": "tiff", "GIF": "gif"}
 """Formats that libvips reads and writes, as its functions call them."""
 
+_RAW = FORMATS[-1]
+
 _SIGNATURES = {
+    "Camera raw": rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|.{4}ftypcrx",
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
     "WebP": rb".{8}WEBP",
@@ -132,7 +153,9 @@ def recognise(path: str | os.PathLike[str]) -> Format:
         head = head[: max(16, int.from_bytes(head[:4], "big"))]  # brands end with their box
     matches = (name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL))
     if (name := next(matches, None)) is None:
-        raise unreadable(path, "no known format" if head else "the file is empty")
+        raise unreadable(path, what_it_is(head))
+    if name == "TIFF" and path.suffix.lower() in _RAW.suffixes:
+        return _RAW  # most cameras' raw files are TIFF files, of which a TIFF reader sees the thumbnail
     return next(format for format in FORMATS if format.name == name)
 
 
@@ -149,8 +172,11 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
     """
     format = WRITABLE.get(path.suffix.lower())
     if format is None:
-        raise OutputError(f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.")
-    if format.extra is not None and find_spec(_PACKAGES[format.extra]) is None:
+        only_read = " Camera raw files can only be read." if path.suffix.lower() in _RAW.suffixes else ""
+        raise OutputError(
+            f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.{only_read}"
+        )
+    if not is_installed(format):
         raise OutputError(_missing_extra(path, format))
     if has_alpha and not format.has_alpha:
         raise OutputError(
@@ -178,11 +204,6 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def unreadable(path: str | os.PathLike[str], why: str) -> ImageError:
-    """The error for a file that should be a picture."""
-    return ImageError(f"{Path(path)}: not a readable picture ({why}); supported are {', '.join(READABLE)}.")
-
-
 def package_of(format: Format, path: str | os.PathLike[str]) -> Any:
     """The package that reads and writes a format of an extra.
 
@@ -195,11 +216,10 @@ def package_of(format: Format, path: str | os.PathLike[str]) -> Any:
         raise ImageError(_missing_extra(path, format)) from error
 
 
+def is_installed(format: Format) -> bool:
+    """Whether the package of a format is there; formats without one always are."""
+    return format.extra is None or find_spec(_PACKAGES[format.extra]) is not None
+
+
 def _missing_extra(path: str | os.PathLike[str], format: Format) -> str:
     return f'{path}: {format.name} requires a package: pip install "escsr[{format.extra}]"'
-
-
-def reason(error: object) -> str:
-    """The first line of what libvips, another decoder or the system gives as its reason."""
-    text = getattr(error, "detail", None) or getattr(error, "strerror", None) or error
-    return (str(text).strip().splitlines() or ["unknown error"])[0].strip()

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from escsr.images.formats import Format, package_of, reason, unreadable
+from escsr.images.formats import Format, package_of
 from escsr.images.metadata import ICC, fitted, without_profile
 from escsr.images.picture import Picture
+from escsr.images.unreadable import damaged, reason
 from escsr.images.value_range import from_upper_bits
 
 __all__ = ["read", "read_header", "write"]
@@ -39,7 +40,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     try:
         pixels = np.asarray(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, reason(error)) from error
+        raise damaged(path, reason(error)) from error
     bits = int(file.info.get("bit_depth", 8))
     pixels = from_upper_bits(pixels, bits) if pixels.dtype == np.uint16 else pixels
     width, height = file.size
@@ -86,4 +87,4 @@ def _opened(path: str | os.PathLike[str], format: Format) -> tuple[Any, int]:
         file = package.open_heif(os.fspath(path), convert_hdr_to_8bit=False)
         return file[file.primary_index], len(file)
     except Exception as error:  # what libheif throws depends on its version
-        raise unreadable(path, reason(error)) from error
+        raise damaged(path, reason(error)) from error

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from escsr.images.formats import Format, package_of, reason, unreadable
+from escsr.images.formats import Format, package_of
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
 from escsr.images.picture import Picture
+from escsr.images.unreadable import damaged, reason, unreadable
 
 __all__ = ["read", "read_header", "write"]
 
@@ -52,7 +53,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
         kind = str(spec.format) if str(spec.format) in _KINDS else "float"
         pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
         if pixels is None or source.has_error:
-            raise unreadable(path, reason(source.geterror()))
+            raise damaged(path, reason(source.geterror()))
     if spec.roi != spec.roi_full:  # EXR may store less or more than what is shown: black where nothing is
         window = package_of(format, path).ImageBuf(spec)
         window.set_pixels(spec.roi, pixels)
@@ -121,7 +122,7 @@ def _opened(path: str | os.PathLike[str], format: Format) -> Any:
         settings.attribute("oiio:UnassociatedAlpha", 1)
     source = oiio.ImageInput.open(_in_utf8(path), settings)
     if source is None:
-        raise unreadable(path, reason(oiio.geterror()))
+        raise damaged(path, reason(oiio.geterror()))
     return source
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr.errors import ImageError
-from escsr.images import colour, heic, openimageio, tiff_exif
+from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
 from escsr.images.conversion import in_srgb
-from escsr.images.formats import VIPS_NAMES, Format, check_suffix, reason, recognise, unreadable
+from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
 from escsr.images.metadata import carried_by, number, with_sound_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import png_chunks, states_resolution
 from escsr.images.tiff import check_checksums, lab8_as_rgb
+from escsr.images.unreadable import damaged, reason, unreadable
 from escsr.images.value_range import from_upper_bits
 from escsr.runtime.fork import claim_process
 
@@ -69,8 +71,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     format = recognise(path)
     with _refused(path):
         if format.extra is not None:
-            reader = heic if format.name == "HEIC" else openimageio
-            return Header(format, *reader.read_header(path, format))
+            return Header(format, *_reader_of(format).read_header(path, format))
         image = _opened(path, format)
         frames = number(image, "n-pages", 1) if format.is_animated else 1
         image, _ = colour.to_grey_or_rgb(image.autorot())
@@ -101,7 +102,7 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
         The picture.
 
     Raises:
-        ImageError: The file is missing, damaged, truncated or of another kind, or its format needs a
+        ImageError: The file is missing, damaged, truncated or of another kind, or its format requires a
             package that is not installed.
     """
     format = recognise(path)
@@ -109,7 +110,7 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
         if format.extra is None:
             picture = _read_by_vips(path, format)
         else:
-            picture = (heic if format.name == "HEIC" else openimageio).read(path, format)
+            picture = _reader_of(format).read(path, format)
             metadata, notes = with_sound_profile(picture.metadata)
             picture = replace(picture, metadata=metadata, notes=(*picture.notes, *notes))
         picture = in_srgb(picture) if to_srgb else picture
@@ -172,6 +173,11 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
     delays += [_USUAL_DELAY_MS] * len(frames)
     return Animation(frames, tuple(delays[: len(frames)]), number(image, "loop", 0), carried_by(image))
+
+
+def _reader_of(format: Format) -> ModuleType:
+    """The module that reads a format of an extra."""
+    return {"HEIC": heic, "Camera raw": camera_raw}.get(format.name, openimageio)
 
 
 def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
@@ -248,5 +254,7 @@ def _refused(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:  # names of channels and messages come from the file
         raise unreadable(path, "text in it is not UTF-8") from error
-    except (pyvips.Error, OSError, zlib.error) as error:
-        raise unreadable(path, reason(error)) from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({reason(error)}).") from error
+    except (pyvips.Error, zlib.error) as error:
+        raise damaged(path, reason(error)) from error

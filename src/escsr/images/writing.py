@@ -16,11 +16,12 @@ from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.conversion import held_by
-from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix, reason
+from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
 from escsr.images.tiff import without_resolution
+from escsr.images.unreadable import reason
 from escsr.images.value_range import to_upper_bits
 from escsr.runtime.choices import Subsampling, check_choice
 

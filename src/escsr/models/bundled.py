@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,8 @@ __all__ = [
     "REAL",
     "TRAINING_PREFIX",
     "Header",
+    "display_name",
     "find_model",
-    "find_sharper",
     "list_models",
     "read_header",
 ]
@@ -34,10 +35,10 @@ REAL = "real"
 FAMILIES = {REAL: "esc-real-light"}
 """Names that stand for a family of bundled models."""
 
-_SHARPER = {"esc-real-light": "esc-real-light-gan"}
-"""The form of a family that was trained on against a discriminator: it invents detail."""
-
 _DEFAULT_SCALE = 2
+
+_OF_A_RUN = re.compile(r"best|iter_\d+")
+"""Files of a training run, which all runs call so."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,9 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     """Where a model's file is.
 
     Args:
-        name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
-            leave out its scale ("esc-light"); "real" stands for those of real photographs.
+        name_or_path: Bundled name, name of a downloaded published model, a file, or the folder of a
+            training run. A bundled name may leave out its scale ("esc-light"); "real" stands for those of
+            real photographs.
         scale: Scale wanted, where the name bears none: the smallest bundled scale that is not below it,
             or the largest there is. None for ×2.
 
@@ -75,7 +77,8 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         An existing file.
 
     Raises:
-        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet.
+        ModelNotFoundError: There is no such name or file, the folder holds no model, or a published model
+            is not downloaded yet.
         CheckpointError: The downloaded file is damaged.
     """
     bundled = _bundled()
@@ -89,32 +92,15 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
     if name in RELEASED:
         if not (cache_folder() / RELEASED[name].file_name).exists():
-            raise ModelNotFoundError(f"Model {name} is not downloaded yet: escsr models fetch {name}")
+            raise ModelNotFoundError(f"Model {name} must be downloaded first: escsr models fetch {name}")
         return fetch(name, offline=True)
     with suppress(OSError, RuntimeError):  # too long a name, or in the home of nobody
         path = Path(name).expanduser()
         if path.is_file():
             return path
         if path.is_dir():
-            raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
-    known = ", ".join(sorted(bundled)) or "none"
-    raise ModelNotFoundError(f"No model {name:.200}: neither a file nor a bundled name ({known}).")
-
-
-def find_sharper(path: str | os.PathLike[str]) -> Path | None:
-    """The form of a bundled model that invents detail, trained on from it; None where there is none.
-
-    Args:
-        path: The model's file, from `find_model`.
-
-    Returns:
-        An existing file, or None.
-    """
-    family, _, scale = Path(path).stem.rpartition("-x")
-    bundled = _bundled()
-    if bundled.get(Path(path).stem) != Path(path) or family not in _SHARPER:
-        return None
-    return bundled.get(f"{_SHARPER[family]}-x{scale}")
+            return _model_of_run(path)
+    raise _unknown(name, bundled)
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -136,6 +122,31 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             return Header(count, file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}).") from error
+
+
+def display_name(path: Path) -> str:
+    """What reports call a model by its file: "mine/best" for the best model of the run in "runs/mine"."""
+    return f"{path.parent.name}/{path.stem}" if _OF_A_RUN.fullmatch(path.stem) else path.stem
+
+
+def _model_of_run(folder: Path) -> Path:
+    """The best model in the folder of a training run, or its newest checkpoint."""
+    models = [*folder.glob("best.safetensors"), *sorted(folder.glob("iter_*.safetensors"), reverse=True)]
+    if not models:
+        raise ModelNotFoundError(
+            f"{folder} is a folder without a trained model (best.safetensors); give a file of weights, or "
+            "the folder of a training run."
+        )
+    return models[0]
+
+
+def _unknown(name: str, bundled: Iterable[str]) -> ModelNotFoundError:
+    from escsr.runtime.settings import did_you_mean  # pydantic, which only a wrong name takes
+
+    if Path(name).suffix or "/" in name or os.sep in name:
+        return ModelNotFoundError(f"{name:.200}: there is no such file of weights.")
+    hint = did_you_mean(name, [*FAMILIES, *bundled, *RELEASED]) or " `escsr models` lists the models."
+    return ModelNotFoundError(f"Unknown model {name:.200}.{hint}")
 
 
 def _bundled() -> dict[str, Path]:

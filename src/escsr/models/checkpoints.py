@@ -19,6 +19,7 @@ from torch import Tensor
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.models.bundled import TRAINING_PREFIX, find_model
+from escsr.models.own_modules import OWN_MODULE
 from escsr.models.published_keys import detect_config, from_published, state_keys, to_published
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
@@ -27,7 +28,6 @@ from escsr.runtime.settings import validated
 __all__ = [
     "DEGRADATION",
     "Checkpoint",
-    "blended",
     "load_network",
     "network_of",
     "read_checkpoint",
@@ -115,32 +115,6 @@ def network_of(checkpoint: Checkpoint, *, name: str, device: str | torch.device 
     return network.requires_grad_(True).eval()
 
 
-def blended(one: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
-    """Weights between those of two models, of which one was trained on from the other.
-
-    Source: network interpolation (ESRGAN, ECCVW 2018, section 3.4).
-
-    Args:
-        one: At share 0; its metadata is kept.
-        other: At share 1, of the same shape.
-        share: 0 to 1.
-
-    Returns:
-        The weights (1 − share) · one + share · other, float32.
-
-    Raises:
-        ConfigError: The share is another, or the models differ in their shape.
-    """
-    if not 0 <= share <= 1:
-        raise ConfigError(f"A blend is from 0 to 1, not {share}.")
-    if one.config != other.config:
-        raise ConfigError("Only models of one shape can be blended.")
-    weights = {
-        key: value.float().lerp(other.weights[key].float(), share) for key, value in one.weights.items()
-    }
-    return replace(one, weights=weights, extra={})
-
-
 def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:
     """The same weights with the output layer converted to another scale (unchanged at its own).
 
@@ -177,6 +151,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = Path(path)
     content, metadata = _read_file(path)
+    if metadata.get("format") == OWN_MODULE:
+        raise CheckpointError(
+            f"{path}: weights of a network of your own ({metadata.get('class')}), which only code with "
+            "that class can use: load_state_dict(safetensors.torch.load_file(path))."
+        )
     tensors = _unwrap(path, content)
     weights = {key: value for key, value in tensors.items() if not key.startswith(TRAINING_PREFIX)}
     _check_tensors(path, weights)

@@ -155,7 +155,10 @@ def fetch(
         >>> network = load_network(fetch("published-esc-light-x2"))  # doctest: +SKIP
     """
     if name not in RELEASED:
-        raise ModelNotFoundError(f"No published model {name}; there are {', '.join(RELEASED)}.")
+        from escsr.runtime.settings import did_you_mean  # pydantic, which only a wrong name takes
+
+        hint = did_you_mean(name, RELEASED) or " `escsr models` lists them."
+        raise ModelNotFoundError(f"Unknown published model {name}.{hint}")
     model = RELEASED[name]
     urls = [_file_url(mirror, model.file_name) for mirror in mirrors or (RELEASE_URL,)]
     target = (cache_folder() if folder is None else Path(folder).expanduser()) / model.file_name

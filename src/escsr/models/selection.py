@@ -1,4 +1,4 @@
-"""Which model upscales an image: the one rule behind `--scale`, and its words for people."""
+"""Which model upscales an image: the one rule behind `--scale`, and how to tell people."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ model for the next whole scale is as good or better, in a fraction of the time
 (results/models/any-scale.json; docs/command-line.md)."""
 
 _FIXED, _ANY = "esc-light", "esc-lte"
-_WHY_FIXED = "three fifths of the full ESC's time, and hardly less sharp"
-_WHY_ANY = f"up to ×{ANY_SCALE_UP_TO:g} sharper than downscaling the result of a ×2 model"
+_WHY = {
+    _FIXED: "the default, nearly as sharp as esc in three fifths of the time",
+    _ANY: f"the default up to ×{ANY_SCALE_UP_TO:g}, sharper there than a ×2 result made smaller",
+}
 
 
 def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
     """The file of weights for a scale.
 
-    "auto" is `esc-light` at the smallest of its scales that reaches the one wanted (the largest where none
-    does), but up to ×1.75 `esc-lte`, which computes any scale. A size that a model does not have is
+    "auto" is `esc-light` at the smallest of its scales that is at least the one wanted (the largest where
+    none is), but up to ×1.75 `esc-lte`, which computes any scale. Another size than the model's own is
     reached by resizing its result.
 
     Args:
         name: "auto"; "real" for noisy and compressed photographs; a bundled name, with or without its
-            scale; a downloaded one; or a file.
+            scale; a downloaded one; a file; or the folder of a training run.
         scale: Wanted; None for ×2, or the scale of the model named.
 
     Returns:
@@ -52,21 +54,19 @@ def explain(name: str | os.PathLike[str], scale: float | None) -> str:
         scale: As for `choose_model`; None where each image has its own.
 
     Returns:
-        Which family, because the rule says so or it was named; which scale of it, where it has several.
+        The model, why it is taken, and whether its result is resized.
     """
     family, chosen = _family(name, scale), choose_model(name, scale).stem
-    if os.fspath(name) != DEFAULT_MODEL:
-        reason = f"{family}: as named"
-    else:
-        reason = f"{family}: the default, {_WHY_ANY if family == _ANY else _WHY_FIXED}"
+    is_default = os.fspath(name) == DEFAULT_MODEL
+    reason = _WHY[family] if is_default else "as given"
     if chosen == Path(family).stem:
-        return reason
+        return f"{family} ({reason})"
     if scale is None:
-        small = f", {_ANY} up to ×{ANY_SCALE_UP_TO:g}" if os.fspath(name) == DEFAULT_MODEL else ""
-        return f"{reason}; of its scales each picture takes the smallest that reaches its size{small}"
-    if int(chosen.removeprefix(f"{family}-x")) < scale:
-        return f"{reason}; {chosen}: its largest scale, ×{scale:g} is reached by resizing"
-    return f"{reason}; {chosen}: its smallest scale that reaches ×{scale:g}"
+        small = f"; up to ×{ANY_SCALE_UP_TO:g} {_ANY}" if is_default else ""
+        return f"{family} ({reason}), for each picture at the smallest scale that reaches its size{small}"
+    own = chosen.removeprefix(f"{family}-x")
+    resized = "" if float(own) == scale else f"; its ×{own} result is resized to ×{scale:g}"
+    return f"{chosen} ({reason}){resized}"
 
 
 def _family(name: str | os.PathLike[str], scale: float | None) -> str:

@@ -81,7 +81,7 @@ def setting_names(kind: Any, prefix: str = "") -> Iterator[str]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the nearest of the known names, to end a message with; empty where none is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.3)
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" Did you mean {nearest[0]}?" if nearest else ""
 
 

@@ -57,10 +57,21 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class PixelObjective(Objective):
-    """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]."""
+    """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]; a subclass may have another loss.
+
+    Example:
+        >>> class MeanSquare(PixelObjective):
+        ...     def loss(self, sr, hr):
+        ...         return F.mse_loss(sr, hr)
+        >>> escsr.train("esc-light-x2-quick", "photos", "run", objective=MeanSquare)  # doctest: +SKIP
+    """
 
     sampler: PatchSampler
     config: TrainingConfig
+
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        """What is made small: a scalar from result and HR patch, (B, 3, rp, rp), float32."""
+        return F.l1_loss(sr, hr)
 
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""
@@ -75,7 +86,7 @@ class PixelObjective(Objective):
         """See `Objective`."""
 
         def loss(batch: Batch) -> dict[str, Tensor]:
-            return {"loss": F.l1_loss(state.network(batch["lr"]).float(), batch["hr"])}
+            return {"loss": self.loss(state.network(batch["lr"]).float(), batch["hr"])}
 
         return state.update("network", loss, micro_batches)
 

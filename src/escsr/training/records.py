@@ -20,6 +20,7 @@ from escsr.files import atomic_path
 from escsr.images import Picture
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.resumable import read_training_checkpoint
+from escsr.training.wandb_log import WandbLog, check_wandb
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -40,20 +41,27 @@ class RunFolder:
     * `iter_N.safetensors`: the last checkpoints; `best.safetensors`.
     * `log.jsonl`: loss, learning rate, speed and figures; one JSON object a line.
     * `samples/`: what the network makes of the first picture of each validation set.
-    * `events.*`: the same for TensorBoard, where asked for.
+    * `events.*`: the same for TensorBoard, where asked for; `wandb/`: for Weights & Biases.
 
     Args:
         path: The folder.
         tensorboard: Also write TensorBoard's files.
+        wandb: Also log to Weights & Biases.
 
     Raises:
-        ConfigError: TensorBoard is asked for but not installed.
+        ConfigError: TensorBoard or Weights & Biases is asked for but not installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, tensorboard: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, tensorboard: bool = False, wandb: bool = False
+    ) -> None:
         self.path = Path(path)
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
-            raise ConfigError('TensorBoard is not installed: pip install "escsr[tensorboard]".')
+            raise ConfigError('TensorBoard is not installed: pip install "escsr[tensorboard]"')
+        if wandb:
+            check_wandb()
+        self._wants_wandb = wandb
+        self._wandb: WandbLog | None = None
         self._wants_events = tensorboard
         self._events: SummaryWriter | None = None
         self._lock = FileLock(self.path / ".lock")
@@ -102,6 +110,8 @@ class RunFolder:
             from torch.utils.tensorboard import SummaryWriter
 
             self._events = SummaryWriter(str(self.path), purge_step=iteration + 1)
+        if self._wants_wandb:
+            self._wandb = WandbLog(self.path, now)
 
     def _check(self, begun: dict[str, Any], now: dict[str, Any]) -> None:
         old, new = flat(begun), flat(now)
@@ -111,20 +121,26 @@ class RunFolder:
             what = "on other images" if old["data"] != new["data"] else "of another recipe"
             raise ConfigError(
                 f"{self.path} holds a run {what} ({'; '.join(changed)}). Choose another folder, or remove "
-                f"its recipe.json to go on with the new values."
+                f"its recipe.json to continue with the new values."
             )
 
     def log(self, line: Mapping[str, Any]) -> None:
-        """Appends a line to the log; numbers also go to TensorBoard, by their "iteration"."""
+        """Appends a line to the log; numbers also go to other logs, by their "iteration"."""
         try:
             with open(self.path / "log.jsonl", "a") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path / 'log.jsonl'}: {error.strerror}.") from error
+        figures = {
+            name.replace(".", "/"): value
+            for name, value in flat(line).items()
+            if isinstance(value, int | float) and name != "iteration"
+        }
         if self._events is not None:
-            for name, value in flat(line).items():
-                if isinstance(value, int | float) and name != "iteration":
-                    self._events.add_scalar(name.replace(".", "/"), value, line["iteration"])
+            for name, value in figures.items():
+                self._events.add_scalar(name, value, line["iteration"])
+        if self._wandb is not None:
+            self._wandb.log(figures, line["iteration"])
 
     def show(self, samples: Mapping[str, NDArray[np.uint8]], iteration: int) -> None:
         """Writes sample pictures, `samples/NAME-ITERATION.png`."""
@@ -133,6 +149,8 @@ class RunFolder:
             images.write(Picture(pixels), self.path / "samples" / file)
             if self._events is not None:
                 self._events.add_image(name, pixels, iteration, dataformats="HWC")
+            if self._wandb is not None:
+                self._wandb.show(name, pixels, iteration)
 
     def remove_old(self, keep: int) -> None:
         """Removes all checkpoints but the last few."""
@@ -143,11 +161,13 @@ class RunFolder:
         """Writes what is still in memory, and lets others write to the folder."""
         if self._events is not None:
             self._events.close()
+        if self._wandb is not None:
+            self._wandb.close()
         self._lock.release()
 
 
 def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
-    """The newest checkpoint of a run that can be resumed; damaged ones are passed over with a warning.
+    """The newest checkpoint of a run that can be resumed; damaged ones are skipped with a warning.
 
     Returns:
         Its path, or None where there are no checkpoints.
@@ -160,7 +180,7 @@ def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
     if paths and newest is None:
         raise CheckpointError(
             f"{output}: none of its {len(paths)} checkpoints can be resumed (see the warnings). Choose "
-            f"another folder, or move them away to begin anew."
+            f"another folder, or move them away to begin again."
         )
     return newest
 
@@ -169,7 +189,7 @@ def _can_be_resumed(path: Path) -> bool:
     try:
         read_training_checkpoint(path)
     except CheckpointError as error:
-        _LOG.warning("Passed over: %s", error)
+        _LOG.warning("Skipped: %s", error)
         return False
     return True
 
@@ -182,8 +202,8 @@ def _read_recipe(path: Path, data: str) -> dict[str, Any]:
         return {**TrainingConfig.from_dict(begun).to_dict(), "data": data}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(
-            f"{path}: unreadable ({str(error)[:200]}). Restore it, or remove it to go on with the recipe "
-            f"given."
+            f"{path}: unreadable ({str(error)[:200]}). Restore it, or remove it to continue with the "
+            f"recipe given."
         ) from error
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from escsr.errors import CheckpointError
-from escsr.models.checkpoints import Checkpoint, read_checkpoint
+from escsr.models.bundled import read_header
+from escsr.models.checkpoints import read_checkpoint
+from escsr.models.own_modules import OWN_MODULE, read_module
+from escsr.networks import NetworkConfig
 
-__all__ = ["counters_of", "read_training_checkpoint", "sealed"]
+__all__ = ["SavedTraining", "counters_of", "read_training_checkpoint", "sealed"]
 
 _FIELD, _DIGEST = "training.state", "training.sha256"
 
@@ -30,18 +34,34 @@ def sealed(tensors: Mapping[str, Tensor], counters: str) -> dict[str, str]:
     return {_FIELD: counters, _DIGEST: _digest(tensors, counters)}
 
 
-def counters_of(checkpoint: Checkpoint) -> str:
+class SavedTraining(NamedTuple):
+    """A training's checkpoint as it was read.
+
+    Attributes:
+        config: Shape of the network; None for a module of the caller's own.
+        weights: Averaged weights of the network.
+        extra: Other tensors of the file.
+        metadata: Text fields.
+    """
+
+    config: NetworkConfig | None
+    weights: Mapping[str, Tensor]
+    extra: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+
+def counters_of(checkpoint: SavedTraining) -> str:
     """The counters that it was sealed with; empty where there are none."""
     return checkpoint.metadata.get(_FIELD, "")
 
 
-def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_training_checkpoint(path: str | os.PathLike[str]) -> SavedTraining:
     """Reads a checkpoint that a training can be resumed from.
 
     Raises:
         CheckpointError: It is damaged, one bit suffices, or holds no training state.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = _read(path)
     if _DIGEST not in checkpoint.metadata:
         old = " of an earlier version of escsr" if "training.iteration" in checkpoint.metadata else ""
         raise CheckpointError(f"{path}: a model{old} without training state; start from it instead.")
@@ -49,6 +69,13 @@ def read_training_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if checkpoint.metadata[_DIGEST] != _digest(tensors, counters_of(checkpoint)):
         raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
     return checkpoint
+
+
+def _read(path: str | os.PathLike[str]) -> SavedTraining:
+    if read_header(path).metadata.get("format") == OWN_MODULE:
+        return SavedTraining(None, *read_module(path))
+    ours = read_checkpoint(path)
+    return SavedTraining(ours.config, ours.weights, ours.extra, ours.metadata)
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

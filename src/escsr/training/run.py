@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from escsr.data.pictures import Folders
+from escsr.data.pictures import Folders, find_training_images
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
+from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group
+from escsr.training.hints import hints_for
 from escsr.training.objective_table import sampler_for
+from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
+from escsr.training.state import NetworkFactory
 from escsr.training.trainer import Progress, Trainer
 
 __all__ = ["train"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -32,16 +40,19 @@ def train(
     device: str = "auto",
     storage: str = "auto",
     tensorboard: bool = False,
+    wandb: bool = False,
+    network: NetworkFactory | None = None,
+    objective: Callable[[Any, TrainingConfig], Objective] | None = None,
     stop: threading.Event | None = None,
     on_load: Callable[[int, int], None] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Path:
-    """Trains a network; called again with the same output folder, it goes on where it stopped.
+    """Trains a network; called again with the same output folder, it continues where it stopped.
 
     Started by `torchrun` or `srun` several times, the processes share every batch and the validation.
 
     Args:
-        recipe: Name of a recipe.
+        recipe: Name of a recipe, or a file (.json, .toml).
         data: Folder of HR images, or several.
         output: Folder of the run.
         settings: Changes to the recipe, "key=value".
@@ -52,6 +63,11 @@ def train(
         device: As for `Upscaler`.
         storage: Where the images are kept, see `PatchSampler.from_folder`.
         tensorboard: Also write TensorBoard's files.
+        wandb: Also log to Weights & Biases, which uploads figures and sample pictures.
+        network: Makes a network of your own in place of the recipe's, see `NetworkFactory`; its
+            checkpoints hold its state dict.
+        objective: Makes what a step makes better, from sampler and recipe, in place of the recipe's: a
+            subclass of `PixelObjective` with a loss of its own, or any `Objective`.
         stop: Once set, the step at hand is finished, a checkpoint written and the run left.
         on_load: Called with (images read, images in all).
         on_progress: Called after every step, in the first process.
@@ -62,6 +78,13 @@ def train(
     Raises:
         EscError: Recipe, settings, data or a checkpoint are not as they should be, or the loss is not
             finite any more.
+
+    Example:
+        >>> train("esc-light-x2-quick", "photos", "runs/mine")  # doctest: +SKIP
+        >>> def tiny(config):
+        ...     r = config.network.scale
+        ...     return nn.Sequential(nn.Conv2d(3, 3 * r * r, 5, padding=2), nn.PixelShuffle(r))
+        >>> train("esc-light-x2-quick", "photos", "runs/tiny", network=tiny)  # doctest: +SKIP
     """
     config = named_recipe(recipe).with_settings(settings)
     chosen = choose_device(device)
@@ -69,18 +92,25 @@ def train(
         if chosen.type == "cuda" and distributed.world_size > 1:
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))
-        source = config.start if start is None else start
+        source = config.start if start is None and network is None else start
         model = find_model(source, scale=config.network.scale) if source and newest is None else None
+        told = on_load if distributed.is_first else None
+        sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)
+        logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
+        if distributed.is_first and newest is None:
+            files = [each.path for each in find_training_images(data)] if validate else []
+            for hint in hints_for(config, files, validate or {}):
+                _LOG.warning(hint)
         trainer = Trainer(
             config,
-            sampler_for(
-                config, data, lr=lr, storage=storage, on_load=on_load if distributed.is_first else None
-            ),
-            RunFolder(output, tensorboard=tensorboard and distributed.is_first),
+            sampler,
+            RunFolder(output, **logs),
             device=str(chosen),
             validation=validate,
             start=None if model is None else read_checkpoint(model),
+            objective=None if objective is None else objective(sampler, config),
             distributed=distributed,
+            network=network,
         )
         if newest is not None:
             trainer.state.load(newest)

@@ -16,9 +16,10 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from escsr.data.degradations.presets import preset_name
-from escsr.errors import CheckpointError
+from escsr.errors import CheckpointError, ConfigError
 from escsr.models.bundled import TRAINING_PREFIX
 from escsr.models.checkpoints import DEGRADATION, Checkpoint, save_network
+from escsr.models.own_modules import save_module
 from escsr.networks import ESC
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
 from escsr.training.config import OptimizerSettings, RealSettings, TrainingConfig
@@ -29,7 +30,11 @@ from escsr.training.resumable import counters_of, read_training_checkpoint, seal
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
-__all__ = ["TrainingState"]
+__all__ = ["NetworkFactory", "TrainingState"]
+
+NetworkFactory = Callable[[TrainingConfig], nn.Module]
+"""Makes a network of the caller's own: LR, (B, 3, p, p) in [0, 1], to SR, (B, 3, rp, rp), at the scale of
+`config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded."""
 
 
 class _Counters(BaseModel):
@@ -54,6 +59,7 @@ class TrainingState:
         device: Where to train.
         start: Weights to start from, made to fit (`starting_weights`); None for random ones.
         distributed: Who trains together.
+        network: Makes the network; None for that of the recipe. Called after `torch.manual_seed`.
 
     Attributes:
         modules: In training.
@@ -78,6 +84,7 @@ class TrainingState:
         *,
         start: Checkpoint | None = None,
         distributed: Distributed | None = None,
+        network: NetworkFactory | None = None,
     ) -> None:
         self.config, self.device = config, device
         self.distributed = distributed or Distributed()
@@ -91,22 +98,24 @@ class TrainingState:
         self.pending: dict[str, Any] | None = None
         self.skipped, self._excused = False, True
         torch.manual_seed(config.seed)
-        network = ESC(config.network)
+        made = ESC(config.network) if network is None else network(config)
         if start is not None:
-            network.load_state_dict(starting_weights(start, network))
-        self.add("network", network, config.optimizer, ema=True)
+            if not isinstance(made, ESC):
+                raise ConfigError("A network of your own starts as it is made: load its weights there.")
+            made.load_state_dict(starting_weights(start, made))
+        self.add("network", made, config.optimizer, ema=True)
         if config.compile:
-            for block in self.network.blocks:
+            for block in made.blocks if isinstance(made, ESC) else (made,):
                 block.compile(dynamic=False)
 
     @property
     def network(self) -> ESC:
-        """The network in training."""
+        """The network in training; any module, where the caller made it."""
         return cast(ESC, self.modules["network"])
 
     @property
     def ema(self) -> ESC:
-        """Its averaged weights."""
+        """The same with its averaged weights."""
         return cast(ESC, self.emas["network"])
 
     def add(self, name: str, module: nn.Module, settings: OptimizerSettings, *, ema: bool = False) -> None:
@@ -205,6 +214,9 @@ class TrainingState:
             pairs = zip(self.emas[name].parameters(), self.modules[name].parameters(), strict=True)
             for average, current in pairs:
                 average.lerp_(current, 1 - decay)
+            buffers = zip(self.emas[name].buffers(), self.modules[name].buffers(), strict=True)
+            for kept, buffer in buffers:  # running means of a network of the caller's
+                kept.copy_(buffer)
 
     def save(self, path: Path, *, resumable: bool = True) -> None:
         """Writes the averaged weights as a model, and with them all that resuming needs.
@@ -224,7 +236,10 @@ class TrainingState:
             extra = self._pack()
             metadata |= sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
         training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
-        save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
+        if isinstance(self.ema, ESC):
+            save_network(self.ema, path, training=training, extra=extra, metadata=metadata)
+        else:
+            save_module(self.ema, path, extra=extra, metadata=metadata | {"training": training})
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Restores what `save` wrote, in training by the same recipe.
@@ -236,7 +251,8 @@ class TrainingState:
         try:
             counters = _Counters.model_validate_json(counters_of(checkpoint))
             kinds = self._counters().optimizers
-            if checkpoint.config != self.config.network or counters.optimizers != kinds:
+            config = self.config.network if isinstance(self.ema, ESC) else None
+            if checkpoint.config != config or counters.optimizers != kinds:
                 raise CheckpointError(
                     f"{path}: the checkpoint's network or optimisers are not the recipe's "
                     f"({counters.optimizers} there, {kinds} here)."

@@ -27,7 +27,7 @@ from escsr.training.objective_table import Sampler, objective_for
 from escsr.training.objectives import Batch, Objective
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
-from escsr.training.state import TrainingState
+from escsr.training.state import NetworkFactory, TrainingState
 from escsr.training.validation import Validation
 
 __all__ = ["Progress", "Trainer"]
@@ -87,6 +87,7 @@ class Trainer:
         start: Weights to start from, made to fit (`starting_weights`); None for random ones.
         objective: What a step makes better; None for the recipe's.
         distributed: Who trains together.
+        network: Makes the network, see `NetworkFactory`; None for that of the recipe.
 
     Raises:
         ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch does
@@ -105,6 +106,7 @@ class Trainer:
         start: Checkpoint | None = None,
         objective: Objective | None = None,
         distributed: Distributed | None = None,
+        network: NetworkFactory | None = None,
     ) -> None:
         self.config = config
         self.sampler, self.objective = sampler, objective or objective_for(config, sampler)
@@ -114,7 +116,9 @@ class Trainer:
         _check_memory(config, self.device, self.distributed.world_size)
         self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
         self.validation.check()
-        self.state = TrainingState(config, self.device, start=start, distributed=self.distributed)
+        self.state = TrainingState(
+            config, self.device, start=start, distributed=self.distributed, network=network
+        )
         self.objective.prepare(self.state)
         self._speed = Speed()
 
@@ -273,7 +277,7 @@ def _check_memory(config: TrainingConfig, device: torch.device, num_processes: i
     ):
         if needed > free:
             raise ConfigError(
-                f"batch_size {config.batch_size} with patch_size {config.patch_size} needs at least "
+                f"batch_size {config.batch_size} with patch_size {config.patch_size} requires at least "
                 f"{needed / 2**30:,.1f} GiB of {place}, {free / 2**30:,.1f} are free; choose a smaller "
                 f"batch_size or patch_size, or a larger accumulation."
             )

@@ -72,7 +72,8 @@ class Validation:
         Returns:
             Figures by the name of the set, with the scale behind it for networks of any.
         """
-        place, model, means = distributed or Distributed(), open_model(network), {}
+        place, means = distributed or Distributed(), {}
+        model = open_model(network, scale=self.config.network.scale)
         shard: dict[str, Any] = {"shard": place.rank, "num_shards": place.world_size}
         protocol: Protocol = "lte" if model.scale is None else "classic"
         for name, folder, scale in self._sets():
@@ -91,7 +92,7 @@ class Validation:
         Returns:
             uint8 (H, W, 3) by the name of the set.
         """
-        model = open_model(network)
+        model = open_model(network, scale=self.config.network.scale)
         return {name: _strip(model, folder, scale, self._chain) for name, folder, scale in self._sets()}
 
     @property

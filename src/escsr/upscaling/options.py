@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from escsr.errors import ConfigError
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision
-from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.target_size import TargetSize, parse_crop
 
 if TYPE_CHECKING:
     import torch
@@ -25,15 +24,19 @@ class UpscaleOptions(WriteOptions):
 
     Attributes:
         model: "auto", by the rule of `escsr.models.selection.choose_model`; "real" for noisy and compressed
-            photographs; a bundled name, with or without its scale; a downloaded one; or a file of weights.
-        scale: Factor of both sides; None for ×2, or the scale of the model named. Another than a fixed
-            model's own is reached by resizing its result in float, before it is rounded.
-        width: Pixels of the result instead; the height follows, or see `fit`.
+            photographs; a bundled name, with or without its scale; a downloaded one; a file of weights; or
+            the folder of a training run.
+        scale: Factor of both sides, at least 1; None for the scale of the model named, or ×2. A factor that
+            a model does not have is reached by resizing its result, before it is rounded.
+        width: Pixels of the result, instead of a scale; the height follows, or see `fit`.
         height: Pixels of the result.
         size: Both, as "1920x1080"; or a `TargetSize`.
         fit: What width and height do to a picture of another shape, see `Fit`.
         longest: Pixels of the longer side.
-        to_srgb: Convert colours to sRGB; else each picture keeps its profile.
+        crop: Part of the picture to keep, "X,Y,W,H" (left, top, width, height in its pixels); the result is
+            that part of the whole result, pixel for pixel. The network computes the whole picture all the
+            same.
+        to_srgb: Convert colours to sRGB; otherwise each picture keeps its profile.
         max_pixels: Refuse pictures and results of more pixels, before any work; see `check_result`.
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
         precision: See `Precision`; a result that overflows is computed again in a higher one, which the
@@ -42,12 +45,11 @@ class UpscaleOptions(WriteOptions):
             free memory and speed. Halved where the device runs out of memory. Results do not depend on it.
         feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
-        strength: Of the detail that model "real" invents, 0 to 1; None for the model as it is.
-        keep_colour: Give results the low frequencies of their pictures; None for models of real
-            photographs only, which else shift colours.
+        keep_colour: Keep large-scale colours as they are in the picture; None for models of real
+            photographs only, which would shift them.
 
     Raises:
-        ConfigError: A size, a strength or a way to write is impossible, or sizes contradict each other.
+        ConfigError: A size or a way to write is impossible, or sizes contradict each other.
     """
 
     model: str | os.PathLike[str] = DEFAULT_MODEL
@@ -57,6 +59,7 @@ class UpscaleOptions(WriteOptions):
     size: str | TargetSize | None = None
     fit: Fit = "contain"
     longest: int | None = None
+    crop: str | tuple[int, int, int, int] | None = None
     to_srgb: bool = False
     max_pixels: int | None = None
     device: str | torch.device | None = "auto"
@@ -64,17 +67,21 @@ class UpscaleOptions(WriteOptions):
     tile_size: int | None = None
     feature_storage: FeatureStorageChoice = "auto"
     self_ensemble: bool = False
-    strength: float | None = None
     keep_colour: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.target  # which refuses what cannot be
-        if self.strength is not None and not 0 <= self.strength <= 1:
-            raise ConfigError(f"strength must be from 0 to 1, not {self.strength}.")
+        if self.crop is not None:
+            parse_crop(self.crop)
 
     @cached_property
     def target(self) -> TargetSize | None:
         """What results measure; None for the model's scale."""
         sides = {"width": self.width, "height": self.height, "longest": self.longest}
-        return TargetSize.choose(scale=self.scale, size=self.size, fit=self.fit, **sides)
+        wanted = TargetSize.choose(scale=self.scale, size=self.size, fit=self.fit, **sides)
+        return None if wanted is None else self.cropped(wanted)
+
+    def cropped(self, wanted: TargetSize) -> TargetSize:
+        """A size, of the part that `crop` asks for."""
+        return wanted if self.crop is None else replace(wanted, crop=parse_crop(self.crop))

@@ -52,7 +52,7 @@ def check_result(
         raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}.")
     out_size = wanted.upscaled(header.height, header.width)
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
-    rows, columns = (part.stop - part.start for part in wanted.cropped(*out_size))
+    rows, columns = (part.stop - part.start for part in wanted.kept(header.height, header.width))
     _check_name(target)
     images.check_size(target, columns, rows)
     sizes = (header.height, header.width), (rows, columns), computed
@@ -61,13 +61,12 @@ def check_result(
             frames = f" of {header.frames} frames" if header.frames > 1 else ""
             raise OutputError(
                 f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
-                f"{max_pixels} allowed; choose a smaller size or raise max_pixels."
+                f"{max_pixels} allowed; choose a smaller size, or a higher --max-pixels."
             )
-    source, result, network = (math.prod(size) for size in sizes)
+    source, _, network = (math.prod(size) for size in sizes)
+    whole = math.prod(out_size)  # of which a part may be kept
     held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
-    check_memory(
-        f"{target}", (rows, columns), (source + result) * held + (source + network) * _FLOAT_PLANES
-    )
+    check_memory(f"{target}", (rows, columns), (source + whole) * held + (source + network) * _FLOAT_PLANES)
     return (rows, columns), computed
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from escsr.errors import ConfigError
 
-__all__ = ["SuperResolver", "super_resolve"]
+__all__ = ["ModuleResolver", "SuperResolver", "super_resolve"]
 
 
 @runtime_checkable
@@ -50,6 +51,31 @@ class SuperResolver(Protocol):
         Returns:
             (B, 3, rH, rW), about [0, 1], in host memory.
         """
+
+
+class ModuleResolver:
+    """Any module as a super-resolver: LR, (B, 3, H, W) in [0, 1], to SR at one scale.
+
+    Args:
+        module: The module; it runs where its weights are, in eval mode.
+        scale: Output side per LR side.
+    """
+
+    def __init__(self, module: nn.Module, scale: int) -> None:
+        self.module, self.scale, self.name = module, scale, type(module).__name__
+        self.pad_multiple = 1
+
+    @torch.no_grad()
+    def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
+        """See `SuperResolver`."""
+        assert size is None
+        weight = next(self.module.parameters(), lr)
+        was_training = self.module.training
+        self.module.eval()
+        try:
+            return self.module(lr.to(weight.device)).float().cpu()
+        finally:
+            self.module.train(was_training)
 
 
 def super_resolve(model: SuperResolver, lr: Tensor, size: tuple[int, int]) -> Tensor:

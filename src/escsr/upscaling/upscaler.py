@@ -1,18 +1,18 @@
-"""Upscaler: a model on a device, from any kind of picture to the same kind, larger."""
+"""Upscaler: a model on a device, from any kind of image to the same kind, larger; and its short forms."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -20,14 +20,15 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.bundled import REAL, find_sharper
-from escsr.models.checkpoints import DEGRADATION, Checkpoint, blended, network_of, read_checkpoint
-from escsr.models.selection import choose_model
+from escsr.models.bundled import display_name
+from escsr.models.checkpoints import DEGRADATION, network_of, read_checkpoint
+from escsr.models.selection import DEFAULT_MODEL, choose_model
 from escsr.networks import ESC
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
-from escsr.upscaling.channels import upscale_frames, upscale_pil, upscale_pixels
+from escsr.upscaling.channels import upscale_frames, upscale_pixels
+from escsr.upscaling.image_kinds import upscale_any
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.keep_colour import keep_colour_
 from escsr.upscaling.options import UpscaleOptions
@@ -37,23 +38,26 @@ from escsr.upscaling.target_size import TargetSize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Upscaler", "default_target", "upscale_file"]
+__all__ = ["Upscaler", "default_target", "upscale", "upscale_file"]
 
 _LOG = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded", bound="Picture | Animation")
+AnyFile = str | os.PathLike[str] | bytes
+Size = str | TargetSize | None
+Report = OnProgress | None
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
 
 class Upscaler:
-    """Upscales pictures with one model; threads may share it, it keeps nothing of a picture.
+    """Upscales images; loaded once, used as often as you like, also by several threads.
 
-    A picture larger than a tile is computed by exact streaming: the result does not depend on the
-    tile size.
+    Images larger than a tile are computed tile by tile, with exactly the same result.
 
     Args:
-        model: Bundled name ("esc-light-x2"), or a file of weights; None for that of the options, by default
-            "esc-light-x2".
+        model: "auto" (the default), "real", a bundled name, a file of weights, or the folder of a training
+            run; see `UpscaleOptions`. With "auto", and with a name without a scale ("esc-light"), each call
+            takes the model that suits its size.
         options: See `UpscaleOptions`; None for the usual ones.
         settings: Options by name, in place of those in `options`. What concerns size and files is the
             default of each call.
@@ -63,7 +67,7 @@ class Upscaler:
         name: Of the model.
         network: The network.
         options: As given.
-        keeps_colour: Whether results get the low frequencies of their pictures.
+        keeps_colour: Whether large-scale colours are kept as they are in the picture.
 
     Raises:
         ModelNotFoundError: There is no such model.
@@ -75,6 +79,8 @@ class Upscaler:
         >>> upscaler = Upscaler("esc-light-x2", device="cpu")
         >>> upscaler(np.zeros((20, 30, 3), np.uint8)).shape
         (40, 60, 3)
+        >>> Upscaler(scale=4)(np.zeros((20, 30, 3), np.uint8)).shape  # the bundled ×4 model
+        (80, 120, 3)
     """
 
     def __init__(
@@ -89,9 +95,11 @@ class Upscaler:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.device)
-        path = choose_model(self.options.model, self.options.scale)
-        self.name = path.stem
-        checkpoint = _chosen_weights(path, self.options.strength)
+        self._path = choose_model(self.options.model, self.options.scale)
+        self._others: dict[Path, Upscaler] = {}
+        self._lock = threading.Lock()
+        self.name = display_name(self._path)
+        checkpoint = read_checkpoint(self._path)
         self.network: ESC = network_of(checkpoint, name=self.name, device=self.device).requires_grad_(False)
         keeps = self.options.keep_colour
         self.keeps_colour = DEGRADATION in checkpoint.metadata if keeps is None else keeps
@@ -113,50 +121,61 @@ class Upscaler:
         """The model's factor of both sides; None where each call chooses."""
         return self.network.config.scale
 
+    def __repr__(self) -> str:
+        scale = "any scale" if self.scale is None else f"×{self.scale}"
+        return f"<Upscaler {self.name}: {scale}, {self.device}, {self.precision}>"
+
+    @overload
+    def __call__(
+        self, image: AnyImage, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+    ) -> AnyImage: ...
+
+    @overload
+    def __call__(
+        self, image: AnyFile, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+    ) -> NDArray[Any]: ...
+
+    @overload
     def __call__(
         self,
-        image: AnyImage,
+        image: Sequence[Any],
+        *,
+        scale: float | None = ...,
+        size: Size = ...,
+        on_progress: Report = ...,
+    ) -> list[Any]: ...
+
+    def __call__(
+        self,
+        image: Any,
         *,
         scale: float | None = None,
         size: str | TargetSize | None = None,
         on_progress: OnProgress | None = None,
-    ) -> AnyImage:
-        """Upscales a picture.
+    ) -> Any:
+        """Upscales an image, or a list of images.
 
         Args:
-            image: numpy array, (H, W), or (H, W, C) with 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA
-                channels, uint8, uint16, float16 or float32; PIL image; or tensor (B, 3, H, W), float
-                in [0, 1].
-            scale: Factor of both sides; see `UpscaleOptions`. With `size` None too the options' size, or
-                else the model's scale.
+            image: numpy array: (H, W), (H, W, C) or (N, H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB or
+                4 RGBA, of uint8, uint16, float16, float32 or float64; tensor: (3, H, W) or (B, 3, H, W),
+                floating in [0, 1] or uint8; PIL image; path of a file; bytes of a file; or a list of these.
+            scale: Factor of both sides; see `UpscaleOptions`. Without `scale` and `size` those of the
+                options, or else the model's scale.
             size: A size instead of a scale, "1920x1080" or a `TargetSize`.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
-            The same kind of picture, type and depth, larger; tensors are clamped to [0, 1] and on
-            the device they came from.
+            An image of the same kind, shape and type, larger. Tensors are clamped to [0, 1] and on the
+            device they came from. For a path or bytes, an array (H, W, C) in sRGB; for a list, a list.
 
         Raises:
-            ConfigError: The picture is of another kind or shape, or the scale does not fit the model.
+            ConfigError: The image is of another kind or shape, or the scale does not fit the model.
+            ImageError: A file cannot be read.
             DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
         """
-        run = partial(self._run, self.target_size(scale, size))
-        if isinstance(image, Tensor):
-            plain = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
-            if not (plain and image.numel()):
-                raise ConfigError(
-                    f"A tensor must be floating (B, 3, H, W), not {image.dtype} {tuple(image.shape)}."
-                )
-            sr = run(image.detach().to("cpu", torch.float32), on_progress)
-            return sr.to(image.device, image.dtype)
-        if isinstance(image, np.ndarray):
-            return upscale_pixels(image, run, on_progress=on_progress)
-        if type(image).__module__.startswith("PIL."):
-            return upscale_pil(image, run, on_progress=on_progress)
-        raise ConfigError(
-            f"A picture must be a numpy array, a PIL image or a tensor, not {type(image).__name__}."
-        )
+        wanted = self.target_size(scale, size)
+        return upscale_any(image, partial(self._run, wanted), wanted.kept, on_progress)
 
     def upscale_picture(
         self,
@@ -177,13 +196,17 @@ class Upscaler:
         Returns:
             The larger picture or animation.
         """
-        run = partial(self._run, self.target_size(scale, size))
-        changed: dict[str, Any] = {}
+        wanted = self.target_size(scale, size)
+        run, changed = partial(self._run, wanted), dict[str, Any]()
         if isinstance(picture, Animation):
-            changed["frames"] = upscale_frames(picture.frames, run, on_progress=on_progress)
+            rows, columns = wanted.kept(*picture.frames.shape[1:3])
+            frames = upscale_frames(picture.frames, run, on_progress=on_progress)
+            changed["frames"] = frames[:, rows, columns]
         else:
+            rows, columns = wanted.kept(*picture.pixels.shape[:2])
             values = {"linear": picture.linear, "premultiplied": picture.premultiplied}
-            changed["pixels"] = upscale_pixels(picture.pixels, run, **values, on_progress=on_progress)
+            pixels = upscale_pixels(picture.pixels, run, **values, on_progress=on_progress)
+            changed["pixels"] = np.ascontiguousarray(pixels[rows, columns])
         return replace(picture, **changed)
 
     def upscale_file(
@@ -225,7 +248,9 @@ class Upscaler:
         target = default_target(source, wanted) if target is None else Path(target)
         images.check_suffix(target)
         most = options.max_pixels if max_pixels is None else max_pixels
-        check_result(images.read_header(source), target, wanted, scale=self.scale, max_pixels=most)
+        header = images.read_header(source)
+        model = self._fitting(wanted, header.height, header.width)
+        check_result(header, target, wanted, scale=model.scale, max_pixels=most)
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
@@ -241,15 +266,30 @@ class Upscaler:
         Raises:
             ConfigError: The size is impossible, or the model takes any scale and none is given.
         """
-        wanted = TargetSize.choose(scale=scale, size=size) or self.options.target
+        wanted = TargetSize.choose(scale=scale, size=size)
         if wanted is not None:
-            return wanted
+            return self.options.cropped(wanted)
+        if self.options.target is not None:
+            return self.options.target
         if self.scale is None:
             raise ConfigError("This model takes any scale: give one, with --scale or scale=.")
-        return TargetSize(scale=self.scale)
+        return self.options.cropped(TargetSize(scale=self.scale))
+
+    def _fitting(self, wanted: TargetSize, rows: int, columns: int) -> Upscaler:
+        """This upscaler, or for a family of models ("auto", "esc-light") that of its model for the size."""
+        path = choose_model(self.options.model, wanted.scale_of(rows, columns))
+        if path == self._path:
+            return self
+        with self._lock:
+            if path not in self._others:
+                self._others[path] = Upscaler(path, options=self.options)
+            return self._others[path]
 
     def _run(self, wanted: TargetSize, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
         """(B, 3, H, W) in host memory → (B, 3, rows, columns) as wanted, clamped, in host memory."""
+        model = self._fitting(wanted, lr.shape[-2], lr.shape[-1])
+        if model is not self:
+            return model._run(wanted, lr, on_progress)
         out_size = wanted.upscaled(*lr.shape[-2:])
         check_memory("The result", out_size, 4 * lr[:, :, 0, 0].numel() * math.prod(out_size))
         any_size = out_size if self.scale is None else None
@@ -260,28 +300,21 @@ class Upscaler:
             keep_colour_(sr, lr)
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
-        rows, columns = wanted.cropped(*out_size)
-        return sr[..., rows, columns].clamp_(0, 1)
+        return sr.clamp_(0, 1)
 
 
-def _chosen_weights(path: Path, strength: float | None) -> Checkpoint:
-    """A model's weights, towards its sharper form by the strength."""
-    checkpoint = read_checkpoint(path)
-    if strength is None:
-        return checkpoint
-    sharper = find_sharper(path)
-    if sharper is None:
-        raise ConfigError(f"{path.stem} has no second form, so strength is not for it; it is for {REAL!r}.")
-    return blended(checkpoint, read_checkpoint(sharper), strength)
-
-
-def default_target(source: Path, size: TargetSize) -> Path:
+def default_target(source: Path, size: TargetSize, suffix: str | None = None) -> Path:
     """Name of a result beside its source: photo.png at ×2 becomes photo_x2.png.
 
-    The format stays; an unknown ending becomes .png.
+    The format stays; an ending that cannot be written becomes .png.
+
+    Args:
+        source: The picture.
+        size: What is asked for.
+        suffix: What to put in the place of "_x2"; None for that.
     """
-    suffix = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
-    return source.with_name(f"{source.stem}_{size.label}{suffix}")
+    ending = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
+    return source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending}")
 
 
 def upscale_file(
@@ -291,7 +324,7 @@ def upscale_file(
     options: UpscaleOptions | None = None,
     **settings: Any,
 ) -> Path:
-    """Upscales one picture file; for several, use an `Upscaler` or `escsr.batch.upscale`.
+    """Upscales one picture file into another; for several, use an `Upscaler` or `escsr.batch.upscale`.
 
     Args:
         source: The file.
@@ -300,7 +333,7 @@ def upscale_file(
         settings: Options by name, in place of those in `options`: `scale=4`, `quality=90`.
 
     Returns:
-        The file written.
+        The file written; without a target "photo_x2.jpg" beside "photo.jpg".
 
     Raises:
         EscError: Model, device, source or target are not as they should be.
@@ -311,3 +344,32 @@ def upscale_file(
         header = images.read_header(source)
         scale = options.target.scale_of(header.height, header.width)
     return Upscaler(choose_model(options.model, scale), options=options).upscale_file(source, target)
+
+
+def upscale(
+    image: Any,
+    *,
+    scale: float | None = None,
+    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    **settings: Any,
+) -> Any:
+    """Upscales an image and returns it; for many calls, make an `Upscaler` once.
+
+    Args:
+        image: numpy array, tensor, PIL image, path, bytes of a file, or a list of these; see `Upscaler`.
+        scale: Factor of both sides; None for ×2, or the scale of the model named.
+        model: "auto", "real" for noisy and compressed photos, a name from `list_models`, or a file of
+            weights.
+        settings: Other options by name, see `UpscaleOptions`: `device="cuda"`, `size="1920x1080"`.
+
+    Returns:
+        An image of the same kind; for a path or bytes, a numpy array. Files are written by `upscale_file`.
+
+    Raises:
+        EscError: Image, model, device or an option are not as they should be.
+
+    Example:
+        >>> upscale(np.zeros((20, 30, 3), np.uint8), scale=4).shape
+        (80, 120, 3)
+    """
+    return Upscaler(model, scale=scale, **settings)(image)

@@ -93,9 +93,8 @@ def named_mixture(name: str) -> Mixture:
         ConfigError: There is no such preset.
     """
     if name not in PRESETS:
-        raise ConfigError(
-            f"Unknown degradation {name!r}.{did_you_mean(name, PRESETS)} Known are {', '.join(PRESETS)}."
-        )
+        hint = did_you_mean(name, PRESETS) or f" Use one of {', '.join(PRESETS)}."
+        raise ConfigError(f"Unknown degradation {name!r}.{hint}")
     return PRESETS[name]
 
 

@@ -29,7 +29,7 @@ ABLATIONS: dict[str, NetworkConfig] = {
 
 
 def ablation(name: str) -> TrainingConfig:
-    """An ablation of Table 3: ESC ×2 on DIV2K with one thing changed.
+    """ESC ×2 on DIV2K with one thing changed.
 
     Command: `escsr train --recipe esc-x2-NAME --data DIV2K_train_HR_sub --output RUN`.
     Hardware: large GPUs for days. Expected on Set5 / Urban100 (paper): attention only 38.27 / 33.23,

@@ -39,7 +39,7 @@ SOURCES = {
 
 
 def esc(scale: int) -> TrainingConfig:
-    """ESC on DIV2K as the paper's reference trains it; ×3 and ×4 start from ×2.
+    """ESC on DIV2K as the authors' code trains it; ×3 and ×4 start from ×2.
 
     Command: `escsr train --recipe esc-x2 --data DIV2K_train_HR_sub --output RUN`; for ×3 and ×4 with
     `--start RUN_X2/best.safetensors`.
@@ -50,7 +50,7 @@ def esc(scale: int) -> TrainingConfig:
 
 
 def esc_light(scale: int) -> TrainingConfig:
-    """ESC-light on DIV2K as the paper's reference trains it; ×3 and ×4 start from ×2.
+    """ESC-light on DIV2K as the authors' code trains it; ×3 and ×4 start from ×2.
 
     Command: `escsr train --recipe esc-light-x2 --data DIV2K_train_HR_sub --output RUN`; for ×3 and ×4
     with `--start RUN_X2/best.safetensors`.
@@ -61,7 +61,7 @@ def esc_light(scale: int) -> TrainingConfig:
 
 
 def esc_fp(scale: int) -> TrainingConfig:
-    """ESC-FP on DIV2K as the paper's reference trains it; ×3 and ×4 start from ×2.
+    """ESC-FP on DIV2K as the authors' code trains it; ×3 and ×4 start from ×2.
 
     Command: `escsr train --recipe esc-fp-x2 --data DIV2K_train_HR_sub --output RUN`; for ×3 and ×4 with
     `--start RUN_X2/best.safetensors`.
@@ -86,7 +86,7 @@ def esc_dflip(scale: int) -> TrainingConfig:
 
 
 def esc_xl(scale: int) -> TrainingConfig:
-    """ESC-XL by the same recipe; the authors publish weights of it but neither recipe nor figures.
+    """ESC-XL by the recipe of ESC; the authors published its weights, no recipe.
 
     Command: `escsr train --recipe esc-xl-x2 --data DF2K --output RUN`.
     Hardware: large GPUs for weeks. Reached here: not run.

@@ -25,7 +25,7 @@ _CONTINUED: dict[str, Any] = {"start": "esc-light-x2", "learning_rate": 1.5e-3, 
 
 
 def esc_light_x2_quick() -> TrainingConfig:
-    """ESC-light ×2 in an hour and a half on a few CPU cores; ours, not the paper's.
+    """ESC-light ×2, from random weights.
 
     Small patches of one attention window, Muon for the matrices, bfloat16 products.
     Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
@@ -37,7 +37,7 @@ def esc_light_x2_quick() -> TrainingConfig:
 
 
 def esc_light_x3_quick() -> TrainingConfig:
-    """ESC-light ×3 in an hour on two CPU cores, started from ×2; ours, not the paper's.
+    """ESC-light ×3, starting from the bundled ESC-light ×2.
 
     Command: `escsr train --recipe esc-light-x3-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16, 54 minutes (1.7 steps a second). Reached, Y-PSNR on Set5 /
@@ -47,7 +47,7 @@ def esc_light_x3_quick() -> TrainingConfig:
 
 
 def esc_light_x4_quick() -> TrainingConfig:
-    """ESC-light ×4 in an hour on two CPU cores, started from ×2; ours, not the paper's.
+    """ESC-light ×4, starting from the bundled ESC-light ×2.
 
     Command: `escsr train --recipe esc-light-x4-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16, 66 minutes (1.8 steps a second). Reached, Y-PSNR on Set5 /
@@ -57,7 +57,7 @@ def esc_light_x4_quick() -> TrainingConfig:
 
 
 def esc_quick(scale: int) -> TrainingConfig:
-    """ESC in an hour on two CPU cores, grown from ESC-light of the same scale; ours, not the paper's.
+    """ESC, starting from the bundled ESC-light of the same scale.
 
     Batches of 8, a high rate over the whole run: what it loses at first it more than wins back.
     Command: `escsr train --recipe esc-x4-quick --data PICTURES --output RUN`.
@@ -73,9 +73,9 @@ def esc_quick(scale: int) -> TrainingConfig:
 
 
 def esc_fp_quick(scale: int) -> TrainingConfig:
-    """ESC-FP in an hour and a half on two CPU cores for ×2, then 20 minutes each for ×3 and ×4; ours.
+    """ESC-FP; ×2 from random weights, ×3 and ×4 starting from the bundled ×2.
 
-    Batches of 8: a step costs half as much, and there are twice as many. ×3 and ×4 start from ×2.
+    Batches of 8: a step costs half as much, and there are twice as many.
     Command: `escsr train --recipe esc-fp-x2-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16 (1.6 steps a second). Reached, Y-PSNR on Set5 / Set14 / B100: ×2
     37.46 / 33.11 / 31.80 dB, ×3 33.70 / 29.86 / 28.76, ×4 31.46 / 28.10 / 27.22
@@ -88,7 +88,7 @@ def esc_fp_quick(scale: int) -> TrainingConfig:
 
 
 def esc_lte_quick() -> TrainingConfig:
-    """ESC+LTE, any scale, in an hour on two CPU cores, its encoder from ESC ×2; ours, not the paper's.
+    """ESC+LTE for any scale, starting from the bundled ESC ×2.
 
     Command: `escsr train --recipe esc-lte-quick --data PICTURES --output RUN`.
     Hardware: two cores with avx512_bf16, 53 minutes (0.8 steps a second). Reached on Set5, protocol
@@ -100,9 +100,9 @@ def esc_lte_quick() -> TrainingConfig:
 
 
 def flat(variant: str, scale: int) -> TrainingConfig:
-    """A bundled model taught to keep flat pictures flat up to their border; ours.
+    """A bundled model, taught to keep areas of one colour even up to the border.
 
-    Three patches in ten are of one colour; the rate is low, so that what was learnt stays.
+    Three patches in ten are of one colour; the rate is low, so that what was learned stays.
     Command: `escsr train --recipe esc-light-x3-flat --data PICTURES --output RUN`. Where it is not enough:
     again from the result with `--start` and `--set objective.flat_patches=0.5 --set
     optimizer.learning_rate=4e-4`.
@@ -115,7 +115,7 @@ def flat(variant: str, scale: int) -> TrainingConfig:
 
 
 def esc_light_x2_gpu_hour() -> TrainingConfig:
-    """ESC-light ×2 in an hour on one GPU; ours, not the paper's.
+    """ESC-light ×2, from random weights, in about an hour on one GPU.
 
     Patches of two windows, compiled blocks, bfloat16 products.
     Command: `escsr train --recipe esc-light-x2-gpu-hour --data PICTURES --output RUN --storage cuda`.

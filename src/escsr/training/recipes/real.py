@@ -22,7 +22,7 @@ PAPER_TEXT = {"esc-real": {"iterations": 400_000}, "esc-real-gan": {}}
 
 
 def esc_real() -> TrainingConfig:
-    """ESC-Real ×4, stage 1 (fidelity): L1 to the sharpened target, on DF2K and OST.
+    """ESC-Real ×4, stage 1: for fidelity (L1 to the sharpened target), on DF2K and OST.
 
     Command: `escsr train --recipe esc-real --data DF2K_multiscale --data OST --output RUN`.
     Hardware: large GPUs for days. Reached here: not run.
@@ -43,7 +43,7 @@ def esc_real() -> TrainingConfig:
 
 
 def esc_real_gan() -> TrainingConfig:
-    """ESC-Real ×4, stage 2: from stage 1, with a perceptual loss and against a discriminator.
+    """ESC-Real ×4, stage 2: a GAN with a perceptual loss, starting from stage 1.
 
     Command: `escsr train --recipe esc-real-gan --start STAGE1/best.safetensors --data DF2K_multiscale
     --data OST --output RUN --set objective.perceptual.network=vgg19-dcbb9e9d.pth` (the file that
@@ -63,7 +63,7 @@ def esc_real_gan() -> TrainingConfig:
 
 
 def esc_real_light(scale: int) -> TrainingConfig:
-    """ESC-Real for small machines, stage 1: ESC-light taught to take noise and JPEG away; ours.
+    """Stage 1 for real photos: ESC-light learns to remove noise and JPEG blocks.
 
     From the bundled ESC-light of the scale, whose output layer it keeps. A quarter of the samples are
     clean or a good JPEG, so that clean pictures stay as sharp; the target is not sharpened.
@@ -77,7 +77,7 @@ def esc_real_light(scale: int) -> TrainingConfig:
 
 
 def esc_real_light_gan(scale: int) -> TrainingConfig:
-    """ESC-Real for small machines, stage 2: from the bundled stage 1, against a small discriminator; ours.
+    """Stage 2 for real photos: sharper, some detail invented (a GAN); starts from stage 1.
 
     Colours are held by a loss of their own.
     Command: `escsr train --recipe esc-real-light-gan-x4 --data PICTURES --output RUN --set

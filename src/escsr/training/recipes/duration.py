@@ -1,0 +1,84 @@
+"""How long a recipe takes on this machine's processor, roughly: enough to choose by, without PyTorch."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from escsr.networks import variant_name
+from escsr.training.config import RealSettings, TrainingConfig
+
+__all__ = ["estimate_seconds", "num_cores", "spoken"]
+
+_CORE_SECONDS = {
+    "esc-light": 80,
+    "esc": 144,
+    "esc-fp": 152,
+    "esc-lte": 152,
+    "esc-real": 400,
+    "esc-xl": 2000,
+}
+"""Seconds of one core with bfloat16 products for a megapixel of LR patches in training: of the first four
+those of the recorded runs (results/training), of the others by their multiply-accumulates beside ESC's."""
+
+_WITHOUT_BFLOAT16 = 2.5
+"""How much slower a core without such products is, or float32 with them."""
+
+_DEGRADING, _DISCRIMINATOR = 1.7, 3.0
+"""How much longer a step takes that makes damaged pictures, and one that trains a discriminator too."""
+
+
+def estimate_seconds(config: TrainingConfig) -> float:
+    """Seconds that a training takes here, on the processor, within a factor of two or three.
+
+    Args:
+        config: The recipe.
+
+    Returns:
+        An estimate from the size of its patches, its network and the number of cores.
+    """
+    name = variant_name(config.network) or "esc"
+    megapixels = config.batch_size * config.patch_size**2 / 1e6
+    seconds = config.iterations * megapixels * _CORE_SECONDS.get(name, _CORE_SECONDS["esc"]) / num_cores()
+    if config.precision != "bfloat16" or not _has_bfloat16():
+        seconds *= _WITHOUT_BFLOAT16
+    if isinstance(config.objective, RealSettings):
+        seconds *= _DISCRIMINATOR if config.objective.adversarial.weight else _DEGRADING
+    return seconds
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def spoken(seconds: float) -> str:
+    """A rough time in words: 40 min, 1.5 hours, 3 days, 5 months."""
+    for size, unit in _UNITS:
+        if seconds >= 0.95 * size:
+            number = seconds / size
+            rounded = (
+                f"{number:.1f}".removesuffix(".0") if number < 3 and unit != "minute" else f"{number:.0f}"
+            )
+            return f"{rounded} {unit}{'' if rounded == '1' else 's'}"
+    return "1 minute"
+
+
+_UNITS = (
+    (365 * 86_400, "year"),
+    (30 * 86_400, "month"),
+    (86_400, "day"),
+    (3600, "hour"),
+    (60, "minute"),
+)
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; assumed where the system does not tell."""
+    with suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text()
+        return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split()
+    return True

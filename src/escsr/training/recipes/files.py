@@ -1,0 +1,72 @@
+"""Recipes in files: the `recipe.json` of a run, or one written by hand, in JSON or TOML."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from escsr.errors import ConfigError
+from escsr.training.config import TrainingConfig, flat
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["is_recipe_file", "read_recipe"]
+
+_SUFFIXES = (".json", ".toml")
+_NOT_SETTINGS = ("data",)
+"""What the file of a run holds beside settings: the fingerprint of its pictures."""
+
+
+def is_recipe_file(name: str) -> bool:
+    """Whether a recipe's name is meant as a file, by its ending."""
+    return Path(name).suffix.lower() in _SUFFIXES
+
+
+def read_recipe(path: str | os.PathLike[str], named: Callable[[str], TrainingConfig]) -> TrainingConfig:
+    """Reads a recipe from a file.
+
+    Args:
+        path: JSON or TOML, by its ending: all settings, nested or with dots, or `base = "NAME"` and the
+            settings that differ from that recipe. "none" stands for no value.
+        named: Returns a recipe by name.
+
+    Returns:
+        The recipe; its name is the file's, where it has none of its own.
+
+    Raises:
+        ConfigError: The file is missing or damaged, or a setting is unknown or impossible.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes().decode()
+        values: Any = json.loads(content) if path.suffix.lower() == ".json" else tomllib.loads(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: the recipe cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        kind = path.suffix[1:].upper()
+        raise ConfigError(f"{path}: not valid {kind}: {str(error)[:200]}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path}: a recipe consists of settings with names, not of a {type(values).__name__}."
+        )
+    settings = {key: _none(value) for key, value in values.items() if key not in _NOT_SETTINGS}
+    base = settings.pop("base", None)
+    settings.setdefault("name", path.stem)
+    try:
+        if base is None:
+            return TrainingConfig.from_dict(settings)
+        return named(str(base)).replace({key: _none(value) for key, value in flat(settings).items()})
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _none(value: Any) -> Any:
+    """TOML has no word for no value."""
+    return None if isinstance(value, str) and value.lower() == "none" else value

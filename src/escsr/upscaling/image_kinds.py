@@ -1,0 +1,100 @@
+"""Whatever a program calls an image: arrays, tensors, PIL images, files, their bytes, lists of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from escsr import images
+from escsr.errors import ConfigError
+from escsr.runtime.progress import OnProgress, part_of
+from escsr.upscaling.channels import Run, upscale_pil, upscale_pixels
+
+__all__ = ["Kept", "upscale_any"]
+
+Kept = Callable[[int, int], tuple[slice, slice]]
+"""From rows and columns of an image to those of its upscaled form that are kept."""
+
+
+def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None = None) -> Any:
+    """Upscales an image of any kind to the same kind; see `Upscaler` for the kinds.
+
+    Args:
+        image: The image, or a list of images.
+        run: The network.
+        kept: Which part of the result is wanted.
+        on_progress: Takes the share of the work that is done.
+
+    Returns:
+        The larger image: for a file or its bytes an array in sRGB; for a list a list.
+
+    Raises:
+        ConfigError: The image is of another kind, shape or type.
+        ImageError: A file cannot be read.
+    """
+    if isinstance(image, (list, tuple)):
+        reports = [part_of(on_progress, index, len(image)) for index in range(len(image))]
+        return [upscale_any(each, run, kept, report) for each, report in zip(image, reports, strict=True)]
+    if isinstance(image, (str, os.PathLike)):
+        return _array(images.read(image, to_srgb=True).pixels, run, kept, on_progress)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return _array(_decoded(image), run, kept, on_progress)
+    if isinstance(image, Tensor):
+        return _tensor(image, run, kept, on_progress)
+    if isinstance(image, np.ndarray):
+        return _array(image, run, kept, on_progress)
+    if type(image).__module__.startswith("PIL."):
+        larger = upscale_pil(image, run, on_progress=on_progress)
+        rows, columns = kept(image.height, image.width)
+        return larger.crop((columns.start, rows.start, columns.stop, rows.stop))
+    raise ConfigError(
+        "An image must be a numpy array, PIL image, tensor, path, bytes of a file, or a list of these, not "
+        f"{type(image).__name__}."
+    )
+
+
+def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | None) -> NDArray[Any]:
+    """(H, W), (H, W, C) or (N, H, W, C); float64 is computed in float32."""
+    pixels = np.asarray(image)  # a matrix has no third dimension
+    if pixels.ndim == 4 and len(pixels):
+        frames = [
+            _array(frame, run, kept, part_of(on_progress, index, len(pixels)))
+            for index, frame in enumerate(pixels)
+        ]
+        return np.stack(frames)
+    exact = pixels.astype(np.float32) if pixels.dtype == np.float64 else pixels
+    larger = upscale_pixels(exact, run, on_progress=on_progress)
+    rows, columns = kept(*pixels.shape[:2])
+    return larger[rows, columns].astype(pixels.dtype, copy=False)
+
+
+def _tensor(image: Tensor, run: Run, kept: Kept, on_progress: OnProgress | None) -> Tensor:
+    """(3, H, W) or (B, 3, H, W), floating in [0, 1] or uint8."""
+    is_image = image.dim() in (3, 4) and image.shape[-3] == 3 and image.numel() > 0
+    if not (is_image and (image.is_floating_point() or image.dtype == torch.uint8)):
+        raise ConfigError(
+            "A tensor must be (3, H, W) or (B, 3, H, W), floating in [0, 1] or uint8, not "
+            f"{str(image.dtype).removeprefix('torch.')} {tuple(image.shape)}."
+        )
+    lr = image.detach().to("cpu", torch.float32)
+    lr = lr if image.is_floating_point() else lr / 255
+    sr = run(lr if lr.dim() == 4 else lr[None], on_progress)
+    rows, columns = kept(*image.shape[-2:])
+    sr = sr[..., rows, columns]
+    sr = sr if image.is_floating_point() else (sr * 255).round()
+    return (sr if image.dim() == 4 else sr[0]).to(image.device, image.dtype)
+
+
+def _decoded(content: bytes | bytearray | memoryview) -> NDArray[Any]:
+    with TemporaryDirectory(prefix="escsr-") as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(content)
+        return images.read(path, to_srgb=True).pixels
