@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from escsr.models.overview import ModelOverview, model_overviews
 from model_cards import Record, card, figures, is_real
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,15 +24,12 @@ REAL = ROOT / "results" / "real" / "photos-x4.json"
 REAL_PAGE = ROOT / "docs" / "real-world.md"
 START, END = "<!-- models -->", "<!-- /models -->"
 SETS = ("Set5", "Set14", "B100")
-FOR_WHAT = {
-    "esc-light": "the default: clean pictures",
-    "esc": "clean pictures, a little sharper",
-    "esc-fp": "clean pictures, fewest parameters",
-    "esc-lte": "any scale; the default up to ×1.75",
-    "esc-real-light": "noisy, blurred or compressed photos",
-    "esc-real-light-gan": "the same, with sharp detail that is partly invented",
-}
-"""By family, what a model is for."""
+
+_ABOUT_FAMILIES = (
+    "Quality: PSNR above bicubic interpolation on Set14, a set of clean test pictures (`esc-lte`: at ×2); "
+    "+3 dB is half the\nsquared error. Time: per megapixel of the input on two cores of a server CPU; "
+    "a GPU takes far less."
+)
 
 
 def main() -> None:
@@ -52,7 +50,7 @@ def pages(records: list[Record]) -> dict[Path, str]:
     """The pages that hold a table, with that table as the records have it."""
     costs = json.loads(COSTS.read_text())
     tables = {
-        README: family_table(records, costs),
+        README: family_table(),
         MODELS_PAGE: model_table(records, costs),
         CHOICE_PAGE: choice_table(json.loads(CHOICE.read_text())),
         REAL_PAGE: real_table(json.loads(REAL.read_text())),
@@ -67,39 +65,38 @@ def with_table(text: str, table: str) -> str:
     return f"{before}{START}\n{table}{END}{after}"
 
 
-def family_table(records: list[Record], costs: Record) -> str:
+def family_table() -> str:
     """README's: one row a family, what it is for, how much better than bicubic, how fast."""
-    families: dict[str, list[Record]] = {}
-    for record in records:
-        families.setdefault(_family(record), []).append(record)
-    lines = ["| model | for what | scales | quality | seconds |", "|---|---|---|---|---|"]
-    for family, what in FOR_WHAT.items():
-        if family not in families:
-            continue
-        of = families[family]
-        scales = ", ".join("any" if each["scale"] is None else f"×{each['scale']}" for each in of)
-        gains = ", ".join(_gain(each) for each in of)
-        seconds = sum(_cost_of(each, costs)["seconds_per_megapixel"] for each in of) / len(of)
-        lines.append(f"| `{family}` | {what} | {scales} | {gains} | {seconds:.0f} |")
-    return (
-        "\n".join(lines) + "\n\nQuality: dB of PSNR above bicubic interpolation on Set5, a set of clean "
-        "test pictures, at each scale (`esc-lte`: at ×2);\n+3 dB is half the squared error. Seconds: per "
-        f"megapixel of the input on {costs['threads']} cores of a server CPU; a GPU takes far less.\n"
-    )
+    families: dict[str, list[ModelOverview]] = {}
+    for each in model_overviews():
+        families.setdefault(each.name.removesuffix(f"-x{each.scale}"), []).append(each)
+    lines = ["| model | for | scales | quality | time |", "|---|---|---|---|---|"]
+    for family, of in families.items():
+        scales = ", ".join("any" if each.scale is None else f"×{each.scale}" for each in of)
+        gains = ", ".join(f"+{each.gain_db:.1f}" for each in of if each.gain_db is not None)
+        quality = f"{gains} dB" if gains else "[figures](docs/real-world.md#figures)"
+        default = " (default)" if family == "esc-light" else ""
+        lines.append(
+            f"| `{family}` | {of[0].purpose}{default} | {scales} | {quality} | "
+            f"{of[0].seconds_per_megapixel:.0f} s |"
+        )
+    return "\n".join(lines) + f"\n\n{_ABOUT_FAMILIES}\n"
 
 
 def model_table(records: list[Record], costs: Record) -> str:
     """One row a model with all its figures; then those of bicubic and of the paper; then of any scale."""
     lines = [
-        "| model | for what | scale | " + " | ".join(SETS) + " | s/MP | MiB/MP | size | licence |",
+        "| model | for | scale | " + " | ".join(SETS) + " | s/MP | MiB/MP | size | licence |",
         "|---|---|---|" + "---|" * (len(SETS) + 4),
     ]
-    for record in records:
+    record_of = {record["model"]: record for record in records}
+    for overview in model_overviews():
+        record = record_of[overview.name]
         cost = _cost_of(record, costs)
         scale = "any" if record["scale"] is None else f"×{record['scale']}"
         size = (CARDS / f"{record['model']}.safetensors").stat().st_size / 1e6
         lines.append(
-            f"| `{record['model']}` | {FOR_WHAT[_family(record)]} | {scale} | {_cells(record, 'model')} | "
+            f"| `{record['model']}` | {overview.purpose} | {scale} | {_cells(record, 'model')} | "
             f"{cost['seconds_per_megapixel']:.0f} | {cost['memory_mib_per_megapixel']:,.0f} | "
             f"{size:.1f} MB | {record['licence']} |"
         )
@@ -186,22 +183,11 @@ def real_table(record: Record) -> str:
     )
 
 
-def _family(record: Record) -> str:
-    """A model's name without its scale."""
-    return str(record["model"]).removesuffix(f"-x{record['scale']}")
-
-
 def _cost_of(record: Record, costs: Record) -> Record:
     """Seconds and memory: the model's own, or those of the same network with other weights."""
     costs_of = {each["model"]: each for each in costs["models"]}
     same: Record = costs_of.get(record["model"]) or costs_of[f"{record['variant']}-x{record['scale']}"]
     return same
-
-
-def _gain(record: Record) -> str:
-    """dB above bicubic on Set5, of a model for any scale at ×2."""
-    on_set5 = record["sets"]["Set5 ×2" if record["scale"] is None else "Set5"]
-    return f"+{on_set5['model'][0] - on_set5['bicubic'][0]:.1f}"
 
 
 def _cells(record: Record, key: str) -> str:

@@ -49,8 +49,10 @@ def parse(line: str) -> Parsed:
     while hasattr(command, "commands"):
         if not arguments and command.invoke_without_command:
             break
-        path.append(arguments.pop(0))
-        command = command.commands[path[-1]]
+        context = command.make_context("escsr", arguments)
+        (name,) = context._protected_args  # "upscale" where the line leaves it out
+        path.append(name)
+        command, arguments = command.commands[name], list(context.args)
     context = command.make_context(path[-1], arguments)
     return Parsed(" ".join(path), context.params)
 

@@ -56,8 +56,37 @@ def test_there_are_commands() -> None:
     assert {parse(line).path for _, line in LINES} >= QUICK | {"train", "data degrade"}
 
 
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the quick commands name, in small."""
+    folder = tmp_path_factory.mktemp("desk")
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+
+    def put(path: str, place: int, side: int = 24) -> None:
+        images.write(Picture(pixels[place : place + side, place : place + side + 8]), folder / path)
+
+    for index, path in enumerate(
+        ["photo.jpg", "old-scan.jpg", "photo.tif", "huge.tif", "holiday/a.jpg", "holiday/trip/b.png"]
+    ):
+        put(path, 20 * index)
+    put("scans/a.tif", 40)
+    put("scans/more/b.tif", 90)
+    for index in range(3):
+        put(f"photos/{index}.png", 60 * index, side=96)
+        put(f"Set5/HR/{index}.png", 50 * index, side=48)
+        put(f"Set14/HR/{index}.png", 30 * index, side=48)
+        put(f"held-back/{index}.png", 10 * index, side=48)
+    shutil.copyfile(EXAMPLES / "flowers.png", folder / "result.png")
+    (own_recipe,) = blocks(PAGES["docs/training.md"], "toml")
+    (folder / "my.toml").write_text(own_recipe)
+    (folder / "runs" / "mine").mkdir(parents=True)
+    shutil.copyfile(find_model("esc-light-x2"), folder / "runs" / "mine" / "best.safetensors")
+    return folder
+
+
 @pytest.mark.parametrize(("page", "line"), LINES, ids=[f"{page}: {line}" for page, line in LINES])
-def test_commands_parse(page: str, line: str) -> None:
+def test_commands_parse(page: str, line: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk)
     given = parse(line).parameters
     for name in filter(None, (given.get("recipe"), given.get("name"), given.get("other"))):
         if name not in RELEASED:
@@ -90,7 +119,7 @@ def test_commands_and_options_in_the_text_exist(name: str) -> None:
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGES[name], flags=re.DOTALL)):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):
             assert option in known, code
-        if words := re.match(r"escsr((?: [a-z-]+)*)", code):
+        if words := re.match(r"escsr((?: [a-z-]+\b(?![./]))*)", code):
             command: Any = root
             for word in words[1].split():
                 if not hasattr(command, "commands"):
@@ -122,32 +151,6 @@ def test_python_in_the_pages_is_ours(name: str) -> None:
                 assert all(hasattr(module, each.name) for each in node.names), node.module
             elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "escsr":
                 assert hasattr(importlib.import_module("escsr"), node.attr), node.attr
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that the quick commands name, in small."""
-    folder = tmp_path_factory.mktemp("desk")
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
-
-    def put(path: str, place: int, side: int = 24) -> None:
-        images.write(Picture(pixels[place : place + side, place : place + side + 8]), folder / path)
-
-    for index, path in enumerate(
-        ["photo.jpg", "old-scan.jpg", "photo.tif", "huge.tif", "holiday/a.jpg", "holiday/trip/b.png"]
-    ):
-        put(path, 20 * index)
-    put("scans/a.tif", 40)
-    put("scans/more/b.tif", 90)
-    for index in range(3):
-        put(f"photos/{index}.png", 60 * index, side=96)
-        put(f"Set5/HR/{index}.png", 50 * index, side=48)
-        put(f"Set14/HR/{index}.png", 30 * index, side=48)
-        put(f"held-back/{index}.png", 10 * index, side=48)
-        shutil.copyfile(EXAMPLES / "flowers.png", folder / "result.png")
-    (folder / "runs" / "mine").mkdir(parents=True)
-    shutil.copyfile(find_model("esc-light-x2"), folder / "runs" / "mine" / "best.safetensors")
-    return folder
 
 
 def _wanted(line: str, desk: Path) -> bool:

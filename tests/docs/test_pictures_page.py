@@ -37,7 +37,7 @@ def test_every_format_has_its_row(format: Format) -> None:
         "kept" if {"EXIF", "XMP"} <= set(format.keeps) else "left out",
         LOSSLESS[format.lossless],
         f"{format.max_side:,}",
-        f'`pip install "escsr[{format.extra}]"`' if format.extra else "",
+        f"`{format.extra}`" if format.extra else "",
     ]
 
 
