@@ -78,7 +78,7 @@ def test_a_run_of_an_own_network(pictures: Path, tmp_path: Path) -> None:
     assert not measured.padded_to_window
     assert measured.psnr_y > 5
     assert network.training, "measuring leaves the mode as it was"
-    stopped = run(pictures, tmp_path / "parts", stop_at=2)
+    stopped = run(pictures, tmp_path / "parts", stop_at=1)
     assert stopped.name == "iter_0000002.safetensors"
     resumed = run(pictures, tmp_path / "parts")
     whole, parts = load_file(last), load_file(resumed)

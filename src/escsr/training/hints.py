@@ -74,9 +74,7 @@ def hints_for(
         named = ", ".join(path.name for path in twice[:_NAMED])
         more = f" and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
         what = "1 validation picture is" if len(twice) == 1 else f"{len(twice)} validation pictures are"
-        found.append(
-            f"{what} among the training pictures too ({named}{more}): figures will look better than they are."
-        )
+        found.append(f"{what} among the training pictures too ({named}{more}): figures will look too good.")
     return found
 
 
