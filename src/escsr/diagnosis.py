@@ -17,20 +17,20 @@ from escsr.errors import EscError
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import load_network
 from escsr.runtime.devices import choose_device, device_name, free_device_memory, free_host_memory
+from escsr.runtime.extras import install_line
 from escsr.runtime.precision import PrecisionPolicy
 
 __all__ = ["Finding", "diagnose"]
 
-_EXTRAS = {
-    "pillow": "PIL images in Python: pip install pillow",
-    "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
-    "pillow-heif": 'HEIC: pip install "escsr[heic]"',
-    "rawpy": 'camera raw: pip install "escsr[raw]"',
-    "tensorboard": 'training logs in TensorBoard: pip install "escsr[tensorboard]"',
-    "wandb": 'training logs in Weights & Biases: pip install "escsr[wandb]"',
-    "pyiqa": 'learnt measures of real photos: pip install "escsr[pyiqa]"',
+_EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "OpenImageIO": ("JPEG XL, OpenEXR and Radiance HDR", ("jxl", "exr")),
+    "pillow-heif": ("HEIC", ("heic",)),
+    "rawpy": ("camera raw", ("raw",)),
+    "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
+    "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
+    "wandb": ("training logs at Weights & Biases", ("wandb",)),
 }
-"""Optional packages, and what each is for with its install line."""
+"""Optional packages, what each is for, and the extras that install it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def diagnose() -> list[Finding]:
         Finding("memory", f"{_gib(free_host_memory())} free of {_gib(psutil.virtual_memory().total)}"),
         *_models(),
         _cache(),
-        *(_extra(name, advice) for name, advice in _EXTRAS.items()),
+        *(_extra(name, *what) for name, what in _EXTRAS.items()),
     ]
 
 
@@ -75,7 +75,7 @@ def _devices() -> list[Finding]:
     if chosen.type == "cuda":
         findings.append(Finding("device memory", f"{_gib(free_device_memory(chosen))} free"))
     elif torch.version.cuda is None and chosen.type == "cpu":
-        advice = "for a GPU install a build of PyTorch for it: https://pytorch.org/get-started/locally/"
+        advice = "to use a GPU, install a PyTorch build for it: https://pytorch.org/get-started/locally/"
         findings.append(Finding("GPU", "none that this PyTorch can use", advice))
     return findings
 
@@ -100,15 +100,15 @@ def _cache() -> Finding:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        advice = f"not writable ({error.strerror}): tile sizes and downloads are not kept"
+        advice = f"not writable ({error.strerror}): downloads and measured tile sizes are not kept"
     return Finding("cache folder", str(folder), advice)
 
 
-def _extra(name: str, advice: str) -> Finding:
+def _extra(name: str, purpose: str, extras: tuple[str, ...]) -> Finding:
     try:
         return Finding(name, importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, "not installed", advice)
+        return Finding(name, "not installed", f"for {purpose}: {install_line(*extras)}")
 
 
 def _gib(size_bytes: int) -> str:

@@ -29,6 +29,7 @@ from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
+from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
 from samples import EXAMPLES, small_network
 
@@ -88,16 +89,16 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "none.png"], 1, "none.png: there is no such file"),
         (["upscale", "small.safetensors", "-o", "a.png"], 1, "not a readable picture"),
         (["upscale", "empty"], 3, "no pictures in it"),
-        (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "bundled name (esc-fp-x2"),
-        (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be positive"),
-        (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Give one of scale, size"),
+        (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "Unknown model esc-heavy. Did you mean esc-"),
+        (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be at least 1"),
+        (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Give only one of scale, size"),
         (["upscale", "in/a.png", "--size", "90"], 2, "WIDTHxHEIGHT, like 1920x1080"),
         (["upscale", ""], 2, "An empty name is no picture"),
         (["upscale", "in/a.png", "-o", ""], 2, "An empty name is no picture"),
         (["upscale", "in/a.png", "--device", "tpu"], 5, "there is"),
         (["upscale", "in/a.png", "-o", "in/a.png"], 2, "is an input"),
         (["upscale", "in/a.png", "-o", "a.bmp"], 2, "its ending must be"),
-        (["upscale", "in", "-o", "small.safetensors"], 2, "need a folder"),
+        (["upscale", "in", "-o", "small.safetensors"], 2, "require a folder"),
         (["evaluate", "--model", "bicubic", "--data", "nowhere", "--scale", "2"], 1, "no such folder"),
         (["evaluate", "--model", "bicubic", "--real", "nowhere", "--scale", "2"], 1, "no such folder"),
         (["evaluate", "--model", "bicubic", "--real", "empty", "--scale", "2"], 3, "no pictures in it"),
@@ -106,8 +107,8 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
             1,
             "too small to measure",
         ),
-        (["evaluate", "--model", "bicubic", "--scale", "2"], 2, "Give one of --data"),
-        (["evaluate", "--model", "bicubic", "--data", "in", "--real", "in"], 2, "Give one of --data"),
+        (["evaluate", "--model", "bicubic", "--scale", "2"], 2, "Give either --data"),
+        (["evaluate", "--model", "bicubic", "--data", "in", "--real", "in"], 2, "Give either --data"),
         (["evaluate", "--model", "bicubic", "--real", "in", "--protocol", "lte"], 2, "are for --data"),
         (["evaluate", "--model", "bicubic", "--real", "in", "--lr", "in"], 2, "are for --data"),
         (["evaluate", "--model", "bicubic", "--data", "in", "--metric", "musiq"], 2, "is for --real"),
@@ -206,10 +207,10 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{torch.__version__}" in told.stdout
     assert "esc-light-x2" in told.stdout
     monkeypatch.setattr(diagnosis, "list_models", lambda: ["esc-broken"])
-    monkeypatch.setattr(diagnosis, "_EXTRAS", {"no-such-package": "pip install it"})
+    monkeypatch.setattr(diagnosis, "_EXTRAS", {"no-such-package": ("it", ("raw",))})
     findings = {finding.name: finding for finding in diagnosis.diagnose()}
     assert findings["esc-broken"].is_fault
-    assert findings["no-such-package"].advice == "pip install it"
+    assert findings["no-such-package"].advice == f"for it: {install_line('raw')}"
 
 
 def test_lists_and_version(run: Run) -> None:
@@ -225,7 +226,11 @@ def test_lists_and_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "functions", "only_command"),
     [
-        (upscale, [batch.upscale, UpscaleOptions], {"quiet", "verbose", "as_json", "dry_run"}),
+        (
+            upscale,
+            [batch.upscale, UpscaleOptions],
+            {"quiet", "verbose", "as_json", "dry_run", "more_inputs"},
+        ),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
@@ -236,13 +241,14 @@ def test_command_and_function_have_the_same_names_and_defaults(
 ) -> None:
     ours = inspect.signature(command).parameters
     theirs = {k: v for f in functions for k, v in inspect.signature(f).parameters.items()}
-    theirs = {k: v for k, v in theirs.items() if k not in ("stop", "options") and v.kind != v.VAR_KEYWORD}
+    only_python = ("stop", "options", "network", "objective")
+    theirs = {k: v for k, v in theirs.items() if k not in only_python and v.kind != v.VAR_KEYWORD}
     callbacks = {name for name in theirs if name.startswith("on_")}
     assert set(ours) - only_command == set(theirs) - callbacks
     for name in set(ours) - only_command:
         default = theirs[name].default
-        if command is evaluate and name in ("data", "folder"):  # each is given where the other is not
-            default = None
+        if (command, name) in ((evaluate, "data"), (evaluate, "folder"), (upscale, "inputs")):
+            default = None  # of two options one is given
         assert ours[name].default == (None if default == () else default), name
 
 

@@ -150,7 +150,7 @@ def test_known_sets_and_their_licences(run: Run, folder: Path) -> None:
     for known in KNOWN_SETS:
         assert known.licence in table.stdout
         assert known.homepage in table.stdout
-    assert "No known set lies there" in run("sets", "photos").stdout
+    assert "No known set found" in run("sets", "photos").stdout
     (folder / "photos").rename(folder / "DIV2K_train_HR")
     images.write(images.read(folder / "small" / "ax2.png"), folder / "DIV2K_train_LR_bicubic/X2/ax2.png")
     there = json.loads(run("sets", ".", "--json").stdout)

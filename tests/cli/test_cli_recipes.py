@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import chain
+from pathlib import Path
 
 import pytest
 
 from escsr.cli.charts import curve, sparkline
-from escsr.training.recipes import RECIPES, recipe
+from escsr.errors import ConfigError
+from escsr.training.recipes import GROUPS, RECIPES, duration, recipe
+from escsr.training.recipes.duration import estimate_seconds, spoken
 
 
 def call(*arguments: str) -> str:
@@ -52,9 +56,9 @@ def test_recipes_are_listed_without_torch() -> None:
 
 def test_diff() -> None:
     printed = call("diff", "esc-x4")
-    assert [line.split()[0] for line in printed.splitlines()] == ["value", "optimizer.betas"]
+    assert [line.split()[0] for line in printed.splitlines()] == ["setting", "optimizer.betas"]
     printed = call("diff", "esc-x2", "esc-light-x2")
-    assert [line.split()[0] for line in printed.splitlines()] == ["value", "network.num_blocks"]
+    assert [line.split()[0] for line in printed.splitlines()] == ["setting", "network.num_blocks"]
 
 
 @pytest.mark.parametrize("name", ["esc-x2", "esc-light-x2-quick"])
@@ -72,3 +76,84 @@ def test_charts() -> None:
     assert sparkline([3.0, 3.0]) == "▁▁"
     assert curve([0, 1, 2], height=2) == ["  █", " ██"]
     assert curve([0.0], height=1) == [" "]
+
+
+def test_the_list_is_grouped_and_quick_ones_come_first() -> None:
+    lines = call().splitlines()
+    titles = [lines.index(next(line for line in lines if line.startswith(title))) for title in GROUPS]
+    assert titles == sorted(titles)
+    assert set(chain(*GROUPS.values())) == set(RECIPES)
+    minutes = [line for line in lines[titles[0] : titles[1]] if "minute" in line]
+    hours = [line for line in lines[titles[0] : titles[1]] if "hour" in line]
+    assert not minutes or not hours or lines.index(minutes[-1]) < lines.index(hours[0])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(20, "1 minute"), (600, "10 minutes"), (3600, "1 hour"), (5400, "1.5 hours"), (3 * 86_400, "3 days")],
+)
+def test_spoken_times(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words
+
+
+def test_estimates_are_near_the_recorded_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the runs that were recorded with their time, on two or three cores."""
+    monkeypatch.setattr(duration, "num_cores", lambda: 2)
+    monkeypatch.setattr(duration, "_has_bfloat16", lambda: True)
+    for name, minutes in (("esc-light-x3-quick", 54), ("esc-light-x4-quick", 66), ("esc-x4-quick", 64)):
+        assert 0.6 < estimate_seconds(recipe(name)) / 60 / minutes < 1.6
+    assert estimate_seconds(recipe("esc-x2")) > 1000 * estimate_seconds(recipe("esc-x2-quick")) / 10
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "shown"),
+    [
+        ("esc-light-x2-quick", ["schedule.milestones", "validation_scales"], ["schedule.final_ratio"]),
+        ("esc-x2", ["schedule.final_ratio"], ["schedule.milestones"]),
+        ("esc-lte", [], ["validation_scales", "objective.queries"]),
+        ("esc-real", ["objective.adversarial.", "objective.perceptual."], ["objective.degradation."]),
+        ("esc-real-gan", [], ["objective.adversarial.", "objective.perceptual."]),
+    ],
+)
+def test_what_has_no_effect_is_hidden(name: str, hidden: list[str], shown: list[str]) -> None:
+    keys = [line.split()[0] for line in call("show", name).splitlines() if line.strip()]
+    everything = [line.split()[0] for line in call("show", name, "--all").splitlines() if line.strip()]
+    for key in hidden:
+        assert not any(each.startswith(key) for each in keys)
+        assert any(each.startswith(key) for each in everything)
+    for key in shown:
+        assert any(each.startswith(key) for each in keys)
+
+
+def test_recipes_in_files(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.json"
+    whole.write_text(json.dumps({**recipe("esc-lte-quick").to_dict(), "data": "fingerprint of a run"}))
+    assert recipe(str(whole)) == recipe("esc-lte-quick")
+    changed = tmp_path / "mine.toml"
+    changed.write_text('base = "esc-light-x2-quick"\niterations = 500\n[optimizer]\nclip_norm = "none"\n')
+    expected = recipe("esc-light-x2-quick").with_settings(["name=mine", "iterations=500"])
+    assert recipe(str(changed)) == expected.with_settings(["optimizer.clip_norm=none"])
+    assert "500" in call("show", str(changed))
+    assert "iterations" in call("diff", str(changed), "esc-light-x2-quick")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("a.json", "{", "not valid JSON"),
+        ("a.toml", "base = ", "not valid TOML"),
+        ("a.json", "[]", "settings with names"),
+        ("a.toml", 'base = "esc-light-x2-quik"', "Did you mean esc-light-x2-quick"),
+        ("a.toml", 'base = "esc-light-x2-quick"\niteratons = 5', "Did you mean iterations"),
+        ("none.toml", None, "cannot be read"),
+    ],
+)
+def test_recipe_files_that_cannot_be_used(
+    tmp_path: Path, file: str, content: str | None, words: str
+) -> None:
+    path = tmp_path / file
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=words) as error:
+        recipe(str(path))
+    assert str(error.value).startswith(str(path))

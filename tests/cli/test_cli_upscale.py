@@ -84,12 +84,12 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
 
 def test_summary_and_notes(folder: Path) -> None:
     (folder / "in" / "b.png").write_bytes(b"")
-    done = call(folder, "in", "-v")
+    done = call(folder, "in", "-v", "--skip-existing")
     assert "2 upscaled, 1 failed; " in done.stderr.decode()
     assert "on cpu" in done.stdout.decode() or "on cuda" in done.stdout.decode()
     again = call(folder, "in", "--skip-existing")
-    assert again.stdout.decode().count("is done already") == 2
-    assert "2 done already, 1 failed; " in again.stderr.decode()
+    assert again.stdout.decode().count("skipped, done before") == 2
+    assert "2 done before, 1 failed; " in again.stderr.decode()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")

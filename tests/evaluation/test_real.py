@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -20,6 +21,7 @@ from escsr.evaluation.no_reference import niqe, piqe
 from escsr.evaluation.pairs import to_tensor
 from escsr.evaluation.real import colour_shift, downscaled_psnr, evaluate_real
 from escsr.images import Picture
+from escsr.runtime.extras import install_line
 from samples import EXAMPLES, NearestResolver
 
 FIGURES = {"niqe", "piqe", "downscaled_psnr", "colour_shift"}
@@ -231,7 +233,7 @@ def test_measures_that_pyiqa_cannot_make(photos: Path, tiny_pyiqa: list[tuple[ob
 def test_pyiqa_is_imported_only_for_its_measures(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyiqa", None)  # an import of it fails
     evaluate_real("bicubic", photos, scale=2)
-    with pytest.raises(ConfigError, match=r'^musiq: .* pip install "escsr\[pyiqa\]"\.$'):
+    with pytest.raises(ConfigError, match=rf"^musiq: .* {re.escape(install_line('pyiqa'))}$"):
         evaluate_real("bicubic", photos, scale=2, metrics=["musiq"])
 
 

@@ -177,7 +177,7 @@ def test_bad_files(tmp_path: Path, name: str) -> None:
     whole = path.read_bytes()
     for content in (b"", b"hello, this is text", b"\x00" * 64, whole[: len(whole) // 2]):
         path.write_bytes(content)
-        with pytest.raises(ImageError, match=rf"{name}: not a readable picture.*supported are"):
+        with pytest.raises(ImageError, match=rf"{name}: not a readable picture: "):
             images.read(path)
 
 

@@ -72,7 +72,9 @@ def test_profiles(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
     assert np.abs(picture.pixels.mean((0, 1)) - (60, 200, 30)).max() < 3, "red and green exchanged"
 
 
-@pytest.mark.parametrize("format", [f for f in FORMATS if "ICC" not in f.keeps], ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "format", [f for f in FORMATS if "ICC" not in f.keeps and f.is_written], ids=lambda f: f.name
+)
 def test_formats_without_profiles_hold_srgb(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
     need(format)
     flat = np.full((16, 16, 3), (200, 60, 30), np.uint8)

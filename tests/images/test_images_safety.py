@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from escsr.batch.jobs import plan
 from escsr.errors import DataError, EscError, ImageError, OutputError
 from escsr.images import FORMATS, Format, Picture
 from escsr.models.checkpoints import save_network
+from escsr.runtime.extras import install_line
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 
-NAMES = [format.name for format in FORMATS]
+NAMES = [format.name for format in FORMATS if format.is_written]
 
 
 def sample(path: Path, name: str) -> bytes:
@@ -283,9 +285,9 @@ def test_a_missing_extra_names_its_line(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + bytes(60))
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60))
     for extra in ("exr", "jxl", "heic"):
-        with pytest.raises(ImageError, match=rf'pip install "escsr\[{extra}\]"'):
+        with pytest.raises(ImageError, match=re.escape(install_line(extra))):
             images.read(tmp_path / f"a.{extra}")
-        with pytest.raises(OutputError, match=rf'pip install "escsr\[{extra}\]"'):
+        with pytest.raises(OutputError, match=re.escape(install_line(extra))):
             images.write(Picture(noise(3, "uint8")), tmp_path / f"b.{extra}")
     assert not list(tmp_path.glob("b.*"))
 
@@ -297,7 +299,7 @@ def test_a_missing_extra_ends_planning(
     images.write(Picture(noise(3, "uint8")), tmp_path / "a.png")
     monkeypatch.setitem(sys.modules, "OpenImageIO", None)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(OutputError, match=r'requires a package: pip install "escsr\['):
+    with pytest.raises(OutputError, match="requires a package: pip install"):
         plan([tmp_path / "a.png"], format=suffix, size=TargetSize(scale=2))
     with pytest.raises(OutputError, match="requires a package"):
         plan([tmp_path / "a.png"], tmp_path / f"b{suffix}", size=TargetSize(scale=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tiny_runs import TINY, write_pictures
 import escsr
 from escsr import images
 from escsr.errors import ConfigError
+from escsr.runtime.extras import install_line
 from escsr.training.records import RunFolder
 
 pytest.importorskip("tensorboard", reason='needs pip install "escsr[tensorboard]"')
@@ -94,6 +96,6 @@ def test_without_the_package_the_install_line_is_named(
         return None if name == "tensorboard" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", hidden)
-    with pytest.raises(ConfigError, match=r'pip install "escsr\[tensorboard\]"'):
+    with pytest.raises(ConfigError, match=re.escape(install_line("tensorboard"))):
         RunFolder(tmp_path, tensorboard=True)
     RunFolder(tmp_path)

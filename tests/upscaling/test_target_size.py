@@ -90,9 +90,9 @@ def test_labels(options: dict[str, float | str], label: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": 0}, "a number from 1"),
+        ({"scale": 0}, "must be at least 1"),
         ({"scale": 0.5}, "pictures only get larger"),
-        ({"scale": float("nan")}, "a number from 1"),
+        ({"scale": float("nan")}, "must be at least 1"),
         ({"width": 0}, "at least 1 pixel"),
         ({"longest": 5, "width": 5}, "Give only one of"),
         ({"size": "5 by 5"}, "WIDTHxHEIGHT"),

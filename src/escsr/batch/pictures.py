@@ -116,7 +116,7 @@ def hint_for(picture: Picture | Animation) -> str:
         damage = measure_damage(picture.frames[0])
     else:
         damage = measure_damage(picture.pixels, linear=picture.linear)
-    return f"{damage} found; --model real will probably look better." if damage.is_damaged else ""
+    return f"{damage} found; --model real will look better." if damage.is_damaged else ""
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:

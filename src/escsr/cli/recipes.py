@@ -93,11 +93,11 @@ def show(
         changed = value != before.get(key)
         table.add_row(key, plain(value), "--set" if changed else source_of(name, key))
     print_table(table)
+    if idle and not all_settings:
+        OUT.print("Settings without effect in this recipe are hidden; --all shows them.")
     OUT.print()
     for line in _learning_rate(config):
         OUT.print(line)
-    if idle and not all_settings:
-        OUT.print("\nSettings without effect in this recipe are hidden; --all shows them.")
 
 
 @recipes.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
 from escsr.errors import DeviceError, OutputError
 from escsr.models.selection import DEFAULT_MODEL
+from escsr.runtime.extras import install_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,10 +172,10 @@ def _skipped_files(kinds: Counter[str]) -> str:
     named = [f"{count:,} {kind}" for kind, count in kinds.most_common(_MOST_KINDS)]
     rest = total - sum(count for _, count in kinds.most_common(_MOST_KINDS))
     listed = ", ".join([*named, *([f"{rest:,} others"] if rest else [])])
-    from escsr.images.formats import FORMAT_OF  # libvips, which a list of names needs not
+    from escsr.images.formats import FORMAT_OF  # libvips, which help and lists do without
 
-    raw = '; camera raw requires pip install "escsr[raw]"' if set(kinds) & set(FORMAT_OF) else ""
-    return f"Skipped {what}: {listed}{raw}."
+    raw = f" To read camera raw: {install_line('raw')}" if set(kinds) & set(FORMAT_OF) else ""
+    return f"Skipped {what}: {listed}.{raw}"
 
 
 _MOST_KINDS = 6

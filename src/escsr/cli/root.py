@@ -67,7 +67,7 @@ def _tidy(group: TyperGroup, ctx: Any) -> None:
         command.help = _LINE_END.sub(" ", command.help or "")
 
 
-def _no_type(_: Any) -> None: ...
+def _no_type(**_: Any) -> None: ...
 
 
 def _tidy_all(params: Iterable[Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from escsr.errors import ConfigError
 from escsr.runtime.devices import choose_device
+from escsr.runtime.extras import install_line
 
 __all__ = ["LearntMeasure", "open_learnt"]
 
@@ -53,7 +54,7 @@ def open_learnt(names: Sequence[str], *, device: str = "auto") -> list[LearntMea
         import pyiqa
     except ImportError as error:
         raise ConfigError(
-            f'{", ".join(names)}: measured by pyiqa, which is not installed: pip install "escsr[pyiqa]".'
+            f"{', '.join(names)}: measured by pyiqa, which is not installed: {install_line('pyiqa')}"
         ) from error
     where = choose_device(device)
     return [_open(pyiqa.create_metric, name, where) for name in names]

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from escsr.errors import ImageError, OutputError
 from escsr.images.unreadable import reason, unreadable, what_it_is
+from escsr.runtime.extras import install_line
 
 __all__ = [
     "FORMATS",
@@ -43,7 +44,7 @@ class Format:
         is_animated: Whether it holds frames with their timing.
         is_linear: Whether its values are proportional to light.
         keeps: Which of ICC, EXIF and XMP it holds.
-        extra: What to install for it: `pip install "escsr[...]"`.
+        extra: The extra of escsr that it requires, see `install_line`.
         is_written: Whether results can be written in it.
     """
 
@@ -222,4 +223,4 @@ def is_installed(format: Format) -> bool:
 
 
 def _missing_extra(path: str | os.PathLike[str], format: Format) -> str:
-    return f'{path}: {format.name} requires a package: pip install "escsr[{format.extra}]"'
+    return f"{path}: {format.name} requires a package: {install_line(format.extra or '')}"

@@ -145,7 +145,9 @@ def _unknown(name: str, bundled: Iterable[str]) -> ModelNotFoundError:
 
     if Path(name).suffix or "/" in name or os.sep in name:
         return ModelNotFoundError(f"{name:.200}: there is no such file of weights.")
-    hint = did_you_mean(name, [*FAMILIES, *bundled, *RELEASED]) or " `escsr models` lists the models."
+    families = [other.rpartition("-x")[0] for other in bundled if "-x" in other]
+    known = [*FAMILIES, *families, *bundled, *RELEASED]
+    hint = did_you_mean(name, known) or " `escsr models` lists the models."
     return ModelNotFoundError(f"Unknown model {name:.200}.{hint}")
 
 

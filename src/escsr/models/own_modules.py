@@ -37,10 +37,11 @@ def save_module(
     Raises:
         OutputError: The file cannot be written.
     """
-    state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
     fields = {**metadata, "format": OWN_MODULE, "class": type(module).__name__}
+    tensors = {**module.state_dict(), **extra}
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file({**state, **extra}, temporary, metadata=fields)
+        save_file(tensors, temporary, metadata=fields)
 
 
 def read_module(

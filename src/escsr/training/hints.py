@@ -73,10 +73,8 @@ def hints_for(
     if twice:
         named = ", ".join(path.name for path in twice[:_NAMED])
         more = f" and {len(twice) - _NAMED} more" if len(twice) > _NAMED else ""
-        found.append(
-            f"{len(twice)} of the validation pictures are training pictures too ({named}{more}), so their "
-            "figures will be too good."
-        )
+        what = "1 validation picture is" if len(twice) == 1 else f"{len(twice)} validation pictures are"
+        found.append(f"{what} among the training pictures too ({named}{more}): figures will look too good.")
     return found
 
 

@@ -18,6 +18,7 @@ from escsr import images
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.images import Picture
+from escsr.runtime.extras import install_line
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.resumable import read_training_checkpoint
 from escsr.training.wandb_log import WandbLog, check_wandb
@@ -57,7 +58,7 @@ class RunFolder:
     ) -> None:
         self.path = Path(path)
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
-            raise ConfigError('TensorBoard is not installed: pip install "escsr[tensorboard]"')
+            raise ConfigError(f"TensorBoard is not installed: {install_line('tensorboard')}")
         if wandb:
             check_wandb()
         self._wants_wandb = wandb

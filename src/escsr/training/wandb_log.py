@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from escsr.errors import ConfigError
 from escsr.files import atomic_path
+from escsr.runtime.extras import install_line
 
 __all__ = ["WandbLog", "check_wandb"]
 
@@ -29,7 +30,7 @@ def check_wandb() -> None:
         ConfigError: It is not installed.
     """
     if importlib.util.find_spec("wandb") is None:
-        raise ConfigError('Weights & Biases is not installed: pip install "escsr[wandb]"')
+        raise ConfigError(f"Weights & Biases is not installed: {install_line('wandb')}")
 
 
 class WandbLog:
@@ -58,7 +59,7 @@ class WandbLog:
                 resume="allow",
                 dir=str(folder),
                 config=dict(settings),
-                settings=wandb.Settings(silent=True, save_code=False, disable_git=True),
+                settings=wandb.Settings(silent=True, console="off", save_code=False, disable_git=True),
             )
         except wandb.errors.Error as error:
             raise ConfigError(

@@ -1,0 +1,148 @@
+"""A network and a loss of the caller's own, from the first step to evaluation; and hints before it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_runs import TINY, write_pictures
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import escsr
+from escsr.errors import CheckpointError, ConfigError
+from escsr.evaluation.protocols import open_model
+from escsr.models.bundled import find_model
+from escsr.training.config import TrainingConfig
+from escsr.training.hints import hints_for
+from escsr.training.objectives import PixelObjective
+from escsr.training.recipes import recipe
+
+
+class Tiny(nn.Module):
+    """Two convolutions with running statistics between them."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.last = nn.Sequential(nn.Conv2d(8, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return self.last(self.norm(self.first(lr)).relu())
+
+
+def tiny(config: TrainingConfig) -> nn.Module:
+    assert config.network.scale is not None
+    return Tiny(config.network.scale)
+
+
+class MeanSquare(PixelObjective):
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return 100 * F.mse_loss(sr, hr)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "pictures")
+    return tmp_path / "pictures"
+
+
+def run(pictures: Path, folder: Path, *, stop_at: int | None = None, iterations: int = 6) -> Path:
+    stop = threading.Event()
+    settings = [*TINY, f"iterations={iterations}", "validate_every=3", "optimizer.type=adamw"]
+    return escsr.train(
+        "esc-light-x2-quick",
+        pictures,
+        folder,
+        settings=settings,
+        validate={"own": pictures},
+        network=tiny,
+        objective=MeanSquare,
+        device="cpu",
+        stop=stop,
+        on_progress=lambda progress: stop.set() if progress.iteration == stop_at else None,
+    )
+
+
+def test_a_run_of_an_own_network(pictures: Path, tmp_path: Path) -> None:
+    last = run(pictures, tmp_path / "whole")
+    network = Tiny(2)
+    network.load_state_dict(load_file(tmp_path / "whole" / "best.safetensors"))
+    measured = escsr.evaluate(network, pictures, scale=2)
+    assert measured.model == "Tiny"
+    assert not measured.padded_to_window
+    assert measured.psnr_y > 5
+    assert network.training, "measuring leaves the mode as it was"
+    stopped = run(pictures, tmp_path / "parts", stop_at=1)
+    assert stopped.name == "iter_0000002.safetensors"
+    resumed = run(pictures, tmp_path / "parts")
+    whole, parts = load_file(last), load_file(resumed)
+    assert whole.keys() == parts.keys()
+    for key, value in whole.items():
+        assert torch.equal(value, parts[key]), key
+    with pytest.raises(CheckpointError, match="a network of your own \\(Tiny\\)"):
+        escsr.load_network(find_model(tmp_path / "whole"))
+
+
+def test_the_loss_is_the_own_one(pictures: Path, tmp_path: Path) -> None:
+    losses: dict[str, float] = {}
+    for name, objective in (("own", MeanSquare), ("usual", None)):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / name,
+            settings=[*TINY, "iterations=1"],
+            objective=objective,
+            device="cpu",
+            on_progress=lambda progress, name=name: losses.setdefault(name, progress.loss),
+        )
+    assert losses["own"] != pytest.approx(losses["usual"], rel=0.2)
+
+
+def test_own_modules_need_a_scale_and_no_start(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Which scale has Tiny"):
+        open_model(Tiny(2))
+    with pytest.raises(ConfigError, match="starts as it is made"):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=TINY,
+            network=tiny,
+            start="esc-light-x2",
+            device="cpu",
+        )
+
+
+def test_hints(pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    short = recipe("esc-x2").with_settings(["iterations=30000"])
+    (hint,) = hints_for(short, [], {})
+    assert "warm-up takes 20,000 of 30,000 steps" in hint
+    assert "--set schedule.warmup=1500" in hint
+    assert hints_for(recipe("esc-x2"), [], {}) == []
+    first = sorted(pictures.iterdir())[0]
+    (tmp_path / "test").mkdir()
+    shutil.copy(first, tmp_path / "test" / "copy.png")
+    quick = recipe("esc-light-x2-quick")
+    (hint,) = hints_for(quick, sorted(pictures.iterdir()), {"test": tmp_path / "test"})
+    assert "1 validation picture is among the training pictures too (copy.png)" in hint
+    assert hints_for(quick, sorted(pictures.iterdir())[1:], {"test": tmp_path / "test"}) == []
+    with caplog.at_level(logging.WARNING):
+        run(pictures, tmp_path / "run", iterations=1)
+    assert "3 validation pictures are among the training pictures too" in caplog.text
+
+
+def test_a_run_folder_is_a_model(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="a folder without a trained model"):
+        find_model(tmp_path)
+    for name in ("iter_0000002.safetensors", "iter_0000010.safetensors"):
+        shutil.copy(find_model("esc-light-x2"), tmp_path / name)
+    assert find_model(tmp_path).name == "iter_0000010.safetensors"
+    shutil.copy(find_model("esc-light-x2"), tmp_path / "best.safetensors")
+    upscaler = escsr.Upscaler(tmp_path, device="cpu")
+    assert upscaler.name == f"{tmp_path.name}/best"

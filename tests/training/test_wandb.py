@@ -1,0 +1,64 @@
+"""What a run writes for Weights & Biases where it is asked for, without any network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_runs import TINY, tiny_arguments, write_pictures
+
+from escsr import images
+from escsr.errors import ConfigError
+from escsr.runtime.extras import install_line
+from escsr.training import wandb_log
+from escsr.training.records import RunFolder
+
+SETTINGS = [*TINY, "precision=float32", "iterations=4", "schedule=steps"]
+
+
+def train(tmp_path: Path, *more: str, mode: str = "offline") -> subprocess.CompletedProcess[str]:
+    data = write_pictures(tmp_path / "hr")
+    command = [sys.executable, "-m", "escsr", *tiny_arguments(data, tmp_path / "run", SETTINGS), *more]
+    apart = {"WANDB_MODE": mode, "HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
+    env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")} | apart
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
+
+
+def test_figures_and_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="requires wandb")
+    done = train(tmp_path, "--wandb")
+    assert done.returncode == 0, done.stderr
+    (record,) = (tmp_path / "run").glob("wandb/offline-run-*/run-*.wandb")
+    content = record.read_bytes()
+    own = tmp_path.name.encode()  # as the parent of a folder "hr" is called
+    for name in (b"loss", b"learning_rate", b"validation/" + own, b"samples/" + own, b"optimizer"):
+        assert name in content
+    (shown,) = record.parent.glob("files/media/images/samples/*.png")
+    (sample,) = (tmp_path / "run" / "samples").iterdir()
+    assert np.array_equal(images.read(shown).colour, images.read(sample).colour)
+    number = (tmp_path / "run" / "wandb-id.txt").read_text().strip()
+    assert record.name == f"run-{number}.wandb"
+
+
+def test_off_by_default_and_a_clear_line_without_a_login(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="requires wandb")
+    refused = train(tmp_path, "--wandb", mode="online")
+    assert refused.returncode == 2
+    assert "Run `wandb login`, or set WANDB_MODE=offline" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    done = train(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "run").glob("wandb*"))
+
+
+def test_without_the_package_the_install_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_log.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError) as refused:
+        RunFolder(tmp_path, wandb=True)
+    assert install_line("wandb") in str(refused.value)
