@@ -38,9 +38,7 @@ def main() -> None:
     features = load_feature_network(options.perceptual)
     pairs = list(read_pairs(options.pictures, None, options.scale))
     names = ["bicubic", f"esc-light-x{options.scale}", *options.model]
-    models = {
-        name: None if name == "bicubic" else Upscaler(name, precision="bfloat16") for name in names
-    }
+    models = {name: None if name == "bicubic" else Upscaler(name, precision="bfloat16") for name in names}
     rows: dict[str, dict[str, Any]] = {}
     for preset in _PRESETS:
         figures = _measure(models, pairs, preset, options, features)

@@ -1,4 +1,4 @@
-"""Writes README's table of models, that of the models' choice, and the cards from the records.
+"""Writes the tables of models (README, docs/models.md and others) and the models' cards from the records.
 
 Records are the JSON beside the weights, and those of costs in `results`.
 
@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
-from escsr.evaluation.stability import BORDER, HALF_LIMIT
+from escsr.models.overview import ModelOverview, model_overviews
+from model_cards import Record, card, figures, is_real
 
 ROOT = Path(__file__).resolve().parent.parent
 COSTS = ROOT / "results" / "models" / "compare-cpu.json"
 CARDS = ROOT / "src" / "escsr" / "models" / "weights"
 README = ROOT / "README.md"
 CHOICE = ROOT / "results" / "models" / "any-scale.json"
-CHOICE_PAGE = ROOT / "docs" / "command-line.md"
+MODELS_PAGE = ROOT / "docs" / "models.md"
+CHOICE_PAGE = ROOT / "docs" / "upscale.md"
 REAL = ROOT / "results" / "real" / "photos-x4.json"
 REAL_PAGE = ROOT / "docs" / "real-world.md"
 START, END = "<!-- models -->", "<!-- /models -->"
 SETS = ("Set5", "Set14", "B100")
 
-Record = dict[str, Any]
+_ABOUT_FAMILIES = (
+    "Quality: PSNR above bicubic interpolation on Set14, a set of clean test pictures (`esc-lte`: at ×2); "
+    "+3 dB is half the\nsquared error. Time: per megapixel of the input on two cores of a server CPU; "
+    "a GPU takes far less."
+)
 
 
 def main() -> None:
@@ -43,8 +48,10 @@ def read_records() -> list[Record]:
 
 def pages(records: list[Record]) -> dict[Path, str]:
     """The pages that hold a table, with that table as the records have it."""
+    costs = json.loads(COSTS.read_text())
     tables = {
-        README: table(records, json.loads(COSTS.read_text())),
+        README: family_table(),
+        MODELS_PAGE: model_table(records, costs),
         CHOICE_PAGE: choice_table(json.loads(CHOICE.read_text())),
         REAL_PAGE: real_table(json.loads(REAL.read_text())),
     }
@@ -58,20 +65,61 @@ def with_table(text: str, table: str) -> str:
     return f"{before}{START}\n{table}{END}{after}"
 
 
-def table(records: list[Record], costs: Record) -> str:
-    """One row a model, one for bicubic at the same scale, one for the paper; below, what the cost is of."""
+def family_table() -> str:
+    """README's: one row a family, what it is for, how much better than bicubic, how fast."""
+    families: dict[str, list[ModelOverview]] = {}
+    for each in model_overviews():
+        families.setdefault(each.name.removesuffix(f"-x{each.scale}"), []).append(each)
+    lines = ["| model | for | scales | quality | time |", "|---|---|---|---|---|"]
+    for family, of in families.items():
+        scales = ", ".join("any" if each.scale is None else f"×{each.scale}" for each in of)
+        gains = ", ".join(f"+{each.gain_db:.1f}" for each in of if each.gain_db is not None)
+        quality = f"{gains} dB" if gains else "[figures](docs/real-world.md#figures)"
+        default = " (default)" if family == "esc-light" else ""
+        lines.append(
+            f"| `{family}` | {of[0].purpose}{default} | {scales} | {quality} | "
+            f"{of[0].seconds_per_megapixel:.0f} s |"
+        )
+    return "\n".join(lines) + f"\n\n{_ABOUT_FAMILIES}\n"
+
+
+def model_table(records: list[Record], costs: Record) -> str:
+    """One row a model with all its figures; then those of bicubic and of the paper; then of any scale."""
     lines = [
-        "| model | scale | parameters | s/MP | MiB/MP | " + " | ".join(SETS) + " |",
-        "|---|---|---|---|---|" + "---|" * len(SETS),
+        "| model | for | scale | " + " | ".join(SETS) + " | s/MP | MiB/MP | size | licence |",
+        "|---|---|---|" + "---|" * (len(SETS) + 4),
     ]
-    cost_of = {figures["model"]: figures for figures in costs["models"]}
-    for record in (each for each in records if each["scale"] is not None and not _is_real(each)):
-        size = f"{record['parameters']:,} | {_cost(cost_of.get(record['model']))}"
-        lines.append(_row(f"`{record['model']}`", record, size, "model"))
-        lines.append(_row("bicubic", record, "| |", "bicubic"))
-        lines.append(_row(f"{record['variant']} in the paper (DIV2K)", record, "| |", "paper"))
+    record_of = {record["model"]: record for record in records}
+    for overview in model_overviews():
+        record = record_of[overview.name]
+        cost = _cost_of(record, costs)
+        scale = "any" if record["scale"] is None else f"×{record['scale']}"
+        size = (CARDS / f"{record['model']}.safetensors").stat().st_size / 1e6
+        lines.append(
+            f"| `{record['model']}` | {overview.purpose} | {scale} | {_cells(record, 'model')} | "
+            f"{cost['seconds_per_megapixel']:.0f} | {cost['memory_mib_per_megapixel']:,.0f} | "
+            f"{size:.1f} MB | {record['licence']} |"
+        )
     any_scale = "".join(any_scale_table(each) for each in records if each["scale"] is None)
-    return "\n".join(lines) + f"\n\n{_conditions(costs)}\n{any_scale}"
+    return "\n".join(lines) + f"\n\n{_conditions(costs)}\n{reference_table(records)}{any_scale}"
+
+
+def reference_table(records: list[Record]) -> str:
+    """Bicubic interpolation at each scale, and what the paper reports for its own training."""
+    lines = [
+        "\n## Beside bicubic and the paper\n",
+        "| | scale | " + " | ".join(SETS) + " |",
+        "|---|---|" + "---|" * len(SETS),
+    ]
+    fixed = [each for each in records if each["scale"] is not None and not is_real(each)]
+    bicubic = {
+        each["scale"]: f"| bicubic | ×{each['scale']} | {_cells(each, 'bicubic')} |" for each in fixed
+    }
+    paper = [
+        f"| {each['variant']} in the paper (DIV2K) | ×{each['scale']} | {_cells(each, 'paper')} |"
+        for each in fixed
+    ]
+    return "\n".join([*lines, *bicubic.values(), *paper]) + "\n"
 
 
 def any_scale_table(record: Record) -> str:
@@ -83,13 +131,14 @@ def any_scale_table(record: Record) -> str:
         "ESC+LTE in the paper (DIV2K)": "paper",
     }
     lines = [
-        f"\nAny scale, by one model of {record['parameters']:,} parameters: Y-PSNR in dB on Set5, protocol "
-        f"`{record['conditions']['protocol']}`.\n",
+        "\n## The model for any scale\n",
+        f"Y-PSNR in dB on Set5, protocol `{record['conditions']['protocol']}`; "
+        f"{record['parameters']:,} parameters.\n",
         "| model | " + " | ".join(sets) + " |",
         "|---|" + "---|" * len(sets),
     ]
     for name, key in rows.items():
-        lines.append(f"| {name} | " + " | ".join(_figures(each[key]) for each in sets.values()) + " |")
+        lines.append(f"| {name} | " + " | ".join(figures(each[key]) for each in sets.values()) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -121,9 +170,9 @@ def real_table(record: Record) -> str:
         "|---|" + "---|" * (len(presets) + 2),
     ]
     for model, clean in record["clean"]["psnr_y"].items():
-        each = [figures[model] for figures in presets.values()]
-        cells = [f"{figures['psnr_y']:.2f} / {figures['distance']:.2f}" for figures in each]
-        shift = max(figures["largest_colour_shift"] for figures in each)
+        each = [of_models[model] for of_models in presets.values()]
+        cells = [f"{one['psnr_y']:.2f} / {one['distance']:.2f}" for one in each]
+        shift = max(one["largest_colour_shift"] for one in each)
         lines.append(f"| `{model}` | {' | '.join(cells)} | {clean:.2f} | {shift:.2f} |")
     pictures, seeds = len(record["pictures"]), record["seeds"]
     return (
@@ -134,15 +183,18 @@ def real_table(record: Record) -> str:
     )
 
 
-def _is_real(record: Record) -> bool:
-    """Whether a model was trained on damaged photographs."""
-    return "degradation" in record
+def _cost_of(record: Record, costs: Record) -> Record:
+    """Seconds and memory: the model's own, or those of the same network with other weights."""
+    costs_of = {each["model"]: each for each in costs["models"]}
+    same: Record = costs_of.get(record["model"]) or costs_of[f"{record['variant']}-x{record['scale']}"]
+    return same
 
 
-def _cost(figures: Record | None) -> str:
-    if figures is None:
-        return "|"
-    return f"{figures['seconds_per_megapixel']:.0f} | {figures['memory_mib_per_megapixel']:,.0f}"
+def _cells(record: Record, key: str) -> str:
+    """Cells of the test sets; a model for any scale is measured otherwise, in a table of its own."""
+    return " | ".join(
+        "" if record["scale"] is None else figures(record["sets"][name][key]) for name in SETS
+    )
 
 
 def _conditions(costs: Record) -> str:
@@ -151,124 +203,11 @@ def _conditions(costs: Record) -> str:
     rounds = len(costs["models"][0]["seconds"])
     versions = f"{kinds}, PyTorch {costs['torch']}, {costs['date']}"
     return (
-        f"s/MP and MiB/MP: seconds and memory of a run on {width}×{height} per megapixel of the input "
-        f"(a larger picture takes less\nmemory per megapixel), on {costs['threads']} threads of a server "
-        f"CPU ({costs['device_name']}), {versions}; median of {rounds}.\n"
-        "On your own device: `escsr models compare`."
+        "s/MP and MiB/MP: seconds and memory per megapixel of the input, measured on "
+        f"{width}×{height} (a larger picture takes less\nmemory per megapixel) with "
+        f"{costs['threads']} threads of a server CPU ({costs['device_name']}), {versions};\n"
+        f"median of {rounds}. Measure your own device with `escsr models compare`."
     )
-
-
-def card(record: Record) -> str:
-    """The card that lies beside the weights."""
-    training, conditions, stability = record["training"], record["conditions"], record["stability"]
-    rows = "\n".join(
-        f"| {name} | {_figures(sets['model'])} | {_figures(sets['bicubic'])} | {_figures(sets['paper'])} |"
-        for name, sets in record["sets"].items()
-    )
-    any_scale = record["scale"] is None
-    scale = "any scale" if any_scale else f"×{record['scale']}"
-    measure = "Y-PSNR (dB)" if any_scale else "Y-PSNR (dB) and SSIM"
-    way = "float32" if any_scale else "LR padded to the window, float32"
-    paper = f"{'ESC+LTE' if any_scale else record['variant']} in the paper (DIV2K)"
-    shrunk = "Pillow's" if any_scale else "MATLAB's"
-    return f"""# {record["model"]}
-
-{training["summary"]}
-
-| | |
-|---|---|
-| network | {record["variant"]}, {scale}, {record["parameters"]:,} parameters |
-| file | `{record["model"]}.safetensors`, half precision, sha256 `{record["sha256"]}` |
-| started from | {_start(record)} |
-| recipe | `{training["recipe"]}`, {training["iterations"]:,} iterations |
-| hardware and time | {training["hardware"]}; {training["time"]} |
-| data | {training["data"]} |
-| licence of the weights | {record["licence"]} |
-
-{measure} by protocol `{conditions["protocol"]}`, {way}:
-
-| set | this model | bicubic | {paper} |
-|---|---|---|---|
-{rows}
-
-Measured on {conditions["date"]} with PyTorch {conditions["torch"]} on {conditions["device"]}:
-`{conditions["command"]}`
-
-Stability, on made pictures of noise, patterns, lettering and pure colours (`escsr.evaluation.stability`):
-
-* {_half_precision(stability["activations"])}
-* {_constants(stability)}
-
-{_real_limits(record) if _is_real(record) else _limits(shrunk)}{_lost(record)}
-"""
-
-
-def _limits(shrunk: str) -> str:
-    return (
-        f"Limits: trained on clean pictures shrunk by {shrunk} bicubic. Noise and compression artefacts of "
-        "a photo\nare enlarged with it; they are not removed."
-    )
-
-
-def _real_limits(record: Record) -> str:
-    training, preset = record["training"], record["degradation"]
-    losses, network = training.get("losses", "L1"), training.get("perceptual")
-    perceptual = f" Perceptual network: {network}." if network else ""
-    invents = "It smooths what it cannot tell." if losses == "L1" else "It invents detail."
-    return f"""Trained on photographs damaged by the degradation `{preset}`; losses: {losses}.{perceptual}
-Figures on damaged pictures: docs/real-world.md.
-
-Limits: {invents} Clean pictures come out less sharp than by models for them. Not for measuring, for
-evidence, or for faces of people whom one must recognise."""
-
-
-def _start(record: Record) -> str:
-    start = record["training"]["started_from"]
-    if start == record["model"]:
-        return "its own earlier weights"
-    return f"the weights of `{start}`" if start else "random weights"
-
-
-def _half_precision(activations: dict[str, float]) -> str:
-    """How far the model stays below what half precision holds, and where it does not."""
-    over = {name: largest for name, largest in activations.items() if largest > HALF_LIMIT}
-    largest = max(value for name, value in activations.items() if name not in over)
-    line = f"Largest activation {largest:,.0f} of {HALF_LIMIT:,.0f}"
-    if not over:
-        return f"{line}: it does not overflow in float16."
-    worst = ", ".join(f"{value:.1e} on {name}" for name, value in over.items())
-    return (
-        f"{line}, but {worst} (single-pixel patterns): float16\n  overflows there, which `escsr` notices "
-        "and computes again in bfloat16; the result is close to float32's."
-    )
-
-
-def _constants(stability: Record) -> str:
-    names = ("constant_inside", "constant_border", "pure_border")
-    inside, border, pure = (stability[name] for name in names)
-    return (
-        f"A grey picture stays so within {inside:.2f} of 255 levels, in the {BORDER} outermost LR pixels\n"
-        f"  within {border:.2f}, one of pure red, green or the like there within {pure:.1f}: convolutions\n"
-        "  see zeros beyond the border."
-    )
-
-
-def _lost(record: Record) -> str:
-    """The pictures that bicubic enlarges better, where there are any."""
-    names = [name for sets in record["sets"].values() for name in sets["not_above_bicubic"]]
-    return f" Bicubic has the higher PSNR on {', '.join(names)}." if names else ""
-
-
-def _row(name: str, record: Record, size: str, key: str) -> str:
-    figures = " | ".join(_figures(record["sets"][name][key]) for name in SETS)
-    return f"| {name} | ×{record['scale']} | {size} | {figures} |"
-
-
-def _figures(pair: list[float] | None) -> str:
-    """PSNR / SSIM, or PSNR alone."""
-    if not pair:
-        return ""
-    return f"{pair[0]:.2f}" + "".join(f" / {ssim:.4f}" for ssim in pair[1:])
 
 
 if __name__ == "__main__":

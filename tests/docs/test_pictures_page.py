@@ -37,7 +37,7 @@ def test_every_format_has_its_row(format: Format) -> None:
         "kept" if {"EXIF", "XMP"} <= set(format.keeps) else "left out",
         LOSSLESS[format.lossless],
         f"{format.max_side:,}",
-        f'`pip install "escsr[{format.extra}]"`' if format.extra else "",
+        f"`{format.extra}`" if format.extra else "",
     ]
 
 
@@ -46,7 +46,7 @@ def test_there_are_no_other_rows() -> None:
 
 
 def test_qualities() -> None:
-    (sentence,) = re.findall(r"\*\*Quality\*\* where nothing is said: (.*?);", PAGE, re.DOTALL)
+    (sentence,) = re.findall(r"\*\*Default quality\*\*: (.*?)\. Colour", PAGE, re.DOTALL)
     for name, quality in _QUALITY.items():
         assert re.search(rf"{name}[^\d]* {quality}\b", sentence), name
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import escsr
+import model_cards
 import model_tables
 from escsr import images
 from escsr.data.pil_resize import pil_resize
@@ -28,7 +29,7 @@ def test_pages_and_cards_are_rendered_from_the_records() -> None:
     for page, text in model_tables.pages(list(RECORDS.values())).items():
         assert page.read_text() == text
     for name, record in RECORDS.items():
-        assert (model_tables.CARDS / f"{name}.md").read_text() == model_tables.card(record)
+        assert (model_tables.CARDS / f"{name}.md").read_text() == model_cards.card(record)
         for data, sets in record["sets"].items():
             least = 0.5 if data.endswith(("×6", "×8")) else 1
             assert sets["model"][0] > sets["bicubic"][0] + least

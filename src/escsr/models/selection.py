@@ -15,7 +15,7 @@ DEFAULT_MODEL = "auto"
 ANY_SCALE_UP_TO = 1.75
 """Up to this scale the model for any scale is better than one for ×2 whose result is downscaled; above it a
 model for the next whole scale is as good or better, in a fraction of the time
-(results/models/any-scale.json; docs/command-line.md)."""
+(results/models/any-scale.json; docs/upscale.md)."""
 
 _FIXED, _ANY = "esc-light", "esc-lte"
 _WHY = {
