@@ -64,7 +64,7 @@ def test_as_people_type_it(folder: Path, arguments: list[str], result: str, size
         (["upscal", "in/a.png"], "Did you mean 'upscale'?"),
         (["upscale"], "Which pictures?"),
         (["in/a.png", "-s", "0.5"], "scale must be at least 1"),
-        (["in/a.png", "-s", "twice"], "is no scale"),
+        (["in/a.png", "-s", "twice"], "is not a valid number"),
         (["in/a.png", "-m", "run", "--longest", "9"], "in/a.png: the picture (24×16) is larger than"),
         (["in/a.png", "-m", "run", "--crop", "20,0,9,9"], "in/a.png: crop 20,0,9,9 reaches beyond"),
         (["in/a.png", "-m", "run", "--crop", "1,2"], "crop must be X,Y,W,H"),

@@ -119,7 +119,7 @@ def test_a_mapped_file_whose_pixels_were_lost_is_written_anew(
     file.write_bytes(pixels)
     assert_whole(load_images(again.source, "mapped", cache=tmp_path / "cache"))
     assert sorted(again.decoded) == [0, 1, 2]
-    assert "is damaged; it is written anew" in caplog.text
+    assert "is damaged; it is written again" in caplog.text
 
 
 BAD_INDICES = (

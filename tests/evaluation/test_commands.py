@@ -40,7 +40,7 @@ def test_several_models_in_one_table(folder: Path) -> None:
     done = run("evaluate", *models, "--data", "in", "--scale", "2", "--protocol", "lte")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert "bicubic ×2, fixed.safetensors ×2, any.safetensors ×2, protocol lte, no padding" in lines[0]
+    assert "bicubic, fixed.safetensors, any.safetensors ×2, protocol lte, no padding" in lines[0]
     assert [line.split()[0] for line in lines[-3:]] == ["a", "b", "mean"]
     assert all(len(line.split()) == 4 for line in lines[-3:])
     told = json.loads(run("evaluate", *models, "--data", "in", "--scale", "2", "--json").stdout)
@@ -63,7 +63,7 @@ def test_compare_as_a_table_and_as_json(folder: Path) -> None:
     assert lines[0].split()[-1] == "in"
     assert "MiB at 24×16" in lines[0]
     assert lines[1].startswith("any.safetensors  ×2")
-    assert lines[-1] == "Y-PSNR dB (bicubic), protocol classic, from in."
+    assert lines[-1] == "Quality: Y-PSNR in dB (of bicubic), protocol classic, from in."
     told = json.loads(run(*options, "--json").stdout)
     assert [each["model"] for each in told["models"]] == ["any.safetensors"]
     assert told["quality_from"] == "in"

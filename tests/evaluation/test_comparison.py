@@ -61,7 +61,7 @@ def test_peak_memory_grows_with_the_picture_not_with_this_process(models: list[s
 
 
 def test_a_failed_measurement_says_why() -> None:
-    with pytest.raises(DeviceError, match=r"memory of nothing failed .*No model nothing"):
+    with pytest.raises(DeviceError, match=r"memory of nothing failed .*Unknown model nothing"):
         measure_peak_memory(Job("nothing", 8, 8, None, "cpu", "float32", 1))
 
 
@@ -136,5 +136,5 @@ def test_refusals(models: list[str]) -> None:
         compare(models, rounds=0)
     with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
         compare(models, size="512")
-    with pytest.raises(CheckpointError, match="No model esc-heavy"):
+    with pytest.raises(CheckpointError, match="Unknown model esc-heavy"):
         compare(["esc-heavy"])

@@ -144,8 +144,8 @@ def test_damaged_and_foreign_files(tmp_path: Path) -> None:
 def test_names(tmp_path: Path) -> None:
     assert "esc-light-x2" in list_models()
     assert load_network("esc-light").config == load_network("esc-light-x2").config
-    with pytest.raises(ModelNotFoundError, match="esc-light-x2"):
-        load_network("esc-heavy")
+    with pytest.raises(ModelNotFoundError, match="Did you mean esc-light-x2"):
+        load_network("esc-lihgt-x2")
     with pytest.raises(ModelNotFoundError, match="folder"):
         load_network(tmp_path)
     with pytest.raises(OutputError, match="safetensors"):

@@ -403,8 +403,10 @@ def test_mirrors_are_web_addresses(mirror: str, tmp_path: Path) -> None:
 
 
 def test_unknown_names_and_unusable_folders(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotFoundError, match="published-esc-light-x2"):
-        fetch("esc-heavy", folder=tmp_path)
+    with pytest.raises(ModelNotFoundError, match="Did you mean published-esc-light-x2"):
+        fetch("publishd-esc-light-x2", folder=tmp_path)
+    with pytest.raises(ModelNotFoundError, match="`escsr models` lists them"):
+        fetch("qqqqqq", folder=tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="Cannot write"):
         fetch("tiny", folder=tmp_path / "file", mirrors=[site.url])

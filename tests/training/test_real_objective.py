@@ -177,7 +177,7 @@ def test_what_does_not_fit(config: TrainingConfig, folder: Path, tmp_path: Path)
     sampler = sampler_for(odd, folder)
     with pytest.raises(ConfigError, match="multiples of 8, not 36"):
         objective_for(odd, sampler)
-    with pytest.raises(ConfigError, match="leave out the LR"):
+    with pytest.raises(ConfigError, match="do not give LR"):
         sampler_for(config, folder, lr=folder)
     missing = config.replace({"objective.perceptual.network": str(tmp_path / "none.pth")})
     with pytest.raises(CheckpointError, match=r"none\.pth.*accepted are VGG16 or VGG19"):

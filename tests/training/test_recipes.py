@@ -140,7 +140,7 @@ def test_the_papers_text() -> None:
     assert recipe("esc-x3").optimizer.betas == (0.9, 0.9)
     assert source_of("esc-x3@paper", "optimizer.betas") == "paper text"
     assert "reference" in source_of("esc-x3", "optimizer.betas")
-    with pytest.raises(ConfigError, match="not a recipe of the paper"):
+    with pytest.raises(ConfigError, match="not one of the paper's recipes"):
         recipe("esc-x2-quick@paper")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from tiny_runs import TINY, tiny_arguments, write_pictures
 from escsr import images
 from escsr.errors import ConfigError
 from escsr.runtime.extras import install_line
-from escsr.training import wandb_log
 from escsr.training.records import RunFolder
 
 SETTINGS = [*TINY, "precision=float32", "iterations=4", "schedule=steps"]
@@ -58,7 +58,7 @@ def test_off_by_default_and_a_clear_line_without_a_login(tmp_path: Path) -> None
 def test_without_the_package_the_install_line_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_log.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError) as refused:
         RunFolder(tmp_path, wandb=True)
     assert install_line("wandb") in str(refused.value)

@@ -60,7 +60,7 @@ def test_files_and_lists(upscaler: Upscaler, pixels: Pixels, tmp_path: Path) -> 
     path = tmp_path / "a.png"
     images.write(Picture(pixels), path)
     for each in (path, str(path), path.read_bytes(), bytearray(path.read_bytes())):
-        assert np.array_equal(upscaler(each), larger)  # type: ignore[arg-type]
+        assert np.array_equal(upscaler(each), larger)
     several = upscaler([path, pixels, Image.fromarray(pixels)])
     assert [type(each).__name__ for each in several] == ["ndarray", "ndarray", "Image"]
     assert all(np.array_equal(np.asarray(each), larger) for each in several)

@@ -219,7 +219,7 @@ def test_devices_and_sizes_of_any_type_are_taken_or_refused(model: Path) -> None
     upscaler = Upscaler(model, device="cpu")
     for scale in ("2", float("nan"), 1e300, -1):
         with pytest.raises(ConfigError, match="scale must be at least 1"):
-            upscaler(crop(), scale=scale)  # type: ignore[call-overload]
+            upscaler(crop(), scale=scale)  # type: ignore[arg-type]
     with pytest.raises(DeviceError, match="GiB of memory"):
         upscaler(crop(), scale=1e9)
     half = np.float32(1.5)

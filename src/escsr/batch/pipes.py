@@ -36,11 +36,11 @@ def piped(
         OutputError: A stream is closed or cannot be written, or there is no room for temporary files.
     """
     if PIPE in inputs and len(inputs) > 1:
-        raise ConfigError("- (standard input) is one picture; name it alone.")
+        raise ConfigError("- (standard input) is one picture; give nothing beside it.")
     if output is None and PIPE in inputs:
         output = PIPE
     if output == PIPE and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
-        raise ConfigError("- (standard output) takes one picture; several need a folder.")
+        raise ConfigError("- (standard output) takes one picture; several require a folder.")
     if PIPE not in (*inputs, output):
         yield inputs, output
         return

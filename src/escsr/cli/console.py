@@ -66,7 +66,7 @@ def scale_of(text: Any) -> float:
     try:
         return float(match[1] if match else "")
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no scale; give a number like 2, 2.7 or 4x.") from None
+        raise typer.BadParameter(f"{text!r} is not a valid number; give one like 2, 2.7 or 4x.") from None
 
 
 ScaleOption = Annotated[

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 __all__ = ["FORMER_NAMES", "Root"]
@@ -41,13 +40,13 @@ class Root(TyperGroup):
         _tidy_all(params)
         return params
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts "upscale" before arguments that are for it."""
         if args and not self._is_own(ctx, args[0]) and _is_for_upscale(args[0]):
             args = [_DEFAULT, *args]
         return super().parse_args(ctx, args)
 
-    def _is_own(self, ctx: typer.Context, word: str) -> bool:
+    def _is_own(self, ctx: Any, word: str) -> bool:
         options = {name for param in self.get_params(ctx) for name in param.opts}
         return word in self.commands or word.partition("=")[0] in options
 

@@ -219,7 +219,7 @@ def _map(source: ImageSource, cache: Path, report: Callable[[int, int], None]) -
             groups = groups or _open(target, index)  # another process may have written it by now
             if groups is None:
                 if index.exists():
-                    _LOG.warning("%s is damaged; it is written anew.", target)
+                    _LOG.warning("%s is damaged; it is written again.", target)
                 _write(source, target, index, report)
                 groups = _open(target, index)
     except OSError as error:

@@ -244,7 +244,7 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
         pairs = {name: zip(figures["model"], figures["bicubic"], strict=True) for name, figures in sets}
         return tuple(Quality(name, *map(float, chain(*each))) for name, each in pairs.items())
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: unreadable figures ({error!r}); mend or remove it.") from error
+        raise CheckpointError(f"{path}: unreadable figures ({error!r}); repair or remove it.") from error
 
 
 def _quality(

@@ -256,12 +256,14 @@ def measure(
     if isinstance(scale, float) and not protocol.startswith("lte"):
         raise ConfigError(f"Protocol {protocol} is for whole scales, not {scale}; protocol lte is for any.")
     if degradation is not None and (lr is not None or protocol != "classic"):
-        raise ConfigError("A degradation makes its own LR, by protocol classic; leave out lr and protocol.")
+        raise ConfigError(
+            "A degradation makes its own LR, by protocol classic; do not give lr or protocol."
+        )
     if isinstance(model, Bicubic):  # the interpolation that undoes how the protocol makes LR
         exact: Interpolation = "matlab-double" if scale in MATLAB_SCALES else "pillow"
         model = Bicubic("matlab-uint8" if protocol == "classic" else exact)
     if features is not None and protocol != "classic":
-        raise ConfigError("A perceptual distance is measured by protocol classic; leave out protocol.")
+        raise ConfigError("A perceptual distance is measured by protocol classic; do not give another.")
     measures = _MEASURES[protocol] if features is None else partial(_classic, features=features)
     pairs = read_pairs(Path(data), None if lr is None else Path(lr), scale)
     for index, pair in itertools.islice(enumerate(pairs), shard, None, num_shards):

@@ -87,7 +87,7 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     grey = image.interpretation in _GREY_SPACES or image.bands < 3
     most = 2 if grey else 4
     if image.bands > most:
-        notes.append(f"{image.bands - most} channels beside colour and alpha left out")
+        notes.append(f"{image.bands - most} channels beside colour and alpha are dropped")
         image = image[:most]
     fits = _profile_is_for(image, "GRAY" if grey else "RGB")
     return image if fits else with_profile(image, None), notes

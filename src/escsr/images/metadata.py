@@ -21,7 +21,7 @@ __all__ = [
     "without_profile",
 ]
 
-DAMAGED_PROFILE = "its colour profile is damaged and left out"
+DAMAGED_PROFILE = "its colour profile is damaged and dropped"
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)

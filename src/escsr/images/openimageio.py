@@ -61,7 +61,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     wanted = _channels(spec)
     pixels = pixels.reshape(spec.full_height, spec.full_width, spec.nchannels)[..., wanted]
     left_out = spec.nchannels - len(wanted)
-    notes = (f"{left_out} channels beside colour and alpha left out",) if left_out else ()
+    notes = (f"{left_out} channels beside colour and alpha are dropped",) if left_out else ()
     profile = spec.getattribute("ICCProfile")
     block = b"" if profile is None else np.asarray(profile, np.uint8).tobytes()
     metadata = {ICC: block} if profile_space(block) == ("GRAY" if len(wanted) < 3 else "RGB") else {}

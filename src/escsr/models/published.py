@@ -185,7 +185,7 @@ def _obtain(
     expected = _expected_digest(model, target)
     part = target.with_name(f"{target.name}.part")
     if target.exists():
-        _LOG.warning("%s is damaged and is downloaded anew.", target)
+        _LOG.warning("%s is damaged and is downloaded again.", target)
     failures, is_wrong = [], False
     for url in urls:
         try:
@@ -266,4 +266,4 @@ def _expected_digest(model: ReleasedModel, target: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{record}: unreadable; delete it and {target} to download anew.") from error
+        raise CheckpointError(f"{record}: unreadable; delete it and {target} to download again.") from error

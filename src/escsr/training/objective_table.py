@@ -49,7 +49,7 @@ def sampler_for(
         assert scale is not None
         return PatchSampler.from_folder(data, scale=scale, lr=lr, resizer=objective.resizer, **common)
     if lr is not None:
-        raise ConfigError(f"An objective of type {objective.type!r} makes its LR itself; leave out the LR.")
+        raise ConfigError(f"An objective of type {objective.type!r} makes its LR itself; do not give LR.")
     if isinstance(objective, RealSettings):
         assert scale is not None
         chain: dict[str, Any] = {"degradation": objective.degradation, "margin": objective.margin}
