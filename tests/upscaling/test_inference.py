@@ -148,6 +148,7 @@ def test_maps_go_to_a_file_where_memory_is_short(
 
 
 def test_large_pictures_take_the_fastest_tile_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(inference, "has_kernels", lambda _: False)
     network = small_network("esc")
     probed: list[int] = []
 
@@ -213,6 +214,7 @@ def test_settings_and_pictures_that_cannot_be() -> None:
 def test_the_forecast_counts_the_largest_tiles_that_may_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 MP through ESC ×2 took 5,341 MiB beside the idle process; 4,767 had been predicted."""
     monkeypatch.setattr(inference, "free_device_memory", lambda _: 64 * 2**30)
+    monkeypatch.setattr(inference, "has_kernels", lambda _: False)
     network = ESC(VARIANTS["esc"])
     memory = Inference(network).predict((2000, 3000), (4000, 6000)).total / 2**20
     assert 1.03 * memory >= 5341

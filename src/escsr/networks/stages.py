@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from escsr.networks.layers import NO_MARGIN, Margin, crop
 from escsr.networks.upsamplers import OutputRegion
 
-__all__ = ["Operation", "Stage", "StageFunction", "choose"]
+__all__ = ["Operation", "Stage", "StageFunction", "choose", "has_kernels"]
 
 Operation = Literal[
     "shallow", "conv_ffn", "window_attention", "conv_attn", "block_last", "deep", "upsample"
@@ -74,9 +74,24 @@ class Stage:
         return self.haloed_inputs + self.local_inputs
 
 
-def choose(stage: Stage, device: torch.device) -> StageFunction:  # noqa: ARG001
-    """What computes a stage on a device: today PyTorch's own operators everywhere."""
+def choose(stage: Stage, device: torch.device) -> StageFunction:
+    """What computes a stage on a device: a native kernel where there is one, else PyTorch's operators."""
+    if device.type == "cpu":
+        from escsr.kernels.cpu import native_stage
+
+        native = native_stage(stage)
+        if native is not None:
+            return native
     return partial(_PLAIN[stage.operation], stage)
+
+
+def has_kernels(device: torch.device) -> bool:
+    """Whether `choose` knows more for a device than PyTorch's operators, so that stages are worth it."""
+    if device.type != "cpu":
+        return False
+    from escsr.kernels.cpu import native_library
+
+    return native_library() is not None
 
 
 def _shallow(stage: Stage, lr: Tensor, margin: Margin) -> Tensor:

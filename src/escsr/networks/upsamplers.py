@@ -20,6 +20,7 @@ __all__ = [
     "PixelShuffleUpsampler",
     "Upsampler",
     "convert_scale",
+    "part_of_result",
     "whole_output",
 ]
 
@@ -115,7 +116,7 @@ class PixelShuffleUpsampler(Upsampler):
     def forward(self, features: Tensor, lr: Tensor, region: OutputRegion) -> Tensor:
         detail = F.pixel_shuffle(self.conv(features), self.scale)  # (B, 3, rH, rW)
         sr = detail + F.interpolate(lr, scale_factor=self.scale, mode=self.shortcut)
-        return _part(sr, region, self.scale)
+        return part_of_result(sr, region, self.scale)
 
     @staticmethod
     def workspace(config: NetworkConfig, pixels: int, out_pixels: float) -> float:
@@ -157,14 +158,14 @@ class NearestConvUpsampler(Upsampler):
         first, second, third, last = self.convs
         x = F.leaky_relu(first(F.interpolate(features, scale_factor=2, mode="nearest")), 0.2)
         x = F.leaky_relu(second(F.interpolate(x, scale_factor=2, mode="nearest")), 0.2)  # (B, C, 4H, 4W)
-        return _part(last(F.leaky_relu(third(x), 0.2)), region, self.scale)
+        return part_of_result(last(F.leaky_relu(third(x), 0.2)), region, self.scale)
 
     @staticmethod
     def workspace(config: NetworkConfig, pixels: int, out_pixels: float) -> float:  # noqa: ARG004
         return 4 * 5 * config.dim * out_pixels
 
 
-def _part(sr: Tensor, region: OutputRegion, scale: int) -> Tensor:
+def part_of_result(sr: Tensor, region: OutputRegion, scale: int) -> Tensor:
     """The wanted pixels of a result made from the given maps: (B, 3, rH, rW) → (B, 3, R, K)."""
     rows, columns = region
     return sr[..., rows.within(scale), columns.within(scale)]

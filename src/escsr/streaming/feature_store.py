@@ -52,6 +52,10 @@ class FeatureStore:
         """Writes a tile of a map, (B, C, h, w); the map is made with the first."""
         if self.half and values.abs().amax() > torch.finfo(torch.float16).max:
             self._widen(values.dtype)
+        is_whole = (len(tile[0]), len(tile[1])) == self.size
+        if is_whole and not self.half and not self.in_file:
+            self.maps[name] = values
+            return
         if name not in self.maps:
             self.maps[name] = self._new(values.shape[0], values.shape[1], values.dtype)
         self.maps[name][..., tile[0].slice, tile[1].slice] = values

@@ -19,7 +19,7 @@ from torch import Tensor
 from escsr.networks.esc import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
-from escsr.networks.stages import Stage, choose
+from escsr.networks.stages import Stage, choose, has_kernels
 from escsr.runtime.fork import claim_process
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.progress import OnProgress
@@ -116,9 +116,9 @@ class _Stream:
         self.transfers = Transfers(self.device)
 
     def run(self, lr: Tensor) -> Tensor:
-        """The network at once while the picture is one tile that fits, or else stage by stage."""
+        """Stage by stage, or the network at once while the picture is one tile and no kernels are lost."""
         any_size = self.out_size if self.network.config.scale is None else None
-        while len(self._tiles()) == 1:
+        while len(self._tiles()) == 1 and not has_kernels(self.device):
             whole = partial(self.network, size=any_size)
             try:
                 sr = self.compute(whole, (lr.to(self.device),))

@@ -13,6 +13,7 @@ from escsr.errors import ConfigError, DeviceError
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
+from escsr.networks.stages import has_kernels
 from escsr.runtime.choices import FeatureStorageChoice, Precision, check_choice
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
@@ -23,6 +24,10 @@ from escsr.streaming.tiles import check_tile_size
 from escsr.upscaling.tile_size import fastest_tile_size
 
 __all__ = ["Inference"]
+
+_KERNEL_TILE_SIZES = {4: 128, 16: 256}
+"""By the number of threads, at most: with the native kernels a tile's result should stay in cache, and
+hold some windows for each thread."""
 
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
@@ -78,7 +83,8 @@ class Inference:
     @property
     def usual_tile_size(self) -> int:
         """Tile side that was asked for, or the usual one, LR pixels."""
-        return self.tile_size or self._candidates()[1]
+        candidates = self._candidates()
+        return self.tile_size or candidates[len(candidates) // 2]
 
     def run(
         self,
@@ -180,6 +186,9 @@ class Inference:
     def _candidates(self) -> list[int]:
         window = self.network.config.window_size
         sizes = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
+        if has_kernels(self.device):
+            threads = torch.get_num_threads()
+            sizes = (next((side for most, side in _KERNEL_TILE_SIZES.items() if threads <= most), 512),)
         return [max(1, size // window) * window for size in sizes]
 
     def _fits(self, tile_size: int) -> bool:

@@ -1,0 +1,156 @@
+// The plain C interface: contiguous buffers and structures of numbers and pointers, described in library.py.
+#include <utility>
+
+#include "conv3x3.h"
+#include "conv_attn.h"
+#include "conv_ffn.h"
+#include "window_attention.h"
+
+using namespace escsr;
+
+#if defined(_WIN32)
+#define ESCSR_EXPORT extern "C" __declspec(dllexport)
+#else
+#define ESCSR_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace {
+
+// As passed from Python: the same for both types of values.
+struct PackedWeights {
+  const void* values;
+  const float* bias;
+  int depth;
+  int panels;
+  int width;
+
+  template <class Type>
+  Packed<Type> as() const {
+    return {static_cast<const typename Type::Value*>(values), bias, depth, panels, width};
+  }
+};
+
+struct ConvFfnWeights {
+  Norm norm;
+  PackedWeights expand;
+  const float* taps;
+  const float* bias;
+  PackedWeights reduce;
+  int hidden;
+};
+
+struct Conv3x3Weights {
+  Norm norm;
+  PackedWeights weights;
+  float slope;
+};
+
+struct WindowAttentionWeights {
+  Norm norm;
+  const PackedWeights* qkv;
+  PackedWeights out;
+  const float* table;
+  const float* bias_query;
+  const float* bias_key;
+  int table_stride;
+  int rank;
+  int window;
+  int heads;
+  int head_dim;
+};
+
+struct ConvAttnWeights {
+  const float* spectrum;
+  const float* channel;
+  const float* spatial;
+  PackedWeights fuse;
+  int attended;
+  int size;
+};
+
+constexpr int kMaxHeads = 64;
+
+template <class Type>
+bool run(const Map& in, const Margin& margin, const ConvFfnWeights& w, const Map& out, int threads) {
+  const ConvFfn<Type> ffn{w.norm, w.expand.as<Type>(), w.taps, w.bias, w.reduce.as<Type>(), w.hidden};
+  return conv_ffn(in, margin, ffn, out, threads);
+}
+
+template <class Type>
+bool run(const Map& in, const Margin& margin, const Conv3x3Weights& w, const Map* added, const Map& out, int threads) {
+  return conv3x3(in, margin, Conv3x3<Type>{w.norm, w.weights.as<Type>(), w.slope}, added, out, threads);
+}
+
+template <class Type>
+bool run(const Map& in, const Map& residual, const WindowAttentionWeights& w, const Map& out, int threads) {
+  Packed<Type> qkv[kMaxHeads];
+  for (int h = 0; h < w.heads; ++h) qkv[h] = w.qkv[h].as<Type>();
+  const WindowAttention<Type> attention{w.norm, qkv, w.out.as<Type>(), w.table, w.bias_query, w.bias_key,
+                                        w.table_stride, w.rank, w.window, w.heads, w.head_dim};
+  return window_attention(in, residual, attention, out, threads);
+}
+
+template <class Type>
+bool run(const Map& z, const Margin& margin, const ConvAttnWeights& w, const Map& y, const Map& out, int threads) {
+  const ConvAttn<Type> attn{w.spectrum, w.channel, w.spatial, w.fuse.as<Type>(), w.attended, w.size};
+  return conv_attn(z, margin, attn, y, out, threads);
+}
+
+}  // namespace
+
+#if defined(ESCSR_HAS_BFLOAT16)
+#define ESCSR_RUN(...) (bfloat16 ? run<BFloat16>(__VA_ARGS__) : run<Float32>(__VA_ARGS__))
+#else
+#define ESCSR_RUN(...) ((void)bfloat16, run<Float32>(__VA_ARGS__))
+#endif
+
+// Whether this CPU, and the system on it, has the instructions that this file was compiled for.
+ESCSR_EXPORT int escsr_is_supported() {
+#if defined(__AVX512BF16__)
+  if (!__builtin_cpu_supports("avx512bf16")) return 0;
+#endif
+#if defined(__AVX512F__)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+#elif defined(__AVX2__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}
+
+ESCSR_EXPORT int escsr_lanes() { return kLanes; }
+
+ESCSR_EXPORT int escsr_max_width() { return kMaxWidth; }
+
+ESCSR_EXPORT int escsr_has_bfloat16() {
+#if defined(ESCSR_HAS_BFLOAT16)
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+// Takes the address of GOMP_parallel; without it kernels run on the calling thread.
+ESCSR_EXPORT void escsr_use_openmp(void* gomp_parallel) { fork_team = reinterpret_cast<Fork>(gomp_parallel); }
+
+// Each returns 1, or 0 where memory ran out.
+ESCSR_EXPORT int escsr_conv_ffn(const Map* in, const Margin* margin, const ConvFfnWeights* weights, const Map* out,
+                                int bfloat16, int threads) {
+  return ESCSR_RUN(*in, *margin, *weights, *out, threads);
+}
+
+ESCSR_EXPORT int escsr_conv3x3(const Map* in, const Margin* margin, const Conv3x3Weights* weights, const Map* added,
+                               const Map* out, int bfloat16, int threads) {
+  return ESCSR_RUN(*in, *margin, *weights, added, *out, threads);
+}
+
+ESCSR_EXPORT int escsr_window_attention(const Map* in, const Map* residual, const WindowAttentionWeights* weights,
+                                        const Map* out, int bfloat16, int threads) {
+  return ESCSR_RUN(*in, *residual, *weights, *out, threads);
+}
+
+ESCSR_EXPORT int escsr_conv_attn(const Map* z, const Margin* margin, const ConvAttnWeights* weights, const Map* y,
+                                 const Map* out, int bfloat16, int threads) {
+  return ESCSR_RUN(*z, *margin, *weights, *y, *out, threads);
+}

@@ -1,0 +1,338 @@
+// Window attention around its projections: residual + out(softmax(q k^T + bias) v), q, k, v from LN(x).
+//
+// Lanes are queries of one row of the window. For a key, the bias of such a row lies side by side in the
+// flipped table (2w - 1)^2, which stays in cache: no bias matrix and no scores are written to memory.
+#pragma once
+
+#include "maps.h"
+#include "parallel.h"
+
+namespace escsr {
+
+template <class Type>
+struct WindowAttention {
+  Norm norm;
+  const Packed<Type>* qkv;  // one for each head: C -> (q, k, v), q scaled by log2(e) / sqrt(d)
+  Packed<Type> out;         // C -> C
+  const float* table;       // [heads][2w - 1][table_stride], flipped in both axes, times log2(e); or null
+  const float* bias_query;  // [heads][w][rank][padded(w)], times log2(e); or null
+  const float* bias_key;    // [heads][w * w][rank]
+  int table_stride;
+  int rank;
+  int window;
+  int heads;
+  int head_dim;
+};
+
+namespace attention {
+
+constexpr int kKeys = kRegisters == 32 ? 8 : 4;  // keys whose scores are in registers at once
+
+// Scores of kKeys keys and kWidth vectors of queries, without bias: sums += k . q
+template <int kWidth>
+ESCSR_INLINE void add_scores(Vec (&sums)[kKeys][kWidth], const float* q, size_t q_stride, const float* k, size_t k_stride,
+                             int depth) {
+  for (int d = 0; d < depth; ++d) {
+    Vec queries[kWidth];
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) queries[n] = load(q + d * q_stride + n * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) sums[m][n] += queries[n] * k[m * k_stride + d];
+  }
+}
+
+// Sums over keys of p * v for eight channels: sums[channel] += v[key][channel] * p[key]
+template <int kWidth>
+ESCSR_INLINE void add_values(Vec (&sums)[kKeys][kWidth], const float* p, const float* v, size_t v_stride, int keys) {
+  for (int key = 0; key < keys; ++key, p += kWidth * kLanes, v += v_stride) {
+    Vec weights[kWidth];
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) weights[n] = load(p + n * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) sums[m][n] += weights[n] * v[m];
+  }
+}
+
+#if defined(ESCSR_HAS_BFLOAT16)
+// The same with pairs of channels (scores) and pairs of keys (values) in bfloat16.
+template <int kWidth>
+ESCSR_INLINE void add_pairs(Vec (&sums)[kKeys][kWidth], const uint32_t* lanes, size_t lanes_stride,
+                            const uint32_t* scalars, size_t scalar_stride, size_t step_stride, int steps) {
+  for (int step = 0; step < steps; ++step) {
+    __m512bh x[kWidth];
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) x[n] = (__m512bh)_mm512_loadu_si512(lanes + step * lanes_stride + n * kLanes);
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m) {
+      const __m512bh y = (__m512bh)_mm512_set1_epi32(int(scalars[m * scalar_stride + step * step_stride]));
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) sums[m][n] = (Vec)_mm512_dpbf16_ps((__m512)sums[m][n], x[n], y);
+    }
+  }
+}
+
+// Two vectors as pairs of bfloat16, the first in the low halves.
+ESCSR_INLINE BitVec pair_of(Vec low, Vec high) {
+  return (((BitVec)low + 0x8000u) >> 16) | (((BitVec)high + 0x8000u) & 0xffff0000u);
+}
+#endif
+
+// One head of one window: where its parts lie.
+template <class Type>
+struct Head;
+
+template <>
+struct Head<Float32> {
+  float* q;  // [row][d][query of the row]
+  float* k;  // [key][d]
+  float* v;  // [key][d]
+
+  template <class Take>
+  static Head laid_out(Take&& take, int queries, int keys, int head_dim) {
+    return {take(size_t(head_dim) * queries), take(size_t(keys) * head_dim), take(size_t(keys) * head_dim)};
+  }
+  // Takes the projections of a window row, [pixel][stride]: q, k, v side by side.
+  void fill(const float* projected, int stride, int row, int window, int head_dim) const {
+    for (int d = 0; d < head_dim; ++d)
+      for (int x = 0; x < window; ++x) q[size_t(row * head_dim + d) * padded(window) + x] = projected[x * stride + d];
+    for (int x = 0; x < window; ++x) {
+      const float* from = projected + x * stride + head_dim;
+      const size_t key = size_t(row * window + x) * head_dim;
+      std::memcpy(k + key, from, head_dim * sizeof(float));
+      std::memcpy(v + key, from + head_dim, head_dim * sizeof(float));
+    }
+  }
+  template <int kWidth>
+  ESCSR_INLINE void scores(Vec (&sums)[kKeys][kWidth], int row, int column, int window, int key, int head_dim) const {
+    add_scores<kWidth>(sums, q + row * head_dim * padded(window) + column, padded(window), k + key * head_dim, head_dim,
+                       head_dim);
+  }
+  // Turns scores of two keys into probabilities in place.
+  template <int kWidth>
+  static ESCSR_INLINE void exponentiate(float* scores, const Vec (&largest)[kWidth], Vec (&total)[kWidth]) {
+#pragma GCC unroll 2
+    for (int key = 0; key < 2; ++key)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) {
+        float* at = scores + (key * kWidth + n) * kLanes;
+        const Vec p = exp2_of_nonpositive(load(at) - largest[n]);
+        total[n] += p;
+        store(at, p);
+      }
+  }
+  template <int kWidth>
+  ESCSR_INLINE void values(Vec (&sums)[kKeys][kWidth], const float* p, int first_key, int keys, int d,
+                           int head_dim) const {
+    add_values<kWidth>(sums, p, v + first_key * head_dim + d, head_dim, keys);
+  }
+};
+
+#if defined(ESCSR_HAS_BFLOAT16)
+template <>
+struct Head<BFloat16> {
+  uint32_t* q;  // [row][d / 2][query of the row], pairs of channels
+  uint32_t* k;  // [key][d / 2]
+  uint32_t* v;  // [key / 2][d], pairs of keys
+
+  template <class Take>
+  static Head laid_out(Take&& take, int queries, int keys, int head_dim) {
+    auto words = [&](size_t count) { return reinterpret_cast<uint32_t*>(take(count)); };
+    const size_t half = head_dim / 2;
+    return {words(half * queries), words(keys * half), words(size_t(keys) * half)};
+  }
+  void fill(const float* projected, int stride, int row, int window, int head_dim) const {
+    auto pair = [](float low, float high) { return BFloat16::rounded(low) | uint32_t(BFloat16::rounded(high)) << 16; };
+    for (int d = 0; d < head_dim; d += 2)
+      for (int x = 0; x < window; ++x) {
+        const float* from = projected + x * stride + d;
+        q[size_t(row * head_dim + d) / 2 * padded(window) + x] = pair(from[0], from[1]);
+      }
+    for (int x = 0; x < window; ++x) {
+      const float* from = projected + x * stride + head_dim;
+      for (int d = 0; d < head_dim; d += 2)
+        k[(size_t(row * window + x) * head_dim + d) / 2] = pair(from[d], from[d + 1]);
+    }
+    for (int x = 0; x < window; x += 2) {
+      const float* from = projected + x * stride + 2 * head_dim;
+      for (int d = 0; d < head_dim; ++d)
+        v[size_t(row * window + x) / 2 * head_dim + d] = pair(from[d], from[stride + d]);
+    }
+  }
+  template <int kWidth>
+  ESCSR_INLINE void scores(Vec (&sums)[kKeys][kWidth], int row, int column, int window, int key, int head_dim) const {
+    const int half = head_dim / 2;
+    add_pairs<kWidth>(sums, q + row * half * padded(window) + column, padded(window), k + key * half, half, 1, half);
+  }
+  // The probabilities of two keys take the place of the first one's scores.
+  template <int kWidth>
+  static ESCSR_INLINE void exponentiate(float* scores, const Vec (&largest)[kWidth], Vec (&total)[kWidth]) {
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n) {
+      const Vec even = exp2_of_nonpositive(load(scores + n * kLanes) - largest[n]);
+      const Vec odd = exp2_of_nonpositive(load(scores + (kWidth + n) * kLanes) - largest[n]);
+      total[n] += even + odd;
+      store(scores + n * kLanes, (Vec)pair_of(even, odd));
+    }
+  }
+  template <int kWidth>
+  ESCSR_INLINE void values(Vec (&sums)[kKeys][kWidth], const float* p, int first_key, int keys, int d,
+                           int head_dim) const {
+    add_pairs<kWidth>(sums, reinterpret_cast<const uint32_t*>(p), 2 * kWidth * kLanes,
+                      v + size_t(first_key / 2) * head_dim + d, 1, head_dim, keys / 2);
+  }
+};
+#endif
+
+constexpr int kChunk = 128;  // keys whose scores are kept before their exponentials are taken
+
+// Attention of kWidth vectors of queries of one window row; `result` is [d][kWidth * lanes].
+template <class Type, int kWidth>
+void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int head_index, int row, int column,
+                    float* scores, float* result) {
+  const int w = a.window, d = a.head_dim;
+  const float* table = a.table == nullptr ? nullptr : a.table + size_t(head_index) * (2 * w - 1) * a.table_stride;
+  Vec largest[kWidth], total[kWidth];
+  for (int n = 0; n < kWidth; ++n) {
+    largest[n] = broadcast(-1e30f);
+    total[n] = Vec{};
+  }
+  for (int i = 0; i < d * kWidth; ++i) store(result + i * kLanes, Vec{});
+
+  for (int chunk = 0; chunk < w * w; chunk += kChunk) {
+    const int keys = w * w - chunk < kChunk ? w * w - chunk : kChunk;
+    Vec peak[kWidth];
+    for (int n = 0; n < kWidth; ++n) peak[n] = largest[n];
+    for (int key = 0; key < keys; key += kKeys) {
+      const int key_row = (chunk + key) / w, key_column = (chunk + key) % w;
+      Vec sums[kKeys][kWidth];
+#pragma GCC unroll 8
+      for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n) {
+          const int at = (row - key_row + w - 1) * a.table_stride + column - key_column - m + w - 1 + n * kLanes;
+          sums[m][n] = table == nullptr ? Vec{} : load(table + at);
+        }
+      if (a.rank > 0)
+        add_scores<kWidth>(sums, a.bias_query + size_t(head_index * w + row) * a.rank * padded(w) + column, padded(w),
+                           a.bias_key + (size_t(head_index) * w * w + chunk + key) * a.rank, a.rank, a.rank);
+      head.template scores<kWidth>(sums, row, column, w, chunk + key, d);
+#pragma GCC unroll 8
+      for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n) {
+          peak[n] = max_or_second(sums[m][n], peak[n]);
+          store(scores + ((key + m) * kWidth + n) * kLanes, sums[m][n]);
+        }
+    }
+    Vec shrink[kWidth];
+    for (int n = 0; n < kWidth; ++n) {
+      shrink[n] = exp2_of_nonpositive(largest[n] - peak[n]);
+      total[n] *= shrink[n];
+      largest[n] = peak[n];
+    }
+    for (int key = 0; key < keys; key += 2)
+      Head<Type>::template exponentiate<kWidth>(scores + key * kWidth * kLanes, largest, total);
+    for (int channel = 0; channel < d; channel += kKeys) {
+      Vec sums[kKeys][kWidth];
+      float* at = result + channel * kWidth * kLanes;
+#pragma GCC unroll 8
+      for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n) sums[m][n] = load(at + (m * kWidth + n) * kLanes) * shrink[n];
+      head.template values<kWidth>(sums, scores, chunk, keys, channel, d);
+#pragma GCC unroll 8
+      for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n) store(at + (m * kWidth + n) * kLanes, sums[m][n]);
+    }
+  }
+  for (int n = 0; n < kWidth; ++n) {
+    const Vec share = 1.0f / total[n];
+    for (int channel = 0; channel < d; ++channel) {
+      float* at = result + (channel * kWidth + n) * kLanes;
+      store(at, load(at) * share);
+    }
+  }
+}
+
+inline int reflected(int position, int size) {
+  const int period = size > 1 ? 2 * (size - 1) : 1;
+  const int folded = position % period;
+  return folded < period - folded ? folded : period - folded;
+}
+
+}  // namespace attention
+
+// out = residual + attention(LN(in)); maps begin on the window grid and the last windows are reflect-padded.
+template <class Type>
+bool window_attention(const Map& in, const Map& residual, const WindowAttention<Type>& a, const Map& out, int threads) {
+  using Value = typename Type::Value;
+  const int w = a.window, pixels = w * w, channels = in.channels, d = a.head_dim, row_queries = padded(w);
+  const Blocks blocks(out, w, w);
+  auto work = [&](int index) {
+    const Block block(blocks, out, index);
+    Value *normed, *merged;
+    float *gathered, *projected, *scores, *result;
+    attention::Head<Type> head;
+    auto lay_out = [&](Arena arena) {
+      normed = arena.take<Value>(size_t(pixels + kRowSlack) * channels);
+      merged = arena.take<Value>(size_t(pixels + kRowSlack) * channels);
+      gathered = arena.take<float>(size_t(w) * channels);
+      projected = arena.take<float>(size_t(w) * a.qkv[0].outputs());
+      scores = arena.take<float>(attention::kChunk * 2 * kLanes);
+      result = arena.take<float>(size_t(d) * 2 * kLanes);
+      head = attention::Head<Type>::laid_out([&](size_t n) { return arena.take<float>(n); }, w * row_queries, pixels, d);
+      return arena.used();
+    };
+    lay_out(Arena(scratch_of_thread().reserve(lay_out(Arena(nullptr)))));
+
+    for (int y = 0; y < w; ++y) {
+      const int row = attention::reflected(block.top + y, in.height);
+      const float* from = in.pixel(block.image, row, block.left);
+      if (block.width() < w) {
+        for (int x = 0; x < w; ++x)
+          std::memcpy(gathered + x * channels, in.pixel(block.image, row, attention::reflected(block.left + x, in.width)),
+                      channels * sizeof(float));
+        from = gathered;
+      }
+      prepare_pixels<Type>(from, w, channels, a.norm, normed + size_t(y) * w * channels);
+    }
+    for (int h = 0; h < a.heads; ++h) {
+      const int projections = a.qkv[h].outputs();
+      for (int row = 0; row < w; ++row) {
+        multiply(normed + size_t(row) * w * channels, channels, w, a.qkv[h],
+                 [&](int pixel, int channel, Vec sum) { store(projected + pixel * projections + channel, sum); });
+        head.fill(projected, projections, row, w, d);
+      }
+      for (int row = 0; row < w; ++row)
+        for (int column = 0; column < w; column += 2 * kLanes) {
+          const int vectors = vectors_for(w - column) < 2 ? 1 : 2;
+          if (vectors == 1)
+            attention::attend_queries<Type, 1>(a, head, h, row, column, scores, result);
+          else
+            attention::attend_queries<Type, 2>(a, head, h, row, column, scores, result);
+          for (int x = column; x < w && x < column + vectors * kLanes; ++x) {
+            Value* to = merged + size_t(row * w + x) * channels + h * d;
+            for (int channel = 0; channel < d; ++channel)
+              to[channel] = Type::rounded(result[channel * vectors * kLanes + x - column]);
+          }
+        }
+    }
+    for (int y = block.top; y < block.bottom; ++y) {
+      float* to = out.pixel(block.image, y, block.left);
+      const float* plus = residual.pixel(block.image, y, block.left);
+      multiply(merged + size_t(y - block.top) * w * channels, channels, block.width(), a.out,
+               [&](int pixel, int channel, Vec sum) {
+                 const int64_t at = int64_t(pixel) * channels + channel;
+                 if (channel < channels) store(to + at, sum + load(plus + at));
+               });
+    }
+  };
+  return share_out(blocks.count(), threads, work);
+}
+
+}  // namespace escsr

@@ -1,0 +1,356 @@
+"""Which stages the native kernels compute, and how they are called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from ctypes import POINTER, Structure, c_float, c_int, c_void_p
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
+
+from escsr.kernels.cpu.library import (
+    Map,
+    Margins,
+    NativeLibrary,
+    Norm,
+    Packed,
+    map_of,
+    native_library,
+    pointer_to,
+)
+from escsr.kernels.cpu.packing import Prepared, Weights, spectrum_of
+from escsr.networks.layers import NO_MARGIN, Margin, crop
+from escsr.networks.upsamplers import OutputRegion, part_of_result
+
+if TYPE_CHECKING:
+    from escsr.networks.stages import Stage, StageFunction
+
+__all__ = ["native_stage"]
+
+_LOG2E = math.log2(math.e)
+_MAX_ATTENDED, _MAX_HEADS, _MAX_KERNEL = 64, 64, 17
+
+
+class _ConvFfn(Structure):
+    _fields_ = (
+        ("norm", Norm),
+        ("expand", Packed),
+        ("taps", c_void_p),
+        ("bias", c_void_p),
+        ("reduce", Packed),
+        ("hidden", c_int),
+    )
+
+
+class _Conv3x3(Structure):
+    _fields_ = (("norm", Norm), ("weights", Packed), ("slope", c_float))
+
+
+class _WindowAttention(Structure):
+    _fields_ = (
+        ("norm", Norm),
+        ("qkv", POINTER(Packed)),
+        ("out", Packed),
+        ("table", c_void_p),
+        ("bias_query", c_void_p),
+        ("bias_key", c_void_p),
+        ("table_stride", c_int),
+        ("rank", c_int),
+        ("window", c_int),
+        ("heads", c_int),
+        ("head_dim", c_int),
+    )
+
+
+class _ConvAttn(Structure):
+    _fields_ = (
+        ("spectrum", c_void_p),
+        ("channel", c_void_p),
+        ("spatial", c_void_p),
+        ("fuse", Packed),
+        ("attended", c_int),
+        ("size", c_int),
+    )
+
+
+_prepared: WeakIdKeyDictionary = WeakIdKeyDictionary()
+"""By module or large kernel: its weights as packed for a library and a type of products."""
+
+
+def native_stage(stage: Stage, library: NativeLibrary | None = None) -> StageFunction | None:
+    """A stage by the native kernels, for frozen weights (`inference_form`) in float32 on the CPU.
+
+    Args:
+        stage: What to compute.
+        library: Whose kernels; None for `native_library`.
+
+    Returns:
+        The function, equal to the plain one up to rounding, with products of bfloat16 where autocast asks
+        for it and the CPU has them; None where there is no kernel for it.
+    """
+    library, make = library or native_library(), _MAKERS.get(stage.operation)
+    if library is None or make is None:
+        return None
+    parameters = list(stage.module.parameters())
+    if any(p.requires_grad or p.dtype != torch.float32 for p in parameters):
+        return None
+    return make(stage, library)
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """Calls one kernel of the library with weights that are packed once.
+
+    Attributes:
+        library: The library.
+        owner: What the weights belong to; they are dropped with it.
+        prepare: Packs them.
+    """
+
+    library: NativeLibrary
+    owner: object
+    prepare: Callable[[Weights], Structure]
+
+    def weights(self) -> tuple[Structure, bool]:
+        """The structure, and whether products are of bfloat16."""
+        bfloat16 = (
+            self.library.has_bfloat16
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        )
+        made, key = _prepared.setdefault(self.owner, {}), (self.library.name, bfloat16)
+        if key not in made:
+            weights = Weights(self.library, bfloat16=bfloat16)
+            made[key] = Prepared(self.prepare(weights), weights.kept)
+        return made[key].structure, bfloat16
+
+
+def _pixels_together(x: Tensor) -> Tensor:
+    """(B, C, H, W) with the channels of a pixel side by side and pixels of a row behind each other."""
+    is_so = x.stride(1) == 1 and x.stride(3) == x.shape[1]
+    return x if is_so else x.contiguous(memory_format=torch.channels_last)
+
+
+def _new_map(like: Tensor, margin: Margin, channels: int) -> Tensor:
+    """A map for the part of a region inside its margin, (B, channels, H, W)."""
+    left, right, top, bottom = margin
+    height, width = like.shape[-2] - top - bottom, like.shape[-1] - left - right
+    return like.new_empty(like.shape[0], height, width, channels).permute(0, 3, 1, 2)
+
+
+def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    ffn: Any = stage.module
+    channels, hidden = ffn.expand.in_channels, ffn.expand.out_channels
+    if channels % library.lanes:
+        return None
+    wide = -(-hidden // library.lanes) * library.lanes
+
+    def prepare(weights: Weights) -> Structure:
+        taps = F.pad(ffn.depthwise.weight.flatten(1).T, (0, wide - hidden))  # (9, wide)
+        return _ConvFfn(
+            weights.norm(stage.norm),
+            weights.conv1x1(ffn.expand),
+            pointer_to(weights.keep(taps)),
+            pointer_to(weights.keep(F.pad(ffn.depthwise.bias, (0, wide - hidden)))),
+            weights.conv1x1(ffn.reduce, depth=wide),
+            wide,
+        )
+
+    kernel = _Kernel(library, ffn, prepare)
+
+    def run(y: Tensor, margin: Margin) -> Tensor:
+        y = _pixels_together(y)
+        out = _new_map(y, margin, channels)
+        weights, bfloat16 = kernel.weights()
+        library.call("conv_ffn", map_of(y), Margins(*margin), weights, map_of(out), bfloat16)
+        return out
+
+    return run
+
+
+def _convolve3x3(
+    conv: nn.Conv2d, library: NativeLibrary, norm: nn.Module | None = None, slope: float = 1.0
+) -> Callable[[Tensor, Margin, Tensor | None], Tensor] | None:
+    """leaky(conv(LN(x))) + added of a region less its margin."""
+    if conv.in_channels % library.lanes:
+        return None
+
+    def prepare(weights: Weights) -> Structure:
+        return _Conv3x3(weights.norm(norm or nn.Identity()), weights.conv3x3(conv), slope)
+
+    kernel = _Kernel(library, conv, prepare)
+
+    def run(x: Tensor, margin: Margin, added: Tensor | None = None) -> Tensor:
+        x = _pixels_together(x)
+        out = _new_map(x, margin, conv.out_channels)
+        weights, bfloat16 = kernel.weights()
+        plus: Map | None = None
+        if added is not None:
+            added = _pixels_together(added)
+            plus = map_of(added)
+        library.call("conv3x3", map_of(x), Margins(*margin), weights, plus, map_of(out), bfloat16)
+        return out
+
+    return run
+
+
+def _block_last(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    conv: Any = stage.module
+    convolve = _convolve3x3(conv, library, stage.norm)
+    if convolve is None:
+        return None
+    return lambda y, x, margin: convolve(y, margin, x)
+
+
+def _deep(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    network: Any = stage.module
+    convolve = _convolve3x3(network.last, library, network.norm_last)
+    if convolve is None:
+        return None
+
+    def run(x: Tensor, lr: Tensor, margin: Margin) -> Tensor:
+        added = network.shallow(lr)
+        if network.shortcut is not None:
+            added = added + network.shortcut(lr)
+        return convolve(x, margin, crop(added.float(), margin))
+
+    return run
+
+
+def _upsample(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    upsampler: Any = stage.module
+    if not hasattr(upsampler, "conv"):
+        return None
+    convolve = _convolve3x3(upsampler.conv, library)
+    if convolve is None:
+        return None
+
+    def run(features: Tensor, lr: Tensor, region: OutputRegion) -> Tensor:
+        detail = F.pixel_shuffle(convolve(features, NO_MARGIN, None), upsampler.scale)  # (B, 3, rH, rW)
+        sr = detail + F.interpolate(lr, scale_factor=upsampler.scale, mode=upsampler.shortcut)
+        return part_of_result(sr, region, upsampler.scale)
+
+    return run
+
+
+def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    attention: Any = stage.module
+    channels, heads, window = attention.out.in_channels, attention.heads, attention.window
+    head_dim = channels // heads
+    if channels % library.lanes or head_dim % 8 or window % 8 or heads > _MAX_HEADS:
+        return None
+
+    def prepare(weights: Weights) -> Structure:
+        weight = attention.qkv.weight.detach().flatten(1).reshape(3, heads, head_dim, channels).clone()
+        bias = attention.qkv.bias.detach().reshape(3, heads, head_dim).clone()
+        for part in (weight, bias):
+            part[0] *= head_dim**-0.5 * _LOG2E
+        packed = [weights.pack(weight[:, h].flatten(0, 1), bias[:, h].flatten()) for h in range(heads)]
+        array = (Packed * heads)(*packed)
+        weights.kept.append(array)
+        table, stride = _flipped_table(attention, library.lanes)
+        queries, keys, rank = _low_rank_bias(attention, library.lanes)
+        pointers = [pointer_to(None if t is None else weights.keep(t)) for t in (table, queries, keys)]
+        shape = (stride, rank, window, heads, head_dim)
+        return _WindowAttention(
+            weights.norm(stage.norm), array, weights.conv1x1(attention.out), *pointers, *shape
+        )
+
+    kernel = _Kernel(library, attention, prepare)
+
+    def run(z: Tensor, y: Tensor | None = None) -> Tensor:
+        z = _pixels_together(z)
+        residual = z if y is None else _pixels_together(y)
+        out = _new_map(z, NO_MARGIN, channels)
+        weights, bfloat16 = kernel.weights()
+        library.call("window_attention", map_of(z), map_of(residual), weights, map_of(out), bfloat16)
+        return out
+
+    return run
+
+
+def _flipped_table(attention: Any, lanes: int) -> tuple[Tensor | None, int]:
+    """The table turned by 180°, in units of log2, its rows padded; None for a low-rank bias."""
+    if attention.bias_table is None:
+        return None, 0
+    window, side = attention.window, 2 * attention.window - 1
+    stride = side + -window % lanes + lanes
+    grid = attention.bias_table.detach().reshape(-1, side, side).flip(1, 2) * _LOG2E
+    return F.pad(grid, (0, stride - side)), stride  # (heads, 2w − 1, stride)
+
+
+def _low_rank_bias(attention: Any, lanes: int) -> tuple[Tensor | None, Tensor | None, int]:
+    """φ_q (heads, w, R, ⌈w⌉), in units of log2 and its rows padded, φ_k (heads, w², R), and R."""
+    if attention.bias_query is None:
+        return None, None, 0
+    window = attention.window
+    queries = attention.bias_query.detach() * _LOG2E  # (heads, w², R)
+    rows = queries.unflatten(1, (window, window)).mT  # (heads, w, R, w)
+    padded = F.pad(rows, (0, -window % lanes))  # (heads, w, R, ⌈w⌉)
+    return padded, attention.bias_key, queries.shape[-1]
+
+
+def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    attn: Any = stage.module
+    channels, attended, kernels = attn.fuse.in_channels, attn.attended_dim, stage.large_kernel
+    if channels % library.lanes or attended % library.lanes or attended > _MAX_ATTENDED or not kernels:
+        return None
+    size = kernels[-1].shape[-1]
+    if size > _MAX_KERNEL or (attn.decomposed and attn.estimator is None):
+        return None
+
+    def prepare(weights: Weights) -> Structure:
+        fuse = weights.conv1x1(attn.fuse)
+        if attn.decomposed:
+            channel = weights.keep(kernels[0].flatten(1).T)  # (C_a, C_a), inputs first
+            return _ConvAttn(None, pointer_to(channel), None, fuse, attended, size)
+        made = _prepared.setdefault(kernels[0], {})
+        if "spectrum" not in made:
+            made["spectrum"] = spectrum_of(kernels[0])
+        weights.kept.append(made["spectrum"])
+        return _ConvAttn(pointer_to(made["spectrum"]), None, None, fuse, attended, size)
+
+    kernel = _Kernel(library, attn, prepare)
+
+    def run(z: Tensor, y: Tensor, margin: Margin = NO_MARGIN, pooled: Tensor | None = None) -> Tensor:
+        z, y = _pixels_together(z), _pixels_together(y)
+        out = _new_map(z, margin, channels)
+        weights, bfloat16 = kernel.weights()
+        spatial = _spatial_kernels(attn, kernels, z, pooled)
+        call: Any = type(weights).from_buffer_copy(weights)
+        call.spatial = pointer_to(spatial)
+        maps = map_of(z), Margins(*margin), call, map_of(y), map_of(out)
+        library.call("conv_attn", *maps, bfloat16)
+        return out
+
+    return run
+
+
+def _spatial_kernels(
+    attn: Any, kernels: tuple[Tensor, ...], z: Tensor, pooled: Tensor | None
+) -> Tensor | None:
+    """DK, or LK^s + DK where the large kernel is decomposed: (B, k², C_a)."""
+    if attn.estimator is None:
+        return None
+    with torch.autocast("cpu", enabled=False):
+        made = attn.estimator(attn.pool(z) if pooled is None else pooled.float())  # (B, 9·C_a, 1, 1)
+    small = made.reshape(-1, attn.attended_dim, 3, 3)
+    if attn.decomposed:
+        ring = kernels[1].shape[-1] // 2 - 1
+        small = kernels[1][:, 0] + F.pad(small, (ring,) * 4)  # (B, C_a, k, k)
+    return small.flatten(2).mT.contiguous()  # (B, k², C_a)
+
+
+_MAKERS: dict[str, Callable[[Stage, NativeLibrary], StageFunction | None]] = {
+    "conv_ffn": _conv_ffn,
+    "window_attention": _window_attention,
+    "conv_attn": _conv_attn,
+    "block_last": _block_last,
+    "deep": _deep,
+    "upsample": _upsample,
+}
