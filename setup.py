@@ -46,7 +46,7 @@ def _extensions() -> list[Extension]:
     ]
 
 
-class _BuildLibraries(build_ext):
+class _BuildLibraries(build_ext):  # type: ignore[misc]
     """They are no Python modules: their names say neither a version nor an interpreter."""
 
     def get_ext_filename(self, fullname: str) -> str:

@@ -7,7 +7,7 @@ computation with SDPA (bias gathered and large kernel averaged in each call, NCH
 once), OpenVINO with its precision hint, ONNX Runtime. Random pictures, trained weights, static shapes for
 the engines. Records seconds per LR megapixel, ratios of medians, the largest difference from
 the network and the peak of matrix products in the same run in results/speed/cpu-SIZE-THREADS.json.
-`--profile` also times each kind of stage by itself. Needs `openvino`, `onnx`, `onnxscript` and `onnxruntime`.
+`--profile` also times each kind of stage by itself. Needs openvino, onnx, onnxscript and onnxruntime.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def main() -> None:
     print(values["gflops"])
     for model in options.models:
         network = load_network(model).requires_grad_(False)
-        ways = {name: make(network, lr, options.threads) for name, make in _WAYS.items() if name in options.ways}
+        ways = {
+            name: make(network, lr, options.threads) for name, make in _WAYS.items() if name in options.ways
+        }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         differences: dict[str, float] = {}
         expected: Tensor | None = None
@@ -103,8 +105,8 @@ def _inference(precision: str, native: bool, network: ESC, lr: Tensor, _: int) -
         if native:
             return inference.run(picture)
         with (
-            mock.patch.object(escsr.kernels.cpu, "native_stage", lambda _: None),
-            mock.patch.object(escsr.kernels.cpu, "native_library", lambda: None),
+            mock.patch.object(escsr.kernels.cpu, "native_stage", return_value=None),
+            mock.patch.object(escsr.kernels.cpu, "native_library", return_value=None),
         ):
             return Inference(network, precision=precision, tile_size=256).run(picture)  # type: ignore[arg-type]
 
@@ -152,7 +154,9 @@ def _onnxruntime(network: ESC, lr: Tensor, threads: int) -> Way:
     options.intra_op_num_threads = threads
     with TemporaryDirectory() as folder, mock.patch("sys.stdout", io.StringIO()):
         file = Path(folder) / "network.onnx"
-        torch.onnx.export(inference_form(network), (lr,), file, dynamo=True, external_data=False, verbose=False)
+        torch.onnx.export(
+            inference_form(network), (lr,), file, dynamo=True, external_data=False, verbose=False
+        )
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda picture: torch.from_numpy(session.run(None, {name: picture.numpy()})[0])
@@ -184,7 +188,8 @@ def _gflops(dtype: torch.dtype) -> float:
 @torch.no_grad()
 def _profile(network: ESC, lr: Tensor, megapixels: float) -> dict[str, dict[str, float]]:
     """Seconds per megapixel of each kind of stage over the whole picture, the second of two runs."""
-    form, taken = inference_form(network), {"float32": {}, "bfloat16": {}}
+    form = inference_form(network)
+    taken: dict[str, dict[str, float]] = {"float32": {}, "bfloat16": {}}
     for precision, seconds in taken.items():
         maps: dict[str, Tensor] = {"lr": form.normalise(lr)}
         pooled = None

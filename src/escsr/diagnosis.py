@@ -14,6 +14,7 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import EscError
+from escsr.kernels.cpu import native_library, why_no_library
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import load_network
 from escsr.runtime.devices import choose_device, device_name, free_device_memory, free_host_memory
@@ -62,6 +63,7 @@ def diagnose() -> list[Finding]:
         Finding("PyTorch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         Finding("libvips", ".".join(str(pyvips.version(part)) for part in range(3))),
         *_devices(),
+        _kernels(),
         Finding("memory", f"{_gib(free_host_memory())} free of {_gib(psutil.virtual_memory().total)}"),
         *_models(),
         _cache(),
@@ -78,6 +80,20 @@ def _devices() -> list[Finding]:
         advice = "to use a GPU, install a PyTorch build for it: https://pytorch.org/get-started/locally/"
         findings.append(Finding("GPU", "none that this PyTorch can use", advice))
     return findings
+
+
+def _kernels() -> Finding:
+    library = native_library()
+    if library is None:
+        advice = (
+            "install escsr again where a C++17 compiler is found (g++ or clang++): twice as fast on a CPU"
+        )
+        return Finding("CPU kernels", f"none: {why_no_library()}", advice)
+    products = "float32 and bfloat16" if library.has_bfloat16 else "float32"
+    threads = (
+        "the threads of PyTorch" if library.shares_threads else "one thread: no OpenMP runtime was found"
+    )
+    return Finding("CPU kernels", f"{library.name} ({products}), {threads}")
 
 
 def _models() -> list[Finding]:

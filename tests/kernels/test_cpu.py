@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +25,7 @@ from escsr.kernels.cpu.packing import spectrum_of
 from escsr.networks import ESC, VARIANTS
 from escsr.networks.conv_attn import average_symmetries, convolve
 from escsr.networks.inference_form import inference_form
-from escsr.networks.stages import _PLAIN, Stage, choose, has_kernels
+from escsr.networks.stages import _PLAIN, Stage, has_kernels
 from escsr.networks.upsamplers import OutputSpan
 from escsr.streaming import run
 from samples import ROOT, call_options
@@ -40,7 +42,7 @@ def network_of(variant: str, **changes: Any) -> ESC:
     network = ESC(VARIANTS[variant].replace(**{**SMALL, **changes})).requires_grad_(False)
     for name, parameter in network.named_parameters():
         if "norm" in name or "estimator" in name or "bias" in name:
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return network
 
 
@@ -68,7 +70,9 @@ CASES = [
 def test_every_costly_stage_has_a_kernel() -> None:
     for variant, form in FORMS.items():
         plain = {stage.operation for stage in form.stages() if (variant, stage.name) not in CASES}
-        assert plain <= ({"shallow"} if form.config.upsampler == "pixel_shuffle" else {"shallow", "upsample"})
+        assert plain <= (
+            {"shallow"} if form.config.upsampler == "pixel_shuffle" else {"shallow", "upsample"}
+        )
 
 
 def stage_of(form: ESC, name: str) -> Stage:
@@ -89,8 +93,10 @@ def arguments_of(stage: Stage, form: ESC, size: tuple[int, int], halo: bool, bat
     arguments: list[Any] = [a_map(*region, 3 if name == "lr" else dim) for name in stage.haloed_inputs]
     arguments += [a_map(height, width, 3 if name == "lr" else dim) for name in stage.local_inputs]
     if stage.operation == "upsample":
-        sides = [(side * form.config.scale, at) for side, at in zip(region, (0, margin[0]), strict=True)]
-        return [*arguments, tuple(OutputSpan(out, out, at, out) for out, at in sides)]
+        scale = form.config.scale or 2
+        rows = OutputSpan(region[0], scale * region[0], 0, scale * region[0])
+        columns = OutputSpan(region[1], scale * region[1], margin[0], scale * region[1])
+        return [*arguments, (rows, columns)]
     arguments += [margin] if stage.halo else []
     return arguments + ([torch.randn(batch, form.config.attended_dim, 1, 1)] if stage.takes_pooled else [])
 
@@ -164,13 +170,15 @@ def test_the_spectrum_is_the_kernels(size: int) -> None:
     x = torch.stack((wave, torch.zeros_like(wave)))[None]
     inside = convolve(x, kernel)[0, :, 20:40, 20:40]
     matrix = spectrum[5 * 6 // 2 + 3]  # (C, C')
-    torch.testing.assert_close(inside, 32 * 32 / 4 * matrix[0][:, None, None] * wave[20:40, 20:40], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        inside, 32 * 32 / 4 * matrix[0][:, None, None] * wave[20:40, 20:40], atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_the_streamed_picture_is_the_networks(name: str) -> None:
     lr = torch.rand(1, 3, 50, 61)
-    options = call_options(NETWORKS[name])
+    options: dict[str, Any] = dict(call_options(NETWORKS[name]))
     with torch.no_grad():
         expected = EXACT[name](lr.double(), **options)
     window = NETWORKS[name].config.window_size
@@ -230,7 +238,6 @@ def test_weights_that_learn_or_are_of_another_type_take_the_plain_path() -> None
         assert native_stage(stage) is None
     narrow = inference_form(ESC(VARIANTS["esc"].replace(**SMALL, dim=24, num_heads=3)))
     assert native_stage(next(stage for stage in narrow.stages() if stage.operation == "conv_ffn")) is None
-    assert choose(next(iter(network.stages())), torch.device("cpu"))
     assert has_kernels(torch.device("cpu")) == (native_library() is not None)
 
 
@@ -246,7 +253,8 @@ def test_why_there_is_no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_an_installation_without_a_compiler_succeeds(tmp_path: Path) -> None:
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", tmp_path, "--build-temp", tmp_path]
+    folder = str(tmp_path)
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--build-lib", folder, "--build-temp", folder]
     environment = {**os.environ, "CC": "false", "CXX": "false"}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -255,3 +263,23 @@ def test_an_installation_without_a_compiler_succeeds(tmp_path: Path) -> None:
 
 def test_the_libraries_are_small() -> None:
     assert sum(path.stat().st_size for path in Path(libraries.__file__).parent.rglob("*.so")) < 2 * 2**20
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
+    flags = ["-mavx2", "-mfma"] if platform.machine() == "x86_64" else []
+    source, check = Path(__file__).parent / "check_kernels.cpp", tmp_path / "check"
+    include = Path(libraries.__file__).parent / "source"
+    options = [
+        "-std=c++17",
+        "-O1",
+        "-g",
+        "-Wno-psabi",
+        "-pthread",
+        f"-fsanitize={sanitizer}",
+        f"-I{include}",
+    ]
+    subprocess.run(["g++", *flags, *options, source, "-o", check], check=True)
+    result = subprocess.run([check], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")

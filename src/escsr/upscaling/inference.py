@@ -185,7 +185,7 @@ class Inference:
 
     def _candidates(self) -> list[int]:
         window = self.network.config.window_size
-        sizes = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
+        sizes: tuple[int, ...] = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
         if has_kernels(self.device):
             threads = torch.get_num_threads()
             sizes = (next((side for most, side in _KERNEL_TILE_SIZES.items() if threads <= most), 512),)

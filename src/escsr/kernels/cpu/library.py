@@ -7,6 +7,7 @@ interface, called through ctypes, which lets other threads run meanwhile.
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from ctypes import Structure, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
@@ -75,7 +76,8 @@ def map_of(x: Tensor) -> Map:
     """A tensor (B, C, H, W), float32, with its pixels side by side in memory, as the kernels take it."""
     batch, channels, height, width = x.shape
     strides = x.stride()
-    assert x.dtype == torch.float32 and (strides[1] == 1 or channels == 1)
+    assert x.dtype == torch.float32
+    assert strides[1] == 1 or channels == 1
     assert strides[3] == channels or width == 1
     return Map(x.data_ptr(), strides[0], strides[2], batch, height, width, channels)
 
@@ -162,13 +164,10 @@ def open_build(name: str) -> NativeLibrary | None:
 def _openmp_of_torch() -> int | None:
     """Address of GOMP_parallel in the OpenMP runtime that PyTorch has loaded; None where it has none."""
     folder = Path(torch.__file__).parent / "lib"
-    candidates = [None, *sorted(folder.glob("lib*omp*"))]
-    for candidate in candidates:
-        try:
-            loaded = ctypes.CDLL(candidate and str(candidate))
+    for name in (None, *map(str, sorted(folder.glob("lib*omp*")))):  # None: what the process has loaded
+        with suppress(OSError, AttributeError):
+            loaded = ctypes.CDLL(name)
             return ctypes.cast(loaded.GOMP_parallel, c_void_p).value
-        except (OSError, AttributeError):
-            continue
     return None
 
 
@@ -185,4 +184,3 @@ def why_no_library() -> str:
 def pointer_to(tensor: Tensor | None) -> int | None:
     """Address of a tensor's numbers; None for none."""
     return None if tensor is None else tensor.data_ptr()
-

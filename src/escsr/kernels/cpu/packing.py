@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from ctypes import Structure
+from ctypes import Array, Structure
 from dataclasses import dataclass, field
 
 import torch
@@ -19,11 +19,11 @@ class Prepared:
     """A structure of pointers and the tensors that they point into.
 
     Attributes:
-        structure: For the kernel.
+        structure: For the kernel; or an array of them.
         kept: What has to live as long.
     """
 
-    structure: Structure
+    structure: Structure | Array[Packed]
     kept: list[object] = field(default_factory=list)
 
 
@@ -47,7 +47,7 @@ class Weights:
 
     def norm(self, norm: nn.Module) -> Norm:
         """Of a LayerNorm, or of nothing."""
-        if isinstance(norm, nn.Identity):
+        if not isinstance(norm, nn.LayerNorm):
             return Norm(None, None)
         return Norm(pointer_to(self.keep(norm.weight)), pointer_to(self.keep(norm.bias)))
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from ctypes import POINTER, Structure, c_float, c_int, c_void_p
-from dataclasses import dataclass
+from ctypes import POINTER, Structure, c_int, c_void_p
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.weak import WeakIdKeyDictionary
 
+from escsr.kernels.cpu.convolution import convolution
+from escsr.kernels.cpu.kernel import Kernel, new_map, pixels_together, prepared_for
 from escsr.kernels.cpu.library import (
-    Map,
     Margins,
     NativeLibrary,
     Norm,
@@ -23,9 +22,9 @@ from escsr.kernels.cpu.library import (
     native_library,
     pointer_to,
 )
-from escsr.kernels.cpu.packing import Prepared, Weights, spectrum_of
+from escsr.kernels.cpu.packing import Weights, spectrum_of
+from escsr.kernels.cpu.upsamplers import upsample
 from escsr.networks.layers import NO_MARGIN, Margin, crop
-from escsr.networks.upsamplers import OutputRegion, part_of_result
 
 if TYPE_CHECKING:
     from escsr.networks.stages import Stage, StageFunction
@@ -45,10 +44,6 @@ class _ConvFfn(Structure):
         ("reduce", Packed),
         ("hidden", c_int),
     )
-
-
-class _Conv3x3(Structure):
-    _fields_ = (("norm", Norm), ("weights", Packed), ("slope", c_float))
 
 
 class _WindowAttention(Structure):
@@ -78,10 +73,6 @@ class _ConvAttn(Structure):
     )
 
 
-_prepared: WeakIdKeyDictionary = WeakIdKeyDictionary()
-"""By module or large kernel: its weights as packed for a library and a type of products."""
-
-
 def native_stage(stage: Stage, library: NativeLibrary | None = None) -> StageFunction | None:
     """A stage by the native kernels, for frozen weights (`inference_form`) in float32 on the CPU.
 
@@ -102,47 +93,6 @@ def native_stage(stage: Stage, library: NativeLibrary | None = None) -> StageFun
     return make(stage, library)
 
 
-@dataclass(frozen=True)
-class _Kernel:
-    """Calls one kernel of the library with weights that are packed once.
-
-    Attributes:
-        library: The library.
-        owner: What the weights belong to; they are dropped with it.
-        prepare: Packs them.
-    """
-
-    library: NativeLibrary
-    owner: object
-    prepare: Callable[[Weights], Structure]
-
-    def weights(self) -> tuple[Structure, bool]:
-        """The structure, and whether products are of bfloat16."""
-        bfloat16 = (
-            self.library.has_bfloat16
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        )
-        made, key = _prepared.setdefault(self.owner, {}), (self.library.name, bfloat16)
-        if key not in made:
-            weights = Weights(self.library, bfloat16=bfloat16)
-            made[key] = Prepared(self.prepare(weights), weights.kept)
-        return made[key].structure, bfloat16
-
-
-def _pixels_together(x: Tensor) -> Tensor:
-    """(B, C, H, W) with the channels of a pixel side by side and pixels of a row behind each other."""
-    is_so = x.stride(1) == 1 and x.stride(3) == x.shape[1]
-    return x if is_so else x.contiguous(memory_format=torch.channels_last)
-
-
-def _new_map(like: Tensor, margin: Margin, channels: int) -> Tensor:
-    """A map for the part of a region inside its margin, (B, channels, H, W)."""
-    left, right, top, bottom = margin
-    height, width = like.shape[-2] - top - bottom, like.shape[-1] - left - right
-    return like.new_empty(like.shape[0], height, width, channels).permute(0, 3, 1, 2)
-
-
 def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     ffn: Any = stage.module
     channels, hidden = ffn.expand.in_channels, ffn.expand.out_channels
@@ -161,11 +111,11 @@ def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
             wide,
         )
 
-    kernel = _Kernel(library, ffn, prepare)
+    kernel = Kernel(library, ffn, prepare)
 
     def run(y: Tensor, margin: Margin) -> Tensor:
-        y = _pixels_together(y)
-        out = _new_map(y, margin, channels)
+        y = pixels_together(y)
+        out = new_map(y, margin, channels)
         weights, bfloat16 = kernel.weights()
         library.call("conv_ffn", map_of(y), Margins(*margin), weights, map_of(out), bfloat16)
         return out
@@ -173,35 +123,9 @@ def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     return run
 
 
-def _convolve3x3(
-    conv: nn.Conv2d, library: NativeLibrary, norm: nn.Module | None = None, slope: float = 1.0
-) -> Callable[[Tensor, Margin, Tensor | None], Tensor] | None:
-    """leaky(conv(LN(x))) + added of a region less its margin."""
-    if conv.in_channels % library.lanes:
-        return None
-
-    def prepare(weights: Weights) -> Structure:
-        return _Conv3x3(weights.norm(norm or nn.Identity()), weights.conv3x3(conv), slope)
-
-    kernel = _Kernel(library, conv, prepare)
-
-    def run(x: Tensor, margin: Margin, added: Tensor | None = None) -> Tensor:
-        x = _pixels_together(x)
-        out = _new_map(x, margin, conv.out_channels)
-        weights, bfloat16 = kernel.weights()
-        plus: Map | None = None
-        if added is not None:
-            added = _pixels_together(added)
-            plus = map_of(added)
-        library.call("conv3x3", map_of(x), Margins(*margin), weights, plus, map_of(out), bfloat16)
-        return out
-
-    return run
-
-
 def _block_last(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     conv: Any = stage.module
-    convolve = _convolve3x3(conv, library, stage.norm)
+    convolve = convolution(conv, library, stage.norm)
     if convolve is None:
         return None
     return lambda y, x, margin: convolve(y, margin, x)
@@ -209,7 +133,7 @@ def _block_last(stage: Stage, library: NativeLibrary) -> StageFunction | None:
 
 def _deep(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     network: Any = stage.module
-    convolve = _convolve3x3(network.last, library, network.norm_last)
+    convolve = convolution(network.last, library, network.norm_last)
     if convolve is None:
         return None
 
@@ -218,22 +142,6 @@ def _deep(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         if network.shortcut is not None:
             added = added + network.shortcut(lr)
         return convolve(x, margin, crop(added.float(), margin))
-
-    return run
-
-
-def _upsample(stage: Stage, library: NativeLibrary) -> StageFunction | None:
-    upsampler: Any = stage.module
-    if not hasattr(upsampler, "conv"):
-        return None
-    convolve = _convolve3x3(upsampler.conv, library)
-    if convolve is None:
-        return None
-
-    def run(features: Tensor, lr: Tensor, region: OutputRegion) -> Tensor:
-        detail = F.pixel_shuffle(convolve(features, NO_MARGIN, None), upsampler.scale)  # (B, 3, rH, rW)
-        sr = detail + F.interpolate(lr, scale_factor=upsampler.scale, mode=upsampler.shortcut)
-        return part_of_result(sr, region, upsampler.scale)
 
     return run
 
@@ -261,12 +169,12 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
             weights.norm(stage.norm), array, weights.conv1x1(attention.out), *pointers, *shape
         )
 
-    kernel = _Kernel(library, attention, prepare)
+    kernel = Kernel(library, attention, prepare)
 
     def run(z: Tensor, y: Tensor | None = None) -> Tensor:
-        z = _pixels_together(z)
-        residual = z if y is None else _pixels_together(y)
-        out = _new_map(z, NO_MARGIN, channels)
+        z = pixels_together(z)
+        residual = z if y is None else pixels_together(y)
+        out = new_map(z, NO_MARGIN, channels)
         weights, bfloat16 = kernel.weights()
         library.call("window_attention", map_of(z), map_of(residual), weights, map_of(out), bfloat16)
         return out
@@ -309,17 +217,17 @@ def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         if attn.decomposed:
             channel = weights.keep(kernels[0].flatten(1).T)  # (C_a, C_a), inputs first
             return _ConvAttn(None, pointer_to(channel), None, fuse, attended, size)
-        made = _prepared.setdefault(kernels[0], {})
+        made = prepared_for(kernels[0])
         if "spectrum" not in made:
             made["spectrum"] = spectrum_of(kernels[0])
         weights.kept.append(made["spectrum"])
         return _ConvAttn(pointer_to(made["spectrum"]), None, None, fuse, attended, size)
 
-    kernel = _Kernel(library, attn, prepare)
+    kernel = Kernel(library, attn, prepare)
 
     def run(z: Tensor, y: Tensor, margin: Margin = NO_MARGIN, pooled: Tensor | None = None) -> Tensor:
-        z, y = _pixels_together(z), _pixels_together(y)
-        out = _new_map(z, margin, channels)
+        z, y = pixels_together(z), pixels_together(y)
+        out = new_map(z, margin, channels)
         weights, bfloat16 = kernel.weights()
         spatial = _spatial_kernels(attn, kernels, z, pooled)
         call: Any = type(weights).from_buffer_copy(weights)
@@ -352,5 +260,5 @@ _MAKERS: dict[str, Callable[[Stage, NativeLibrary], StageFunction | None]] = {
     "conv_attn": _conv_attn,
     "block_last": _block_last,
     "deep": _deep,
-    "upsample": _upsample,
+    "upsample": upsample,
 }

@@ -4,6 +4,7 @@
 #include "conv3x3.h"
 #include "conv_attn.h"
 #include "conv_ffn.h"
+#include "perceptron.h"
 #include "window_attention.h"
 
 using namespace escsr;
@@ -69,6 +70,7 @@ struct ConvAttnWeights {
 };
 
 constexpr int kMaxHeads = 64;
+constexpr int kMaxLayers = 8;
 
 template <class Type>
 bool run(const Map& in, const Margin& margin, const ConvFfnWeights& w, const Map& out, int threads) {
@@ -94,6 +96,14 @@ template <class Type>
 bool run(const Map& z, const Margin& margin, const ConvAttnWeights& w, const Map& y, const Map& out, int threads) {
   const ConvAttn<Type> attn{w.spectrum, w.channel, w.spatial, w.fuse.as<Type>(), w.attended, w.size};
   return conv_attn(z, margin, attn, y, out, threads);
+}
+
+template <class Type>
+bool run(const float* in, int64_t rows, int width, const PackedWeights* layers, int count, float* out, int outputs,
+         int threads) {
+  Packed<Type> packed[kMaxLayers];
+  for (int layer = 0; layer < count; ++layer) packed[layer] = layers[layer].as<Type>();
+  return perceptron(in, rows, width, packed, count, out, outputs, threads);
 }
 
 }  // namespace
@@ -153,4 +163,9 @@ ESCSR_EXPORT int escsr_window_attention(const Map* in, const Map* residual, cons
 ESCSR_EXPORT int escsr_conv_attn(const Map* z, const Margin* margin, const ConvAttnWeights* weights, const Map* y,
                                  const Map* out, int bfloat16, int threads) {
   return ESCSR_RUN(*z, *margin, *weights, *y, *out, threads);
+}
+
+ESCSR_EXPORT int escsr_perceptron(const float* in, int64_t rows, int width, const PackedWeights* layers, int count,
+                                  float* out, int outputs, int bfloat16, int threads) {
+  return ESCSR_RUN(in, rows, width, layers, count, out, outputs, threads);
 }

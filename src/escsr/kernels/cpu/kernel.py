@@ -1,0 +1,68 @@
+"""What all native kernels need: weights that are packed once, and maps in the layout that they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ctypes import Array, Structure
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from escsr.kernels.cpu.library import NativeLibrary, Packed
+from escsr.kernels.cpu.packing import Prepared, Weights
+from escsr.networks.layers import Margin
+
+__all__ = ["Kernel", "new_map", "pixels_together", "prepared_for"]
+
+_prepared: Any = WeakIdKeyDictionary()
+"""By module or large kernel: its weights as packed for a library and a type of products."""
+
+
+def prepared_for(owner: object) -> dict[object, Any]:
+    """What was prepared from a module or tensor; it is dropped together with it."""
+    made: dict[object, Any] = _prepared.setdefault(owner, {})
+    return made
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Calls one kernel of the library with weights that are packed once.
+
+    Attributes:
+        library: The library.
+        owner: What the weights belong to; they are dropped with it.
+        prepare: Packs them.
+    """
+
+    library: NativeLibrary
+    owner: object
+    prepare: Callable[[Weights], Structure | Array[Packed]]
+
+    def weights(self) -> tuple[Any, bool]:
+        """The structure, and whether products are of bfloat16."""
+        bfloat16 = (
+            self.library.has_bfloat16
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        )
+        made, key = prepared_for(self.owner), (self.library.name, bfloat16)
+        if key not in made:
+            weights = Weights(self.library, bfloat16=bfloat16)
+            made[key] = Prepared(self.prepare(weights), weights.kept)
+        return made[key].structure, bfloat16
+
+
+def pixels_together(x: Tensor) -> Tensor:
+    """(B, C, H, W) with the channels of a pixel side by side and pixels of a row behind each other."""
+    is_so = x.stride(1) == 1 and x.stride(3) == x.shape[1]
+    return x if is_so else x.contiguous(memory_format=torch.channels_last)
+
+
+def new_map(like: Tensor, margin: Margin, channels: int) -> Tensor:
+    """A map for the part of a region inside its margin, (B, channels, H, W)."""
+    left, right, top, bottom = margin
+    height, width = like.shape[-2] - top - bottom, like.shape[-1] - left - right
+    return like.new_empty(like.shape[0], height, width, channels).permute(0, 3, 1, 2)
