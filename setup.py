@@ -10,12 +10,12 @@ import platform
 import sys
 from pathlib import Path
 
-from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
+from setuptools import Extension, setup  # type: ignore[import-untyped]
+from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped]
 
 _SOURCE = Path("src/escsr/kernels/cpu/source")
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"]
-_INSTRUCTION_SETS = {
+_INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {
         "avx512_bf16": [*_AVX512, "-mavx512bf16"],
         "avx512": _AVX512,
