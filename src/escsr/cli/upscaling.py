@@ -12,7 +12,7 @@ from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memo
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
+from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision, Subsampling
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Progress
@@ -63,6 +63,10 @@ def upscale(
         int | None, Option(help="Refuse pictures of more pixels, before they are decoded.")
     ] = None,
     device: DeviceOption = "auto",
+    backend: Annotated[
+        Backend,
+        Option(help="What computes: torch; by extras onnx or openvino, on the CPU (docs/integrations.md)."),
+    ] = "torch",
     precision: Annotated[Precision, Option(help="Arithmetic of the network.")] = "auto",
     tile_size: Annotated[
         int | None, Option(help="Tile side in input pixels; the result does not depend on it.")
@@ -133,6 +137,7 @@ def upscale(
         to_srgb=to_srgb,
         max_pixels=max_pixels,
         device=device,
+        backend=backend,
         precision=precision,
         tile_size=tile_size,
         feature_storage=feature_storage,

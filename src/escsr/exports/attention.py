@@ -10,16 +10,16 @@ from escsr.networks.attention import WindowAttention
 
 __all__ = ["window_attention"]
 
-_MOST_QUERIES = 256
-"""Of a window, whose scores one node makes for one head: 1 KiB an LR pixel in float32, where all at once are
+_MOST_QUERIES = 128
+"""Of a window, whose scores one node makes for one head: half a KiB an LR pixel, where all at once are
 16 KiB for four heads and windows of 32."""
 
 
 def window_attention(g: Graph, x: str, module: WindowAttention, size: tuple[Length, Length]) -> str:
     """softmax(q·kᵀ/√d + bias)·v inside windows.
 
-    Runtimes hold all that a node gives. So each head, and in it each part of the queries, has nodes of its own,
-    which run one after the other.
+    Runtimes hold all that a node gives. So each head, and in it each part of the queries, has nodes of its
+    own, which run one after the other; but not for OpenVINO, which makes one operation of all of them.
 
     Args:
         g: The graph.
@@ -57,20 +57,25 @@ def window_attention(g: Graph, x: str, module: WindowAttention, size: tuple[Leng
 
 
 def _attend(g: Graph, q: str, k: str, v: str, module: WindowAttention) -> str:
-    """q and v (heads, windows, w², d), k (heads, windows, d, w²) → (heads, windows, w², d)."""
+    """Of q and v, (heads, windows, w², d), and k, (heads, windows, d, w²), the shape of q."""
+    bias = g.add("Unsqueeze", _bias(g, module), g.integers([1]))  # (heads, 1, w², w²)
+    if g.for_openvino:
+        return _softmax(g, q, k, v, bias)
     alone, pixels = [1] * module.heads, module.window**2
     parts = [min(_MOST_QUERIES, pixels - start) for start in range(0, pixels, _MOST_QUERIES)]
-    parted = [split(g, each, alone, axis=0) for each in (q, k, v, _bias(g, module))]
     results = []
-    for query, keys, values, bias in zip(*parted, strict=True):
-        attended = []
-        pieces = zip(split(g, query, parts, axis=2), split(g, bias, parts, axis=1), strict=True)
-        for some, some_bias in pieces:
-            scores = g.add("Add", cast(g, g.add("MatMul", some, keys), single=True), some_bias)
-            shares = cast(g, g.add("Softmax", scores, axis=-1), single=False)  # (1, windows, part, w²)
-            attended.append(g.add("MatMul", shares, values))
+    heads = (split(g, each, alone, axis=0) for each in (q, k, v, bias))
+    for queries, keys, values, of_head in zip(*heads, strict=True):
+        pieces = zip(split(g, queries, parts, axis=2), split(g, of_head, parts, axis=2), strict=True)
+        attended = [_softmax(g, some, keys, values, of_some) for some, of_some in pieces]
         results.append(_join(g, attended, axis=2))
     return _join(g, results, axis=0)
+
+
+def _softmax(g: Graph, q: str, k: str, v: str, bias: str) -> str:
+    scores = g.add("Add", cast(g, g.add("MatMul", q, k), single=True), bias)
+    shares = cast(g, g.add("Softmax", scores, axis=-1), single=False)  # (heads, windows, queries, w²)
+    return str(g.add("MatMul", shares, v))
 
 
 def _bias(g: Graph, module: WindowAttention) -> str:
@@ -85,7 +90,9 @@ def _bias(g: Graph, module: WindowAttention) -> str:
     window, heads = module.window, module.heads
     table = module.bias_table.reshape(heads, 2 * window - 1, 2 * window - 1)
     offsets = g.integers(np.arange(window) - np.arange(window)[:, None] + window - 1)  # (query, key)
-    rows = g.add("Gather", g.weight(table, name="bias", single=True), offsets, axis=1)  # (heads, w, w, 2w − 1)
+    rows = g.add(
+        "Gather", g.weight(table, name="bias", single=True), offsets, axis=1
+    )  # (heads, w, w, 2w − 1)
     views = g.add("Gather", rows, offsets, axis=3)  # (heads, query row, key row, query column, key column)
     views = g.add("Transpose", views, perm=[0, 1, 3, 2, 4])
     return str(g.add("Reshape", views, g.integers([heads, window**2, window**2])))

@@ -1,4 +1,4 @@
-"""A graph of ONNX while it is made: nodes, weights under the network's names, lengths that may be unknown."""
+"""A graph of ONNX while it is made: nodes, weights under the network's names, lengths known or not."""
 
 from __future__ import annotations
 
@@ -28,25 +28,32 @@ _OPERATORS: dict[str, Callable[[int, int], int]] = {
 
 
 class Graph:
-    """Nodes and constants, of which equal ones are stored once.
+    """Nodes and constants; of equal ones there is one.
 
     Args:
         network: Whose weights it holds; constants get their names.
         opset: Version of the operators.
         half: Whether numbers are float16; else float32.
+        for_openvino: Whether OpenVINO reads it, which makes one operation of attention, and eight of the
+            bias of a convolution.
 
     Attributes:
         opset: As given.
         half: As given.
+        for_openvino: As given.
         scope: What names of nodes begin with, the name of a stage's module.
     """
 
-    def __init__(self, network: nn.Module, *, opset: int, half: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, *, opset: int, half: bool = False, for_openvino: bool = False
+    ) -> None:
         self._onnx = package("onnx")
-        self.opset, self.half, self.scope = opset, half, ""
+        self.opset, self.half, self.for_openvino = opset, half, for_openvino
+        self.scope = ""
         tensors = (*network.named_parameters(), *network.named_buffers())
         self._names = {id(tensor): name for name, tensor in tensors}
         self._nodes: list[Any] = []
+        self._made: dict[tuple[object, ...], Any] = {}
         self._constants: dict[tuple[object, ...], Any] = {}
 
     @property
@@ -56,7 +63,7 @@ class Graph:
         return int(kinds.FLOAT16 if self.half else kinds.FLOAT)
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        """Adds a node.
+        """Adds a node, or finds the one that computes the same.
 
         Args:
             operator: Its kind.
@@ -67,11 +74,15 @@ class Graph:
         Returns:
             The name of its output, or a list of them.
         """
+        key = operator, inputs, repr(attributes)
+        if key in self._made:
+            return self._made[key]
         name = f"{self.scope}/{operator}_{len(self._nodes)}".lstrip("/")
         names = [name] if outputs == 1 else [f"{name}.{index}" for index in range(outputs)]
         node = self._onnx.helper.make_node(operator, inputs, names, name=name, **attributes)
         self._nodes.append(node)
-        return name if outputs == 1 else names
+        self._made[key] = name if outputs == 1 else names
+        return self._made[key]
 
     def weight(self, tensor: Tensor, *, name: str = "", single: bool = False) -> str:
         """A constant of floating numbers.
@@ -118,7 +129,12 @@ class Graph:
         return str(self.add("Concat", *map(self.length, values), axis=0))
 
     def model(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], *, name: str, metadata: dict[str, str]
+        self,
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+        *,
+        name: str,
+        metadata: dict[str, str] | None = None,
     ) -> Any:
         """All of it as ONNX's `ModelProto`.
 
@@ -134,7 +150,7 @@ class Graph:
         opsets = [helper.make_opsetid("", self.opset)]
         version = helper.find_min_ir_version_for(opsets)
         model = helper.make_model(graph, opset_imports=opsets, ir_version=version, producer_name="escsr")
-        helper.set_model_props(model, metadata)
+        helper.set_model_props(model, metadata or {})
         return model
 
     def value(self, name: str, shape: Sequence[int | str], *, integers: bool = False) -> Any:
@@ -149,7 +165,6 @@ class Graph:
     def _constant(self, values: NDArray[Any], name: str) -> str:
         key = (values.dtype.str, values.shape, values.tobytes())
         if key not in self._constants:
-            taken = {constant.name for constant in self._constants.values()}
-            unique = name if name in self._names.values() and name not in taken else f"{name}.{len(taken)}"
+            unique = name if name in self._names.values() else f"{name}_{len(self._constants)}"
             self._constants[key] = self._onnx.numpy_helper.from_array(values, unique)
         return str(self._constants[key].name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -28,9 +29,12 @@ __all__ = [
 
 def conv(g: Graph, x: str, module: nn.Conv2d) -> str:
     """A convolution with a bias, padded as the module is."""
-    weights = [g.weight(each) for each in (module.weight, module.bias) if each is not None]
-    rows, columns = (int(side) for side in module.padding)
-    return str(g.add("Conv", x, *weights, pads=[rows, columns] * 2, group=module.groups))
+    assert module.bias is not None
+    how: dict[str, Any] = {"pads": [int(side) for side in module.padding] * 2, "group": module.groups}
+    if not g.for_openvino:
+        return str(g.add("Conv", x, g.weight(module.weight), g.weight(module.bias), **how))
+    bias = g.weight(module.bias[:, None, None], name="bias")
+    return str(g.add("Add", g.add("Conv", x, g.weight(module.weight), **how), bias))
 
 
 def convolve(
@@ -114,7 +118,11 @@ def resize(g: Graph, x: str, scale: int, mode: str) -> str:
     """`torch.nn.functional.interpolate` by a whole factor, "nearest" or "bicubic"."""
     scales = g.numbers([1.0, 1.0, scale, scale])
     if mode == "bicubic":
-        how = {"mode": "cubic", "cubic_coeff_a": -0.75, "coordinate_transformation_mode": "half_pixel"}
+        how: dict[str, Any] = {
+            "mode": "cubic",
+            "cubic_coeff_a": -0.75,
+            "coordinate_transformation_mode": "half_pixel",
+        }
         return cast(g, g.add("Resize", cast(g, x, single=True), "", scales, **how), single=False)
     how = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
     return str(g.add("Resize", x, "", scales, **how))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from escsr.errors import ConfigError
 from escsr.exports import layers
 from escsr.exports.attention import window_attention
 from escsr.exports.graph import Graph, Length
@@ -83,13 +82,13 @@ def _conv_attn(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
 
 def _small_kernels(g: Graph, estimator: nn.Sequential, pooled: str) -> str:
     """DK of the picture, (C_a, 1, 3, 3)."""
-    squeeze, _, expand = estimator
+    squeeze, _, expand = cast("Iterable[nn.Conv2d]", estimator)
     kernels = layers.conv(g, layers.gelu(g, layers.conv(g, pooled, squeeze)), expand)
     return g.add("Reshape", kernels, g.integers([-1, 1, 3, 3]))
 
 
 def _large(g: Graph, attended: str, stage: Stage, small: str, margin: str) -> str:
-    """attended ⊗ LK (+ attended ⊗ DK), in ESC-FP (attended ⊗ LK^c) ⊗ (DK + LK^s)."""
+    """Eqs. 4–5: attended ⊗ LK (+ attended ⊗ DK), in ESC-FP (attended ⊗ LK^c) ⊗ (DK + LK^s)."""
     module: Any = stage.module
     groups = module.attended_dim
     if module.decomposed:
@@ -137,12 +136,8 @@ def _upsample(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:  # 
         scale = module.scale
         detail = g.add("DepthToSpace", layers.conv(g, x, module.conv), blocksize=scale, mode="CRD")
         return g.add("Add", detail, layers.resize(g, lr, scale, module.shortcut))
-    if not isinstance(module, NearestConvUpsampler):
-        raise ConfigError(
-            "A network of any scale (LTE) takes the size of its result at each call, which files of graphs do "
-            "not; export a model of a fixed scale."
-        )
-    first, second, third, last = module.convs
+    assert isinstance(module, NearestConvUpsampler)
+    first, second, third, last = cast("Iterable[nn.Conv2d]", module.convs)
     for conv in (first, second):
         x = layers.leaky_relu(g, layers.conv(g, layers.resize(g, x, 2, "nearest"), conv))
     return layers.conv(g, layers.leaky_relu(g, layers.conv(g, x, third)), last)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from escsr.errors import ConfigError
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision
+from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision
 from escsr.upscaling.target_size import TargetSize
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class UpscaleOptions(WriteOptions):
         to_srgb: Convert colours to sRGB; else each picture keeps its profile.
         max_pixels: Refuse pictures and results of more pixels, before any work; see `check_result`.
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
+        backend: What computes the network, see `Backend`.
         precision: See `Precision`; a result that overflows is computed again in a higher one, which the
             model then keeps.
         tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
@@ -60,6 +61,7 @@ class UpscaleOptions(WriteOptions):
     to_srgb: bool = False
     max_pixels: int | None = None
     device: str | torch.device | None = "auto"
+    backend: Backend = "torch"
     precision: Precision = "auto"
     tile_size: int | None = None
     feature_storage: FeatureStorageChoice = "auto"
@@ -72,6 +74,11 @@ class UpscaleOptions(WriteOptions):
         _ = self.target  # which refuses what cannot be
         if self.strength is not None and not 0 <= self.strength <= 1:
             raise ConfigError(f"strength must be from 0 to 1, not {self.strength}.")
+
+    @property
+    def place(self) -> str | torch.device | None:
+        """The device to choose; "auto" is the CPU for backends that compute there only."""
+        return "cpu" if self.backend != "torch" and self.device in ("auto", None) else self.device
 
     @cached_property
     def target(self) -> TargetSize | None:

@@ -88,7 +88,7 @@ class Upscaler:
         if model is not None:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
-        self.device = choose_device(self.options.device)
+        self.device = choose_device(self.options.place)
         path = choose_model(self.options.model, self.options.scale)
         self.name = path.stem
         checkpoint = _chosen_weights(path, self.options.strength)
@@ -101,6 +101,7 @@ class Upscaler:
             precision=self.options.precision,
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
+            backend=self.options.backend,
         )
 
     @property
