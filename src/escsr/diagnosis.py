@@ -25,6 +25,8 @@ _EXTRAS = {
     "pillow": "PIL images in Python: pip install pillow",
     "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
     "pillow-heif": 'HEIC: pip install "escsr[heic]"',
+    "onnxruntime": 'export to ONNX, backend onnx: pip install "escsr[onnx]"',
+    "openvino": 'export to OpenVINO, backend openvino: pip install "escsr[openvino]"',
     "pyiqa": 'learnt measures of real photos: pip install "escsr[pyiqa]"',
 }
 """Optional packages, and what each is for with its install line."""

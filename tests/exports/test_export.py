@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         ({"opset": 16}, "opset"),
     ):
         with pytest.raises(ConfigError, match=message):
-            export(MODEL, output=tmp_path / "model.onnx", **settings)  # type: ignore[arg-type]
+            export(MODEL, output=tmp_path / "model.onnx", **settings)
     with pytest.raises(OutputError, match=r"ends in \.onnx"):
         export(MODEL, output=tmp_path / "model.pt")
     with pytest.raises(ModelNotFoundError):

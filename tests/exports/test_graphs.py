@@ -22,7 +22,6 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "two attentions": {"num_attention": 2},
     "unshared kernels": {"large_kernel": "unshared"},
     "no dynamic kernel": {"dynamic_kernel": False},
-    "all channels attended": {"attended_dim": 24},
     "norms": {"norm_before_ffn": True, "norm_last": True},
     "scale 3": {"scale": 3},
     "bias rank 4": {"bias_rank": 4},

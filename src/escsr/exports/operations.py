@@ -70,14 +70,13 @@ def _conv_attn(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
     module = stage.module
     assert isinstance(module, ConvAttn)
     passed = module.fuse.in_channels - module.attended_dim
-    attended, *identity = layers.split(g, z, [module.attended_dim] + [passed] * (passed > 0), axis=1)
+    attended, identity = layers.split(g, z, [module.attended_dim, passed], axis=1)
     small = ""
     if module.estimator is not None:
         small = _small_kernels(g, module.estimator, part.pooled or layers.mean(g, attended))
     mixed = _large(g, attended, stage, small, part.margin)
-    joined = [mixed, *(layers.crop(g, each, part.margin) for each in identity)]
-    fused = g.add("Concat", *joined, axis=1) if identity else mixed
-    return g.add("Add", y, layers.conv(g, fused, module.fuse))
+    joined = g.add("Concat", mixed, layers.crop(g, identity, part.margin), axis=1)
+    return g.add("Add", y, layers.conv(g, joined, module.fuse))
 
 
 def _small_kernels(g: Graph, estimator: nn.Sequential, pooled: str) -> str:
