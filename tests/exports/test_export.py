@@ -116,3 +116,12 @@ def test_the_command(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "mine.onnx\n"
     assert (tmp_path / "mine.onnx").exists()
+
+
+def test_openvino_reports_to_nobody() -> None:
+    pytest.importorskip("openvino", reason='needs pip install "escsr[openvino]"')
+    code = (
+        "import sys; from escsr.exports.packages import package; package('openvino').Core(); "
+        "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +14,8 @@ __all__ = ["package"]
 
 _EXTRAS = {"onnx": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
 """By package the extra that brings it; `onnx` comes with both."""
+
+_TELEMETRY = "openvino_telemetry"
 
 
 def package(name: str, *, extra: str | None = None) -> Any:
@@ -24,7 +29,21 @@ def package(name: str, *, extra: str | None = None) -> Any:
         ConfigError: It is not installed; with the line that installs it.
     """
     try:
-        return import_module(name)
+        with _without_telemetry():
+            return import_module(name)
     except ImportError as error:
         line = f'pip install "escsr[{extra or _EXTRAS[name]}]"'
         raise ConfigError(f"This needs the package {name}, which is not installed: {line}.") from error
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO tells its makers that it was imported, by a package that it does without where it is missing."""
+    if _TELEMETRY in sys.modules:
+        yield
+        return
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[_TELEMETRY]
