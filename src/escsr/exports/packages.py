@@ -38,7 +38,7 @@ def package(name: str, *, extra: str | None = None) -> Any:
 
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """OpenVINO tells its makers that it was imported, by a package that it does without where it is missing."""
+    """OpenVINO tells its makers of every import, by a package without which it works as well."""
     if _TELEMETRY in sys.modules:
         yield
         return
