@@ -49,9 +49,8 @@ class GraphBackend:
         """The network at once, by a graph that the first call loads: (B, 3, H, W) → (B, 3, rH, rW)."""
         with self._lock:
             if self._whole is None:
-                self._whole = self._load(
-                    whole_graph(self.network, for_openvino=self._openvino).SerializeToString()
-                )
+                graph = whole_graph(self.network, for_openvino=self._openvino)
+                self._whole = self._load(graph.SerializeToString(), True)
         return torch.cat([_run(self._whole, {INPUT: image}) for image in torch.split(lr, 1)])
 
     def choose(self, stage: Stage, device: torch.device) -> StageFunction:
@@ -63,7 +62,7 @@ class GraphBackend:
         if isinstance(stage.module, LTE):
             return choose(stage, device)
         graph = stage_graph(self.network, stage, for_openvino=self._openvino)
-        return partial(_stage, stage, self._load(graph.SerializeToString()))
+        return partial(_stage, stage, self._load(graph.SerializeToString(), False))
 
 
 def stage_graph(network: ESC, stage: Stage, *, for_openvino: bool = False) -> Any:

@@ -17,8 +17,9 @@ __all__ = ["Load", "Run", "open_runtime"]
 Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 """A graph that is loaded: inputs by name → its output; threads may share it."""
 
-Load = Callable[[bytes], Run]
-"""Loads a graph, a serialized `onnx.ModelProto`; its memory is free again once the `Run` is dropped."""
+Load = Callable[[bytes, bool], Run]
+"""Loads a graph, a serialized `onnx.ModelProto`, and whether it is to stay: then the memory it works in is free
+again after each call, else only once the `Run` is dropped, which is faster."""
 
 
 def open_runtime(backend: str) -> Load:
@@ -37,17 +38,18 @@ def _onnxruntime() -> Load:
     package("onnx")
     runtime = package("onnxruntime")
 
-    def load(graph: bytes) -> Run:
+    def load(graph: bytes, stays: bool) -> Run:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         session = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        frugal = runtime.RunOptions()  # else the memory of the largest picture stays taken
-        frugal.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        how = runtime.RunOptions()
+        if stays:
+            how.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
         def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             try:
-                return session.run(None, inputs, frugal)[0]
+                return session.run(None, inputs, how)[0]
             except Exception as error:  # its errors are of kinds of their own
                 raise RuntimeError(f"ONNX Runtime: {error}") from error
 
@@ -61,7 +63,7 @@ def _openvino() -> Load:
     runtime = package("openvino")
     core = runtime.Core()
 
-    def load(graph: bytes) -> Run:
+    def load(graph: bytes, stays: bool) -> Run:
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",  # else it takes bfloat16 where the CPU has it: 2e-2 away
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -75,7 +77,8 @@ def _openvino() -> Load:
         def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             with lock:  # its request is for one at a time
                 result = compiled({name: inputs[name] for name in taken})[0].copy()
-                compiled.release_memory()
+                if stays:
+                    compiled.release_memory()
                 return result
 
         return run
