@@ -27,9 +27,9 @@ from escsr.upscaling.inference import Inference
 WAYS: dict[str, dict[str, Any]] = {
     "torch": {},
     "onnx": {"backend": "onnx"},
-    "onnx, stages": {"backend": "onnx", "tile_size": 128},
+    "onnx, stages": {"backend": "onnx", "tile_size": 256},
     "openvino": {"backend": "openvino"},
-    "openvino, stages": {"backend": "openvino", "tile_size": 128},
+    "openvino, stages": {"backend": "openvino", "tile_size": 256},
 }
 
 

@@ -74,24 +74,26 @@ def stage_graph(network: ESC, stage: Stage, *, for_openvino: bool = False) -> An
         for_openvino: See `Graph`.
 
     Returns:
-        An `onnx.ModelProto`. Its inputs are those of the stage, by their names; where it takes them also
-        "margin", int64 (top, left, bottom, right), and "pooled". Its output is "result".
+        An `onnx.ModelProto`. Its inputs are those of the stage, by their names, (1, H, W, C) as maps are
+        kept; where it takes them also "margin", int64 (top, left, bottom, right), and "pooled". Its output
+        is "result", (1, H, W, C).
     """
     g, dim = Graph(network, opset=OPSET, for_openvino=for_openvino), network.config.dim
     inputs = [_map(g, name, 3 if name == "lr" else dim) for name in stage.inputs]
+    maps = [g.add("Transpose", name, perm=[0, 3, 1, 2]) for name in stage.inputs]
     has_margin = stage.halo > 0 and stage.operation != "upsample"
     if has_margin:
         inputs.append(g.value("margin", [4], integers=True))
     if stage.takes_pooled:
         inputs.append(g.value("pooled", [1, network.config.attended_dim, 1, 1]))
-    part = Part(g.shape_of(stage.inputs[0]), "margin" * has_margin, "pooled" * stage.takes_pooled)
-    g.give(add_stage(g, stage, list(stage.inputs), part), "result")
+    part = Part(g.shape_of(maps[0]), "margin" * has_margin, "pooled" * stage.takes_pooled)
+    g.give(g.add("Transpose", add_stage(g, stage, maps, part), perm=[0, 2, 3, 1]), "result")
     result = _map(g, "result", 3 if stage.output == "sr" else dim)
     return g.model(inputs, [result], name=stage.operation)
 
 
 def _map(g: Graph, name: str, channels: int) -> Any:
-    return g.value(name, [1, channels, f"{name}_rows", f"{name}_columns"])
+    return g.value(name, [1, f"{name}_rows", f"{name}_columns", channels])
 
 
 def _stage(stage: Stage, run: Run, *arguments: Any) -> Tensor:
@@ -101,11 +103,12 @@ def _stage(stage: Stage, run: Run, *arguments: Any) -> Tensor:
     if stage.halo and stage.operation != "upsample":
         left, right, top, bottom = around[0]
         margin["margin"] = np.array([top, left, bottom, right], np.int64)
-    named = dict(zip(stage.inputs, maps, strict=True))
+    named = dict(zip(stage.inputs, (each.permute(0, 2, 3, 1) for each in maps), strict=True))
     if stage.takes_pooled:
         named["pooled"] = around[-1]
     images = zip(*(torch.split(each, 1) for each in named.values()), strict=True)
-    result = torch.cat([_run(run, dict(zip(named, image, strict=True)), margin) for image in images])
+    results = [_run(run, dict(zip(named, image, strict=True)), margin) for image in images]
+    result = torch.cat(results).permute(0, 3, 1, 2)
     if stage.operation != "upsample":
         return result
     scale: Any = stage.module.scale

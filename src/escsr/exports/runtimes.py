@@ -18,8 +18,8 @@ Run = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 """A graph that is loaded: inputs by name → its output; threads may share it."""
 
 Load = Callable[[bytes, bool], Run]
-"""Loads a graph, a serialized `onnx.ModelProto`, and whether it is to stay: then the memory it works in is free
-again after each call, else only once the `Run` is dropped, which is faster."""
+"""Loads a graph, a serialized `onnx.ModelProto`. The second argument says whether it is to stay: then the
+memory it works in is free again after each call, else once the `Run` is dropped, which is faster."""
 
 
 def open_runtime(backend: str) -> Load:
@@ -76,7 +76,7 @@ def _openvino() -> Load:
 
         def run(inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
             with lock:  # its request is for one at a time
-                result = compiled({name: inputs[name] for name in taken})[0].copy()
+                result = compiled({name: inputs[name] for name in taken & inputs.keys()})[0].copy()
                 if stays:
                     compiled.release_memory()
                 return result

@@ -36,7 +36,7 @@ _FLIPS = ((), (-1,), (-2,), (-2, -1))
 _PROBE_FROM = 4
 """A picture of this many of the largest tiles is worth a probe."""
 
-_BACKEND_TILE_SIZE = 128
+_BACKEND_TILE_SIZE = 256
 _BACKEND_WORKSPACE = 2
 """Memory that other runtimes work in, over PyTorch's: 5 to 7 KiB an LR pixel for C = 64, as measured
 (`benchmarks/backends.py`)."""
