@@ -64,6 +64,7 @@ def test_large_pictures_go_through_stages_where_memory_is_short(
     expected = Inference(network).run(lr)
     roomy = Inference(network, backend=backend)
     assert (roomy.run(lr) - expected).abs().max() <= 1e-5
+    monkeypatch.setattr("escsr.upscaling.inference._BACKEND_TILE_SIZE", 64)
     monkeypatch.setattr("escsr.upscaling.inference.free_device_memory", lambda _: 0)
     monkeypatch.setattr(GraphBackend, "whole", None)
     assert (roomy.run(lr) - expected).abs().max() <= 1e-5
