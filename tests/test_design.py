@@ -25,6 +25,7 @@ LADDER = {
     "models": 2,
     "data": 2,
     "streaming": 2,
+    "exports": 2,
     "upscaling": 3,
     "evaluation": 3,
     "batch": 4,

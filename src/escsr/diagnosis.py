@@ -27,6 +27,8 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "OpenImageIO": ("JPEG XL, OpenEXR and Radiance HDR", ("jxl", "exr")),
     "pillow-heif": ("HEIC", ("heic",)),
     "rawpy": ("camera raw", ("raw",)),
+    "onnxruntime": ("export to ONNX and --backend onnx", ("onnx",)),
+    "openvino": ("export to OpenVINO and --backend openvino", ("openvino",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

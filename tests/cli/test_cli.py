@@ -19,8 +19,9 @@ import torch
 import typer
 
 import escsr
-from escsr import batch, cli, diagnosis, images
+from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
+from escsr.cli.exporting import export
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
@@ -234,6 +235,7 @@ def test_lists_and_version(run: Run) -> None:
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
+        (export, [exports.export], set()),
     ],
 )
 def test_command_and_function_have_the_same_names_and_defaults(
@@ -258,6 +260,7 @@ def test_completion_of_every_command() -> None:
         "compare",
         "evaluate",
         "train",
+        "export",
         "doctor",
     }
     assert [group.name for group in cli.app.registered_groups] == ["models", "data", "recipes"]

@@ -72,6 +72,7 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
         "size": size,
         "write": (options.quality, options.lossless, options.subsampling, options.strip),
         "to_srgb": options.to_srgb,
+        "backend": options.backend,
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",
         "self_ensemble": options.self_ensemble,

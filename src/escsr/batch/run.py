@@ -75,7 +75,7 @@ class Batch:
         **settings: Any,
     ) -> None:
         self.options = replace(options or UpscaleOptions(), **settings)
-        self.device = choose_device(self.options.device)
+        self.device = choose_device(self.options.place)
         self._load = cache(partial(Upscaler, options=self.options))
         self._digest = cache(sha256_of)
         wanted = self.options.target

@@ -63,7 +63,8 @@ class Report:
             from escsr.models.selection import explain
 
             count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
-            where = f"{batch.device}, precision {batch.options.precision}"
+            backend = "" if batch.options.backend == "torch" else f" by {batch.options.backend}"
+            where = f"{batch.device}{backend}, precision {batch.options.precision}"
             self.out.print(f"Upscaling {count} to {batch.size.label.replace('_', ', ')} on {where}")
             self.out.print(plain(f"Model: {explain(batch.options.model, batch.size.scale)}"))
 

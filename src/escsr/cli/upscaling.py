@@ -12,7 +12,7 @@ from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
 from escsr.errors import ConfigError
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Subsampling
+from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Subsampling
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Progress
@@ -161,6 +161,15 @@ def upscale(
         ),
     ] = False,
     device: DeviceOption = "auto",
+    backend: Annotated[
+        Backend,
+        Option(
+            metavar="NAME",
+            help="What computes: torch (PyTorch and native kernels); with extras onnx or openvino, on the "
+            "CPU.",
+            rich_help_panel=_COMPUTATION,
+        ),
+    ] = "torch",
     precision: PrecisionOption = "auto",
     tile_size: Annotated[
         int | None,
@@ -273,6 +282,7 @@ def upscale(
         to_srgb=to_srgb,
         max_pixels=max_pixels,
         device=device,
+        backend=backend,
         precision=precision,
         tile_size=tile_size,
         feature_storage=feature_storage,

@@ -6,7 +6,23 @@ from typing import Any, Literal, get_args
 
 from escsr.errors import ConfigError
 
-__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Resizer", "Subsampling", "check_choice"]
+__all__ = [
+    "Backend",
+    "ExportFormat",
+    "FeatureStorageChoice",
+    "Fit",
+    "Precision",
+    "Protocol",
+    "Resizer",
+    "Subsampling",
+    "check_choice",
+]
+
+Backend = Literal["torch", "onnx", "openvino"]
+"""What computes the network: PyTorch; or by extras ONNX Runtime or OpenVINO, on the CPU in float32."""
+
+ExportFormat = Literal["onnx", "openvino"]
+"""What a model is exported to."""
 
 FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
 """How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where

@@ -12,6 +12,8 @@ _WORDS = (
     "not enough memory",  # the CPU, on Windows
     "invalid buffer size",  # MPS, for what is more than all of it
     "alloc_failed",  # cuDNN, cuBLAS
+    "failed to allocate memory",  # ONNX Runtime
+    "bad_alloc",  # ONNX Runtime and OpenVINO
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from escsr.networks.esc import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
-from escsr.networks.stages import Stage, choose, has_kernels
+from escsr.networks.stages import Stage, StageFunction, choose, has_kernels
 from escsr.runtime.fork import claim_process
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.progress import OnProgress
@@ -27,13 +28,27 @@ from escsr.streaming.feature_store import FeatureStorage, FeatureStore
 from escsr.streaming.tiles import Span, Tile, check_tile_size, cut, margin_of, output_region
 from escsr.streaming.transfers import Transfers
 
-__all__ = ["Compute", "run"]
+__all__ = ["Backend", "Compute", "run"]
 
 Compute = Callable[[Callable[..., Tensor], tuple[object, ...]], Tensor]
 """Calls a function of the network with its arguments; chooses the precision and checks the result."""
 
 Attempt = Callable[[Callable[..., Tensor], tuple[object, ...]], tuple[Tensor, Tensor]]
 """The same, not checked: the result and, on the device, whether its numbers are finite."""
+
+
+class Backend(Protocol):
+    """What computes a network in the place of PyTorch's operators."""
+
+    @property
+    def takes_whole(self) -> bool:
+        """Whether `whole` is possible; else a picture of one tile goes through the stages too."""
+
+    def whole(self, lr: Tensor) -> Tensor:
+        """The network at once."""
+
+    def choose(self, stage: Stage, device: torch.device) -> StageFunction:
+        """What computes a stage, as `networks.stages.choose`."""
 
 
 def _plainly(function: Callable[..., Tensor], arguments: tuple[object, ...]) -> Tensor:
@@ -50,6 +65,7 @@ def run(
     size: Size | None = None,
     feature_storage: FeatureStorage = "float32",
     folder: Path | None = None,
+    backend: Backend | None = None,
     compute: Compute = _plainly,
     attempt: Attempt | None = None,
     on_halved: Callable[[int], None] | None = None,
@@ -69,6 +85,7 @@ def run(
         size: As for the network.
         feature_storage: How feature maps are kept.
         folder: For maps in a file; None for the system's temporary folder.
+        backend: What computes the network and its stages, in the place of PyTorch.
         compute: How functions of the network are called.
         attempt: How they are called first where results travel to the host beside the computation, so that
             nothing waits for the check; `compute` then repeats those that failed it. None for `compute`.
@@ -89,7 +106,7 @@ def run(
     out_size = network.output_size(height, width, scale=scale, size=size)
     store = FeatureStore((height, width), storage=feature_storage, folder=folder)
     form = inference_form(network)
-    stream = _Stream(form, out_size, tile_size, store, compute, attempt, on_halved, on_progress)
+    stream = _Stream(form, out_size, tile_size, store, backend, compute, attempt, on_halved, on_progress)
     return stream.run(lr)
 
 
@@ -101,6 +118,7 @@ class _Stream:
     out_size: Size
     tile_size: int
     store: FeatureStore
+    backend: Backend | None
     compute: Compute
     attempt: Attempt | None
     on_halved: Callable[[int], None] | None
@@ -114,12 +132,14 @@ class _Stream:
         self.size = self.store.size
         self.device = next(self.network.parameters()).device
         self.transfers = Transfers(self.device)
+        self.choose = choose if self.backend is None else self.backend.choose
+        self._at_once = not has_kernels(self.device) if self.backend is None else self.backend.takes_whole
 
     def run(self, lr: Tensor) -> Tensor:
         """Stage by stage, or the network at once while the picture is one tile and no kernels are lost."""
         any_size = self.out_size if self.network.config.scale is None else None
-        while len(self._tiles()) == 1 and not has_kernels(self.device):
-            whole = partial(self.network, size=any_size)
+        while self._at_once and len(self._tiles()) == 1:
+            whole = partial(self.network, size=any_size) if self.backend is None else self.backend.whole
             try:
                 sr = self.compute(whole, (lr.to(self.device),))
             except RuntimeError as error:
@@ -161,7 +181,7 @@ class _Stream:
             stage: What to compute.
             write: Takes the result of a tile, in host memory.
         """
-        function, waiting = choose(stage, self.device), self._tiles()
+        function, waiting = self.choose(stage, self.device), self._tiles()
 
         def fetch(tile: Tile) -> list[Tensor]:
             region = self._region(tile, stage)

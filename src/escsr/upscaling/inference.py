@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from itertools import product
 
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
+from escsr.exports.backends import GraphBackend
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
 from escsr.networks.stages import has_kernels
-from escsr.runtime.choices import FeatureStorageChoice, Precision, check_choice
+from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision, check_choice
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
@@ -39,6 +41,11 @@ _FLIPS = ((), (-1,), (-2,), (-2, -1))
 _PROBE_FROM = 4
 """A picture of this many of the largest tiles is worth a probe."""
 
+_BACKEND_TILE_SIZE = 256
+_BACKEND_WORKSPACE = 2
+"""Memory that other runtimes work in, over PyTorch's: 5 to 7 KiB an LR pixel for C = 64, as measured
+(`benchmarks/backends.py`)."""
+
 _WORKSPACE_SHARE = 0.5
 """Part of the free memory that the work on one tile may take."""
 
@@ -55,9 +62,10 @@ class Inference:
         tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
             for large pictures, a short probe. The result does not depend on it.
         feature_storage: See `FeatureStorageChoice`.
+        backend: What computes the stages, see `Backend`; other than "torch" on the CPU and in float32 only.
 
     Raises:
-        ConfigError: A setting is impossible.
+        ConfigError: A setting is impossible, or the backend is not installed.
     """
 
     def __init__(
@@ -68,21 +76,26 @@ class Inference:
         precision: Precision = "auto",
         tile_size: int | None = None,
         feature_storage: FeatureStorageChoice = "auto",
+        backend: Backend = "torch",
     ) -> None:
         if tile_size is not None:
             check_tile_size(tile_size, network.config.window_size)
         check_choice("feature_storage", feature_storage, FeatureStorageChoice)
+        check_choice("backend", backend, Backend)
         self.network, self.name = inference_form(network), name
         self.scale, self.pad_multiple = network.config.scale, network.config.window_size
         self.device = next(network.parameters()).device
         self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
         self.tile_size = tile_size
+        self._backend = None if backend == "torch" else self._open(backend)
         self._largest: int | None = None
 
     @property
     def usual_tile_size(self) -> int:
         """Tile side that was asked for, or the usual one, LR pixels."""
+        if self.tile_size is None and self._backend is not None:
+            return max(1, _BACKEND_TILE_SIZE // self.pad_multiple) * self.pad_multiple
         candidates = self._candidates()
         return self.tile_size or candidates[len(candidates) // 2]
 
@@ -140,7 +153,7 @@ class Inference:
             out_size: Rows and columns of the result.
             batch: Pictures at once.
         """
-        return streaming.predict_memory(
+        memory = streaming.predict_memory(
             self.network.config,
             size,
             out_size,
@@ -148,6 +161,7 @@ class Inference:
             batch=batch,
             feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
         )
+        return replace(memory, workspace=self._workspace(memory))
 
     def _stream(self, lr: Tensor, out_size: Size, on_progress: OnProgress | None) -> Tensor:
         """In tiles of the size asked for, or the usual one, or for large pictures the fastest that fits."""
@@ -161,6 +175,7 @@ class Inference:
                 tile_size=tile_size,
                 size=out_size,
                 feature_storage=self._map_storage(lr, out_size),
+                backend=self._backend,
                 compute=self.precision_policy,
                 attempt=self.precision_policy.attempt,
                 on_halved=self._remember_limit,
@@ -175,10 +190,22 @@ class Inference:
                 "another device."
             ) from error
 
+    def _open(self, backend: Backend) -> GraphBackend:
+        if self.device.type != "cpu" or self.precision_policy.precision != "float32":
+            raise ConfigError(
+                f"Backend {backend} computes on the CPU in float32 only, not on {self.device} in "
+                f"{self.precision_policy.precision}; leave out device and precision."
+            )
+        return GraphBackend(self.network, backend)
+
     def _tile_sizes(self, size: Size) -> list[int]:
         """Tile sides that a picture of some rows and columns may run with, the smallest first."""
         sizes = [self.usual_tile_size]
-        if self.tile_size is None:
+        if self.tile_size is None and self._backend is not None:
+            whole = -max(size) // self.pad_multiple * -self.pad_multiple
+            if self._backend.takes_whole and self._fits(whole, size):
+                sizes = [whole]
+        elif self.tile_size is None:
             candidates = [side for side in self._candidates() if self._fits(side)] or sizes
             sizes = candidates if size[0] * size[1] >= _PROBE_FROM * candidates[-1] ** 2 else sizes
         return sorted({min(side, self._largest or side) for side in sizes})
@@ -191,13 +218,18 @@ class Inference:
             sizes = (next((side for most, side in _KERNEL_TILE_SIZES.items() if threads <= most), 512),)
         return [max(1, size // window) * window for size in sizes]
 
-    def _fits(self, tile_size: int) -> bool:
+    def _fits(self, tile_size: int, size: Size | None = None) -> bool:
+        """Whether there is memory for the work on a tile, of a large picture where no size is given."""
+        side = 2 * (tile_size + 2 * self.network.config.window_size)
+        height, width = size or (side, side)
         scale = self.network.config.scale or 4
-        side = tile_size + 2 * self.network.config.window_size
         memory = streaming.predict_memory(
-            self.network.config, (2 * side, 2 * side), (2 * side * scale,) * 2, tile_size=tile_size
+            self.network.config, (height, width), (height * scale, width * scale), tile_size=tile_size
         )
-        return memory.workspace <= _WORKSPACE_SHARE * free_device_memory(self.device)
+        return self._workspace(memory) <= _WORKSPACE_SHARE * free_device_memory(self.device)
+
+    def _workspace(self, memory: Memory) -> int:
+        return memory.workspace * (1 if self._backend is None else _BACKEND_WORKSPACE)
 
     def _map_storage(self, lr: Tensor, out_size: Size) -> FeatureStorage:
         if self.feature_storage != "auto":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision
+from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision
 from escsr.upscaling.target_size import TargetSize, parse_crop
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class UpscaleOptions(WriteOptions):
         to_srgb: Convert colours to sRGB; otherwise each picture keeps its profile.
         max_pixels: Refuse pictures and results of more pixels, before any work; see `check_result`.
         device: "auto" (CUDA, XPU, MPS, CPU, whichever comes first), "cpu", "cuda", "cuda:1", ...
+        backend: What computes the network, see `Backend`.
         precision: See `Precision`; a result that overflows is computed again in a higher one, which the
             model then keeps.
         tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
@@ -63,6 +64,7 @@ class UpscaleOptions(WriteOptions):
     to_srgb: bool = False
     max_pixels: int | None = None
     device: str | torch.device | None = "auto"
+    backend: Backend = "torch"
     precision: Precision = "auto"
     tile_size: int | None = None
     feature_storage: FeatureStorageChoice = "auto"
@@ -74,6 +76,11 @@ class UpscaleOptions(WriteOptions):
         _ = self.target  # which refuses what cannot be
         if self.crop is not None:
             parse_crop(self.crop)
+
+    @property
+    def place(self) -> str | torch.device | None:
+        """The device to choose; "auto" is the CPU for backends that compute there only."""
+        return "cpu" if self.backend != "torch" and self.device in ("auto", None) else self.device
 
     @cached_property
     def target(self) -> TargetSize | None:

@@ -94,7 +94,7 @@ class Upscaler:
         if model is not None:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
-        self.device = choose_device(self.options.device)
+        self.device = choose_device(self.options.place)
         self._path = choose_model(self.options.model, self.options.scale)
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
@@ -109,6 +109,7 @@ class Upscaler:
             precision=self.options.precision,
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
+            backend=self.options.backend,
         )
 
     @property
