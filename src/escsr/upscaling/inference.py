@@ -42,8 +42,8 @@ _PROBE_FROM = 4
 """A picture of this many of the largest tiles is worth a probe."""
 
 _BACKEND_TILE_SIZE = 256
-_BACKEND_WORKSPACE = 2
-"""Memory that other runtimes work in, over PyTorch's: 5 to 7 KiB an LR pixel for C = 64, as measured
+_BACKEND_WORKSPACE = 2.5
+"""Memory that other runtimes work in, over PyTorch's: 5 to 10 KiB an LR pixel for C = 64, as measured
 (`benchmarks/backends.py`)."""
 
 _WORKSPACE_SHARE = 0.5
@@ -229,7 +229,7 @@ class Inference:
         return self._workspace(memory) <= _WORKSPACE_SHARE * free_device_memory(self.device)
 
     def _workspace(self, memory: Memory) -> int:
-        return memory.workspace * (1 if self._backend is None else _BACKEND_WORKSPACE)
+        return memory.workspace if self._backend is None else int(_BACKEND_WORKSPACE * memory.workspace)
 
     def _map_storage(self, lr: Tensor, out_size: Size) -> FeatureStorage:
         if self.feature_storage != "auto":
