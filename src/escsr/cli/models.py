@@ -105,7 +105,12 @@ def path(name: NameArgument) -> None:
 
 @models.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="Name of a published model (see `escsr models`).")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a published model (see `escsr models`), or organisation/name of the hub."
+        ),
+    ],
     mirror: Annotated[
         list[str] | None,
         typer.Option(help="Address that the file name is put behind, instead of the release; repeatable."),
@@ -115,9 +120,15 @@ def fetch(
         typer.Option(envvar="ESCSR_OFFLINE", help="Never use the network: verify what is there."),
     ] = False,
 ) -> None:
-    """Download a published model into the cache folder, verified; an interrupted download goes on."""
-    from escsr.models import published
+    """Download a published model into the cache folder, verified; an interrupted download goes on.
 
+    Of a model of the Hugging Face Hub this takes the newest; elsewhere it stays the one first seen.
+    """
+    from escsr.models import hub, published
+
+    if hub.is_hub_name(name):
+        OUT.print(plain(f"{hub.fetch_from_hub(name, offline=offline)}"))
+        return
     with progress(name, quiet=False) as report:
         target = published.fetch(name, mirrors=mirror or (), offline=offline, on_progress=report)
     model = published.RELEASED[name]

@@ -12,21 +12,27 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from escsr.errors import CheckpointError, ModelNotFoundError
+from escsr.models.hub import find_on_hub, hub_name, is_hub_name
 from escsr.models.published import RELEASED, cache_folder, fetch
 
 __all__ = [
     "FAMILIES",
     "REAL",
     "TRAINING_PREFIX",
+    "WEIGHTS_FILE",
     "Header",
     "find_model",
     "find_sharper",
     "list_models",
+    "model_name",
     "read_header",
 ]
 
 TRAINING_PREFIX = "training."
 """Tensors under this prefix belong to a training run; `load_network` passes over them."""
+
+WEIGHTS_FILE = "model.safetensors"
+"""Name of the weights in a folder that is one model, as the Hugging Face Hub has them."""
 
 REAL = "real"
 """Short for the models of photographs as people have them."""
@@ -66,8 +72,10 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     """Where a model's file is.
 
     Args:
-        name_or_path: Bundled name, name of a downloaded published model, or a file. A bundled name may
-            leave out its scale ("esc-light"); "real" stands for those of real photographs.
+        name_or_path: Bundled name, name of a downloaded published model, a file, a folder that holds
+            `WEIGHTS_FILE`, or "organisation/name" of the Hugging Face Hub (`escsr.models.hub`), which is
+            downloaded where it is not there yet. A bundled name may leave out its scale ("esc-light");
+            "real" stands for those of real photographs.
         scale: Scale wanted, where the name bears none: the smallest bundled scale that is not below it,
             or the largest there is. None for ×2.
 
@@ -75,8 +83,9 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         An existing file.
 
     Raises:
-        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet.
-        CheckpointError: The downloaded file is damaged.
+        ModelNotFoundError: Neither a bundled name nor a file, or a published model not downloaded yet, or
+            one of the hub that cannot be downloaded.
+        CheckpointError: The downloaded file is damaged, or another than it was.
     """
     bundled = _bundled()
     name = FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
@@ -96,9 +105,29 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         if path.is_file():
             return path
         if path.is_dir():
-            raise ModelNotFoundError(f"{name} is a folder, not a file of weights.")
+            if (path / WEIGHTS_FILE).is_file():
+                return path / WEIGHTS_FILE
+            raise ModelNotFoundError(f"{name} is a folder without {WEIGHTS_FILE}, not a file of weights.")
+    if is_hub_name(name):
+        return find_on_hub(name)
     known = ", ".join(sorted(bundled)) or "none"
     raise ModelNotFoundError(f"No model {name:.200}: neither a file nor a bundled name ({known}).")
+
+
+def model_name(path: str | os.PathLike[str]) -> str:
+    """What to call the model of a file: by the file, or by the folder that is the model.
+
+    Args:
+        path: The file, from `find_model`.
+
+    Example:
+        >>> model_name("models/mine/model.safetensors"), model_name("runs/best.safetensors")
+        ('mine', 'best')
+    """
+    path = Path(path)
+    if path.name != WEIGHTS_FILE:
+        return path.stem
+    return hub_name(path) or path.absolute().parent.name
 
 
 def find_sharper(path: str | os.PathLike[str]) -> Path | None:

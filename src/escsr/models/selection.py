@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from escsr.models.bundled import FAMILIES, find_model
+from escsr.models.bundled import FAMILIES, find_model, model_name
 
 __all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
 
@@ -31,7 +31,7 @@ def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
 
     Args:
         name: "auto"; "real" for noisy and compressed photographs; a bundled name, with or without its
-            scale; a downloaded one; or a file.
+            scale; a downloaded one; a file or a folder; or one of the Hugging Face Hub.
         scale: Wanted; None for ×2, or the scale of the model named.
 
     Returns:
@@ -54,12 +54,12 @@ def explain(name: str | os.PathLike[str], scale: float | None) -> str:
     Returns:
         Which family, because the rule says so or it was named; which scale of it, where it has several.
     """
-    family, chosen = _family(name, scale), choose_model(name, scale).stem
+    family, chosen = _family(name, scale), model_name(choose_model(name, scale))
     if os.fspath(name) != DEFAULT_MODEL:
         reason = f"{family}: as named"
     else:
         reason = f"{family}: the default, {_WHY_ANY if family == _ANY else _WHY_FIXED}"
-    if chosen == Path(family).stem:
+    if not chosen.startswith(f"{family}-x"):  # the name of one model, or a file
         return reason
     if scale is None:
         small = f", {_ANY} up to ×{ANY_SCALE_UP_TO:g}" if os.fspath(name) == DEFAULT_MODEL else ""
