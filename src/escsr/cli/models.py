@@ -79,11 +79,23 @@ def info(name: NameArgument) -> None:
 
 
 def _file_lines(path: Path) -> dict[str, object]:
+    from escsr.errors import ForeignNetworkError
     from escsr.files import sha256_of  # here, where the file is there: PyTorch takes a second
     from escsr.models.checkpoints import read_checkpoint
+    from escsr.models.foreign import load_foreign
     from escsr.networks import variant_name
 
-    checkpoint = read_checkpoint(path)
+    try:
+        checkpoint = read_checkpoint(path)
+    except ForeignNetworkError as why:
+        model = load_foreign(path, why)
+        return {
+            "network": f"{model.name}, by spandrel",
+            "scale": f"×{model.scale}",
+            "parameters": f"{sum(weight.numel() for weight in model.module.parameters()):,}",
+            "file": path,
+            "sha256": sha256_of(path),
+        }
     scale = checkpoint.config.scale
     return {
         "network": variant_name(checkpoint.config) or "of its own shape",

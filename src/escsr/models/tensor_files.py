@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from escsr.errors import CheckpointError
+from escsr.errors import CheckpointError, ForeignNetworkError
 
-__all__ = ["check_tensors", "read_tensor_file", "unwrapped"]
+__all__ = ["FLOATS", "check_tensors", "read_tensor_file", "unwrapped"]
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ACCEPTED = "a safetensors file of ESC weights, or a .pth of the authors' releases"
 
 
@@ -67,17 +67,26 @@ def unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
     return {key.removeprefix("module."): value.detach() for key, value in tensors.items()}
 
 
-def check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Refuses tensors that are no plain floating-point numbers, or larger than the file that holds them.
+def check_tensors(
+    path: Path, weights: Mapping[str, Tensor], dtypes: Collection[torch.dtype] | None = FLOATS
+) -> None:
+    """Refuses tensors that are no plain numbers, or larger than the file that holds them.
+
+    Args:
+        path: The file.
+        weights: What it holds.
+        dtypes: Accepted types; None for any.
 
     Raises:
-        CheckpointError: One is.
+        ForeignNetworkError: One is of another type or kind, as no network of this family has.
+        CheckpointError: They are larger.
     """
     for key, value in weights.items():
         plain = value.layout is torch.strided and not value.is_nested and value.device.type == "cpu"
-        if not plain or value.dtype not in _FLOATS:
+        if not plain or (dtypes is not None and value.dtype not in dtypes):
             kind = f"{key:.100} is {value.dtype}, {value.layout}, {value.device}"
-            raise CheckpointError(f"{path}: {kind}; accepted are dense tensors of {_FLOATS}.")
+            accepted = "" if dtypes is None else f" of {dtypes}"
+            raise ForeignNetworkError(f"{path}: {kind}; accepted are dense tensors{accepted}.")
     claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
     if claimed > held:
         raise CheckpointError(f"{path}: its tensors claim {claimed:,} bytes, the file has {held:,}.")

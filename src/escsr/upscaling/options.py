@@ -25,7 +25,9 @@ class UpscaleOptions(WriteOptions):
 
     Attributes:
         model: "auto", by the rule of `escsr.models.selection.choose_model`; "real" for noisy and compressed
-            photographs; a bundled name, with or without its scale; a downloaded one; or a file of weights.
+            photographs; a bundled name, with or without its scale; a downloaded one; a file of weights or a
+            folder that holds them; or "organisation/name" of the Hugging Face Hub. Files of other
+            architectures load where spandrel is installed.
         scale: Factor of both sides; None for ×2, or the scale of the model named. Another than a fixed
             model's own is reached by resizing its result in float, before it is rounded.
         width: Pixels of the result instead; the height follows, or see `fit`.

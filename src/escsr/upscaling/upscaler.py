@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.bundled import REAL, find_sharper
-from escsr.models.checkpoints import DEGRADATION, Checkpoint, blended, network_of, read_checkpoint
+from escsr.models.checkpoints import DEGRADATION
 from escsr.models.selection import choose_model
-from escsr.networks import ESC
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pil, upscale_pixels
-from escsr.upscaling.inference import Inference
 from escsr.upscaling.keep_colour import keep_colour_
+from escsr.upscaling.opening import open_inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
 from escsr.upscaling.target_size import TargetSize
@@ -49,11 +47,11 @@ class Upscaler:
     """Upscales pictures with one model; threads may share it, it keeps nothing of a picture.
 
     A picture larger than a tile is computed by exact streaming: the result does not depend on the
-    tile size.
+    tile size. Models of other architectures, which spandrel loads, are computed in overlapping tiles.
 
     Args:
-        model: Bundled name ("esc-light-x2"), or a file of weights; None for that of the options, by default
-            "esc-light-x2".
+        model: Bundled name ("esc-light-x2"), a file of weights, or others that `UpscaleOptions` takes;
+            None for that of the options, by default "esc-light-x2".
         options: See `UpscaleOptions`; None for the usual ones.
         settings: Options by name, in place of those in `options`. What concerns size and files is the
             default of each call.
@@ -61,7 +59,7 @@ class Upscaler:
     Attributes:
         device: Where it computes.
         name: Of the model.
-        network: The network.
+        network: The network, in its inference form.
         options: As given.
         keeps_colour: Whether results get the low frequencies of their pictures.
 
@@ -89,19 +87,18 @@ class Upscaler:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.device)
-        path = choose_model(self.options.model, self.options.scale)
-        self.name = path.stem
-        checkpoint = _chosen_weights(path, self.options.strength)
-        self.network: ESC = network_of(checkpoint, name=self.name, device=self.device).requires_grad_(False)
-        keeps = self.options.keep_colour
-        self.keeps_colour = DEGRADATION in checkpoint.metadata if keeps is None else keeps
-        self.inference = Inference(
-            self.network,
-            name=self.name,
+        self.inference, metadata = open_inference(
+            choose_model(self.options.model, self.options.scale),
+            device=self.device,
             precision=self.options.precision,
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
+            strength=self.options.strength,
         )
+        self.name = self.inference.name
+        self.network: nn.Module = self.inference.network
+        keeps = self.options.keep_colour
+        self.keeps_colour = DEGRADATION in metadata if keeps is None else keeps
 
     @property
     def precision(self) -> Precision:
@@ -111,7 +108,7 @@ class Upscaler:
     @property
     def scale(self) -> int | None:
         """The model's factor of both sides; None where each call chooses."""
-        return self.network.config.scale
+        return self.inference.scale
 
     def __call__(
         self,
@@ -178,7 +175,7 @@ class Upscaler:
             The larger picture or animation.
         """
         run = partial(self._run, self.target_size(scale, size))
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] = {"notes": picture.notes + self.inference.remarks(_sides(picture))}
         if isinstance(picture, Animation):
             changed["frames"] = upscale_frames(picture.frames, run, on_progress=on_progress)
         else:
@@ -229,7 +226,7 @@ class Upscaler:
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
-        for note in picture.notes:
+        for note in (*picture.notes, *self.inference.remarks(_sides(picture))):
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
         images.write(larger, target, write_options or options)
@@ -264,15 +261,10 @@ class Upscaler:
         return sr[..., rows, columns].clamp_(0, 1)
 
 
-def _chosen_weights(path: Path, strength: float | None) -> Checkpoint:
-    """A model's weights, towards its sharper form by the strength."""
-    checkpoint = read_checkpoint(path)
-    if strength is None:
-        return checkpoint
-    sharper = find_sharper(path)
-    if sharper is None:
-        raise ConfigError(f"{path.stem} has no second form, so strength is not for it; it is for {REAL!r}.")
-    return blended(checkpoint, read_checkpoint(sharper), strength)
+def _sides(picture: Picture | Animation) -> tuple[int, int]:
+    """Rows and columns."""
+    height, width = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
+    return height, width
 
 
 def default_target(source: Path, size: TargetSize) -> Path:
