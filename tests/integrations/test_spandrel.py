@@ -124,7 +124,7 @@ def test_half_precision_does_not_overflow(spandrel: Any, tmp_path: Path) -> None
     network = small_network("esc")
     with torch.no_grad():  # features beyond 65504, which the last convolution takes back
         network.shallow.weight.fill_(3e4)
-        network.upsampler.conv.weight.mul_(1e-4)
+        network.get_parameter("upsampler.conv.weight").mul_(1e-4)
         for parameter in network.parameters():
             parameter.copy_(parameter.half())
     save_network(network, tmp_path / "m.safetensors", published_names=True)

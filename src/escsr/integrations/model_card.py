@@ -85,24 +85,25 @@ def _front_matter(publication: Publication) -> Iterator[str]:
 
 
 def _body(publication: Publication) -> Iterator[str]:
-    checkpoint, name = publication.checkpoint, publication.name
-    config = checkpoint.config
-    scale = "any scale" if config.scale is None else f"×{config.scale}"
-    kind = (
-        variant_name(config)
-        or f"ESC of its own shape ({config.num_blocks} blocks of {config.dim} channels)"
-    )
-    yield f"\n# {name}\n"
-    yield f"Super-resolution, {scale}: {kind}, {count_parameters(config):,} parameters, of *Emulating "
-    yield f"Self-attention with Convolution for Efficient Image Super-Resolution* ({_PAPER}).\n"
+    metadata, config = publication.checkpoint.metadata, publication.checkpoint.config
+    kind = variant_name(config) or f"ESC of {config.num_blocks} blocks of {config.dim} channels"
+    yield f"\n# {publication.name}\n"
+    yield f"Super-resolution, {_scale(publication)}: {kind}, {count_parameters(config):,} parameters, of"
+    yield "*Emulating Self-attention with Convolution for Efficient Image Super-Resolution*"
+    yield f"({_PAPER}).\n"
     if publication.training:
         yield f"Training: {publication.training}.\n"
-    if DEGRADATION in checkpoint.metadata:
-        yield f"Trained on photographs damaged by the degradation `{checkpoint.metadata[DEGRADATION]}`: it "
-        yield "takes noise and compression away. Not for measuring, for evidence, or for faces of people whom one"
-        yield "must recognise.\n"
+    if DEGRADATION in metadata:
+        yield f"Trained on photographs damaged by the degradation `{metadata[DEGRADATION]}`: it takes noise"
+        yield "and compression away. Not for measuring, for evidence, or for faces of people whom one must"
+        yield "recognise.\n"
     yield from _figures(publication)
-    yield from _use(publication, scale)
+    yield from _use(publication)
+
+
+def _scale(publication: Publication) -> str:
+    scale = publication.checkpoint.config.scale
+    return "any scale" if scale is None else f"×{scale}"
 
 
 def _figures(publication: Publication) -> Iterator[str]:
@@ -119,16 +120,17 @@ def _figures(publication: Publication) -> Iterator[str]:
     yield ""
 
 
-def _use(publication: Publication, scale: str) -> Iterator[str]:
-    window = publication.checkpoint.config.window_size
-    call = " --scale 2.5" if scale == "any scale" else ""
+def _use(publication: Publication) -> Iterator[str]:
+    config = publication.checkpoint.config
     yield "```sh"
     yield 'pip install "escsr[hub]"'
-    yield f"escsr upscale photo.jpg --model ORGANISATION/{publication.name}{call}"
+    scale = " --scale 2.5" if config.scale is None else ""
+    yield f"escsr upscale photo.jpg --model ORGANISATION/{publication.name}{scale}"
     yield "```\n"
-    yield "`model.safetensors` bears the key names of the paper's authors, `config.json` the shape. RGB in [0, 1],"
-    yield "(B, 3, H, W), any size from 1×1. Programs that load models through spandrel know it once they know ESC"
-    yield "(`escsr.integrations.spandrel.install()`).\n"
-    yield f"A program that cuts pictures into tiles by itself should cut at multiples of {window}, and gets something "
-    yield "near, not equal: the network looks at the whole picture. escsr streams pictures of any size exactly.\n"
+    yield "`model.safetensors` bears the key names of the paper's authors, `config.json` the shape. The"
+    yield "network takes RGB in [0, 1], (B, 3, H, W), any size from 1×1. Programs that load models through"
+    yield "spandrel load it where that knows ESC (`escsr.integrations.spandrel.install()`).\n"
+    yield "A program that cuts pictures into tiles by itself should cut at multiples of"
+    yield f"{config.window_size}, and gets something near, not equal: the network looks at the whole picture."
+    yield "escsr streams pictures of any size exactly.\n"
     yield f"Licence of the weights: {publication.licence}."

@@ -1,4 +1,4 @@
-"""A model as a folder to publish: weights other programs know, their shape, a card, a licence, a database entry."""
+"""A model as a folder to publish: weights that other programs know, shape, card, licence, and more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from escsr._version import __version__
-from escsr.errors import CheckpointError, ConfigError, OutputError
+from escsr.errors import CheckpointError, ConfigError, ForeignNetworkError, OutputError
 from escsr.evaluation.comparison import Quality, read_quality
 from escsr.files import atomic_path, read_json, sha256_of
 from escsr.integrations.model_card import card_text, licence_text
@@ -139,13 +140,20 @@ def _describe(
     name = name or model_name(path)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}", name):
         raise ConfigError(f"A model is called by letters, digits, '.', '_' and '-', not {name!r}.")
-    if detect_config(to_published(checkpoint.weights, checkpoint.config)) != checkpoint.config:
+    if not _is_told_by_names(checkpoint):
         raise CheckpointError(
             f"{model}: the authors' key names do not tell its shape, so no program would."
         )
     card = read_quality(path) if path.suffix == ".safetensors" else ()
     training = checkpoint.metadata.get("training", "") or (released.summary if released else "")
     return Publication(name, author, licence, url, checkpoint, card, training)
+
+
+def _is_told_by_names(checkpoint: Checkpoint) -> bool:
+    """Whether the published names and their shapes say which network it is."""
+    with suppress(ForeignNetworkError):
+        return detect_config(to_published(checkpoint.weights, checkpoint.config)) == checkpoint.config
+    return False
 
 
 def _fields(publication: Publication) -> dict[str, Any]:

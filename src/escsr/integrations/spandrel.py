@@ -37,8 +37,8 @@ def install() -> None:
     """Lets spandrel load networks of this family, under the authors' key names and under ours.
 
     Programs that use spandrel in this process load them from then on. A second call changes nothing, nor
-    does a first one where spandrel knows ESC by itself. Networks of any scale (LTE) are not loaded: spandrel
-    has no place for them.
+    does a first one where spandrel knows ESC by itself. Networks of any scale (LTE) are not loaded:
+    spandrel has no place for them.
 
     Raises:
         ConfigError: spandrel is not installed.
@@ -71,7 +71,7 @@ class HostedESC(nn.Module):
         super().__init__()
         self.network = ESC(config)
         self.inference: Inference | None = None
-        self.register_load_state_dict_post_hook(lambda *_: self._forget())
+        self.register_load_state_dict_post_hook(lambda *_: self._forget())  # type: ignore[no-untyped-call]
 
     def forward(self, lr: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → (B, 3, rH, rW), not clamped, of the type and on the device of `lr`."""
@@ -84,7 +84,7 @@ class HostedESC(nn.Module):
 
     def _apply(self, *arguments: Any, **settings: Any) -> HostedESC:
         self._forget()
-        super()._apply(*arguments, **settings)
+        super()._apply(*arguments, **settings)  # type: ignore[no-untyped-call]
         return self
 
     def _forget(self) -> None:
