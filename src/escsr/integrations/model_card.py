@@ -131,6 +131,6 @@ def _use(publication: Publication) -> Iterator[str]:
     yield "network takes RGB in [0, 1], (B, 3, H, W), any size from 1×1. Programs that load models through"
     yield "spandrel load it where that knows ESC (`escsr.integrations.spandrel.install()`).\n"
     yield "A program that cuts pictures into tiles by itself should cut at multiples of"
-    yield f"{config.window_size}, and gets something near, not equal: the network looks at the whole picture."
-    yield "escsr streams pictures of any size exactly.\n"
+    yield f"{config.window_size}, and gets something near, not equal: the network looks at the whole"
+    yield "picture. escsr streams pictures of any size exactly.\n"
     yield f"Licence of the weights: {publication.licence}."

@@ -109,10 +109,16 @@ def publish(
     weights, fields = folder / WEIGHTS_FILE, _fields(publication)
     half = all(value.dtype == torch.float16 for value in checkpoint.weights.values())
     network = network_of(checkpoint, name=publication.name)
-    said = {"training": publication.training, "licence": publication.licence}
     damage = {key: value for key, value in fields.items() if key == DEGRADATION}
-    metadata = {"format": "pt", "name": publication.name, "escsr": __version__, **damage}
-    save_network(network, weights, half=half, published_names=True, metadata=metadata, **said)
+    metadata = {
+        "format": "pt",
+        "name": publication.name,
+        "training": publication.training,
+        "licence": publication.licence,
+        "escsr": __version__,
+        **damage,
+    }
+    save_network(network, weights, half=half, published_names=True, metadata=metadata)
     texts = {
         CONFIG_FILE: _json(fields),
         "README.md": card_text(publication),
