@@ -1,4 +1,4 @@
-"""Our models in spandrel and ComfyUI's node, and other models in our tiles: how far results are from each other.
+"""Our models in spandrel, and other models in our tiles: how far results are from each other.
 
     PYTHONPATH=tests python benchmarks/spandrel_parity.py
 

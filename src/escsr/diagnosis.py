@@ -26,6 +26,8 @@ _EXTRAS = {
     "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
     "pillow-heif": 'HEIC: pip install "escsr[heic]"',
     "pyiqa": 'learnt measures of real photos: pip install "escsr[pyiqa]"',
+    "huggingface_hub": 'models of the Hugging Face Hub: pip install "escsr[hub]"',
+    "spandrel": 'models of other architectures: pip install "escsr[spandrel]"',
 }
 """Optional packages, and what each is for with its install line."""
 
