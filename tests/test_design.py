@@ -30,6 +30,7 @@ LADDER = {
     "evaluation": 3,
     "batch": 4,
     "diagnosis": 4,
+    "integrations": 4,
     "training": 4,
     "cli": 5,
 }

@@ -29,6 +29,8 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "rawpy": ("camera raw", ("raw",)),
     "onnxruntime": ("export to ONNX and --backend onnx", ("onnx",)),
     "openvino": ("export to OpenVINO and --backend openvino", ("openvino",)),
+    "huggingface_hub": ("models on the Hugging Face Hub", ("hub",)),
+    "spandrel": ("models of other architectures", ("spandrel",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

@@ -8,6 +8,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "EscError",
+    "ForeignNetworkError",
     "ImageError",
     "ModelNotFoundError",
     "NoImagesError",
@@ -33,6 +34,10 @@ class OutputError(EscError):
 
 class CheckpointError(EscError):
     """A file of weights that is damaged, unsafe or from another network."""
+
+
+class ForeignNetworkError(CheckpointError):
+    """Weights that may be whole, but are of no network of this family."""
 
 
 class ModelNotFoundError(CheckpointError):

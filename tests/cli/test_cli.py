@@ -22,12 +22,14 @@ import escsr
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
+from escsr.cli.publishing import publish as publish_command
 from escsr.cli.research import evaluate
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 from escsr.evaluation.real import evaluate_real
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
+from escsr.integrations.publishing import publish
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.runtime.extras import install_line
@@ -236,6 +238,7 @@ def test_lists_and_version(run: Run) -> None:
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
         (export, [exports.export], set()),
+        (publish_command, [publish], set()),
     ],
 )
 def test_command_and_function_have_the_same_names_and_defaults(
@@ -261,6 +264,7 @@ def test_completion_of_every_command() -> None:
         "evaluate",
         "train",
         "export",
+        "publish",
         "doctor",
     }
     assert [group.name for group in cli.app.registered_groups] == ["models", "data", "recipes"]

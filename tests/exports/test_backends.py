@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from escsr import images
 from escsr.errors import ConfigError
 from escsr.exports.backends import GraphBackend
 from escsr.models.checkpoints import save_network
+from escsr.runtime.extras import install_line
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
 from samples import EXAMPLES, call_options, small_network
@@ -117,5 +119,5 @@ def test_a_missing_runtime_is_named_with_its_line(
     monkeypatch: pytest.MonkeyPatch, name: Any, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf'{package}.*pip install "escsr\[{name}\]"'):
+    with pytest.raises(ConfigError, match=f"{package}.*{re.escape(install_line(name))}"):
         Inference(small_network("esc"), backend=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from escsr.exports import export
 from escsr.files import sha256_of
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network, save_network
+from escsr.runtime.extras import install_line
 from samples import small_network
 
 onnx = pytest.importorskip("onnx", reason='needs pip install "escsr[onnx]"')
@@ -105,7 +107,7 @@ def test_a_missing_package_is_named_with_its_line(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     output = tmp_path / {"onnx": "model.onnx", "openvino": "model.xml"}[to]
-    with pytest.raises(ConfigError, match=rf'pip install "escsr\[{missing}\]"'):
+    with pytest.raises(ConfigError, match=re.escape(install_line(missing))):
         export(MODEL, to=to, output=output)
     assert not list(tmp_path.iterdir())
 

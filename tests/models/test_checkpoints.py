@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import asdict
 from pathlib import Path
+from types import new_class
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
-from escsr.models.bundled import list_models
+from escsr.models.bundled import find_model, list_models, model_name
 from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.published_keys import to_published
-from escsr.networks import ESC, VARIANTS
-from samples import call_options, small_network
+from escsr.networks import ESC, VARIANTS, NetworkConfig
+from samples import call_options, lively, small_network
 
 
 def outputs(network: ESC) -> Tensor:
@@ -38,6 +41,52 @@ def test_round_trip(variant: str, published_names: bool, tmp_path: Path) -> None
     assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("bias_rank", [None, 6])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_our_names_are_known_by_their_shapes(variant: str, bias_rank: int | None, tmp_path: Path) -> None:
+    network = small_network(variant, bias_rank=bias_rank)
+    save_file(network.state_dict(), tmp_path / "bare.safetensors")
+    loaded = load_network(tmp_path / "bare.safetensors")
+    assert loaded.config == network.config
+    assert torch.equal(outputs(loaded), outputs(network))
+
+
+@pytest.mark.parametrize("published_names", [False, True])
+def test_a_folder_is_a_model(published_names: bool, tmp_path: Path) -> None:
+    """Also one whose weights do not tell their shape: an ablation, and a shortcut that no tensor shows."""
+    config = small_network("esc").config.replace(
+        shortcut="bicubic", num_attention=1 if published_names else 2
+    )
+    network = lively(ESC(config))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    weights = network.state_dict()
+    save_file(to_published(weights, config) if published_names else weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "esc", "config": config.to_dict()}))
+    assert find_model(folder) == folder / "model.safetensors"
+    assert model_name(find_model(folder)) == "mine"
+    loaded = load_network(folder)
+    assert loaded.config == config
+    assert torch.equal(outputs(loaded), outputs(network))
+    (folder / "config.json").write_text('{"config": {"dim": 24, "colour": 1}}')
+    with pytest.raises(CheckpointError, match="colour"):
+        load_network(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="unreadable network configuration"):
+        load_network(folder)
+
+
+def test_a_folder_of_the_hubs_own_mixin(tmp_path: Path) -> None:
+    hub = pytest.importorskip("huggingface_hub", reason='needs the extra: pip install "escsr[hub]"')
+    coders = {NetworkConfig: (asdict, NetworkConfig.from_dict)}
+    published: Any = new_class("Published", (ESC, hub.PyTorchModelHubMixin), {"coders": coders})
+    network: Any = lively(published(config=small_network("esc").config))
+    network.save_pretrained(tmp_path / "mine")
+    loaded = load_network(tmp_path / "mine")
+    assert loaded.config == network.config
+    assert torch.equal(outputs(loaded), outputs(network))
 
 
 def test_half_precision_is_loaded_as_float32(tmp_path: Path) -> None:

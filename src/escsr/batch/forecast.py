@@ -120,6 +120,6 @@ def _seconds_per_pixel(sample: int, upscaler: Upscaler, scale: int) -> float:
     side = sample if upscaler.scale else max(min(sample, _SAMPLE // 4), round(2 * sample / scale))
     noise = torch.rand(1, 3, side, side)
     runs = 2 if sample == _SAMPLE else 1
-    window = upscaler.network.config.window_size  # whose multiple the network computes
+    window = upscaler.inference.pad_multiple  # whose multiple the network computes
     computed = (math.ceil(side / window) * window) ** 2
     return min(repeat(lambda: upscaler(noise, scale=scale), number=1, repeat=runs)) / computed

@@ -15,6 +15,7 @@ from escsr.cli.data import data
 from escsr.cli.exporting import export
 from escsr.cli.interrupts import end_on_signals
 from escsr.cli.models import doctor, models
+from escsr.cli.publishing import publish
 from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
 from escsr.cli.root import FORMER_NAMES, Root
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
 )
-for _command in (upscale, compare, evaluate, train, export, doctor):
+for _command in (upscale, compare, evaluate, train, export, publish, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

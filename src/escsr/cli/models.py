@@ -120,11 +120,23 @@ def info(name: NameArgument) -> None:
 
 
 def _file_lines(path: Path) -> dict[str, object]:
+    from escsr.errors import ForeignNetworkError
     from escsr.files import sha256_of  # here, where the file is there: PyTorch takes a second
     from escsr.models.checkpoints import read_checkpoint
+    from escsr.models.foreign import load_foreign
     from escsr.networks import variant_name
 
-    checkpoint = read_checkpoint(path)
+    try:
+        checkpoint = read_checkpoint(path)
+    except ForeignNetworkError as why:
+        model = load_foreign(path, why)
+        return {
+            "network": f"{model.name}, by spandrel",
+            "scale": f"×{model.scale}",
+            "parameters": f"{sum(weight.numel() for weight in model.module.parameters()):,}",
+            "file": path,
+            "sha256": sha256_of(path),
+        }
     scale = checkpoint.config.scale
     return {
         "network": variant_name(checkpoint.config) or "custom",
@@ -147,7 +159,12 @@ def path(name: NameArgument) -> None:
 @models.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of a published model (see `escsr models`).")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of a published model (see `escsr models`), or ORGANISATION/NAME on the Hugging Face "
+            "Hub.",
+        ),
     ],
     mirror: Annotated[
         list[str] | None,
@@ -163,9 +180,16 @@ def fetch(
         ),
     ] = False,
 ) -> None:
-    """Download a published model and check it. An interrupted download continues."""
-    from escsr.models import published
+    """Download a published model and check it. An interrupted download continues.
 
+    For a model on the Hugging Face Hub this takes its newest version; everything else uses the version that
+    was downloaded first.
+    """
+    from escsr.models import hub, published
+
+    if hub.is_hub_name(name):
+        OUT.print(plain(f"{hub.fetch_from_hub(name, offline=offline)}"))
+        return
     with progress(name, quiet=False) as report:
         target = published.fetch(name, mirrors=mirror or (), offline=offline, on_progress=report)
     model = published.RELEASED[name]

@@ -17,13 +17,16 @@ import torch
 from torch import Tensor
 
 from escsr.errors import DeviceError
-from escsr.models.checkpoints import load_network
+from escsr.models.bundled import find_model
 from escsr.runtime.allocator import keep_freed_memory
 from escsr.runtime.choices import Precision
-from escsr.upscaling.inference import Inference
+from escsr.upscaling.opening import open_inference
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
 __all__ = ["Job", "PeakMemory", "measure_peak_memory", "run_once", "time_in_turn"]
+
+_WARM = 16
+"""Side of the picture that a model is used on once before it is measured, LR pixels."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,10 @@ def _measure(job: Job) -> dict[str, int] | None:
     """In the new process: loads, runs once on a small picture, then the job."""
     keep_freed_memory()  # as the commands do
     torch.set_num_threads(job.threads)
-    network = load_network(job.model, device=job.device).requires_grad_(False)
-    inference = Inference(network, precision=job.precision)
-    run_once(inference, replace(job, height=inference.pad_multiple, width=inference.pad_multiple))
+    device = torch.device(job.device)
+    inference = open_inference(find_model(job.model), device=device, precision=job.precision).inference
+    side = max(_WARM, inference.pad_multiple)
+    run_once(inference, replace(job, height=side, width=side))
     kind = torch.device(job.device).type
     if kind in ("cuda", "xpu"):
         backend: Any = getattr(torch, kind)

@@ -26,6 +26,7 @@ from escsr.runtime.devices import choose_device, device_name
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.tiled import TiledInference
 
 __all__ = ["CARD_FORMAT", "Comparison", "ModelFigures", "Quality", "compare", "read_quality"]
 
@@ -179,7 +180,9 @@ def compare(
         device_name=device_name(where),
         threads=threads,
         precision={
-            name: model.precision_policy.precision if isinstance(model, Inference) else "its own"
+            name: model.precision_policy.precision
+            if isinstance(model, (Inference, TiledInference))
+            else "its own"
             for name, model in opened.items()
         },
         torch=torch.__version__,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from escsr import images
 from escsr.errors import ConfigError, ImageError
-from escsr.models.bundled import find_model
+from escsr.models.bundled import find_model, model_name
 from escsr.models.selection import DEFAULT_MODEL, choose_model
 
 __all__ = ["INTERPOLATIONS", "Contender", "name_contenders", "parse_contenders"]
@@ -116,5 +116,5 @@ def _short_name(contender: Contender, scale: float) -> str:
     if contender.picture is not None:
         return contender.picture.stem
     if contender.is_network:
-        return choose_model(contender.model, scale).stem
+        return model_name(choose_model(contender.model, scale))
     return contender.model

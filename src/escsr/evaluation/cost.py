@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from escsr.networks import ESC, NetworkConfig
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
+from escsr.upscaling.tiled import TiledInference
 
 __all__ = ["count_macs", "count_parameters"]
 
@@ -25,7 +26,7 @@ def count_parameters(model: NetworkConfig | nn.Module | SuperResolver) -> int:
     """
     if isinstance(model, NetworkConfig):
         model = _shape_only(model)
-    elif isinstance(model, Inference):
+    elif isinstance(model, (Inference, TiledInference)):
         model = model.network
     return sum(each.numel() for each in model.parameters()) if isinstance(model, nn.Module) else 0
 

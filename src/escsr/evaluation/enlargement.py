@@ -95,7 +95,7 @@ class Enlargement:
             whole, notes = _fitted(contender.picture, everything.scaled(self.scale))
             crops = tuple(whole[crop.scaled(self.scale).slices].copy() for crop in self.crops)
             return Enlarged(crops, whole if self.on_whole else None, None, notes)
-        enlarge, remarks = self._enlarge(contender)
+        enlarge, remarks = self._enlarge(contender, areas)
         start = time.perf_counter()
         results = []
         for index, area in enumerate(areas):
@@ -111,7 +111,7 @@ class Enlargement:
         )
         return Enlarged(crops, results[0] if self.on_whole else None, seconds, remarks)
 
-    def _enlarge(self, contender: Contender) -> tuple[_Enlarge, tuple[str, ...]]:
+    def _enlarge(self, contender: Contender, areas: list[Crop]) -> tuple[_Enlarge, tuple[str, ...]]:
         if contender.model == "nearest":
             return lambda pixels, size, _: _nearest(pixels, size), ()
         if contender.model == "bicubic":
@@ -119,7 +119,10 @@ class Enlargement:
         path = choose_model(contender.model, self.scale)
         upscaler = Upscaler(path, device=self.device, precision=self.precision)
         own = upscaler.scale in (None, self.scale)
-        notes = () if own else (f"computed at ×{upscaler.scale}, resized to ×{self.scale:g}",)
+        largest = max(areas, key=lambda area: max(area.height, area.width))
+        notes = upscaler.inference.remarks((largest.height, largest.width))
+        if not own:
+            notes = (f"computed at ×{upscaler.scale}, resized to ×{self.scale:g}", *notes)
 
         def enlarge(pixels: Pixels, size: tuple[int, int], report: OnProgress | None) -> Pixels:
             target = TargetSize(height=size[0], width=size[1], fit="exact")

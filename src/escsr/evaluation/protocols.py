@@ -24,12 +24,12 @@ from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
 from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network, perceptual_distance
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import load_network
 from escsr.networks import ESC
 from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Precision, Protocol
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
+from escsr.upscaling.opening import open_inference
 from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver, super_resolve
 
 __all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "fitting_scale", "measure", "open_model"]
@@ -38,8 +38,9 @@ BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
 
 Model = SuperResolver | nn.Module | str | os.PathLike[str]
-"""A model: a bundled name, a file of weights, the folder of a training run, "bicubic", any super-resolver,
-a network of ours (used where it is), or a module of your own, for which a scale is given."""
+"""A model: what `find_model` takes (a bundled name, a file of weights, also of other architectures where
+spandrel is installed, the folder of a training run, ...), "bicubic", any super-resolver, a network of ours
+(used where it is), or a module of your own, for which a scale is given."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def open_model(
         model: See `Model`.
         scale: For models that are chosen by it.
         device: Where to run a model given by name or file.
-        precision: Of networks of ours.
+        precision: Of a model given by name or file, or of a network of ours.
 
     Raises:
         CheckpointError: The model cannot be loaded.
@@ -194,8 +195,8 @@ def open_model(
         return model
     if os.fspath(model) == BICUBIC:
         return Bicubic()
-    network = load_network(find_model(model, scale=scale), device=choose_device(device))
-    return Inference(network, name=os.fspath(model), precision=precision)
+    path, name = find_model(model, scale=scale), os.fspath(model)
+    return open_inference(path, name=name, device=choose_device(device), precision=precision).inference
 
 
 def fitting_scale(model: SuperResolver, scale: float | None) -> float:

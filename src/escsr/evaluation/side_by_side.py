@@ -22,10 +22,10 @@ from escsr.files import atomic_path
 from escsr.images import Picture
 from escsr.images.text import has_font
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import read_checkpoint
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.choices import Precision
 from escsr.runtime.progress import OnProgress, part_of
+from escsr.upscaling.opening import model_scale
 
 __all__ = ["Column", "SideBySide", "compare_picture"]
 
@@ -201,7 +201,7 @@ def _own_scale(contender: Contender, size: tuple[int, int]) -> int | None:
     path = find_model(contender.model, scale=2)
     if path != find_model(contender.model, scale=4):  # a family, of which the scale chooses one
         return None
-    return read_checkpoint(path).config.scale
+    return model_scale(path)
 
 
 def _reporting(

@@ -11,7 +11,7 @@ from escsr.errors import ConfigError, OutputError
 from escsr.exports.packages import package
 from escsr.exports.whole import OPSET, whole_graph
 from escsr.files import atomic_path, sha256_of
-from escsr.models.bundled import display_name, find_model
+from escsr.models.bundled import find_model, model_name
 from escsr.models.checkpoints import network_of, read_checkpoint
 from escsr.networks import NetworkConfig, variant_name
 from escsr.runtime.choices import ExportFormat, check_choice
@@ -58,7 +58,7 @@ def export(
     if static is not None and not 1 <= static <= _MOST_STATIC:
         raise ConfigError(f"static must be from 1 to {_MOST_STATIC} pixels, not {static!r}.")
     source, suffix = find_model(model), _SUFFIXES[to]
-    name, kind = display_name(source), f"{'' if static is None else f'-{static}'}{'-fp16' if half else ''}"
+    name, kind = model_name(source), f"{'' if static is None else f'-{static}'}{'-fp16' if half else ''}"
     target = Path(f"{name.replace('/', '-')}{kind}{suffix}" if output is None else output)
     if target.suffix.lower() != suffix:
         raise OutputError(f"{target}: a file for {to} must end in {suffix}.")

@@ -13,21 +13,26 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from escsr.errors import CheckpointError, ModelNotFoundError
+from escsr.models.hub import find_on_hub, hub_name, is_hub_name
 from escsr.models.published import RELEASED, cache_folder, fetch
 
 __all__ = [
     "FAMILIES",
     "REAL",
     "TRAINING_PREFIX",
+    "WEIGHTS_FILE",
     "Header",
-    "display_name",
     "find_model",
     "list_models",
+    "model_name",
     "read_header",
 ]
 
 TRAINING_PREFIX = "training."
 """Tensors under this prefix belong to a training run; `load_network` passes over them."""
+
+WEIGHTS_FILE = "model.safetensors"
+"""Name of the weights in a folder that is one model, as the Hugging Face Hub has them."""
 
 REAL = "real"
 """Short for the models of photographs as people have them."""
@@ -67,9 +72,10 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     """Where a model's file is.
 
     Args:
-        name_or_path: Bundled name, name of a downloaded published model, a file, or the folder of a
-            training run. A bundled name may leave out its scale ("esc-light"); "real" stands for those of
-            real photographs.
+        name_or_path: Bundled name, name of a downloaded published model, a file, the folder of a training
+            run, a folder that holds `WEIGHTS_FILE`, or "organisation/name" on the Hugging Face Hub
+            (`escsr.models.hub`), which is downloaded at its first use. A bundled name may leave out its
+            scale ("esc-light"); "real" stands for those of real photographs.
         scale: Scale wanted, where the name bears none: the smallest bundled scale that is not below it,
             or the largest there is. None for ×2.
 
@@ -77,9 +83,9 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         An existing file.
 
     Raises:
-        ModelNotFoundError: There is no such name or file, the folder holds no model, or a published model
-            is not downloaded yet.
-        CheckpointError: The downloaded file is damaged.
+        ModelNotFoundError: There is no such name or file, the folder holds no model, a published model is
+            not downloaded yet, or one on the hub cannot be downloaded.
+        CheckpointError: The downloaded file is damaged, or another than it was.
     """
     bundled = _bundled()
     name = FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
@@ -99,8 +105,26 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         if path.is_file():
             return path
         if path.is_dir():
-            return _model_of_run(path)
+            return _model_in(path)
+    if is_hub_name(name):
+        return find_on_hub(name)
     raise _unknown(name, bundled)
+
+
+def model_name(path: str | os.PathLike[str]) -> str:
+    """What reports call the model of a file: by the file, its training run, or the folder that it is in.
+
+    Args:
+        path: The file, from `find_model`.
+
+    Example:
+        >>> model_name("models/mine/model.safetensors"), model_name("runs/mine/best.safetensors")
+        ('mine', 'mine/best')
+    """
+    path = Path(path)
+    if path.name == WEIGHTS_FILE:
+        return hub_name(path) or path.absolute().parent.name
+    return f"{path.absolute().parent.name}/{path.stem}" if _OF_A_RUN.fullmatch(path.stem) else path.stem
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -124,18 +148,17 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}).") from error
 
 
-def display_name(path: Path) -> str:
-    """What reports call a model by its file: "mine/best" for the best model of the run in "runs/mine"."""
-    return f"{path.parent.name}/{path.stem}" if _OF_A_RUN.fullmatch(path.stem) else path.stem
-
-
-def _model_of_run(folder: Path) -> Path:
-    """The best model in the folder of a training run, or its newest checkpoint."""
-    models = [*folder.glob("best.safetensors"), *sorted(folder.glob("iter_*.safetensors"), reverse=True)]
+def _model_in(folder: Path) -> Path:
+    """The file of a folder that is a model, or a training run's best model or newest checkpoint."""
+    models = [
+        *folder.glob(WEIGHTS_FILE),
+        *folder.glob("best.safetensors"),
+        *sorted(folder.glob("iter_*.safetensors"), reverse=True),
+    ]
     if not models:
         raise ModelNotFoundError(
-            f"{folder} is a folder without a trained model (best.safetensors); give a file of weights, or "
-            "the folder of a training run."
+            f"{folder} is a folder without a trained model (best.safetensors or {WEIGHTS_FILE}); give a "
+            "file of weights, or the folder of a training run."
         )
     return models[0]
 

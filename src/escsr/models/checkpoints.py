@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from escsr.errors import CheckpointError, ConfigError, OutputError
-from escsr.files import atomic_path
-from escsr.models.bundled import TRAINING_PREFIX, find_model
+from escsr.files import atomic_path, read_json
+from escsr.models.bundled import TRAINING_PREFIX, WEIGHTS_FILE, find_model
 from escsr.models.own_modules import OWN_MODULE
-from escsr.models.published_keys import detect_config, from_published, state_keys, to_published
+from escsr.models.published_keys import (
+    detect_config,
+    detect_own_config,
+    from_published,
+    has_own_names,
+    state_keys,
+    to_published,
+)
+from escsr.models.tensor_files import check_tensors, read_tensor_file, unwrapped
 from escsr.networks import ESC, NetworkConfig, variant_name
 from escsr.networks.upsamplers import convert_scale
 from escsr.runtime.settings import validated
 
 __all__ = [
+    "CONFIG_FILE",
     "DEGRADATION",
     "Checkpoint",
     "load_network",
@@ -38,8 +43,8 @@ __all__ = [
 DEGRADATION = "degradation"
 """Text field of models that were trained on damaged photographs: by which."""
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_ACCEPTED = "a safetensors file of ESC weights, or a .pth of the authors' releases"
+CONFIG_FILE = "config.json"
+"""Beside `WEIGHTS_FILE`, holds the shape of a network under "config" where the weights do not tell it."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ def load_network(
     """Loads a network with trained weights, in eval mode and float32.
 
     Args:
-        name_or_path: Bundled name (see `find_model`), or a file: ours, or a published .pth or
-            .safetensors.
+        name_or_path: Bundled name (see `find_model`); a file: ours, or a published .pth or .safetensors; a
+            folder that holds `model.safetensors` or a training run; or "organisation/name" on the Hugging
+            Face Hub.
         scale: Where it differs from the file's, the output layer is converted to this scale by
             bilinear interpolation of its sub-pixels: a start for training, not a finished model.
         device: Where the network goes.
@@ -150,27 +156,28 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         CheckpointError: The file is missing, damaged, unsafe or not of this family.
     """
     path = Path(path)
-    content, metadata = _read_file(path)
+    content, metadata = read_tensor_file(path)
     if metadata.get("format") == OWN_MODULE:
         raise CheckpointError(
             f"{path}: weights of a network of your own ({metadata.get('class')}), which only code with "
             "that class can use: load_state_dict(safetensors.torch.load_file(path))."
         )
-    tensors = _unwrap(path, content)
+    tensors = unwrapped(path, content)
     weights = {key: value for key, value in tensors.items() if not key.startswith(TRAINING_PREFIX)}
-    _check_tensors(path, weights)
-    text = metadata.get("config") if metadata.get("format") == "escsr" else None
+    check_tensors(path, weights)
+    is_ours = has_own_names(weights)
     try:
-        config = detect_config(weights) if text is None else validated(NetworkConfig, json.loads(text))
+        detect = detect_own_config if is_ours else detect_config
+        config = _stated_config(path, metadata) or detect(weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: unreadable network configuration ({error}).") from error
     in_block = sum(key.startswith("blocks.") for key in state_keys(config.replace(num_blocks=1)))
     if (config.num_blocks - 1) * in_block > len(weights):  # before its many blocks are built
         raise CheckpointError(f"{path}: {len(weights):,} tensors, too few for {config.num_blocks} blocks.")
     extra = {key: value for key, value in tensors.items() if key not in weights}
-    return Checkpoint(config, weights if text else from_published(weights, config), extra, metadata)
+    return Checkpoint(config, weights if is_ours else from_published(weights, config), extra, metadata)
 
 
 def save_network(
@@ -220,42 +227,12 @@ def save_network(
         save_file(tensors, temporary, metadata=fields)
 
 
-def _read_file(path: Path) -> tuple[Any, dict[str, str]]:
-    """What the file holds, and its text fields."""
-    try:
-        if path.suffix.lower() == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if sum(each.file_size for each in archive.infolist()) > path.stat().st_size:
-                    raise ValueError("it unpacks to more than it holds")
-        return torch.load(path, map_location="cpu", weights_only=True), {}
-    except Exception as error:  # what readers raise for a crafted file is anything
-        problem = f"damaged or not a checkpoint ({error!s:.200})"
-        if isinstance(error, pickle.UnpicklingError):
-            problem = "refused, it holds more than tensors (or is no checkpoint at all)"
-        raise CheckpointError(f"{path}: {problem}; accepted is {_ACCEPTED}.") from error
-
-
-def _unwrap(path: Path, content: Any) -> dict[str, Tensor]:
-    """`params_ema` > `params` > LTE's model.sd > bare, without `module.` prefixes."""
-    for key in ("model", "sd", "params_ema", "params", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    return {key.removeprefix("module."): value.detach() for key, value in tensors.items()}
-
-
-def _check_tensors(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Refuses tensors that are no plain floating-point numbers, or larger than the file that holds them."""
-    for key, value in weights.items():
-        plain = value.layout is torch.strided and not value.is_nested and value.device.type == "cpu"
-        if not plain or value.dtype not in _FLOATS:
-            kind = f"{key:.100} is {value.dtype}, {value.layout}, {value.device}"
-            raise CheckpointError(f"{path}: {kind}; accepted are dense tensors of {_FLOATS}.")
-    claimed, held = sum(value.nbytes for value in weights.values()), path.stat().st_size
-    if claimed > held:
-        raise CheckpointError(f"{path}: its tensors claim {claimed:,} bytes, the file has {held:,}.")
+def _stated_config(path: Path, metadata: Mapping[str, str]) -> NetworkConfig | None:
+    """The shape of a network as its file says, or one beside it; None where neither does."""
+    if metadata.get("format") == "escsr" and "config" in metadata:
+        return validated(NetworkConfig, json.loads(metadata["config"]))
+    beside = path.with_name(CONFIG_FILE)
+    if path.name != WEIGHTS_FILE or not beside.is_file():
+        return None
+    stated = read_json(beside).get("config")
+    return validated(NetworkConfig, stated) if isinstance(stated, dict) else None

@@ -10,11 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from escsr.errors import CheckpointError
+from escsr.errors import ForeignNetworkError
 from escsr.networks.config import NetworkConfig
 from escsr.networks.esc import ESC
 
-__all__ = ["detect_config", "from_published", "published_name", "state_keys", "to_published"]
+__all__ = [
+    "detect_config",
+    "detect_own_config",
+    "from_published",
+    "has_own_names",
+    "published_name",
+    "state_keys",
+    "to_published",
+]
 
 _TAIL = {"0": "1", "1": "4", "2": "6", "3": "8"}
 _SKIP = {"expand": "0", "depthwise": "1", "reduce": "3"}
@@ -96,16 +104,43 @@ def detect_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
         The configuration.
 
     Raises:
-        CheckpointError: The weights are not those of a network of this family.
+        ForeignNetworkError: The weights are not those of a network of this family.
     """
     try:
         return NetworkConfig.from_dict(_read_settings(weights))
     except (LookupError, ValueError, ArithmeticError) as error:
         sample = ", ".join(sorted(weights)[:3])[:200] or "no tensors"
-        raise CheckpointError(
+        raise ForeignNetworkError(
             f"These are not weights of an ESC network ({error}); found {len(weights)} tensors: {sample}, "
             "... Accepted are checkpoints of ESC, ESC-light, ESC-FP, ESC-XL, ESC-Real and ESC+LTE."
         ) from error
+
+
+def has_own_names(weights: Mapping[str, Tensor]) -> bool:
+    """Whether weights bear our names, not the published ones."""
+    return "shallow.weight" in weights
+
+
+def detect_own_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
+    """`detect_config` for weights under our names, where no file says what network they are.
+
+    The shapes of the paper's ablations are not told apart this way; their files say them.
+
+    Args:
+        weights: Tensors under our names.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ForeignNetworkError: The weights are not those of a published variant, whatever its widths.
+    """
+    named_by = NetworkConfig()
+    if "large_kernel.spatial" in weights:
+        named_by = named_by.replace(large_kernel="decomposed")
+    if "upsampler.imnet.0.weight" in weights:
+        named_by = named_by.replace(scale=None, upsampler="lte", shortcut="bilinear")
+    return detect_config(to_published(weights, named_by))
 
 
 def state_keys(config: NetworkConfig) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from escsr.models.bundled import FAMILIES, find_model
+from escsr.models.bundled import FAMILIES, find_model, model_name
 
 __all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
 
@@ -33,7 +33,8 @@ def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
 
     Args:
         name: "auto"; "real" for noisy and compressed photographs; a bundled name, with or without its
-            scale; a downloaded one; a file; or the folder of a training run.
+            scale; a downloaded one; a file, a folder that holds a model or a training run; or a name on the
+            Hugging Face Hub.
         scale: Wanted; None for ×2, or the scale of the model named.
 
     Returns:
@@ -56,10 +57,10 @@ def explain(name: str | os.PathLike[str], scale: float | None) -> str:
     Returns:
         The model, why it is taken, and whether its result is resized.
     """
-    family, chosen = _family(name, scale), choose_model(name, scale).stem
+    family, chosen = _family(name, scale), model_name(choose_model(name, scale))
     is_default = os.fspath(name) == DEFAULT_MODEL
     reason = _WHY[family] if is_default else "as given"
-    if chosen == Path(family).stem:
+    if not chosen.startswith(f"{family}-x"):  # the name of one model, or a file
         return f"{family} ({reason})"
     if scale is None:
         small = f"; up to ×{ANY_SCALE_UP_TO:g} {_ANY}" if is_default else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -20,9 +19,10 @@ from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision, chec
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
-from escsr.runtime.progress import OnProgress, part_of
+from escsr.runtime.progress import OnProgress
 from escsr.streaming import FeatureStorage, Memory
 from escsr.streaming.tiles import check_tile_size
+from escsr.upscaling.self_ensemble import self_ensembled
 from escsr.upscaling.tile_size import fastest_tile_size
 
 __all__ = ["Inference"]
@@ -34,9 +34,6 @@ hold some windows for each thread."""
 _TILE_SIZES = {"cpu": (128, 256, 384)}
 _DEVICE_TILE_SIZES = (256, 512, 1024)
 """Tile sides to choose from, LR pixels; the middle one is the usual."""
-
-_FLIPS = ((), (-1,), (-2,), (-2, -1))
-"""With a transposition before or not they are the eight symmetries of a picture."""
 
 _PROBE_FROM = 4
 """A picture of this many of the largest tiles is worth a probe."""
@@ -129,17 +126,9 @@ class Inference:
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
         out_size = self.network.output_size(*lr.shape[-2:], scale=scale, size=size)
-        if not self_ensemble:
-            return self._stream(lr, out_size, on_progress)
-        total = torch.zeros(*lr.shape[:2], *out_size)
-        for index, (is_transposed, axes) in enumerate(product((False, True), _FLIPS)):
-            report, turned = part_of(on_progress, index, 8), lr.flip(axes)
-            if is_transposed:
-                sr = self._stream(turned.mT.contiguous(), out_size[::-1], report).mT
-            else:
-                sr = self._stream(turned, out_size, report)
-            total += sr.flip(axes)
-        return total / 8
+        if self_ensemble:
+            return self_ensembled(self._stream, lr, out_size, on_progress)
+        return self._stream(lr, out_size, on_progress)
 
     def __call__(self, lr: Tensor, *, size: Size | None = None) -> Tensor:
         """`run` as a `SuperResolver`."""
@@ -162,6 +151,10 @@ class Inference:
             feature_storage="float32" if self.feature_storage == "auto" else self.feature_storage,
         )
         return replace(memory, workspace=self._workspace(memory))
+
+    def remarks(self, size: Size) -> tuple[str, ...]:  # noqa: ARG002
+        """What is not exact in the result of a picture of some rows and columns: nothing."""
+        return ()
 
     def _stream(self, lr: Tensor, out_size: Size, on_progress: OnProgress | None) -> Tensor:
         """In tiles of the size asked for, or the usual one, or for large pictures the fastest that fits."""

@@ -24,8 +24,9 @@ class UpscaleOptions(WriteOptions):
 
     Attributes:
         model: "auto", by the rule of `escsr.models.selection.choose_model`; "real" for noisy and compressed
-            photographs; a bundled name, with or without its scale; a downloaded one; a file of weights; or
-            the folder of a training run.
+            photographs; a bundled name, with or without its scale; a downloaded one; a file of weights; a
+            folder that holds a model, or a training run; or "organisation/name" on the Hugging Face Hub.
+            Models of other architectures load where spandrel is installed.
         scale: Factor of both sides, at least 1; None for the scale of the model named, or ×2. A factor that
             a model does not have is reached by resizing its result, before it is rounded.
         width: Pixels of the result, instead of a scale; the height follows, or see `fit`.

@@ -14,23 +14,22 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.bundled import display_name
-from escsr.models.checkpoints import DEGRADATION, network_of, read_checkpoint
+from escsr.models.bundled import list_models
+from escsr.models.checkpoints import DEGRADATION
 from escsr.models.selection import DEFAULT_MODEL, choose_model
-from escsr.networks import ESC
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
 from escsr.upscaling.image_kinds import upscale_any
-from escsr.upscaling.inference import Inference
 from escsr.upscaling.keep_colour import keep_colour_
+from escsr.upscaling.opening import open_inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
 from escsr.upscaling.target_size import TargetSize
@@ -52,12 +51,13 @@ AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 class Upscaler:
     """Upscales images; loaded once, used as often as you like, also by several threads.
 
-    Images larger than a tile are computed tile by tile, with exactly the same result.
+    Images larger than a tile are computed tile by tile, with exactly the same result. Only models of other
+    architectures, which spandrel loads, are computed in overlapping tiles, nearly as the whole image.
 
     Args:
-        model: "auto" (the default), "real", a bundled name, a file of weights, or the folder of a training
-            run; see `UpscaleOptions`. With "auto", and with a name without a scale ("esc-light"), each call
-            takes the model that suits its size.
+        model: "auto" (the default), "real", a bundled name, a file of weights, the folder of a training
+            run, or others that `UpscaleOptions` takes. With "auto", and with a name without a scale
+            ("esc-light"), each call takes the model that suits its size.
         options: See `UpscaleOptions`; None for the usual ones.
         settings: Options by name, in place of those in `options`. What concerns size and files is the
             default of each call.
@@ -65,7 +65,7 @@ class Upscaler:
     Attributes:
         device: Where it computes.
         name: Of the model.
-        network: The network.
+        network: The network, in its inference form.
         options: As given.
         keeps_colour: Whether large-scale colours are kept as they are in the picture.
 
@@ -96,21 +96,21 @@ class Upscaler:
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.place)
         self._path = choose_model(self.options.model, self.options.scale)
+        self._has_family = self._path.stem in list_models()
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
-        self.name = display_name(self._path)
-        checkpoint = read_checkpoint(self._path)
-        self.network: ESC = network_of(checkpoint, name=self.name, device=self.device).requires_grad_(False)
-        keeps = self.options.keep_colour
-        self.keeps_colour = DEGRADATION in checkpoint.metadata if keeps is None else keeps
-        self.inference = Inference(
-            self.network,
-            name=self.name,
+        self.inference, metadata = open_inference(
+            self._path,
+            device=self.device,
             precision=self.options.precision,
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
             backend=self.options.backend,
         )
+        self.name = self.inference.name
+        self.network: nn.Module = self.inference.network
+        keeps = self.options.keep_colour
+        self.keeps_colour = DEGRADATION in metadata if keeps is None else keeps
 
     @property
     def precision(self) -> Precision:
@@ -120,7 +120,7 @@ class Upscaler:
     @property
     def scale(self) -> int | None:
         """The model's factor of both sides; None where each call chooses."""
-        return self.network.config.scale
+        return self.inference.scale
 
     def __repr__(self) -> str:
         scale = "any scale" if self.scale is None else f"×{self.scale}"
@@ -198,7 +198,8 @@ class Upscaler:
             The larger picture or animation.
         """
         wanted = self.target_size(scale, size)
-        run, changed = partial(self._run, wanted), dict[str, Any]()
+        run = partial(self._run, wanted)
+        changed: dict[str, Any] = {"notes": picture.notes + self.inference.remarks(_sides(picture))}
         if isinstance(picture, Animation):
             rows, columns = wanted.kept(*picture.frames.shape[1:3])
             frames = upscale_frames(picture.frames, run, on_progress=on_progress)
@@ -255,7 +256,7 @@ class Upscaler:
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
-        for note in picture.notes:
+        for note in (*picture.notes, *self.inference.remarks(_sides(picture))):
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
         images.write(larger, target, write_options or options)
@@ -278,6 +279,8 @@ class Upscaler:
 
     def _fitting(self, wanted: TargetSize, rows: int, columns: int) -> Upscaler:
         """This upscaler, or for a family of models ("auto", "esc-light") that of its model for the size."""
+        if not self._has_family:  # a file, a folder or a model of the hub is looked up once
+            return self
         path = choose_model(self.options.model, wanted.scale_of(rows, columns))
         if path == self._path:
             return self
@@ -302,6 +305,12 @@ class Upscaler:
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
         return sr.clamp_(0, 1)
+
+
+def _sides(picture: Picture | Animation) -> tuple[int, int]:
+    """Rows and columns."""
+    height, width = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
+    return height, width
 
 
 def default_target(source: Path, size: TargetSize, suffix: str | None = None) -> Path:

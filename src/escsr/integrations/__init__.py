@@ -1,0 +1,1 @@
+"""Integrations: our models in other people's programs, and where they look for models."""
