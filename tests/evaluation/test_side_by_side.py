@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -309,9 +310,11 @@ def test_mistakes_are_told_and_nothing_is_written(
 def test_files_of_one_name_are_told_apart_by_their_folders(folder: Path) -> None:
     for run in ("one", "two"):
         save_network(small_network("esc"), folder / run / "best.safetensors")
-    models = ["one/best.safetensors", "two/best.safetensors"]
+        shutil.copyfile(folder / run / "best.safetensors", folder / run / "own.safetensors")
+    models = ["one/best.safetensors", "two/best.safetensors", "one/own.safetensors", "two/own.safetensors"]
     made = compare_picture("photo.png", "page.png", model=models, crop=CROPS, device="cpu")
-    assert [column.name for column in made.columns[1:]] == models
+    names = ["one/best", "two/best", "one/own.safetensors", "two/own.safetensors"]
+    assert [column.name for column in made.columns[1:]] == names
 
 
 def test_progress_goes_through_the_columns(folder: Path) -> None:
