@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from escsr.models.checkpoints import load_network, save_network
     from escsr.training.run import train
     from escsr.upscaling.upscaler import Upscaler, upscale_file
+    from escsr.video.run import upscale_video
 
 __all__ = [
     "EscError",
@@ -28,6 +29,7 @@ __all__ = [
     "save_network",
     "train",
     "upscale_file",
+    "upscale_video",
 ]
 
 _HOMES = {
@@ -39,6 +41,7 @@ _HOMES = {
     "save_network": "models.checkpoints",
     "train": "training.run",
     "upscale_file": "upscaling.upscaler",
+    "upscale_video": "video.run",
 }
 
 

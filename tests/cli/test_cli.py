@@ -30,6 +30,7 @@ from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.upscaling.options import UpscaleOptions
+from escsr.video import VideoOptions
 from samples import EXAMPLES, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -225,7 +226,11 @@ def test_lists_and_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("command", "functions", "only_command"),
     [
-        (upscale, [batch.upscale, UpscaleOptions], {"quiet", "verbose", "as_json", "dry_run"}),
+        (
+            upscale,
+            [batch.upscale, UpscaleOptions, VideoOptions],
+            {"quiet", "verbose", "as_json", "dry_run", "yes"},
+        ),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),

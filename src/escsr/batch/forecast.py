@@ -19,7 +19,7 @@ from escsr.errors import EscError
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.upscaler import Upscaler
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "forecast", "seconds_per_pixel"]
 
 _SAMPLE = 128
 """Side of the picture that is upscaled to learn the speed, pixels."""
@@ -66,7 +66,7 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     Yields:
         One forecast a job.
     """
-    speed_of = cache(_seconds_per_pixel)
+    speed_of = cache(seconds_per_pixel)
     for job in batch.jobs:
         try:
             promised = _forecast(job, batch, speed_of)
@@ -94,7 +94,7 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     )
 
 
-def _seconds_per_pixel(upscaler: Upscaler, scale: int) -> float:
+def seconds_per_pixel(upscaler: Upscaler, scale: int) -> float:
     """Of input; the faster of two runs on a small picture, because the first one warms up.
 
     A model of any scale takes the longer the larger the scale, so it is tried at the next whole one, on

@@ -11,8 +11,9 @@ from typer import Argument, Exit, Option
 from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, progress
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
+from escsr.cli.video import check_options, upscale_videos
 from escsr.errors import ConfigError
-from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling
+from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling, VideoCodec
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Progress
@@ -84,6 +85,16 @@ def upscale(
             help="Hold colours to those of the picture; else models of real photos do.", show_default=False
         ),
     ] = None,
+    codec: Annotated[VideoCodec, Option(help="Of videos; auto: h264, for more than 8 bits hevc.")] = "auto",
+    crf: Annotated[
+        int | None, Option(help="Quality of h264, hevc, av1: less is better; else 18, 20, 24.")
+    ] = None,
+    preset: Annotated[str | None, Option(help="Speed of h264 and hevc (medium) or av1 (8).")] = None,
+    segment: Annotated[
+        float, Option(help="Seconds of video after which an interrupted run can go on.")
+    ] = 10.0,
+    deinterlace: Annotated[bool, Option("--deinterlace", help="For interlaced videos.")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="Begin a video of more than an hour's work.")] = False,
     skip_existing: Annotated[
         bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
     ] = False,
@@ -101,10 +112,11 @@ def upscale(
         bool, Option("--verbose", "-v", help="Also print which model, device and settings are taken.")
     ] = False,
 ) -> None:
-    """Upscale pictures.
+    """Upscale pictures and videos.
 
     Depth, transparency, colour profile and metadata are kept; the format is that of the output's ending.
     The first Ctrl-C finishes the picture at hand; the second stops at once, as do the signals TERM and HUP.
+    Videos keep every frame and every stream, and go on where they were interrupted: docs/video.md.
     """
     own_memory()
     if as_json and "-" in (output, *inputs):
@@ -117,6 +129,8 @@ def upscale(
     from escsr.batch import Batch, forecast
     from escsr.batch.pipes import piped
     from escsr.upscaling.options import UpscaleOptions
+    from escsr.video import VideoOptions
+    from escsr.video.jobs import plan_videos
 
     options = UpscaleOptions(
         model=model,
@@ -140,15 +154,25 @@ def upscale(
         strength=strength,
         keep_colour=keep_colour,
     )
-    with piped(inputs, output, suffix) as (sources, target):
-        batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)
-        report.begin(batch)
-        if dry_run:
-            for planned in forecast(batch):
-                report.add(planned)
-        else:
-            how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
-            _run(batch, report, quiet=quiet or as_json, **how)
+    encoding = VideoOptions(codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace)
+    how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
+    if videos := plan_videos(inputs, output):
+        check_options(options, shard)
+        shown = {"dry_run": dry_run, "yes": yes, "quiet": quiet or as_json}
+        upscale_videos(videos, report, options=options, how=encoding, suffix=suffix, **shown, **how)
+    elif encoding != VideoOptions():
+        raise ConfigError(
+            "--codec, --crf, --preset, --segment and --deinterlace are for videos; there is none."
+        )
+    else:
+        with piped(inputs, output, suffix) as (sources, target):
+            batch = Batch(sources, target, suffix=suffix, shard=shard, options=options)
+            report.begin(batch)
+            if dry_run:
+                for planned in forecast(batch):
+                    report.add(planned)
+            else:
+                _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()
     if code is not ExitCode.DONE:
         raise Exit(code)

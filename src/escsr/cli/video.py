@@ -1,0 +1,152 @@
+"""`escsr upscale` for videos."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from escsr.cli.console import ERR, plain, progress
+from escsr.cli.interrupts import finish_on_interrupt
+from escsr.cli.reports import JsonReport, Report, duration_text, write_line
+from escsr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from escsr.upscaling.options import UpscaleOptions
+    from escsr.video import VideoOptions, VideoPlan, VideoProgress
+    from escsr.video.jobs import VideoJob
+
+__all__ = ["check_options", "upscale_videos"]
+
+_LONG_SECONDS = 3600.0
+"""Work that a terminal's user should agree to first."""
+
+_OF_PICTURES = ("quality", "lossless", "subsampling", "strip", "to_srgb")
+
+_EVERY_SECONDS = 1.0
+"""Between two lines of progress in JSON."""
+
+
+def check_options(options: UpscaleOptions, shard: str | None) -> None:
+    """Refuses options that are for pictures only.
+
+    Raises:
+        ConfigError: One of them is given.
+    """
+    plain_ones = type(options)()
+    given = [name for name in _OF_PICTURES if getattr(options, name) != getattr(plain_ones, name)]
+    given += ["shard"] if shard is not None else []
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"{flags}: for pictures, not for videos; see --codec, --crf and --preset.")
+
+
+def upscale_videos(
+    jobs: Sequence[VideoJob],
+    report: Report,
+    *,
+    options: UpscaleOptions,
+    how: VideoOptions,
+    suffix: str | None,
+    dry_run: bool,
+    yes: bool,
+    skip_existing: bool,
+    fail_fast: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Upscales videos one after the other, or says what would be done.
+
+    Args:
+        jobs: The videos.
+        report: Takes what becomes of them.
+        options: How frames are upscaled.
+        how: How they are encoded.
+        suffix: Ending of results beside their sources.
+        dry_run: Only say what would be done.
+        yes: Begin work of hours without asking for it.
+        skip_existing: Leave out what was made from equal input and settings.
+        fail_fast: Stop at the first that fails.
+        debug: Raise the first error as it is.
+        quiet: No progress bar.
+
+    Raises:
+        ConfigError: The work is long, and `yes` is not given on a terminal.
+    """
+    from escsr.batch import Job, Outcome
+    from escsr.batch.manifest import Manifest
+    from escsr.batch.pictures import failure_of
+    from escsr.video import plan_video
+    from escsr.video.forecast import forecast_video
+
+    manifest = Manifest(skip=skip_existing)
+    for job in jobs:
+        try:
+            plan = plan_video(job.source, job.target, options, how, suffix=suffix)
+            if dry_run:
+                report.add(forecast_video(plan))
+                continue
+            if skip_existing and manifest.has(plan.target, plan.key):
+                report.add(Outcome(Job(job.source, plan.target), "skipped"))
+                continue
+            _agree(plan, yes=yes)
+            _run(plan, report, quiet=quiet)
+        except ConfigError:
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            failed = Job(job.source, job.target or job.source)
+            report.add(Outcome(failed, "failed", failure_of(failed, error)))
+            if fail_fast:
+                return
+        if report.stopped:
+            return
+        if skip_existing or len(jobs) > 1:
+            manifest.add(plan.target, plan.key)
+
+
+def _agree(plan: VideoPlan, *, yes: bool) -> None:
+    """Asks for --yes where somebody sits before work of hours."""
+    from escsr.video.forecast import forecast_video
+
+    if yes or not (sys.stdin is not None and sys.stdin.isatty() and ERR.is_terminal):
+        return
+    promised = forecast_video(plan)
+    if promised.seconds > _LONG_SECONDS:
+        raise ConfigError(
+            f"{plan.video.path}: {promised.frames} frames take about {duration_text(promised.seconds)}; "
+            "add --yes to begin. It can be interrupted, and goes on where it was."
+        )
+
+
+def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> None:
+    from escsr.video import run_video
+    from escsr.video.forecast import outcome_of_video
+
+    stop, name, said = threading.Event(), plan.video.path.name, 0.0
+    with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
+
+        def show(at: VideoProgress) -> None:
+            nonlocal said
+            bar(
+                at.frame,
+                at.frames,
+                f"{name}  {at.frame} of {at.frames}  {at.frames_per_second:.2f} frames/s",
+            )
+            if isinstance(report, JsonReport) and time.perf_counter() - said >= _EVERY_SECONDS:
+                said = time.perf_counter()
+                write_line({"event": "progress", "source": plan.video.path, **vars(at)})
+
+        done = run_video(plan, stop=stop, on_progress=show)
+    report.stopped = stop.is_set()
+    if done.is_whole:
+        report.add(outcome_of_video(plan, done))
+    else:
+        of = f"{done.frames} of {plan.video.frames} frames"
+        ERR.print(plain(f"{name}: stopped with {of} done; the same command goes on from there."))
+
+
+_FINISHING = "Finishing the segment at hand; press Ctrl-C again to stop at once (and do it again later)."

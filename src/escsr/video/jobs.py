@@ -1,0 +1,75 @@
+"""Which videos become which files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from escsr.errors import ConfigError, OutputError
+from escsr.video.kinds import is_video
+
+__all__ = ["VideoJob", "plan_videos"]
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """One video and where its result goes; None for a name beside it."""
+
+    source: Path
+    target: Path | None
+
+
+def plan_videos(inputs: Sequence[str], output: str | None) -> list[VideoJob]:
+    """Pairs videos with the files their results go to.
+
+    Args:
+        inputs: Files and patterns.
+        output: File for one video, folder for several, or None.
+
+    Returns:
+        The jobs, in the order of the inputs; none where no input is a video.
+
+    Raises:
+        ConfigError: Videos and pictures stand side by side.
+        OutputError: Results would have one name, or replace an input.
+    """
+    paths = [path for entry in inputs for path in _expanded(entry)]
+    videos = [path for path in paths if is_video(path)]
+    if not videos:
+        return []
+    if others := [path for path in paths if path not in videos]:
+        raise ConfigError(f"{others[0]} is no video; upscale videos and pictures by commands of their own.")
+    if output == "":
+        raise ConfigError('An empty name is no file and no folder; "." is the current folder.')
+    if output is None:
+        return [VideoJob(path, None) for path in videos]
+    target = Path(output)
+    if len(videos) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
+        jobs = [VideoJob(videos[0], target)]
+    elif target.is_file():
+        raise OutputError(f"{target} is a file; several videos need a folder.")
+    else:
+        jobs = [VideoJob(path, target / path.name) for path in videos]
+    _check_targets(jobs)
+    return jobs
+
+
+def _expanded(entry: str) -> list[Path]:
+    if not entry or not glob.has_magic(entry) or Path(entry).exists():
+        return [Path(entry)] if entry else []
+    return [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
+
+
+def _check_targets(jobs: Sequence[VideoJob]) -> None:
+    sources = {os.path.realpath(job.source) for job in jobs}
+    owners: dict[str, Path] = {}
+    for job in jobs:
+        target = os.path.realpath(job.target or "")
+        if target in sources:
+            raise OutputError(f"{job.target} is an input; choose another output.")
+        if target in owners:
+            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
+        owners[target] = job.source
