@@ -82,17 +82,22 @@ def upscale_videos(
     from escsr.video.forecast import forecast_video
 
     manifest = Manifest(skip=skip_existing)
+
+    def upscale_one(job: VideoJob) -> None:
+        plan = plan_video(job.source, job.target, options, how, suffix=suffix)
+        if dry_run:
+            report.add(forecast_video(plan))
+        elif skip_existing and manifest.has(plan.target, plan.key):
+            report.add(Outcome(Job(job.source, plan.target), "skipped"))
+        else:
+            _agree(plan, yes=yes)
+            is_whole = _run(plan, report, quiet=quiet)
+            if is_whole and (skip_existing or len(jobs) > 1):
+                manifest.add(plan.target, plan.key)
+
     for job in jobs:
         try:
-            plan = plan_video(job.source, job.target, options, how, suffix=suffix)
-            if dry_run:
-                report.add(forecast_video(plan))
-                continue
-            if skip_existing and manifest.has(plan.target, plan.key):
-                report.add(Outcome(Job(job.source, plan.target), "skipped"))
-                continue
-            _agree(plan, yes=yes)
-            _run(plan, report, quiet=quiet)
+            upscale_one(job)
         except ConfigError:
             raise
         except Exception as error:
@@ -104,8 +109,6 @@ def upscale_videos(
                 return
         if report.stopped:
             return
-        if skip_existing or len(jobs) > 1:
-            manifest.add(plan.target, plan.key)
 
 
 def _agree(plan: VideoPlan, *, yes: bool) -> None:
@@ -122,7 +125,8 @@ def _agree(plan: VideoPlan, *, yes: bool) -> None:
         )
 
 
-def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> None:
+def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
+    """Upscales under a bar, with Ctrl-C in two steps; returns whether the result is whole."""
     from escsr.video import run_video
     from escsr.video.forecast import outcome_of_video
 
@@ -147,6 +151,7 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> None:
     else:
         of = f"{done.frames} of {plan.video.frames} frames"
         ERR.print(plain(f"{name}: stopped with {of} done; the same command goes on from there."))
+    return done.is_whole
 
 
 _FINISHING = "Finishing the segment at hand; press Ctrl-C again to stop at once (and do it again later)."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from escsr.errors import ConfigError, OutputError, VideoError
+from escsr.errors import ConfigError, OutputError
 from escsr.runtime.choices import VideoCodec, check_choice
 from escsr.video.colour import Colours
 from escsr.video.kinds import Container
@@ -72,7 +72,7 @@ _CHROMAS = {"420": ("420", "422", "444"), "440": ("444",), "422": ("422", "444")
 _THREADS = 4
 """Results depend on how many there are, so these are as many on every machine."""
 
-_DEPTHS = (8, 9, 10, 12, 14, 16)
+_DEPTHS = (8, 10, 12, 14, 16)
 _PRORES_PROFILES = {"yuv422p10le": "hq", "yuv444p10le": "4444", "yuva444p10le": "4444"}
 
 
@@ -198,27 +198,21 @@ def _layout_for(video: Video, codec: Codec, name: str) -> Layout:
     source = video.layout
     deeper = [bits for bits in _DEPTHS if bits >= source.bits]
     shallower = [bits for bits in reversed(_DEPTHS) if bits < source.bits]
-    families = [(source.family, source.chroma)]
+    families = [[(source.family, "444")], [("yuv", "444")]]
     if source.family == "yuv":
-        families = [("yuv", chroma) for chroma in _CHROMAS[source.chroma]]
-    elif source.family == "grey" and not source.has_alpha:
-        families += [("yuv", "420"), ("yuv", "422")]
-    else:
-        families += [("rgb", "444"), ("yuv", "444")]
-    for bits in (*deeper, *shallower):
-        for family, chroma in families:
-            layout = Layout(family, bits, chroma, source.has_alpha)
-            if layout.name in there:
-                return layout
-    if source.has_alpha:
-        raise OutputError(
-            f"{name} holds no transparency; choose --codec ffv1, or prores in a .mov or .mkv."
-        )
-    for bits in (*deeper, *shallower):  # chroma at less than the source's resolution: AV1 has 4:2:0 alone
-        layout = Layout("yuv", bits, "420")
-        if layout.name in there:
-            return layout
-    raise VideoError(f"{name} has no pixel format for {source.name}.")
+        families = [[("yuv", chroma) for chroma in _CHROMAS[source.chroma]]]
+    elif source.family == "grey" and source.has_alpha:
+        families = [[("rgb", "444")], [("yuv", "444")]]
+    elif source.family == "grey":
+        families = [[("grey", "444")], [("yuv", "420"), ("yuv", "422")]]
+    families += [[("yuv", "420")]]  # all that AV1 has
+    for alike in families:
+        for bits in (*deeper, *shallower):
+            for family, chroma in alike:
+                layout = Layout(family, bits, chroma, source.has_alpha)
+                if layout.name in there:
+                    return layout
+    raise OutputError(f"{name} holds no transparency; choose --codec ffv1, or prores in .mov or .mkv.")
 
 
 def _losses(video: Video, codec: Codec, layout: Layout) -> tuple[str, ...]:
@@ -244,7 +238,7 @@ def _options(
     if preset is not None and preset not in codec.presets:
         raise ConfigError(f"preset of {name} is one of {', '.join(codec.presets)}, not {preset!r}.")
     if name == "ffv1":
-        return {"level": "3", "slicecrc": "1", "slices": "4"}
+        return {"level": "3", "slicecrc": "1", "slices": "4", "g": "1"}
     if name == "prores":
         return {"profile": _PRORES_PROFILES[layout.name], "vendor": "apl0"}
     options = {"crf": str(codec.crf if crf is None else crf), "preset": preset or codec.preset or ""}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,6 @@ __all__ = ["check_streams", "join"]
 _OF_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 _OF_STREAM = ("bps", "duration", "number_of_frames", "number_of_bytes", "_statistics", "encoder")
 """Tags that describe the source's bytes, by how their names begin; the result's are others."""
-
-_SOURCE_TIMECODE = ("tmcd", "text")
-"""Tracks of QuickTime that the muxer makes itself, from the timecode's tag and from the chapters."""
 
 
 @dataclass(frozen=True)
@@ -58,25 +55,19 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
         OutputError: Sound, subtitles or attachments cannot be held.
     """
     notes = []
-    with opened(video.path) as source, _scratch(container) as out:
+    with opened(video.path) as source:
         for stream in source.streams:
-            if stream.index == video.index or _is_made_anew(stream, container):
+            if stream.index == video.index or _is_made_anew(stream, source):
                 continue
-            if _is_cover(stream) and container.name == "Matroska":
-                continue
-            what = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
-            try:
-                if stream.type == "attachment" and container.name != "Matroska":
-                    raise ValueError
-                _added(out, stream)
-            except (ValueError, library().error.FFmpegError) as error:
-                if stream.type in ("data", "unknown"):
+            if not _is_held(stream, container):
+                what = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
+                if stream.type == "data":
                     notes.append(f"{what} cannot be held by {container.name} and is left out")
                     continue
                 raise OutputError(
                     f"{target}: {container.name} cannot hold {what} of {video.path.name}; name the output "
                     ".mkv."
-                ) from error
+                )
     return tuple(notes)
 
 
@@ -137,12 +128,8 @@ def _add_streams(
             outputs[stream.index] = _upscaled_stream(out, encoded, stream, video, encoding, container)
         elif _is_cover(stream) and container.name == "Matroska":
             _attach_cover(out, video.path, stream)
-        elif not _is_made_anew(stream, container):
-            try:
-                outputs[stream.index] = _added(out, stream)
-            except (ValueError, library().error.FFmpegError):
-                if stream.type not in ("data", "unknown"):  # which `check_streams` has told of
-                    raise
+        elif not _is_made_anew(stream, source) and _is_held(stream, container):
+            outputs[stream.index] = _added(out, stream)
     return outputs
 
 
@@ -208,10 +195,24 @@ def _attach_cover(out: OutputContainer, path: Path, stream: Stream) -> None:
                 return
 
 
-def _is_made_anew(stream: Stream, container: Container) -> bool:
-    """Whether the muxer makes such a stream itself."""
-    tag = getattr(stream, "codec_tag", "")
-    return stream.type == "data" and container.muxer in ("mp4", "mov") and tag in _SOURCE_TIMECODE
+def _is_made_anew(stream: Stream, source: InputContainer) -> bool:
+    """Whether a stream is where QuickTime has chapters or the timecode; muxers write both from tags."""
+    is_chapters = stream.name == "bin_data" and 0 < stream.frames == len(source.chapters())
+    return stream.type == "data" and (is_chapters or "timecode" in stream.metadata)
+
+
+def _is_held(stream: Stream, container: Container) -> bool:
+    """Whether a container takes a stream: a header with it alone is written into memory."""
+    if container.name == "Matroska" and (stream.type == "attachment" or _is_cover(stream)):
+        return True
+    av = library()
+    try:
+        with av.open(BytesIO(), "w", format=container.muxer) as out:
+            _added(out, stream)
+            out.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _timed(segments: Sequence[Segment], video: Video) -> Iterator[_Timed]:
@@ -300,12 +301,3 @@ def _mux(out: OutputContainer, timed: _Timed, stream: Stream, time_base: Fractio
     packet.stream, packet.time_base = stream, time_base
     packet.pts, packet.dts, packet.duration = timed.pts, timed.dts, timed.duration
     out.mux(packet)
-
-
-@contextmanager
-def _scratch(container: Container) -> Iterator[OutputContainer]:
-    """A container that is never written, to ask what it takes."""
-    from io import BytesIO
-
-    with library().open(BytesIO(), "w", format=container.muxer) as out:
-        yield out
