@@ -135,7 +135,7 @@ def make_clip(
 ) -> Path:
     """A clip of given pictures, RGB of 8 bits, a frame each 40 ms."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25, options={"g": "1"} if codec == "ffv1" else {})
+        stream: Any = container.add_stream(codec, rate=25, options={"g": "1"} if codec == "ffv1" else {})
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pixels
         stream.codec_context.time_base = Fraction(1, 1000)
         for index, rgb in enumerate(frames):

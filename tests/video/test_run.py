@@ -114,7 +114,9 @@ def damaged(path: Path, number: int) -> Path:
             if index == number:
                 broken = av.Packet(b"\xff" * packet.size)
                 broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
-                packet = broken  # noqa: PLW2901
+                broken.stream = stream
+                container.mux(broken)
+                continue
             packet.stream = stream
             container.mux(packet)
     return target
@@ -212,7 +214,8 @@ def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) ->
 
 def test_a_run_that_was_stopped_goes_on(clip: Path, nearest: Path) -> None:
     make_clip(clip, noise(40))
-    stop, how = threading.Event(), {"model": nearest, "codec": "h264", "segment": 0.1}
+    stop = threading.Event()
+    how: dict[str, Any] = {"model": nearest, "codec": "h264", "segment": 0.1}
     whole = upscale_video(clip, clip.with_name("whole.mkv"), **how)
     seen = []
 
@@ -245,8 +248,8 @@ def test_killed_at_random_and_run_again(tmp_path: Path, nearest: Path) -> None:
     for kill_after in (1, 4):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             for _ in range(4000):
-                done = list(tmp_path.glob(".parts.mkv.*/0*.mkv"))
-                if len(done) >= kill_after or process.poll() is not None:
+                segments = list(tmp_path.glob(".parts.mkv.*/0*.mkv"))
+                if len(segments) >= kill_after or process.poll() is not None:
                     break
                 time.sleep(0.005)
             process.send_signal(signal.SIGKILL)
@@ -312,7 +315,8 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, nearest: Path, limit_kib: int
 
 def test_a_torn_line_and_a_lost_segment_are_done_again(clip: Path, nearest: Path) -> None:
     make_clip(clip, noise(40))
-    stop, how = threading.Event(), {"model": nearest, "codec": "h264", "segment": 0.1}
+    stop = threading.Event()
+    how: dict[str, Any] = {"model": nearest, "codec": "h264", "segment": 0.1}
     whole = upscale_video(clip, clip.with_name("whole.mkv"), **how)
     target = clip.with_name("parts.mkv")
     upscale_video(clip, target, **how, stop=stop, on_progress=lambda _: stop.set())
@@ -349,7 +353,7 @@ def test_a_failing_network_leaves_no_gap(
         return plain(self, image, **how)
 
     target = clip.with_name("parts.mkv")
-    how = {"model": nearest, "codec": "ffv1", "segment": 0.1}
+    how: dict[str, Any] = {"model": nearest, "codec": "ffv1", "segment": 0.1}
     with monkeypatch.context() as patch:
         patch.setattr(upscaling.Upscaler, "__call__", failing)
         with pytest.raises(OutputError, match="no more"):

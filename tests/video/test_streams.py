@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -135,7 +136,7 @@ def test_a_container_that_cannot_hold_a_stream_is_refused(rich: Path, nearest: P
 
 
 @pytest.mark.parametrize("codec", ["hevc", "av1", "h264"])
-def test_hdr10(tmp_path: Path, nearest: Path, codec: str) -> None:
+def test_hdr10(tmp_path: Path, nearest: Path, codec: Any) -> None:
     clip = tmp_path / "hdr.mkv"
     parameters = f"{HDR.replace('colorprim', 'log-level=none:colorprim')}:{DISPLAY}:max-cll=1000,400"
     ffmpeg(*moving(), "-c:v", "libx265", "-x265-params", parameters, "-pix_fmt", "yuv420p10le", clip)
@@ -201,13 +202,13 @@ def test_rotation_and_shape_of_pixels(tmp_path: Path, nearest: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "codec"), [("33x25", "h264"), ("33x25", "hevc"), ("31x27", "av1")])
-def test_odd_sizes(tmp_path: Path, nearest: Path, size: str, codec: str) -> None:
+def test_odd_sizes(tmp_path: Path, nearest: Path, size: str, codec: Any) -> None:
     clip = tmp_path / "odd.mkv"
     ffmpeg(*moving(size, 6), "-c:v", "ffv1", "-pix_fmt", "yuv420p", clip)
     result = upscale_video(clip, model=nearest, codec=codec)
     assert result.size == tuple(2 * int(side) for side in size.split("x"))
     assert times(result.target) == times(clip)
-    odd = {"size": size, "fit": "exact"}
+    odd: Any = {"size": size, "fit": "exact"}
     if codec == "av1":
         assert upscale_video(clip, tmp_path / "same.mkv", model=nearest, codec=codec, **odd).size == (
             31,
