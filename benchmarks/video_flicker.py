@@ -4,10 +4,10 @@
 
 Two shots of one photo, each upscaled frame by frame:
 
-* "noisy": nothing moves, each frame has its own noise of some standard deviation (levels of 255). Flicker is
-  the standard deviation over time of the result's luma, mean over the pixels.
-* "moving": the photo moves by one pixel of the result per frame and is shrunk then, without noise. Flicker is
-  the same, along the motion.
+* "noisy": nothing moves, each frame has its own noise of some standard deviation (levels of 255). Flicker
+  is the standard deviation over time of the result's luma, mean over the pixels.
+* "moving": the photo moves by one pixel of the result per frame and is shrunk then, without noise. Flicker
+  is the same, along the motion.
 
 Also measured: frames blended with the one before by a fixed share, as a smoothing option would do, and how
 much that takes from the detail (standard deviation of the result's luma less its blur). Records

@@ -229,7 +229,7 @@ def test_lists_and_version(run: Run) -> None:
         (
             upscale,
             [batch.upscale, UpscaleOptions, VideoOptions],
-            {"quiet", "verbose", "as_json", "dry_run", "yes"},
+            {"quiet", "verbose", "as_json", "dry_run", "yes", "pipe"},
         ),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),

@@ -11,7 +11,7 @@ from typer import Argument, Exit, Option
 from escsr.cli.console import ERR, DeviceOption, ExitCode, ModelOption, own_memory, progress
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
-from escsr.cli.video import check_options, upscale_videos
+from escsr.cli.video import check_options, upscale_pipe, upscale_videos
 from escsr.errors import ConfigError
 from escsr.runtime.choices import FeatureStorageChoice, Fit, Precision, Subsampling, VideoCodec
 
@@ -94,6 +94,9 @@ def upscale(
         float, Option(help="Seconds of video after which an interrupted run can go on.")
     ] = 10.0,
     deinterlace: Annotated[bool, Option("--deinterlace", help="For interlaced videos.")] = False,
+    pipe: Annotated[
+        str | None, Option(help="Video from - or a file to -: y4m, or raw:640x480:yuv420p.")
+    ] = None,
     yes: Annotated[bool, Option("--yes", "-y", help="Begin a video of more than an hour's work.")] = False,
     skip_existing: Annotated[
         bool, Option("--skip-existing", help="Leave out what was made from equal input and settings.")
@@ -156,6 +159,10 @@ def upscale(
     )
     encoding = VideoOptions(codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace)
     how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
+    if pipe is not None:
+        check_options(options, shard)
+        upscale_pipe(inputs, output, pipe, options, encoding)
+        return
     if videos := plan_videos(inputs, output):
         check_options(options, shard)
         shown = {"dry_run": dry_run, "yes": yes, "quiet": quiet or as_json}

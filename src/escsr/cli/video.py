@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from escsr.cli.console import ERR, plain, progress
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from escsr.video import VideoOptions, VideoPlan, VideoProgress
     from escsr.video.jobs import VideoJob
 
-__all__ = ["check_options", "upscale_videos"]
+__all__ = ["check_options", "upscale_pipe", "upscale_videos"]
 
 _LONG_SECONDS = 3600.0
 """Work that a terminal's user should agree to first."""
@@ -109,6 +110,48 @@ def upscale_videos(
                 return
         if report.stopped:
             return
+
+
+def upscale_pipe(
+    inputs: Sequence[str], output: str | None, pipe: str, options: UpscaleOptions, how: VideoOptions
+) -> None:
+    """Upscales a video from standard input to standard output, or a file to standard output, as y4m or raw.
+
+    Args:
+        inputs: `-`, or one video.
+        output: `-`; None for it.
+        pipe: See `escsr.video.pipes.read_format`.
+        options: How frames are upscaled.
+        how: Whether interlaced frames are made whole.
+
+    Raises:
+        ConfigError: Inputs or output are others.
+        VideoError: The source cannot be read.
+    """
+    from escsr.video.frames import Damage
+    from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
+    from escsr.video.plan import upscaler_for
+    from escsr.video.source import describe
+
+    if len(inputs) != 1 or output not in (None, "-"):
+        raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
+    damage, notes = Damage(), tuple[str, ...]()
+    if inputs[0] == "-":
+        form = read_format(sys.stdin.buffer, pipe)
+        frames = frames_of_pipe(sys.stdin.buffer, form)
+        wanted, upscaler = upscaler_for(form.height, form.width, options)
+    elif pipe == "y4m":
+        video = describe(Path(inputs[0]))
+        form, notes = PipeFormat.of_video(video), video.notes
+        frames = frames_of_video(video, damage, deinterlace=how.deinterlace)
+        wanted, upscaler = upscaler_for(form.height, form.width, options)
+    else:
+        raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
+    with progress("", quiet=False) as bar:
+        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
+            bar(None, None, f"frame {number}")
+    for note in (*notes, *damage.notes()):
+        ERR.print(plain(note))
 
 
 def _agree(plan: VideoPlan, *, yes: bool) -> None:

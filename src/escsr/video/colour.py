@@ -87,6 +87,20 @@ class Colours:
             )
         return colours
 
+    @classmethod
+    def guessed(cls, width: int, height: int, layout: Layout) -> Colours:
+        """The declarations of frames that have none, but for the range that their layout tells.
+
+        Args:
+            width: Pixels.
+            height: Pixels.
+            layout: Of the frames.
+        """
+        nothing = cls(2, 2, 2, 0)
+        if layout.family != "yuv":
+            return replace(nothing, matrix=_RGB) if layout.family == "rgb" else nothing
+        return nothing._with_range(layout)._with_matrix(width, height)
+
     def _with_range(self, layout: Layout) -> Colours:
         if self.range in (_LIMITED, _FULL):
             return self

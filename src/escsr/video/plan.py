@@ -23,7 +23,7 @@ from escsr.video.kinds import CONTAINERS, Container, container_of
 from escsr.video.library import library
 from escsr.video.source import Video, describe
 
-__all__ = ["VideoOptions", "VideoPlan", "plan_video"]
+__all__ = ["VideoOptions", "VideoPlan", "plan_video", "upscaler_for"]
 
 _SHORTEST, _LONGEST = 0.1, 3600.0
 """Seconds of a segment."""
@@ -149,7 +149,7 @@ def plan_video(
         raise VideoError(
             f"{source}: its frames are interlaced, which would be upscaled as combs; add --deinterlace."
         )
-    wanted, upscaler = _upscaler(video, options)
+    wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
     named = target if target is not None else _default_target(source, upscaler.target_size(), suffix)
     container = container_of(named)
     try:
@@ -172,15 +172,27 @@ def plan_video(
     return VideoPlan(video, named, container, encoding, wanted, upscaler, how, notes)
 
 
-def _upscaler(video: Video, options: UpscaleOptions) -> tuple[TargetSize, Upscaler]:
-    """What the stored frames become, and the model that brings them there; sizes are asked for as shown."""
+def upscaler_for(
+    height: int, width: int, options: UpscaleOptions, *, is_turned: bool = False
+) -> tuple[TargetSize, Upscaler]:
+    """What stored frames become, and the model that brings them there.
+
+    Args:
+        height: Stored pixels.
+        width: Stored pixels.
+        options: What is asked for, of frames as they are shown.
+        is_turned: Whether they are shown with width and height exchanged.
+
+    Raises:
+        EscError: Model or device are not as they should be.
+    """
     target = options.target
     if target is None:
         upscaler = Upscaler(options=options)
         return upscaler.target_size(), upscaler
-    if video.is_turned:
+    if is_turned:
         target = replace(target, width=target.height, height=target.width)
-    model = choose_model(options.model, target.scale_of(video.height, video.width))
+    model = choose_model(options.model, target.scale_of(height, width))
     return target, Upscaler(model, options=options)
 
 

@@ -21,6 +21,7 @@ from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import from_rgb, to_rgb
 from escsr.video.frames import Damage, Shown, shown_frames
 from escsr.video.joining import join
+from escsr.video.network import FrameUpscaler
 from escsr.video.plan import VideoOptions, VideoPlan, plan_video
 from escsr.video.segments import Segments, SegmentWriter, number_of
 
@@ -140,7 +141,7 @@ class _Run:
         self.written = 0
         self.segment = -1  # of the last frame that was written
         self.working = -1  # of the last frame that was upscaled
-        self.before: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self.network = FrameUpscaler(plan.upscaler, plan.wanted)
         self.encoded: tuple[NDArray[np.float32], VideoFrame] | None = None
 
     def upscale(self) -> None:
@@ -203,9 +204,7 @@ class _Run:
             self.cancel.set()
             raise _StoppedError
         self.working = work.segment
-        if self.before is None or not np.array_equal(self.before[0], work.pixels):
-            self.before = work.pixels, self.plan.upscaler(work.pixels, size=self.plan.wanted)
-        return work._replace(pixels=self.before[1])
+        return work._replace(pixels=self.network(work.pixels))
 
     def _write(self, work: _Work) -> int:
         """The writer's part; nothing is written behind a frame that failed."""
