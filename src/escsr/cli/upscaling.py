@@ -94,6 +94,7 @@ def upscale(
         float, Option(help="Seconds of video after which an interrupted run can go on.")
     ] = 10.0,
     deinterlace: Annotated[bool, Option("--deinterlace", help="For interlaced videos.")] = False,
+    fps: Annotated[str, Option(help="Frames a second of a folder of frames, 25 or 30000/1001.")] = "25",
     pipe: Annotated[
         str | None, Option(help="Video from - or a file to -: y4m, or raw:640x480:yuv420p.")
     ] = None,
@@ -157,19 +158,21 @@ def upscale(
         strength=strength,
         keep_colour=keep_colour,
     )
-    encoding = VideoOptions(codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace)
+    encoding = VideoOptions(
+        codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace, fps=fps
+    )
     how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
     if pipe is not None:
         check_options(options, shard)
         upscale_pipe(inputs, output, pipe, options, encoding)
         return
     if videos := plan_videos(inputs, output):
-        check_options(options, shard)
+        check_options(options, shard, videos)
         shown = {"dry_run": dry_run, "yes": yes, "quiet": quiet or as_json}
         upscale_videos(videos, report, options=options, how=encoding, suffix=suffix, **shown, **how)
     elif encoding != VideoOptions():
         raise ConfigError(
-            "--codec, --crf, --preset, --segment and --deinterlace are for videos; there is none."
+            "--codec, --crf, --preset, --segment, --deinterlace, --fps: for videos; there is none."
         )
     else:
         with piped(inputs, output, suffix) as (sources, target):

@@ -15,6 +15,7 @@ from escsr.cli.reports import JsonReport, Report, duration_text, write_line
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from escsr.batch import Outcome
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions, VideoPlan, VideoProgress
     from escsr.video.jobs import VideoJob
@@ -30,13 +31,17 @@ _EVERY_SECONDS = 1.0
 """Between two lines of progress in JSON."""
 
 
-def check_options(options: UpscaleOptions, shard: str | None) -> None:
-    """Refuses options that are for pictures only.
+def check_options(options: UpscaleOptions, shard: str | None, jobs: Sequence[VideoJob] = ()) -> None:
+    """Refuses options that are for pictures only, unless frames become pictures.
 
     Raises:
         ConfigError: One of them is given.
     """
+    from escsr.video.frame_files import is_frame_pattern
+
     plain_ones = type(options)()
+    if jobs and all(is_frame_pattern(job.target) for job in jobs):
+        options = plain_ones
     given = [name for name in _OF_PICTURES if getattr(options, name) != getattr(plain_ones, name)]
     given += ["shard"] if shard is not None else []
     if given:
@@ -81,15 +86,23 @@ def upscale_videos(
     from escsr.batch.pictures import failure_of
     from escsr.video import plan_video
     from escsr.video.forecast import forecast_video
+    from escsr.video.frame_files import frames_as_video, is_frame_pattern
 
     manifest = Manifest(skip=skip_existing)
 
     def upscale_one(job: VideoJob) -> None:
-        plan = plan_video(job.source, job.target, options, how, suffix=suffix)
+        if is_frame_pattern(job.target) and job.target is not None and not dry_run:
+            report.add(_run_to_frames(job.source, job.target, options, how, quiet=quiet))
+            return
+        with frames_as_video(job.source, how.fps) as file:
+            upscale_file(file, job.target)
+
+    def upscale_file(source: Path, target: Path | None) -> None:
+        plan = plan_video(source, target, options, how, suffix=suffix)
         if dry_run:
             report.add(forecast_video(plan))
         elif skip_existing and manifest.has(plan.target, plan.key):
-            report.add(Outcome(Job(job.source, plan.target), "skipped"))
+            report.add(Outcome(Job(source, plan.target), "skipped"))
         else:
             _agree(plan, yes=yes)
             is_whole = _run(plan, report, quiet=quiet)
@@ -195,6 +208,24 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
         of = f"{done.frames} of {plan.video.frames} frames"
         ERR.print(plain(f"{name}: stopped with {of} done; the same command goes on from there."))
     return done.is_whole
+
+
+def _run_to_frames(
+    source: Path, pattern: Path, options: UpscaleOptions, how: VideoOptions, *, quiet: bool
+) -> Outcome:
+    from escsr.batch import Job, Outcome
+    from escsr.video.frame_files import upscale_to_frames
+
+    begun = time.perf_counter()
+    with progress("", quiet) as bar:
+        notes = upscale_to_frames(
+            source,
+            pattern,
+            options,
+            how,
+            on_progress=lambda number, of: bar(number, of, f"{source.name}  {number} of {of}"),
+        )
+    return Outcome(Job(source, pattern), "done", seconds=time.perf_counter() - begun, notes=notes)
 
 
 _FINISHING = "Finishing the segment at hand; press Ctrl-C again to stop at once (and do it again later)."

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr.errors import ConfigError, OutputError
-from escsr.video.kinds import is_video
+from escsr.video.kinds import CONTAINERS, is_video
 
 __all__ = ["VideoJob", "plan_videos"]
 
@@ -26,8 +26,8 @@ def plan_videos(inputs: Sequence[str], output: str | None) -> list[VideoJob]:
     """Pairs videos with the files their results go to.
 
     Args:
-        inputs: Files and patterns.
-        output: File for one video, folder for several, or None.
+        inputs: Files and patterns; or one folder of frames.
+        output: File for one video, folder for several, or None; a video for a folder of frames.
 
     Returns:
         The jobs, in the order of the inputs; none where no input is a video.
@@ -36,6 +36,10 @@ def plan_videos(inputs: Sequence[str], output: str | None) -> list[VideoJob]:
         ConfigError: Videos and pictures stand side by side.
         OutputError: Results would have one name, or replace an input.
     """
+    if output is not None and len(inputs) == 1 and Path(inputs[0] or "-").is_dir():
+        target = Path(output)
+        is_film = target.suffix.lower() in CONTAINERS and not target.is_dir()
+        return [VideoJob(Path(inputs[0]), target)] if is_film else []
     paths = [path for entry in inputs for path in _expanded(entry)]
     videos = [path for path in paths if is_video(path)]
     if not videos:

@@ -70,15 +70,17 @@ class PipeFormat:
             raise VideoError(f"{video.path}: y4m has no form for {layout.name}; write a file.")
         chroma = "mono" if layout.family == "grey" else layout.chroma
         depth = "" if layout.bits == 8 else f"{'' if chroma == 'mono' else 'p'}{layout.bits}"
+        aspect = 1 / video.aspect if video.is_turned else video.aspect
         tokens = [
             f"F{video.rate.numerator}:{video.rate.denominator}",
             "Ip",
-            f"A{video.aspect.numerator}:{video.aspect.denominator}",
+            f"A{aspect.numerator}:{aspect.denominator}",
             f"C{chroma}{depth}",
         ]
         if video.colours.range:
             tokens.append(f"XCOLORRANGE={'FULL' if video.colours.range == 2 else 'LIMITED'}")
-        return cls(video.width, video.height, layout, video.colours, tuple(tokens))
+        height, width = video.shown_size
+        return cls(width, height, layout, video.colours, tuple(tokens))
 
 
 def read_format(stream: BinaryIO, kind: str) -> PipeFormat:
@@ -163,9 +165,9 @@ def frames_of_pipe(stream: BinaryIO, form: PipeFormat) -> Iterator[NDArray[np.fl
 
 
 def frames_of_video(video: Video, damage: Damage, *, deinterlace: bool) -> Iterator[NDArray[np.float32]]:
-    """A file's frames, in float; their times are left behind."""
+    """A file's frames, upright, in float; their times are left behind."""
     for shown in shown_frames(video, damage, deinterlace=deinterlace):
-        yield to_rgb(shown.frame, video.colours)
+        yield video.upright(to_rgb(shown.frame, video.colours))
 
 
 def write_frames(

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.batch.pipeline import Pipeline
+from escsr.errors import ConfigError
 from escsr.runtime.choices import VideoCodec
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import from_rgb, to_rgb
+from escsr.video.frame_files import frames_as_video
 from escsr.video.frames import Damage, Shown, shown_frames
 from escsr.video.joining import join
 from escsr.video.network import FrameUpscaler
@@ -243,6 +245,7 @@ def upscale_video(
     preset: str | None = None,
     segment: float = 10.0,
     deinterlace: bool = False,
+    fps: str = "25",
     stop: threading.Event | None = None,
     on_progress: Callable[[VideoProgress], None] | None = None,
     options: UpscaleOptions | None = None,
@@ -254,13 +257,14 @@ def upscale_video(
     source, target and settings; the result is the same.
 
     Args:
-        source: The file.
+        source: The file, or a folder of pictures, see `frames_as_video`; the latter needs a target.
         target: File to write: .mp4, .mkv, .mov, .webm; None for a name beside the source.
         codec: See `VideoOptions`.
         crf: See `VideoOptions`.
         preset: See `VideoOptions`.
         segment: See `VideoOptions`.
         deinterlace: See `VideoOptions`.
+        fps: See `VideoOptions`.
         stop: Once set, the segment at hand is finished and no other begun.
         on_progress: Called after each frame.
         options: See `UpscaleOptions`; None for the usual ones.
@@ -273,7 +277,13 @@ def upscale_video(
         VideoError: The source cannot be read, or the extra `video` is not installed.
         EscError: Model, device, target or settings are not as they should be.
     """
-    how = VideoOptions(codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace)
+    how = VideoOptions(
+        codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace, fps=fps
+    )
     chosen = replace(options or UpscaleOptions(), **settings)
-    plan = plan_video(Path(source), None if target is None else Path(target), chosen, how)
-    return run_video(plan, stop=stop, on_progress=on_progress)
+    source, target = Path(source), None if target is None else Path(target)
+    if target is None and source.is_dir():
+        raise ConfigError(f"{source} is a folder of frames; name the video that it shall become.")
+    with frames_as_video(source, fps) as file:
+        plan = plan_video(file, target, chosen, how)
+        return run_video(plan, stop=stop, on_progress=on_progress)

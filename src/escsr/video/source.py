@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from escsr.errors import VideoError
 from escsr.video.colour import Colours
@@ -76,6 +80,22 @@ class Video:
     def is_turned(self) -> bool:
         """Whether it is shown with width and height exchanged."""
         return self.matrix is not None and self.matrix[0] == 0 and self.matrix[4] == 0
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Rows and columns of a frame as it is shown."""
+        return (self.width, self.height) if self.is_turned else (self.height, self.width)
+
+    def upright(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A frame's pixels as they are shown, where no declaration can go with them; mirroring is left out.
+
+        Args:
+            pixels: (H, W, C).
+        """
+        if self.matrix is None:
+            return pixels
+        turns = -math.atan2(self.matrix[1], self.matrix[0]) / (math.pi / 2)
+        return np.ascontiguousarray(np.rot90(pixels, round(turns)))
 
 
 @contextmanager
