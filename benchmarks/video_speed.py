@@ -1,6 +1,6 @@
 """A video from file to file against the network alone on the same frames, in turn, on this CPU.
 
-    python benchmarks/video_speed.py photo.png --frames 12 --rounds 3
+    python benchmarks/video_speed.py photo.png --frames 8 --rounds 5
 
 The clip pans over the photo. Records the seconds of each run and the share of the network's speed that a
 whole run has in results/video/speed-MODEL.json.
@@ -81,10 +81,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("photo", type=Path)
     parser.add_argument("--model", default="esc-light-x2")
-    parser.add_argument("--width", type=int, default=192)
-    parser.add_argument("--height", type=int, default=128)
-    parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--height", type=int, default=96)
+    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
     return parser.parse_args()
 
 
