@@ -91,7 +91,9 @@ def upscale_videos(
     manifest = Manifest(skip=skip_existing)
 
     def upscale_one(job: VideoJob) -> None:
-        if is_frame_pattern(job.target) and job.target is not None and not dry_run:
+        if job.target is not None and is_frame_pattern(job.target):
+            if dry_run or skip_existing:
+                raise ConfigError("--dry-run and --skip-existing are not for frames as pictures.")
             report.add(_run_to_frames(job.source, job.target, options, how, quiet=quiet))
             return
         with frames_as_video(job.source, how.fps) as file:
