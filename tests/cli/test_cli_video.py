@@ -167,3 +167,24 @@ def test_without_the_extra(clip: Path, nearest: Path) -> None:
     assert done.returncode == 1
     assert 'pip install "escsr[video]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_frames_in_and_out(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clip to pictures, these to a clip: what goes in comes out, four times as large."""
+    monkeypatch.chdir(clip.parent)
+    monkeypatch.setattr(cli, "end_on_signals", lambda: None)
+    for arguments in (
+        ["clip.mkv", "-o", "frames/%03d.png"],
+        ["frames", "-o", "film.mkv", "--codec", "ffv1"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["escsr", "upscale", *arguments, "--model", str(nearest)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0, capsys.readouterr().err
+    assert len(list((clip.parent / "frames").glob("*.png"))) == 10
+    with av.open(str(clip.with_name("film.mkv"))) as film, av.open(str(clip)) as source:
+        after, before = (list(container.decode(video=0)) for container in (film, source))
+    assert (after[0].width, after[0].height) == (4 * before[0].width, 4 * before[0].height)
+    assert [frame.pts for frame in after] == [frame.pts for frame in before]

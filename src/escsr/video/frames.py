@@ -60,12 +60,12 @@ class Damage:
         """In words for people."""
         reasons = f" ({'; '.join(dict.fromkeys(self.reasons))})" if self.reasons else ""
         counts = (
-            (self.repeated, f"damaged frames replaced by the one before{reasons}"),
-            (self.concealed, "frames are damaged, as their decoder says, and were taken as they are"),
-            (self.left_out, "packets before the first frame cannot be decoded; no player shows them"),
-            (self.moved, "frames had times that did not rise, and were moved"),
+            (self.repeated, f"frames that could not be decoded, shown by the one before{reasons}"),
+            (self.concealed, "frames that their decoder calls damaged, taken as they are"),
+            (self.left_out, "packets before the first frame that can be decoded; no player shows them"),
+            (self.moved, "frames whose times did not rise, moved behind the one before"),
         )
-        return tuple(f"{count} {text}" for count, text in counts if count)
+        return tuple(f"{text}: {count}" for count, text in counts if count)
 
 
 def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> Iterator[Shown]:
