@@ -283,3 +283,40 @@ def test_interlaced_material(tmp_path: Path, nearest: Path) -> None:
     result = upscale_video(clip, model=nearest, deinterlace=True)
     assert times(result.target) == times(clip)
     assert streams(result.target)[0].get("field_order", "progressive") == "progressive"
+
+
+def test_a_stream_that_no_container_holds_is_told(tmp_path: Path, nearest: Path) -> None:
+    clip = tmp_path / "old.wmv"
+    sound = ("-f", "lavfi", "-i", "sine=440:duration=0.48")
+    ffmpeg(*moving(), *sound, "-c:v", "wmv2", "-c:a", "wmav2", clip)
+    with pytest.raises(
+        OutputError, match=r"cannot hold stream 1 .*ffmpeg -i old.wmv -c copy -c:a flac old.mkv"
+    ):
+        upscale_video(clip, model=nearest)
+
+
+def test_a_timecode_stays_one(tmp_path: Path, nearest: Path) -> None:
+    clip = tmp_path / "camera.mov"
+    ffmpeg(*moving(), "-timecode", "01:02:03:04", "-c:v", "libx264", clip)
+    for suffix in (".mov", ".mkv"):
+        result = upscale_video(clip, tmp_path / f"large{suffix}", model=nearest)
+        found = streams(result.target)
+        assert {name.lower(): value for name, value in found[0]["tags"].items()}[
+            "timecode"
+        ] == "01:02:03:04"
+        assert [stream["codec_type"] for stream in found] == ["video", "data"][: 1 + (suffix == ".mov")]
+        assert not any("left out" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("old.avi", "mpeg4"), ("dvd.vob", "mpeg2video"), ("tv.ts", "libx264"), ("web.flv", "flv")],
+)
+def test_other_containers_become_matroska(tmp_path: Path, nearest: Path, name: str, codec: str) -> None:
+    clip = tmp_path / name
+    ffmpeg(*moving(), "-c:v", codec, *(("-bf", "2") if codec == "mpeg4" else ()), clip)
+    result = upscale_video(clip, model=nearest)
+    assert result.target.suffix == ".mkv"
+    assert result.frames == 12
+    steps = {after - before for before, after in pairwise(times(result.target))}
+    assert steps == {40}

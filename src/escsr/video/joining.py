@@ -64,9 +64,14 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
                 if stream.type == "data":
                     notes.append(f"{what} cannot be held by {container.name} and is left out")
                     continue
+                advice = "name the output .mkv"
+                if container.name == "Matroska":
+                    name = video.path.name
+                    advice = (
+                        f"convert it first, like: ffmpeg -i {name} -c copy -c:a flac {video.path.stem}.mkv"
+                    )
                 raise OutputError(
-                    f"{target}: {container.name} cannot hold {what} of {video.path.name}; name the output "
-                    ".mkv."
+                    f"{target}: {container.name} cannot hold {what} of {video.path.name}; {advice}."
                 )
     return tuple(notes)
 
