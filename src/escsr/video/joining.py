@@ -61,7 +61,7 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
                 continue
             if not _is_held(stream, container):
                 what = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
-                if stream.type == "data":
+                if stream.type in ("data", "unknown"):
                     notes.append(f"{what} cannot be held by {container.name} and is left out")
                     continue
                 advice = "name the output .mkv"
