@@ -30,6 +30,7 @@ LADDER = {
     "batch": 4,
     "diagnosis": 4,
     "training": 4,
+    "video": 4,
     "cli": 5,
 }
 STRANGERS = [("networks", "images"), ("kernels", "images")]

@@ -27,6 +27,7 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "OpenImageIO": ("JPEG XL, OpenEXR and Radiance HDR", ("jxl", "exr")),
     "pillow-heif": ("HEIC", ("heic",)),
     "rawpy": ("camera raw", ("raw",)),
+    "av": ("videos", ("video",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

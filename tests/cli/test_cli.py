@@ -31,6 +31,7 @@ from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
+from escsr.video import VideoOptions
 from samples import EXAMPLES, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -228,8 +229,8 @@ def test_lists_and_version(run: Run) -> None:
     [
         (
             upscale,
-            [batch.upscale, UpscaleOptions],
-            {"quiet", "verbose", "as_json", "dry_run", "more_inputs"},
+            [batch.upscale, UpscaleOptions, VideoOptions],
+            {"quiet", "verbose", "as_json", "dry_run", "more_inputs", "yes", "pipe"},
         ),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),

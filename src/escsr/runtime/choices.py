@@ -6,7 +6,16 @@ from typing import Any, Literal, get_args
 
 from escsr.errors import ConfigError
 
-__all__ = ["FeatureStorageChoice", "Fit", "Precision", "Protocol", "Resizer", "Subsampling", "check_choice"]
+__all__ = [
+    "FeatureStorageChoice",
+    "Fit",
+    "Precision",
+    "Protocol",
+    "Resizer",
+    "Subsampling",
+    "VideoCodec",
+    "check_choice",
+]
 
 FeatureStorageChoice = Literal["auto", "float32", "float16", "file"]
 """How feature maps are kept, see `FeatureStorage`; "auto" is float32 in memory, or a temporary file where
@@ -52,6 +61,10 @@ same. The nearest pixel is the first of each r×r in OpenCV, the middle one in P
 
 Subsampling = Literal["444", "420"]
 """Colour at full resolution, or at half of it in both directions."""
+
+VideoCodec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
+"""How videos are compressed. "auto" is H.264, for sources of more than 8 bits HEVC, in WebM AV1. "ffv1" is
+without loss, "prores" for editing."""
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
