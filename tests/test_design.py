@@ -29,6 +29,7 @@ LADDER = {
     "batch": 4,
     "diagnosis": 4,
     "training": 4,
+    "web": 5,
     "cli": 5,
 }
 STRANGERS = [("networks", "images")]

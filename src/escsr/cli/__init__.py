@@ -16,6 +16,7 @@ from escsr.cli.interrupts import end_on_signals
 from escsr.cli.models import doctor, models
 from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
+from escsr.cli.serving import serve
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 
@@ -37,7 +38,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"token_normalize_func": lambda name: _FORMER_NAMES.get(name, name)},
 )
-for _command in (upscale, compare, evaluate, train, doctor):
+for _command in (upscale, compare, serve, evaluate, train, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
