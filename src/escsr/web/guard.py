@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Collection
 from contextlib import ExitStack
 from http.cookies import CookieError, SimpleCookie
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from escsr.web.jobs import FullError, Jobs
 from escsr.web.metrics import Metrics
 
-__all__ = ["COOKIE", "Guard", "is_loopback"]
+__all__ = ["COOKIE", "PLACE", "Guard", "is_loopback"]
 
 COOKIE = "escsr-token"
 
@@ -36,6 +37,12 @@ _HEADERS = {
 
 _OPEN_PATHS = ("/", "/token", "/health", "/favicon.ico")
 """What needs no token: the page without anything in it, and whether the server lives."""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s@:/?#\[\]]+)(:\d{1,5})?")
+"""What `Host` may look like: a name or an address, and a port."""
+
+PLACE = "escsr.place"
+"""Under which name of the scope an upload's place in the queue is."""
 
 _FORM_BYTES = 64 * 2**10
 """What the fields of a form may take beside the file."""
@@ -87,11 +94,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with ExitStack() as place:
+        with ExitStack() as stack:
             try:
                 self._check(scope)
                 if scope["method"] == "POST" and scope["path"] == "/jobs":
-                    place.enter_context(self._jobs.coming())
+                    scope[PLACE] = stack.enter_context(self._jobs.coming())
             except _RefusedError as error:
                 await self._refuse(send, error)
             except FullError as error:
@@ -121,10 +128,9 @@ class Guard:
             raise _too_large(self._most(scope))
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        if (match := _HOST.fullmatch(host.lower())) is None:
             return False
+        name = match[1].strip("[]")
         if name in self._hosts:
             return True
         try:
@@ -206,7 +212,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _too_large(most: int) -> _RefusedError:
-    how = f" ({most / 2**20:.3g} MiB)" if most > 2**20 else ""
+    how = f" ({(most - _FORM_BYTES) / 2**20:.4g} MiB)" if most > _FORM_BYTES else ""
     return _RefusedError(413, f"The file is larger than this server takes{how}.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import secrets
 import shutil
 import threading
@@ -19,18 +19,21 @@ from escsr.web.codec import SOURCE
 from escsr.web.limits import Limits
 from escsr.web.plan import Plan
 
-__all__ = ["CancelledJobError", "FullError", "Job", "Jobs", "State"]
+__all__ = ["CancelledJobError", "FullError", "Job", "Jobs", "Place", "State"]
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 """Of a job; the last three do not change any more."""
 
-_LOG = logging.getLogger(__name__)
 _ID_BYTES = 24
 _STOPPED = "The server was stopped."
 
 
 class FullError(EscError):
     """The server has as much to do, or to keep, as it takes."""
+
+
+class Place:
+    """A place in the queue, held while an upload is on its way."""
 
 
 class CancelledJobError(Exception):
@@ -59,7 +62,7 @@ class Job:
 
     id: str
     folder: Path
-    name: str = ""
+    name: str = "the picture"
     plan: Plan | None = None
     state: State = "waiting"
     progress: float = 0.0
@@ -84,11 +87,11 @@ class Job:
         return self.folder / SOURCE
 
     def in_words(self, error: Exception) -> str:
-        """A sentence for the job's owner: with the picture's name instead of our paths."""
-        text = str(error).replace(str(self.source), self.name or "the picture")
+        """A sentence for the job's owner: with the names of its files instead of our paths."""
+        text = str(error).replace(str(self.source), self.name)
         if self.plan is not None:
             text = text.replace(str(self.plan.target), self.plan.result_name)
-        return text.replace(str(self.folder / "result"), "result").replace(str(self.folder), "")
+        return text.replace(f"{self.folder}{os.sep}", "")
 
 
 class Jobs:
@@ -103,13 +106,13 @@ class Jobs:
         self._folder, self.limits = folder, limits
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
-        self._coming = 0
+        self._coming: set[Place] = set()
         self._changed = threading.Condition()
         self.is_closed = False
 
     @contextmanager
-    def coming(self) -> Iterator[None]:
-        """Holds a place in the queue while an upload is on its way.
+    def coming(self) -> Iterator[Place]:
+        """Holds a place in the queue while an upload is on its way, until `add` takes it.
 
         Raises:
             FullError: The queue or the folder is full.
@@ -117,16 +120,16 @@ class Jobs:
         with self._changed:
             if self.is_closed:
                 raise FullError(_STOPPED)
-            if self._coming + self._under_way() >= self.limits.max_queue:
+            if len(self._coming) + self._under_way() >= self.limits.max_queue:
                 raise FullError("The queue is full; try again when some pictures are done.")
-            if self._stored() + (self._coming + 1) * self.limits.max_upload > self.limits.max_stored:
+            if self._stored() + (len(self._coming) + 1) * self.limits.max_upload > self.limits.max_stored:
                 raise FullError("Too many results wait; fetch or delete some, or try again later.")
-            self._coming += 1
+            self._coming.add(place := Place())
         try:
-            yield
+            yield place
         finally:
             with self._changed:
-                self._coming -= 1
+                self._coming.discard(place)
 
     def create(self) -> Job:
         """A job with a folder of its own, not in the queue yet."""
@@ -134,9 +137,16 @@ class Jobs:
         job.folder.mkdir(mode=0o700)
         return job
 
-    def add(self, job: Job) -> None:
-        """Puts a job with its plan at the end of the queue."""
+    def add(self, job: Job, place: Place) -> None:
+        """Puts a job with its plan at the end of the queue, in the place that was held for it.
+
+        Raises:
+            FullError: The server was stopped meanwhile.
+        """
         with self._changed:
+            if self.is_closed:
+                raise FullError(_STOPPED)
+            self._coming.discard(place)
             job.upload_bytes = job.source.stat().st_size
             self._jobs[job.id] = job
             self._waiting.append(job)

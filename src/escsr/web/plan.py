@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from escsr import images
-from escsr.errors import ConfigError, EscError
+from escsr.errors import ConfigError, DeviceError, EscError
 from escsr.images import Header
 from escsr.models.selection import choose_model
 from escsr.upscaling.options import UpscaleOptions
@@ -72,7 +73,7 @@ def plan_job(
         The plan.
 
     Raises:
-        TooLargeError: There are too many pixels.
+        TooLargeError: There are too many pixels, for the server or its memory.
         EscError: The options do not fit each other, the model or the format.
     """
     size = options.target
@@ -87,18 +88,20 @@ def plan_job(
             known = ", ".join(each[1:] for each in images.WRITABLE)
             raise ConfigError(f"format must be one of {known}, not {suffix!r:.50}.")
         named = named.with_suffix(ending)
-    target, scale = folder / f"result{named.suffix.lower()}", scale_of(weights)
-    sizes = header, target, size
-    check_result(*sizes, scale=scale)
+    scale = scale_of(weights)
     try:
-        (rows, columns), _ = check_result(*sizes, scale=scale, max_pixels=max_pixels)
+        (rows, columns), _ = check_result(
+            header, folder / named.name, size, scale=scale, max_pixels=max_pixels
+        )
     except EscError as error:
+        with suppress(DeviceError):  # as are too many pixels; what else is raised is the format's
+            check_result(header, folder / named.name, size, scale=scale)
         raise TooLargeError(str(error)) from error
     return Plan(
         options=options,
         weights=weights,
         size=size,
-        target=target,
+        target=folder / f"result{named.suffix.lower()}",
         result_name=named.name,
         in_size=(header.width, header.height),
         out_size=(columns, rows),

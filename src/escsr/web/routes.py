@@ -21,8 +21,8 @@ from escsr._version import __version__
 from escsr.errors import EscError, ImageError
 from escsr.images import FORMATS, check_suffix
 from escsr.runtime.devices import choose_device
-from escsr.web.guard import COOKIE
-from escsr.web.jobs import Job, Jobs
+from escsr.web.guard import COOKIE, PLACE
+from escsr.web.jobs import FullError, Job, Jobs, Place
 from escsr.web.plan import TooLargeError, clean_name, plan_job
 from escsr.web.sandbox import read_header
 from escsr.web.schemas import About, FormatInfo, Health, JobForm, JobStatus, ModelInfo, Problem, TokenForm
@@ -96,7 +96,7 @@ _NO_JOB = "No such job."
 async def create_job(request: Request, response: Response, form: Annotated[JobForm, File()]) -> JobStatus:
     """Takes a picture and its options, and answers at once; the work is done in the order of arrival."""
     service = _service(request)
-    job = await run_in_threadpool(_add, service, form)
+    job = await run_in_threadpool(_add, service, form, request.scope[PLACE])
     response.headers["location"] = f"/jobs/{job.id}"
     return _status_of(job, service.jobs)
 
@@ -219,7 +219,7 @@ async def give_token(request: Request, response: Response, form: Annotated[Token
         response.set_cookie(COOKIE, token, httponly=True, samesite="strict")
 
 
-def _add(service: Service, form: JobForm) -> Job:
+def _add(service: Service, form: JobForm, place: Place) -> Job:
     """Saves the upload, looks at its header and queues the job; or says why not."""
     offers, jobs = service.offers, service.jobs
     model = form.model or next(iter(offers))
@@ -234,12 +234,12 @@ def _add(service: Service, form: JobForm) -> Job:
         header = read_header(job.folder, jobs.limits)
         most = jobs.limits.max_pixels
         job.plan = plan_job(header, options, job.folder, name=job.name, suffix=form.format, max_pixels=most)
-        jobs.add(job)
+        jobs.add(job, place)
     except EscError as error:
-        status = {TooLargeError: 413, ImageError: 415}.get(type(error), 422)
+        status = {TooLargeError: 413, ImageError: 415, FullError: 429}.get(type(error), 422)
         raise HTTPException(status, job.in_words(error)) from None
     finally:
-        if job.plan is None:
+        if jobs.find(job.id) is None:
             shutil.rmtree(job.folder, ignore_errors=True)
     return job
 
@@ -267,7 +267,7 @@ def _blocks(job: Job, file: BinaryIO) -> Iterator[bytes]:
     with file:
         while block := file.read(_BLOCK):
             yield block
-    job.fetched = time.monotonic()
+    job.fetched = job.fetched or time.monotonic()
 
 
 def _status_of(job: Job, jobs: Jobs) -> JobStatus:

@@ -10,18 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from escsr.errors import ConfigError, OutputError
 
-__all__ = ["private_folder", "serve"]
+__all__ = ["SETTINGS", "listening", "private_folder", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _PREFIX, _LOCK = "escsr-web-", "lock"
 _LEAST_TOKEN = 16
-_ANSWER_SECONDS = 5
-_MOST_CONNECTIONS = 512
+
+SETTINGS: dict[str, Any] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "limit_concurrency": 512,
+    "timeout_graceful_shutdown": 5,
+}
+"""Of uvicorn."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,7 +91,7 @@ def serve(
         only_loopback=is_loopback(host) and not allow_host,
         limits=Limits(max_upload_mib=max_upload_mib, max_pixels=max_pixels, max_queue=max_queue),
     )
-    with closing(_listening(host, port)) as listener, private_folder() as folder:
+    with closing(listening(host, port)) as listener, private_folder() as folder:
         app = create_app(folder, options)
 
         class Server(uvicorn.Server):
@@ -94,17 +104,7 @@ def serve(
                 app.state.service.jobs.close()  # before connections are waited for: event streams end by it
                 await super().shutdown(sockets)
 
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            limit_concurrency=_MOST_CONNECTIONS,
-            timeout_graceful_shutdown=_ANSWER_SECONDS,
-        )
-        Server(config).run(sockets=[listener])
+        Server(uvicorn.Config(app, **SETTINGS)).run(sockets=[listener])
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def _check_token(token: str | None, *, is_open: bool) -> None:
         raise ConfigError("A token has 16 characters or more, letters and digits.")
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
