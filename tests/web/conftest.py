@@ -74,11 +74,11 @@ class Served:
 
 
 @contextmanager
-def running(folder: Path, options: WebOptions) -> Iterator[Served]:
+def running(folder: Path, options: WebOptions, port: int = 0) -> Iterator[Served]:
     """Runs a server while it is needed."""
     folder.mkdir(mode=0o700)
     app = create_app(folder, options)
-    listener = listening("127.0.0.1", 0)
+    listener = listening("127.0.0.1", port)
     server = uvicorn.Server(uvicorn.Config(app, **SETTINGS))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

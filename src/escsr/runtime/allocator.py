@@ -24,6 +24,6 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Gives memory that is kept for nothing back to the system (Linux with glibc), in idle times."""
+    """Gives memory that is kept for nothing back to the system (Linux with glibc); for idle times."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)

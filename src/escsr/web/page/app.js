@@ -480,6 +480,7 @@ async function begin() {
   const group = Object.assign(document.createElement("optgroup"), { label: "By name" });
   group.append(...options.filter((option) => !names[option.value]));
   $("model").replaceChildren(...options.filter((option) => names[option.value]), group);
+  $("model").value = models.find((model) => model.is_default).name;
   const formats = about.formats.map(({ name, suffixes }) => new Option(name, suffixes[0]));
   $("format").replaceChildren($("format").options[0], ...formats);
   const suffixes = about.formats.flatMap((format) => format.suffixes.map((suffix) => `.${suffix}`));
