@@ -25,6 +25,7 @@ _EXTRAS = {
     "pillow": "PIL images in Python: pip install pillow",
     "OpenImageIO": 'JPEG XL, OpenEXR and Radiance HDR: pip install "escsr[jxl,exr]"',
     "pillow-heif": 'HEIC: pip install "escsr[heic]"',
+    "fastapi": 'a page and an HTTP API, escsr serve: pip install "escsr[web]"',
     "pyiqa": 'learnt measures of real photos: pip install "escsr[pyiqa]"',
 }
 """Optional packages, and what each is for with its install line."""
