@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import Served
 from escsr import batch, images
 from escsr.images import Animation, Picture
 from samples import EXAMPLES
+from web.serving import Served
 
 
 @pytest.fixture(scope="module")

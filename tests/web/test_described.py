@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-from conftest import Served
+from web.serving import Served
 
 OPERATIONS = [
     ("POST", "/jobs"),

@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conftest import Served
 from escsr.errors import ConfigError
 from escsr.web.server import serve as run_server
+from web.serving import Served
 
 Serve = Callable[..., Served]
 TOKEN = "correcthorsebattery"

@@ -17,10 +17,10 @@ import httpx
 import numpy as np
 import pytest
 
-from conftest import Served
 from escsr import batch, images
 from escsr.images import Picture
 from escsr.web.server import private_folder
+from web.serving import Served
 
 Serve = Callable[..., Served]
 

@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from browser import find_chromium
-from conftest import Served, running
 from escsr import batch, images
 from escsr.images import Picture
 from escsr.web.service import WebOptions
 from samples import EXAMPLES, ROOT
+from web.serving import Served, running
 
 Serve = Callable[..., Served]
 MOST_MS = 60_000

@@ -14,13 +14,13 @@ import numpy as np
 import psutil
 import pytest
 
-from conftest import Served
 from escsr import images
 from escsr.errors import ImageError
 from escsr.images import Picture
 from escsr.web.codec import SOURCE
 from escsr.web.limits import Limits
 from escsr.web.sandbox import Sandbox
+from web.serving import Served
 
 Serve = Callable[..., Served]
 

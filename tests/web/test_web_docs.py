@@ -11,10 +11,10 @@ from pathlib import Path
 
 import typer
 
-from conftest import Served
 from escsr.cli import app
 from escsr.upscaling.upscaler import upscale_file
 from samples import ROOT
+from web.serving import Served
 
 PAGE = (ROOT / "docs" / "web.md").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
