@@ -85,10 +85,10 @@ def _fields(openapi: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     schema = _resolved(openapi, schema)
     rows = []
     for name, field in schema.get("properties", {}).items():
-        needed = "needed" if name in schema.get("required", ()) and "default" not in field else ""
+        needed = "Needed. " if name in schema.get("required", ()) and "default" not in field else ""
         rows.append(
             f"<tr><th scope=row><code>{escape(name)}</code></th><td>{escape(_kind(openapi, field))}</td>"
-            f"<td>{escape(field.get('description', ''))} {needed}</td></tr>"
+            f"<td>{needed}{escape(field.get('description', ''))}</td></tr>"
         )
     return f"<table><tbody>{''.join(rows)}</tbody></table>" if rows else ""
 

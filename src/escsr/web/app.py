@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from escsr._version import __version__
 from escsr.errors import EscError
 from escsr.models.selection import choose_model
+from escsr.runtime.devices import choose_device
 from escsr.upscaling.options import UpscaleOptions
 from escsr.web.guard import Guard
 from escsr.web.jobs import Jobs
@@ -83,7 +84,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Workers and the sweep begin with the application and end with it."""
     service: Service = app.state.service
     first = choose_model(next(iter(service.offers.values())).weights, None)
-    each = (UpscaleOptions(device=device) for device in service.options.devices)
+    devices = map(choose_device, service.options.devices)
+    each = (UpscaleOptions(device=str(device)) for device in devices)
     workers = [Worker(service.jobs, service.metrics, options, first) for options in each]
     for worker in workers:
         worker.start()

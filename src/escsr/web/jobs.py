@@ -62,7 +62,7 @@ class Job:
 
     id: str
     folder: Path
-    name: str = "the picture"
+    name: str
     plan: Plan | None = None
     state: State = "waiting"
     progress: float = 0.0
@@ -131,11 +131,9 @@ class Jobs:
             with self._changed:
                 self._coming.discard(place)
 
-    def create(self) -> Job:
-        """A job with a folder of its own, not in the queue yet."""
-        job = Job(secrets.token_urlsafe(_ID_BYTES), self._folder / secrets.token_hex(_ID_BYTES))
-        job.folder.mkdir(mode=0o700)
-        return job
+    def create(self, name: str) -> Job:
+        """A job for an upload of a name, not in the queue yet; its folder is still to be made."""
+        return Job(secrets.token_urlsafe(_ID_BYTES), self._folder / secrets.token_hex(_ID_BYTES), name)
 
     def add(self, job: Job, place: Place) -> None:
         """Puts a job with its plan at the end of the queue, in the place that was held for it.

@@ -91,6 +91,7 @@ _NO_JOB = "No such job."
         _415="The file is no picture that can be read.",
         _422="The options do not fit each other, the model or the format.",
         _429="The queue or the store is full; try again later.",
+        _507="The server has no room for the picture.",
     ),
 )
 async def create_job(request: Request, response: Response, form: Annotated[JobForm, File()]) -> JobStatus:
@@ -225,9 +226,9 @@ def _add(service: Service, form: JobForm, place: Place) -> Job:
     model = form.model or next(iter(offers))
     if model not in offers:
         raise HTTPException(422, f"No model {model!r:.100} here; there is {', '.join(offers)}.")
-    job = jobs.create()
-    job.name = clean_name(form.file.filename)
+    job = jobs.create(clean_name(form.file.filename))
     try:
+        job.folder.mkdir(mode=0o700)
         with open(job.source, "wb") as file:
             shutil.copyfileobj(form.file.file, file)
         options = form.options(offers[model].weights)
@@ -238,6 +239,8 @@ def _add(service: Service, form: JobForm, place: Place) -> Job:
     except EscError as error:
         status = {TooLargeError: 413, ImageError: 415, FullError: 429}.get(type(error), 422)
         raise HTTPException(status, job.in_words(error)) from None
+    except OSError as error:
+        raise HTTPException(507, f"The server cannot keep the picture ({error.strerror}).") from error
     finally:
         if jobs.find(job.id) is None:
             shutil.rmtree(job.folder, ignore_errors=True)

@@ -122,16 +122,16 @@ def private_folder() -> Iterator[Path]:
         with FileLock(folder / _LOCK):
             for other in folder.parent.glob(f"{_PREFIX}*"):
                 if other != folder:
-                    _remove_if_left(other)
+                    _remove_if_left(other, owner=folder.stat().st_uid)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_left(folder: Path) -> None:
+def _remove_if_left(folder: Path, owner: int) -> None:
     """Deletes the folder of a server that does not live: nobody holds its lock."""
     with suppress(OSError, Timeout):
-        if (folder / _LOCK).exists() and folder.stat().st_uid == Path.home().stat().st_uid:
+        if (folder / _LOCK).exists() and folder.stat().st_uid == owner:
             with FileLock(folder / _LOCK, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
                 _LOG.info("Deleted what a killed server left.")

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +47,8 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Works; one failed picture is no reason to stop."""
-        self._upscaler(self._first, self._options)
+        with suppress(EscError):  # which each job then says
+            self._upscaler(self._first, self._options)
         while (job := self._jobs.next()) is not None:
             start = time.monotonic()
             self._do(job)

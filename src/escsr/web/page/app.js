@@ -6,6 +6,7 @@ import { zipped } from "./zip.js";
 const $ = (id) => document.getElementById(id);
 const FOLLOWED = 2; // Event streams at once: browsers open six connections to a server, other tabs need some.
 const RETRY_MS = 2000;
+const MOST_ZIP = 0xffff0000;
 const SIDES = { scale: "times the picture's sides", width: "pixels", height: "pixels", longest: "pixels" };
 
 /** @type {Item[]} */
@@ -101,7 +102,10 @@ class Item {
     this.part("remove").onclick = () => (this.isUnderWay ? this.cancel() : this.remove());
     this.url = URL.createObjectURL(file);
     const image = this.row.querySelector("img");
-    image.onload = () => (this.size ??= [image.naturalWidth, image.naturalHeight]) && this.show(this.state);
+    image.onload = () => {
+      this.size ??= [image.naturalWidth, image.naturalHeight];
+      this.show(this.state, this.told);
+    };
     image.onerror = () => image.replaceWith((file.name.split(".").pop() || "?").slice(0, 4).toUpperCase());
     image.src = this.url;
     $("list").append(this.row);
@@ -241,6 +245,7 @@ class Item {
     const isOver = state === "done" || state === "failed" || state === "cancelled";
     if (state === "failed" && this.state !== "failed") say(`${this.file.name}: ${told.error}`);
     this.state = this.row.dataset.state = state;
+    this.told = told;
     const bar = this.row.querySelector("progress");
     bar.hidden = !["sending", "waiting", "working"].includes(state);
     bar.setAttribute("aria-label", `Progress of ${this.file.name}`);
@@ -251,7 +256,8 @@ class Item {
       told.model,
       bytesText(this.result?.blob.size ?? this.file.size),
     ].filter(Boolean);
-    this.part("meta").replaceChildren(...meta.map((text, index) => node("span", (index ? " · " : "") + text)));
+    const last = meta.length - 1;
+    this.part("meta").replaceChildren(...meta.flatMap((text, n) => [node("span", n < last ? `${text} ·` : text), " "]));
     this.part("notes").replaceChildren(...(told.notes ?? []).map((note) => node("li", note)));
     const has = this.result !== null;
     this.part("compare").hidden = !has || !this.canCompare;
@@ -274,6 +280,7 @@ function sentence(state, told, item) {
     case "waiting": return told.ahead ? `Waiting, ${told.ahead} before it` : "Waiting";
     case "working": {
       const left = told.seconds_left;
+      if (!told.progress) return "Beginning";
       return `${Math.round(told.progress * 100)} %${left == null ? "" : `, ${timeText(left)} left`}`;
     }
     case "done": {
@@ -341,6 +348,10 @@ function add(files) {
 /** All results as one ZIP. */
 async function downloadAll() {
   const done = items.filter((item) => item.result);
+  if (done.reduce((sum, item) => sum + item.result.blob.size, 0) > MOST_ZIP) {
+    $("summary").textContent = "Together more than 4 GiB: download them one by one.";
+    return;
+  }
   const taken = new Set();
   const files = done.map((item) => {
     const [, stem, suffix] = item.name.match(/^(.*?)(\.[^.]*)?$/);

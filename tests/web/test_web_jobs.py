@@ -192,6 +192,16 @@ def test_nothing_of_a_picture_is_logged(
     assert not [record for record in records if "secret" in caplog.handler.format(record)]
 
 
+def test_no_room_for_a_picture(serve: Serve, photo: Path) -> None:
+    served = serve()
+    served.folder.rmdir()
+    answer = served.post(photo)
+    assert answer.status_code == 507
+    assert answer.json()["error"] == "The server cannot keep the picture (No such file or directory)."
+    served.folder.mkdir()
+    assert served.result(photo)
+
+
 def test_what_a_killed_server_left_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     left = tmp_path / "escsr-web-left"
