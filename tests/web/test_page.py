@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from browser import find_chromium
 from escsr import batch, images
 from escsr.images import Picture
+from escsr.upscaling.options import UpscaleOptions
 from escsr.web.service import WebOptions
 from samples import EXAMPLES, ROOT
 from web.serving import Served, running
@@ -335,8 +336,8 @@ def test_settings_are_sent_and_remembered(seen: Seen, pictures: Path, tmp_path: 
     with page.expect_download() as coming:
         page.get_by_role("link", name="Download").click()
     assert coming.value.suggested_filename == "small_75w.webp"
-    options = {"model": "auto", "width": 75, "quality": 80, "strip": True, "device": "cpu"}
-    batch.upscale(pictures / "small.jpg", tmp_path / "out.webp", **options)
+    options = UpscaleOptions(model="auto", width=75, quality=80, strip=True, device="cpu")
+    batch.upscale(pictures / "small.jpg", tmp_path / "out.webp", options=options)
     assert Path(coming.value.path()).read_bytes() == (tmp_path / "out.webp").read_bytes()
 
 
