@@ -31,6 +31,7 @@ LADDER = {
     "diagnosis": 4,
     "training": 4,
     "video": 4,
+    "web": 5,
     "cli": 5,
 }
 STRANGERS = [("networks", "images"), ("kernels", "images")]

@@ -28,6 +28,7 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pillow-heif": ("HEIC", ("heic",)),
     "rawpy": ("camera raw", ("raw",)),
     "av": ("videos", ("video",)),
+    "fastapi": ("a page and an HTTP API, escsr serve", ("web",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),
