@@ -18,6 +18,7 @@ from clips import make_clip, noise
 from escsr import cli, images
 from escsr.cli import video as command
 from escsr.images import Picture
+from escsr.runtime.extras import install_line
 from samples import ROOT
 
 COMMAND = [sys.executable, "-m", "escsr", "upscale"]
@@ -180,7 +181,7 @@ def test_without_the_extra(clip: Path, nearest: Path) -> None:
     line = [sys.executable, "-c", code, "upscale", str(clip), "--model", str(nearest)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert 'pip install "escsr[video]"' in done.stderr
+    assert install_line("video") in done.stderr
     assert "Traceback" not in done.stderr
 
 
