@@ -11,7 +11,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from samples import ROOT
+from escsr.models.checkpoints import save_network
+from samples import ROOT, nearest_network
 
 SHARED = ROOT.parent / "shared"
 
@@ -42,6 +43,14 @@ def heeded_signals() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session")
+def nearest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of ×2 that repeats every pixel, so that tests of what is around it take no time."""
+    path = tmp_path_factory.mktemp("models") / "nearest.safetensors"
+    save_network(nearest_network(), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ LADDER = {
     "diagnosis": 4,
     "integrations": 4,
     "training": 4,
+    "video": 4,
+    "web": 5,
     "cli": 5,
 }
 STRANGERS = [("networks", "images"), ("kernels", "images")]

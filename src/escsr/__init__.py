@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from escsr.training.run import train
     from escsr.upscaling.options import UpscaleOptions
     from escsr.upscaling.upscaler import Upscaler, upscale, upscale_file
+    from escsr.video.run import upscale_video
 
 __all__ = [
     "EscError",
@@ -49,6 +50,7 @@ __all__ = [
     "train",
     "upscale",
     "upscale_file",
+    "upscale_video",
 ]
 
 _HOMES = {
@@ -62,6 +64,7 @@ _HOMES = {
     "train": "training.run",
     "upscale": "upscaling.upscaler",
     "upscale_file": "upscaling.upscaler",
+    "upscale_video": "video.run",
 }
 
 

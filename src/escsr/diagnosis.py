@@ -31,6 +31,8 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "openvino": ("export to OpenVINO and --backend openvino", ("openvino",)),
     "huggingface_hub": ("models on the Hugging Face Hub", ("hub",)),
     "spandrel": ("models of other architectures", ("spandrel",)),
+    "av": ("videos", ("video",)),
+    "fastapi": ("a page and an HTTP API, escsr serve", ("web",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

@@ -13,6 +13,7 @@ __all__ = [
     "ModelNotFoundError",
     "NoImagesError",
     "OutputError",
+    "VideoError",
 ]
 
 
@@ -26,6 +27,10 @@ class ConfigError(EscError, ValueError):
 
 class ImageError(EscError):
     """A picture that cannot be read, or is not a picture at all."""
+
+
+class VideoError(EscError):
+    """A video that cannot be read, or holds what cannot be worked with."""
 
 
 class OutputError(EscError):

@@ -19,11 +19,13 @@ import torch
 import typer
 
 import escsr
+import escsr.web.server
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
 from escsr.cli.publishing import publish as publish_command
 from escsr.cli.research import evaluate
+from escsr.cli.serving import serve
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 from escsr.evaluation.real import evaluate_real
@@ -34,6 +36,7 @@ from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
+from escsr.video import VideoOptions
 from samples import EXAMPLES, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -231,14 +234,15 @@ def test_lists_and_version(run: Run) -> None:
     [
         (
             upscale,
-            [batch.upscale, UpscaleOptions],
-            {"quiet", "verbose", "as_json", "dry_run", "more_inputs"},
+            [batch.upscale, UpscaleOptions, VideoOptions],
+            {"quiet", "verbose", "as_json", "dry_run", "more_inputs", "yes", "pipe"},
         ),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
         (export, [exports.export], set()),
         (publish_command, [publish], set()),
+        (serve, [escsr.web.server.serve], {"no_open"}),
     ],
 )
 def test_command_and_function_have_the_same_names_and_defaults(
@@ -252,6 +256,8 @@ def test_command_and_function_have_the_same_names_and_defaults(
     assert set(ours) - only_command == set(theirs) - callbacks
     for name in set(ours) - only_command:
         default = theirs[name].default
+        if default == ("auto",):  # a list that may be repeated
+            default = None
         if (command, name) in ((evaluate, "data"), (evaluate, "folder"), (upscale, "inputs")):
             default = None  # of two options one is given
         assert ours[name].default == (None if default == () else default), name
@@ -261,6 +267,7 @@ def test_completion_of_every_command() -> None:
     assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
         "upscale",
         "compare",
+        "serve",
         "evaluate",
         "train",
         "export",

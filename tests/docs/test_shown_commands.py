@@ -17,6 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from clips import make_clip, noise
 from escsr import images
 from escsr.cli import app
 from escsr.images import Picture
@@ -47,8 +48,8 @@ QUICK = {
     "recipes show",
     "upscale",
 }
-SLOW = re.compile(r"--self-ensemble|--feature-storage|--metric|--protocol lte")
-"""Of the quick commands' lines, those that take long, or a package that tests lack."""
+SLOW = re.compile(r"--self-ensemble|--feature-storage|--metric|--protocol lte|--pipe")
+"""Of the quick commands' lines, those that take long, a package that tests lack, or a video by a pipe."""
 
 
 def test_there_are_commands() -> None:
@@ -69,6 +70,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["photo.jpg", "old-scan.jpg", "photo.tif", "huge.tif", "holiday/a.jpg", "holiday/trip/b.png"]
     ):
         put(path, 20 * index)
+    make_clip(folder / "clip.mp4", noise(3, (24, 32)), codec="libx264", pixels="yuv420p")
     put("scans/a.tif", 40)
     put("scans/more/b.tif", 90)
     for index in range(3):
@@ -190,11 +192,12 @@ def test_quick_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", [name for name in PAGES if "DIV2K" not in name])
 def test_python_in_the_pages_runs(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but trainings, and what reads sets of pictures or imports packages that are not here."""
+    """All but trainings, what reads sets of pictures or imports packages that are not here,
+    and programs with arguments."""
     monkeypatch.chdir(desk)
     known: dict[str, Any] = {"np": np}
     for block in blocks(PAGES[name], "python"):
-        if re.search(r"escsr\.train\(|DIV2K|import spandrel", block):
+        if re.search(r"escsr\.train\(|DIV2K|import spandrel|sys\.argv", block):
             continue
         with redirect_stdout(io.StringIO()):
             exec(compile(block, name, "exec"), known)

@@ -20,7 +20,7 @@ from escsr.errors import EscError
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.upscaler import Upscaler
 
-__all__ = ["Forecast", "forecast"]
+__all__ = ["Forecast", "forecast", "seconds_per_pixel"]
 
 _SAMPLE = 128
 """Side of the picture that is upscaled to learn the speed, pixels."""
@@ -71,7 +71,7 @@ def forecast(batch: Batch) -> Iterator[Forecast]:
     Yields:
         One forecast a job.
     """
-    speed_of = cache(partial(_seconds_per_pixel, _sample_side(batch)))
+    speed_of = cache(partial(seconds_per_pixel, sample=_sample_side(batch)))
     for job in batch.jobs:
         try:
             promised = _forecast(job, batch, speed_of)
@@ -111,11 +111,16 @@ def _sample_side(batch: Batch) -> int:
     return max(1, math.isqrt(pixels // _WORTH))
 
 
-def _seconds_per_pixel(sample: int, upscaler: Upscaler, scale: int) -> float:
+def seconds_per_pixel(upscaler: Upscaler, scale: int, *, sample: int = _SAMPLE) -> float:
     """Of input; the faster of two runs on a small picture, because the first one warms up.
 
     A model of any scale takes the longer the larger the scale, so it is tried at the next whole one, on
     a picture that is the smaller.
+
+    Args:
+        upscaler: The model.
+        scale: What it is tried at.
+        sample: Side of the picture, pixels.
     """
     side = sample if upscaler.scale else max(min(sample, _SAMPLE // 4), round(2 * sample / scale))
     noise = torch.rand(1, 3, side, side)

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from escsr.errors import ConfigError, NoImagesError, OutputError
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import default_target
 
-__all__ = ["Job", "plan"]
+__all__ = ["Job", "check_name_suffix", "plan"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def plan(
     if format is not None:
         format = f".{format.lower().lstrip('.')}"
         images.check_suffix(Path(f"result{format}"))
-    _check_suffix(suffix)
+    check_name_suffix(suffix, images.WRITABLE)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
     needs_folder = len(sources) > 1 or _is(sources[0], stat.S_ISDIR) or str(output).endswith(("/", os.sep))
@@ -125,10 +125,19 @@ class _Names:
         return path.with_suffix(self.format or own)
 
 
-def _check_suffix(suffix: str | None) -> None:
+def check_name_suffix(suffix: str | None, endings: Container[str]) -> None:
+    """Refuses what cannot be put behind a name, or was meant for a format.
+
+    Args:
+        suffix: "_large", or None.
+        endings: Those of files that can be written, ".png".
+
+    Raises:
+        ConfigError: It is another.
+    """
     if suffix is None:
         return
-    if suffix.lower() in images.WRITABLE:
+    if suffix.lower() in endings:
         raise ConfigError(f"suffix is put behind the name, like _large; for {suffix} files use format.")
     if not suffix or set(suffix) & {"/", "\\", "\0"}:
         raise ConfigError(f"suffix must be a part of a file name, like _large, not {suffix!r}.")

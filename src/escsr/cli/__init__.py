@@ -19,6 +19,7 @@ from escsr.cli.publishing import publish
 from escsr.cli.recipes import recipes
 from escsr.cli.research import evaluate
 from escsr.cli.root import FORMER_NAMES, Root
+from escsr.cli.serving import serve
 from escsr.cli.training import train
 from escsr.cli.upscaling import upscale
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
 )
-for _command in (upscale, compare, evaluate, train, export, publish, doctor):
+for _command in (upscale, compare, serve, evaluate, train, export, publish, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from escsr.batch import Batch, Forecast, Job, Outcome
 
-__all__ = ["JsonReport", "Report"]
+__all__ = ["JsonReport", "Report", "duration_text", "write_line"]
 
 
 class Report:
@@ -95,7 +95,7 @@ class Report:
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
-        if self.stopped:
+        if self.stopped and self.jobs:
             self._report_interrupt()
         elif self.quiet:
             return
@@ -120,8 +120,8 @@ class Report:
     def _report_sums(self, seconds: float) -> None:
         counts = self.counts
         parts = [f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind]]
-        spent = f"about {_time(self.seconds)}" if counts["planned"] else _time(seconds)
-        ERR.print(f"{', '.join(parts)}; {spent}.")
+        spent = f"about {duration_text(self.seconds)}" if counts["planned"] else duration_text(seconds)
+        ERR.print(f"{', '.join(parts)}; {spent}{'; stopped before the rest' if self.stopped else ''}.")
 
 
 class JsonReport(Report):
@@ -141,12 +141,12 @@ class JsonReport(Report):
             values |= {"source_size": values["size"], "size": values.pop("out_size")}
             values["seconds"] = values["seconds"] or None
         event = "result" if "status" in values else "plan"
-        _write({"event": event, "source": result.job.source, "target": result.job.target, **values})
+        write_line({"event": event, "source": result.job.source, "target": result.job.target, **values})
 
     def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
         ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": self.notes}
-        _write({"event": "end", **sums, **ended})
+        write_line({"event": "end", **sums, **ended})
 
 
 _WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done before", "failed": "failed"}
@@ -157,9 +157,9 @@ def _line(result: Outcome | Forecast, target: str | Path) -> str:
 
     if isinstance(result, Forecast):
         sizes = f"{_size(result.size)} → {target}  {_size(result.out_size)}"
-        cost = f"{result.memory_bytes / 2**30:.1f} GiB, about {_time(result.seconds)}"
+        cost = f"{result.memory_bytes / 2**30:.1f} GiB, about {duration_text(result.seconds)}"
         where = f"{result.model} on {result.device}, tiles of {result.tile_size}"
-        return f"{result.job.source}  {sizes}  {where}, {cost}"
+        return f"{result.job.source}  {sizes}  {where}, {cost}{_of_video(result)}"
     if result.status == "skipped":
         return f"{target}  skipped, done before"
     line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
@@ -198,7 +198,17 @@ _SAME_SIZE = (
 )
 
 
-def _write(line: dict[str, Any]) -> None:
+def _of_video(result: Forecast) -> str:
+    from escsr.video.forecast import VideoForecast
+
+    if not isinstance(result, VideoForecast):
+        return ""
+    disk = f"about {result.disk_bytes / 2**30:.2f} GiB of disk ({result.free_bytes / 2**30:.0f} free)"
+    return "\n  ".join([f", {result.frames} frames to {result.codec}, {disk}", *result.notes])
+
+
+def write_line(line: dict[str, Any]) -> None:
+    """Prints one object of JSON as a line."""
     if sys.stdout is None:  # closed
         raise OutputError("Standard output is closed, where --json goes.")
     print(without_controls(json.dumps(line, ensure_ascii=False, default=str)), flush=True)
@@ -208,7 +218,7 @@ def _size(size: tuple[int, int] | None) -> str:
     return "×".join(map(str, size or ()))
 
 
-def _time(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """3.4 s, 2 min 05 s, 1 h 12 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"

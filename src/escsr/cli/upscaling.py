@@ -11,6 +11,17 @@ from typer import Argument, Exit, Option
 from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_memory, progress, scale_of
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.reports import JsonReport, Report
+from escsr.cli.video import check_options, upscale_pipe, upscale_videos
+from escsr.cli.video_options import (
+    CodecOption,
+    CrfOption,
+    DeinterlaceOption,
+    FpsOption,
+    PipeOption,
+    PresetOption,
+    SegmentOption,
+    YesOption,
+)
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Subsampling
 
@@ -29,7 +40,7 @@ def upscale(
         Argument(
             metavar="PICTURES",
             help="Picture files, folders (with their subfolders) or patterns like '*.jpg'; - for standard "
-            "input.",
+            "input. Or videos.",
             show_default=False,
         ),
     ] = None,
@@ -102,8 +113,8 @@ def upscale(
         Option(
             "--format",
             "-f",
-            help="png, jpg, webp, tif, avif, gif; with extras jxl, heic, exr, hdr. If not given: as the "
-            "input, or as the ending of --output.",
+            help="png, jpg, webp, tif, avif, gif; with extras jxl, heic, exr, hdr. Videos: mp4, mkv, mov, "
+            "webm. If not given: as the input, or as the ending of --output.",
             rich_help_panel=_FILES,
         ),
     ] = None,
@@ -195,6 +206,14 @@ def upscale(
             rich_help_panel=_MANY,
         ),
     ] = None,
+    codec: CodecOption = "auto",
+    crf: CrfOption = None,
+    preset: PresetOption = None,
+    segment: SegmentOption = 10.0,
+    deinterlace: DeinterlaceOption = False,
+    fps: FpsOption = "25",
+    pipe: PipeOption = None,
+    yes: YesOption = False,
     skip_existing: Annotated[
         bool,
         Option(
@@ -246,10 +265,10 @@ def upscale(
     ] = False,
     more_inputs: Annotated[list[str] | None, Option("--input", "-i", hidden=True)] = None,
 ) -> None:
-    """Upscale pictures.
+    """Upscale pictures and videos.
 
-    Bit depth, transparency, colour profile and metadata are kept. The first Ctrl-C finishes the current
-    picture, the second stops at once.
+    Bit depth, transparency, colour profile and metadata are kept, of videos the time of every frame, sound
+    and subtitles. The first Ctrl-C finishes the current picture, the second stops at once.
     """
     own_memory()
     inputs = [*(inputs or ()), *(more_inputs or ())]
@@ -265,6 +284,8 @@ def upscale(
     from escsr.batch import Batch, forecast
     from escsr.batch.pipes import piped
     from escsr.upscaling.options import UpscaleOptions
+    from escsr.video import VideoOptions
+    from escsr.video.jobs import plan_videos
 
     options = UpscaleOptions(
         model=model,
@@ -289,15 +310,41 @@ def upscale(
         self_ensemble=self_ensemble,
         keep_colour=keep_colour,
     )
-    with piped(inputs, output, format) as (sources, target):
-        batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
-        report.begin(batch, can_continue=skip_existing)
-        if dry_run:
-            for planned in forecast(batch):
-                report.add(planned)
-        else:
-            how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
-            _run(batch, report, quiet=quiet or as_json, **how)
+    encoding = VideoOptions(
+        codec=codec, crf=crf, preset=preset, segment=segment, deinterlace=deinterlace, fps=fps
+    )
+    how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
+    if pipe is not None:
+        check_options(options, shard)
+        upscale_pipe(inputs, output, pipe, options, encoding)
+        return
+    if videos := plan_videos(inputs, output, format=format, suffix=suffix):
+        check_options(options, shard, videos)
+        upscale_videos(
+            videos,
+            report,
+            options=options,
+            how=encoding,
+            format=format,
+            suffix=suffix,
+            dry_run=dry_run,
+            yes=yes,
+            quiet=quiet or as_json,
+            **how,
+        )
+    elif encoding != VideoOptions():
+        raise ConfigError(
+            "--codec, --crf, --preset, --segment, --deinterlace, --fps are for videos, and there is none."
+        )
+    else:
+        with piped(inputs, output, format) as (sources, target):
+            batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
+            report.begin(batch, can_continue=skip_existing)
+            if dry_run:
+                for planned in forecast(batch):
+                    report.add(planned)
+            else:
+                _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()
     if code is not ExitCode.DONE:
         raise Exit(code)

@@ -15,6 +15,7 @@ from escsr.images.unreadable import reason, unreadable, what_it_is
 from escsr.runtime.extras import install_line
 
 __all__ = [
+    "CAMERA_RAW",
     "FORMATS",
     "FORMAT_OF",
     "READABLE",
@@ -110,7 +111,8 @@ WRITABLE = {suffix: format for suffix, format in FORMAT_OF.items() if format.is_
 VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIFF": "tiff", "GIF": "gif"}
 """Formats that libvips reads and writes, as its functions call them."""
 
-_RAW = FORMATS[-1]
+CAMERA_RAW = FORMATS[-1]
+"""Told from TIFF by the ending of the name alone."""
 
 _SIGNATURES = {
     "Camera raw": rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|.{4}ftypcrx",
@@ -155,8 +157,10 @@ def recognise(path: str | os.PathLike[str]) -> Format:
     matches = (name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL))
     if (name := next(matches, None)) is None:
         raise unreadable(path, what_it_is(head))
-    if name == "TIFF" and path.suffix.lower() in _RAW.suffixes:
-        return _RAW  # most cameras' raw files are TIFF files, of which a TIFF reader sees the thumbnail
+    if name == "TIFF" and path.suffix.lower() in CAMERA_RAW.suffixes:
+        return (
+            CAMERA_RAW  # most cameras' raw files are TIFF files, of which a TIFF reader sees the thumbnail
+        )
     return next(format for format in FORMATS if format.name == name)
 
 
@@ -173,7 +177,9 @@ def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:
     """
     format = WRITABLE.get(path.suffix.lower())
     if format is None:
-        only_read = " Camera raw files can only be read." if path.suffix.lower() in _RAW.suffixes else ""
+        only_read = (
+            " Camera raw files can only be read." if path.suffix.lower() in CAMERA_RAW.suffixes else ""
+        )
         raise OutputError(
             f"Cannot write {path.name}: its ending must be one of {', '.join(WRITABLE)}.{only_read}"
         )

@@ -15,6 +15,7 @@ __all__ = [
     "Protocol",
     "Resizer",
     "Subsampling",
+    "VideoCodec",
     "check_choice",
 ]
 
@@ -68,6 +69,10 @@ same. The nearest pixel is the first of each r×r in OpenCV, the middle one in P
 
 Subsampling = Literal["444", "420"]
 """Colour at full resolution, or at half of it in both directions."""
+
+VideoCodec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
+"""How videos are compressed. "auto" is H.264, for sources of more than 8 bits HEVC, in WebM AV1. "ffv1" is
+without loss, "prores" for editing."""
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:

@@ -1,0 +1,235 @@
+"""`escsr upscale` for videos."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from escsr.cli.console import ERR, plain, progress
+from escsr.cli.interrupts import finish_on_interrupt
+from escsr.cli.reports import JsonReport, Report, duration_text, write_line
+from escsr.errors import ConfigError
+
+if TYPE_CHECKING:
+    from escsr.batch import Outcome
+    from escsr.upscaling.options import UpscaleOptions
+    from escsr.video import VideoOptions, VideoPlan, VideoProgress
+    from escsr.video.jobs import VideoJob
+
+__all__ = ["check_options", "upscale_pipe", "upscale_videos"]
+
+_LONG_SECONDS = 3600.0
+"""Work that a terminal's user should agree to first."""
+
+_OF_PICTURES = ("quality", "lossless", "subsampling", "strip", "to_srgb")
+
+_EVERY_SECONDS = 1.0
+"""Between two lines of progress in JSON."""
+
+
+def check_options(options: UpscaleOptions, shard: str | None, jobs: Sequence[VideoJob] = ()) -> None:
+    """Refuses options that are for pictures only, unless frames become pictures.
+
+    Raises:
+        ConfigError: One of them is given.
+    """
+    from escsr.video.frame_files import is_frame_pattern
+
+    plain_ones = type(options)()
+    if jobs and all(is_frame_pattern(job.target) for job in jobs):
+        options = plain_ones
+    given = [name for name in _OF_PICTURES if getattr(options, name) != getattr(plain_ones, name)]
+    given += ["shard"] if shard is not None else []
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"{flags}: for pictures, not for videos; see --codec, --crf and --preset.")
+
+
+def upscale_videos(
+    jobs: Sequence[VideoJob],
+    report: Report,
+    *,
+    options: UpscaleOptions,
+    how: VideoOptions,
+    format: str | None,
+    suffix: str | None,
+    dry_run: bool,
+    yes: bool,
+    skip_existing: bool,
+    fail_fast: bool,
+    debug: bool,
+    quiet: bool,
+) -> None:
+    """Upscales videos one after the other, or says what would be done.
+
+    Args:
+        jobs: The videos.
+        report: Takes what becomes of them.
+        options: How frames are upscaled.
+        how: How they are encoded.
+        format: Ending of results beside their sources.
+        suffix: What to put in the place of "_x2" in their names.
+        dry_run: Only say what would be done.
+        yes: Begin work of hours without asking for it.
+        skip_existing: Skip what an earlier run with `skip_existing` made from equal input and settings.
+        fail_fast: Stop at the first that fails.
+        debug: Raise the first error as it is.
+        quiet: No progress bar.
+
+    Raises:
+        ConfigError: The work is long, and `yes` is not given on a terminal.
+    """
+    from escsr.batch import Job, Outcome
+    from escsr.batch.manifest import Manifest
+    from escsr.batch.pictures import failure_of
+    from escsr.video import plan_video
+    from escsr.video.forecast import forecast_video
+    from escsr.video.frame_files import frames_as_video, is_frame_pattern
+
+    manifest = Manifest()
+
+    def upscale_one(job: VideoJob) -> None:
+        if job.target is not None and is_frame_pattern(job.target):
+            if dry_run or skip_existing:
+                raise ConfigError("--dry-run and --skip-existing are not for frames as pictures.")
+            report.add(_run_to_frames(job.source, job.target, options, how, quiet=quiet))
+            return
+        with frames_as_video(job.source, how.fps) as file:
+            upscale_file(file, job.target)
+
+    def upscale_file(source: Path, target: Path | None) -> None:
+        plan = plan_video(source, target, options, how, format=format, suffix=suffix)
+        if dry_run:
+            report.add(forecast_video(plan))
+        elif skip_existing and manifest.has(plan.target, plan.key):
+            report.add(Outcome(Job(source, plan.target), "skipped"))
+        else:
+            _agree(plan, yes=yes)
+            is_whole = _run(plan, report, quiet=quiet)
+            if is_whole and skip_existing:
+                manifest.add(plan.target, plan.key)
+
+    for job in jobs:
+        try:
+            upscale_one(job)
+        except ConfigError:
+            raise
+        except Exception as error:
+            if debug:
+                raise
+            failed = Job(job.source, job.target or job.source)
+            report.add(Outcome(failed, "failed", failure_of(failed, error)))
+            if fail_fast:
+                return
+        if report.stopped:
+            return
+
+
+def upscale_pipe(
+    inputs: Sequence[str], output: str | None, pipe: str, options: UpscaleOptions, how: VideoOptions
+) -> None:
+    """Upscales a video from standard input to standard output, or a file to standard output, as y4m or raw.
+
+    Args:
+        inputs: `-`, or one video.
+        output: `-`; None for it.
+        pipe: See `escsr.video.pipes.read_format`.
+        options: How frames are upscaled.
+        how: Whether interlaced frames are made whole.
+
+    Raises:
+        ConfigError: Inputs or output are others.
+        VideoError: The source cannot be read.
+    """
+    from escsr.video.frames import Damage
+    from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
+    from escsr.video.plan import upscaler_for
+    from escsr.video.source import describe
+
+    if len(inputs) != 1 or output not in (None, "-"):
+        raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
+    damage, notes = Damage(), tuple[str, ...]()
+    if inputs[0] == "-":
+        form = read_format(sys.stdin.buffer, pipe)
+        frames = frames_of_pipe(sys.stdin.buffer, form)
+        wanted, upscaler = upscaler_for(form.height, form.width, options)
+    elif pipe == "y4m":
+        video = describe(Path(inputs[0]))
+        form, notes = PipeFormat.of_video(video), video.notes
+        frames = frames_of_video(video, damage, deinterlace=how.deinterlace)
+        wanted, upscaler = upscaler_for(form.height, form.width, options)
+    else:
+        raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
+    with progress("", quiet=False) as bar:
+        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
+            bar(None, None, f"frame {number}")
+    for note in (*notes, *damage.notes()):
+        ERR.print(plain(note))
+
+
+def _agree(plan: VideoPlan, *, yes: bool) -> None:
+    """Asks for --yes where somebody sits before work of hours."""
+    from escsr.video.forecast import forecast_video
+
+    if yes or not (sys.stdin is not None and sys.stdin.isatty() and ERR.is_terminal):
+        return
+    promised = forecast_video(plan)
+    if promised.seconds > _LONG_SECONDS:
+        raise ConfigError(
+            f"{plan.video.path}: {promised.frames} frames take about {duration_text(promised.seconds)}; "
+            "add --yes to begin. It can be interrupted, and the same command continues it."
+        )
+
+
+def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
+    """Upscales under a bar, with Ctrl-C in two steps; returns whether the result is whole."""
+    from escsr.video import run_video
+    from escsr.video.forecast import outcome_of_video
+
+    stop, name, said = threading.Event(), plan.video.path.name, 0.0
+    with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
+
+        def show(at: VideoProgress) -> None:
+            nonlocal said
+            bar(
+                at.frame,
+                at.frames,
+                f"{name}  {at.frame} of {at.frames}  {at.frames_per_second:.2f} frames/s",
+            )
+            if isinstance(report, JsonReport) and time.perf_counter() - said >= _EVERY_SECONDS:
+                said = time.perf_counter()
+                write_line({"event": "progress", "source": plan.video.path, **vars(at)})
+
+        done = run_video(plan, stop=stop, on_progress=show)
+    report.stopped = stop.is_set()
+    if done.is_whole:
+        report.add(outcome_of_video(plan, done))
+    else:
+        of = f"{done.frames} of {plan.video.frames} frames"
+        ERR.print(plain(f"{name}: stopped with {of} done; the same command continues from there."))
+    return done.is_whole
+
+
+def _run_to_frames(
+    source: Path, pattern: Path, options: UpscaleOptions, how: VideoOptions, *, quiet: bool
+) -> Outcome:
+    from escsr.batch import Job, Outcome
+    from escsr.video.frame_files import upscale_to_frames
+
+    begun = time.perf_counter()
+    with progress("", quiet) as bar:
+        notes = upscale_to_frames(
+            source,
+            pattern,
+            options,
+            how,
+            on_progress=lambda number, of: bar(number, of, f"{source.name}  {number} of {of}"),
+        )
+    return Outcome(Job(source, pattern), "done", seconds=time.perf_counter() - begun, notes=notes)
+
+
+_FINISHING = "Finishing the current segment; press Ctrl-C again to stop at once (and do it again later)."

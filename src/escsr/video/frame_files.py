@@ -1,0 +1,177 @@
+"""Frames as picture files: a folder that becomes a video, and a video that becomes a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from escsr import images
+from escsr.errors import ConfigError, VideoError
+from escsr.files import atomic_path
+from escsr.images import Picture
+from escsr.upscaling.options import UpscaleOptions
+from escsr.video.colour import to_rgb
+from escsr.video.frames import Damage, shown_frames
+from escsr.video.library import library
+from escsr.video.network import FrameUpscaler
+from escsr.video.plan import VideoOptions, upscaler_for
+from escsr.video.planes import Layout, new_frame, views
+from escsr.video.source import describe
+
+__all__ = ["TIMES", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
+
+TIMES = "timestamps.txt"
+"""File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
+
+_HEAD = "# timestamp format v2"
+_PATTERN = re.compile(r"%0?\d*d")
+_TICK = Fraction(1, 1_000_000)
+"""Of the video that a folder becomes: times in microseconds."""
+
+
+def is_frame_pattern(target: Path | None) -> bool:
+    """Whether a target is a file for each frame, like frames/%06d.png."""
+    return target is not None and _PATTERN.search(target.name) is not None
+
+
+@contextmanager
+def frames_as_video(source: Path, fps: str) -> Iterator[Path]:
+    """A folder's pictures as a video without loss, in a temporary file; a file stays what it is.
+
+    Args:
+        source: A folder, whose pictures are the frames in the order of their names; their times are in its
+            `timestamps.txt` where there is one. Or a file.
+        fps: Frames a second, where there are no times: "25", "30000/1001".
+
+    Yields:
+        A file.
+
+    Raises:
+        ConfigError: `fps` is no number above 0.
+        NoImagesError: There are no pictures in it.
+        VideoError: They differ in size, or there are not as many times.
+    """
+    if not source.is_dir():
+        yield source
+        return
+    paths = list(images.find_images(source))
+    times = _times(source, len(paths), _rate(fps))
+    with TemporaryDirectory(prefix="escsr-") as folder:
+        target = Path(folder) / "frames.nut"
+        _encode(paths, times, target, _rate(fps))
+        yield target
+
+
+def upscale_to_frames(
+    source: Path,
+    pattern: Path,
+    options: UpscaleOptions,
+    how: VideoOptions,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[str, ...]:
+    """Upscales a video into a picture file for each frame, and `timestamps.txt` beside them.
+
+    Args:
+        source: The video.
+        pattern: Like frames/%06d.png; frames count from 1 and are upright. Pictures have 16 bits where the
+            video has more than 8 and the format holds them.
+        options: How frames are upscaled, and pictures written.
+        how: Whether interlaced frames are made whole.
+        on_progress: Takes the number of a frame, and that of all.
+
+    Returns:
+        What a user should know, in words.
+
+    Raises:
+        OutputError: The pattern's format cannot be written.
+        EscError: As `plan_video`.
+    """
+    images.check_suffix(pattern)
+    video, damage, times = describe(source), Damage(), []
+    if video.is_interlaced and not how.deinterlace:
+        raise VideoError(f"{source}: its frames are interlaced; add --deinterlace.")
+    height, width = video.shown_size
+    wanted, upscaler = upscaler_for(height, width, options)
+    network = FrameUpscaler(upscaler, wanted)
+    depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
+    for number, shown in enumerate(shown_frames(video, damage, deinterlace=how.deinterlace), 1):
+        result = network(video.upright(to_rgb(shown.frame, video.colours)))
+        pixels = np.rint(result * np.float32(np.iinfo(depth).max)).astype(depth)
+        target = pattern.with_name(_PATTERN.sub(lambda found: found[0] % number, pattern.name, 1))  # noqa: B023
+        images.write(Picture(pixels), target, options)
+        times.append(float(shown.time * video.time_base * 1000))
+        if on_progress is not None:
+            on_progress(number, video.frames)
+    with atomic_path(pattern.with_name(TIMES)) as temporary:
+        start = times[0]
+        lines = (f"{time - start:.6f}".rstrip("0").rstrip(".") for time in times)
+        temporary.write_text("\n".join((_HEAD, *lines, "")))
+    return (*video.notes, *damage.notes())
+
+
+def _rate(fps: str) -> Fraction:
+    try:
+        rate = Fraction(fps)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"fps is a number or a fraction, like 25 or 30000/1001, not {fps!r}.") from error
+    if not 0 < rate <= 1000:
+        raise ConfigError(f"fps must be above 0 and up to 1000, not {fps}.")
+    return rate
+
+
+def _times(folder: Path, count: int, rate: Fraction) -> list[int]:
+    """When each frame is shown, microseconds."""
+    try:
+        lines = (folder / TIMES).read_text().splitlines()
+    except OSError:
+        return [round(number / rate / _TICK) for number in range(count)]
+    try:
+        times = [round(float(line) * 1000) for line in lines if line.strip() and not line.startswith("#")]
+    except ValueError as error:
+        raise VideoError(f"{folder / TIMES}: a line of it is no number.") from error
+    if len(times) != count:
+        raise VideoError(f"{folder / TIMES} has {len(times)} times, but there are {count} pictures.")
+    return times
+
+
+def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fraction) -> None:
+    first = images.read(paths[0])
+    bits = 16 if first.pixels.dtype == np.uint16 else 8
+    layout = Layout("rgb", bits, has_alpha=first.alpha is not None)
+    encoded = {"gbrp": "bgr0", "gbrap": "bgra"}.get(layout.name, layout.name)
+    with library().open(str(target), "w", format="nut") as container:
+        stream: Any = container.add_stream("ffv1", options={"level": "3", "g": "1"})
+        stream.height, stream.width = first.pixels.shape[:2]
+        stream.pix_fmt = encoded
+        stream.codec_context.time_base, stream.codec_context.framerate = _TICK, rate
+        for path, time in zip(paths, times, strict=True):
+            pixels = _as_rgb(images.read(path).pixels, first.pixels, path)
+            frame = new_frame(stream.width, stream.height, layout)
+            for index, view in enumerate(views(frame)):
+                view[...] = pixels[..., index]
+            frame = frame.reformat(format=encoded)
+            frame.pts, frame.time_base = time, _TICK
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _as_rgb(pixels: NDArray[Any], first: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Colour and opacity as the first picture has them; grey as RGB."""
+    if pixels.dtype.kind != "u":
+        raise VideoError(f"{path}: frames have 8 or 16 bits, not floating values.")
+    if pixels.shape != first.shape or pixels.dtype != first.dtype:
+        of = "×".join(map(str, pixels.shape)) + f" {pixels.dtype}"
+        wanted = "×".join(map(str, first.shape)) + f" {first.dtype}"
+        raise VideoError(f"{path}: frames must be alike; it is {of}, the first one {wanted}.")
+    if pixels.shape[2] > 2:
+        return pixels
+    return np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)

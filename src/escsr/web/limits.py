@@ -1,0 +1,63 @@
+"""What the server gives to those who ask: nothing of it without a bound."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from escsr.errors import ConfigError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one server, over which it answers 413 (too large) or 429 (too many).
+
+    Attributes:
+        max_upload_mib: Largest file that is taken, MiB.
+        max_pixels: Most pixels of a picture and of its result, of all frames together.
+        max_queue: Jobs that may be on their way in, waiting or at work at once.
+        max_stored_mib: Uploads and results kept at once, MiB; new ones are refused beyond it.
+        max_records: Ended jobs that are remembered; the oldest without a result is forgotten first.
+        max_streams: Event streams open at once.
+        keep_seconds: How long a result waits to be fetched.
+        keep_fetched_seconds: How long it stays after that, so that a broken connection can try again.
+        upload_seconds: How long an upload may take.
+        job_seconds: How long the work on one job may take.
+        decode_seconds: How long reading one file may take.
+        encode_seconds: How long writing one result may take.
+        codec_memory_mib: Memory of the process that reads and writes a file, MiB.
+
+    Raises:
+        ConfigError: A bound is not positive.
+    """
+
+    max_upload_mib: float = 128
+    max_pixels: int = 100_000_000
+    max_queue: int = 64
+    max_stored_mib: float = 4096
+    max_records: int = 1000
+    max_streams: int = 64
+    keep_seconds: float = 3600
+    keep_fetched_seconds: float = 60
+    upload_seconds: float = 600
+    job_seconds: float = 3600
+    decode_seconds: float = 60
+    encode_seconds: float = 600
+    codec_memory_mib: float = 4096
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ConfigError(f"{field.name} must be above 0, not {getattr(self, field.name)!r}.")
+
+    @property
+    def max_upload(self) -> int:
+        """Largest file, bytes."""
+        return int(self.max_upload_mib * 2**20)
+
+    @property
+    def max_stored(self) -> int:
+        """Uploads and results kept at once, bytes."""
+        return int(self.max_stored_mib * 2**20)

@@ -1,0 +1,123 @@
+"""What a job will do, decided from its file's header and its options before it is queued."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from escsr import images
+from escsr.errors import ConfigError, DeviceError, EscError, ImageError
+from escsr.images import Header
+from escsr.images.formats import CAMERA_RAW, FORMAT_OF
+from escsr.models.selection import choose_model
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.preflight import check_result
+from escsr.upscaling.target_size import TargetSize
+from escsr.upscaling.upscaler import default_target
+from escsr.web.offers import scale_of
+
+__all__ = ["Plan", "TooLargeError", "clean_name", "plan_job"]
+
+_LONGEST_NAME = 150
+
+
+class TooLargeError(EscError):
+    """A picture or a result of more pixels than the server or its memory takes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done.
+
+    Attributes:
+        options: As asked for; its model is what `choose_model` takes.
+        weights: File of the model that suits the size.
+        size: What the result measures.
+        target: File to write.
+        result_name: What the result is called for its owner.
+        in_size: Width and height of the picture, pixels.
+        out_size: Width and height of the result, pixels.
+        work: Pixels that the network takes.
+    """
+
+    options: UpscaleOptions
+    weights: Path
+    size: TargetSize
+    target: Path
+    result_name: str
+    in_size: tuple[int, int]
+    out_size: tuple[int, int]
+    work: int
+
+
+def plan_job(
+    header: Header,
+    options: UpscaleOptions,
+    folder: Path,
+    *,
+    name: str,
+    suffix: str | None,
+    max_pixels: int,
+) -> Plan:
+    """Decides model, size and format as `escsr upscale` does, and refuses what cannot be.
+
+    Args:
+        header: Of the upload.
+        options: As asked for.
+        folder: Of the job.
+        name: Of the upload, clean.
+        suffix: Format of the result, "png"; None for that of the upload's name, or PNG.
+        max_pixels: See `Limits`.
+
+    Returns:
+        The plan.
+
+    Raises:
+        TooLargeError: There are too many pixels, for the server or its memory.
+        ImageError: It is camera raw.
+        EscError: The options do not fit each other, the model or the format.
+    """
+    if FORMAT_OF.get(Path(name).suffix.lower()) is CAMERA_RAW:  # which no first bytes tell from TIFF
+        raise ImageError(f"{name}: camera raw is not taken here; develop it first, or use the command.")
+    size = options.target
+    if size is None:
+        scale = scale_of(choose_model(options.model, None))
+        size = options.cropped(TargetSize(scale=2 if scale is None else scale))
+    weights = choose_model(options.model, size.scale_of(header.height, header.width))
+    named = default_target(Path(name), size)
+    if suffix is not None:
+        ending = f".{suffix.lower().removeprefix('.')}"
+        if ending not in images.WRITABLE:
+            known = ", ".join(each[1:] for each in images.WRITABLE)
+            raise ConfigError(f"format must be one of {known}, not {suffix!r:.50}.")
+        named = named.with_suffix(ending)
+    scale = scale_of(weights)
+    try:
+        (rows, columns), _ = check_result(
+            header, folder / named.name, size, scale=scale, max_pixels=max_pixels
+        )
+    except EscError as error:
+        with suppress(DeviceError):  # as are too many pixels; what else is raised is the format's
+            check_result(header, folder / named.name, size, scale=scale)
+        raise TooLargeError(str(error)) from error
+    return Plan(
+        options=options,
+        weights=weights,
+        size=size,
+        target=folder / f"result{named.suffix.lower()}",
+        result_name=named.name,
+        in_size=(header.width, header.height),
+        out_size=(columns, rows),
+        work=header.width * header.height * header.frames,
+    )
+
+
+def clean_name(name: str | None) -> str:
+    """The last part of a file's name, without what no name should hold; it never becomes a path here."""
+    last = (name or "").replace("\\", "/").rpartition("/")[2]
+    last = "".join(sign for sign in last if sign.isprintable()).encode(errors="replace").decode()
+    stem, dot, suffix = last.strip(" .").rpartition(".")
+    if not dot:
+        stem, suffix = suffix, ""
+    return f"{stem[:_LONGEST_NAME] or 'picture'}{dot}{suffix[:10]}"

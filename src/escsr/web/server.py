@@ -1,0 +1,170 @@
+"""Starts a server: a socket, a private folder, the application, and an end in order."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from escsr.errors import ConfigError, OutputError
+from escsr.runtime.extras import install_line
+
+__all__ = ["SETTINGS", "listening", "private_folder", "serve"]
+
+_NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+_PREFIX, _LOCK = "escsr-web-", "lock"
+_LEAST_TOKEN = 16
+
+SETTINGS: dict[str, Any] = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "ws": "none",
+    "limit_concurrency": 512,
+    "timeout_graceful_shutdown": 5,
+}
+"""Of uvicorn."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8642,
+    models: Sequence[str] = (),
+    device: Sequence[str] = ("auto",),
+    token: str | None = None,
+    allow_host: Sequence[str] = (),
+    max_upload_mib: float = 128,
+    max_pixels: int = 100_000_000,
+    max_queue: int = 64,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
+    """Serves the page and the API until the process is told to end: what `escsr serve` does.
+
+    By SIGINT or SIGTERM waiting jobs are dropped, the one at work is stopped, and all files are deleted.
+
+    Args:
+        host: Address to listen on; another than this machine's own only with a token.
+        port: Where; 0 for any that is free.
+        models: Names and files of weights to offer, the first as the default; none for all bundled ones.
+        device: Where pictures are upscaled; each has a worker.
+        token: What clients must know, 16 characters or more; see docs/web.md.
+        allow_host: Names that clients may call this server by, beside addresses, localhost and `host`.
+        max_upload_mib: See `Limits`.
+        max_pixels: See `Limits`.
+        max_queue: See `Limits`.
+        on_ready: Takes the page's address once it answers.
+
+    Raises:
+        ConfigError: The extra `web` is missing, the address cannot be taken, a token is missing or short,
+            or a limit is impossible.
+        ModelNotFoundError: There is no such model.
+        DeviceError: There is no such device.
+    """
+    _check_installed()
+    import uvicorn
+
+    from escsr.runtime.devices import choose_device
+    from escsr.web.app import create_app
+    from escsr.web.guard import is_loopback
+    from escsr.web.limits import Limits
+    from escsr.web.service import WebOptions
+
+    _check_token(token, is_open=not is_loopback(host))
+    for each in device:
+        choose_device(each)
+    options = WebOptions(
+        models=models,
+        devices=device,
+        token=token,
+        hosts=(host, socket.gethostname(), *allow_host),
+        only_loopback=is_loopback(host) and not allow_host,
+        limits=Limits(max_upload_mib=max_upload_mib, max_pixels=max_pixels, max_queue=max_queue),
+    )
+    with closing(listening(host, port)) as listener, private_folder() as folder:
+        app = create_app(folder, options)
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                if on_ready is not None:
+                    on_ready(_address(host, listener))
+
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                app.state.service.jobs.close()  # before connections are waited for: event streams end by it
+                await super().shutdown(sockets)
+
+        Server(uvicorn.Config(app, **SETTINGS)).run(sockets=[listener])
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder that only this user may look into, deleted at the end; those of killed servers go too.
+
+    Raises:
+        OutputError: None can be made.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    except OSError as error:
+        raise OutputError(f"Cannot make a temporary folder (see TMPDIR): {error.strerror}.") from error
+    try:
+        with FileLock(folder / _LOCK):
+            for other in folder.parent.glob(f"{_PREFIX}*"):
+                if other != folder:
+                    _remove_if_left(other, owner=folder.stat().st_uid)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_left(folder: Path, owner: int) -> None:
+    """Deletes the folder of a server that does not live: nobody holds its lock."""
+    with suppress(OSError, Timeout):
+        if (folder / _LOCK).exists() and folder.stat().st_uid == owner:
+            with FileLock(folder / _LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+                _LOG.info("Deleted what a killed server left.")
+
+
+def _check_installed() -> None:
+    missing = [package for package in _NEEDED if find_spec(package) is None]
+    if missing:
+        raise ConfigError(f"The server requires {', '.join(missing)}: {install_line('web')}")
+
+
+def _check_token(token: str | None, *, is_open: bool) -> None:
+    if token is None and is_open:
+        raise ConfigError(
+            "Others can reach this address, so it requires a token of 16 characters or more: --token, or "
+            "ESCSR_TOKEN in the environment. Without --host the server is for this machine alone."
+        )
+    if token is not None and not (len(token) >= _LEAST_TOKEN and token.isascii() and token.isalnum()):
+        raise ConfigError("A token has 16 characters or more, letters and digits.")
+
+
+def listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"Cannot listen on {host}, port {port}: {reason}; choose another with --port, or 0 for any."
+        ) from error
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}/"

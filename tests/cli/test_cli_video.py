@@ -1,0 +1,206 @@
+"""`escsr upscale clip.mkv`: what is printed, refused and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clips import make_clip, noise
+from escsr import cli, images
+from escsr.cli import video as command
+from escsr.images import Picture
+from escsr.runtime.extras import install_line
+from samples import ROOT
+
+COMMAND = [sys.executable, "-m", "escsr", "upscale"]
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_clip(tmp_path / "clip.mkv", noise(10), codec="libx264", pixels="yuv420p")
+
+
+def call(clip: Path, nearest: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [*COMMAND, *arguments, "--model", str(nearest), "--device", "cpu"]
+    return subprocess.run(line, cwd=clip.parent, capture_output=True, text=True, check=False)
+
+
+def test_a_clip(clip: Path, nearest: Path) -> None:
+    done = call(clip, nearest, "clip.mkv", "--crf", "10", "--preset", "fast", "--segment", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("clip_x2.mkv  64×48  nearest  ")
+    assert "the colour matrix is not declared" in done.stdout
+    with av.open(str(clip.with_name("clip_x2.mkv"))) as container:
+        assert len(list(container.decode(video=0))) == 10
+
+
+def test_several_clips_in_a_folder(clip: Path, nearest: Path) -> None:
+    (clip.parent / "broken.mkv").write_bytes(clip.read_bytes()[:900])
+    (clip.parent / "other.mkv").write_bytes(clip.read_bytes())
+    done = call(clip, nearest, "*.mkv", "-o", "out/", "--skip-existing")
+    assert done.returncode == 1
+    assert "broken.mkv: the file is cut off" in done.stderr
+    assert "2 upscaled, 1 failed" in done.stderr
+    assert sorted(path.name for path in (clip.parent / "out").glob("[!.]*")) == ["clip.mkv", "other.mkv"]
+    again = call(clip, nearest, "clip.mkv", "other.mkv", "-o", "out/", "--skip-existing")
+    assert again.returncode == 0
+    assert again.stdout.count("skipped, done before") == 2
+
+
+def test_names_that_are_made(clip: Path, nearest: Path) -> None:
+    for arguments, name in (
+        (["--suffix", "_large", "--format", "mov"], "clip_large.mov"),
+        (["--suffix", "_large", "--format", "mp4", "-o", "out/"], "out/clip_large.mp4"),
+    ):
+        done = call(clip, nearest, "clip.mkv", *arguments)
+        assert (done.returncode, done.stdout.split("  ")[0]) == (0, name), done.stderr
+        assert (clip.parent / name).is_file()
+    assert not list(clip.parent.rglob(".escsr-done.jsonl"))  # which --skip-existing alone makes
+
+
+def test_json_and_dry_run(clip: Path, nearest: Path) -> None:
+    done = call(clip, nearest, "clip.mkv", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "32×24 → clip_x2.mkv  64×48  nearest on cpu" in done.stdout
+    assert "10 frames to h264, about 0.00 GiB of disk" in done.stdout
+    planned = call(clip, nearest, "clip.mkv", "--dry-run", "--json")
+    assert not clip.with_name("clip_x2.mkv").exists()
+    upscaled = call(clip, nearest, "clip.mkv", "--json")
+    lines = [json.loads(line) for text in (planned, upscaled) for line in text.stdout.splitlines()]
+    assert [line["event"] for line in lines] == ["plan", "end", "progress", "result", "end"]
+    assert (lines[0]["frames"], lines[0]["codec"], lines[3]["frames"]) == (10, "h264", 10)
+    assert lines[2]["frames"] == 10
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    for line in lines:
+        assert all(f"`{key}`" in page for key in line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["clip.mkv", "--quality", "80"], 2, "--quality: for pictures"),
+        (["clip.mkv", "--to-srgb", "--shard", "1/2"], 2, "--to-srgb, --shard: for pictures"),
+        (["clip.mkv", "picture.png"], 2, "picture.png is not a video"),
+        (["picture.png", "--crf", "20"], 2, "there is none"),
+        (["clip.mkv", "-o", "clip.mkv"], 2, "is an input"),
+        (["clip.mkv", "-o", "%d.png", "--dry-run"], 2, "not for frames as pictures"),
+        (["clip.mkv", "--pipe", "y4m", "-o", "a.mkv"], 2, "--pipe takes one video"),
+        (["clip.mkv", "-o", "clip.xyz"], 1, "ends in one of"),
+        (["clip.mkv", "--crop", "0,0,8,8"], 2, "crop is for pictures"),
+        (["clip.mkv", "--size", "16x12"], 1, "clip.mkv: the picture (32×24) is larger than the size"),
+        (["clip.mkv", "-o", "large.mkv", "--suffix", "_large"], 2, "is a whole name already"),
+        (["clip.mkv", "--suffix", ".mkv"], 2, "for .mkv files use format"),
+        (["empty.mp4"], 1, "the file is empty"),
+        (["none.mp4"], 1, "there is no such file"),
+        (["clip.mkv", "--codec", "av1", "--preset", "medium"], 2, "preset of av1 is one of 0, 1"),
+    ],
+)
+def test_refusals(
+    clip: Path,
+    nearest: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images.write(Picture(np.zeros((4, 4, 3), np.uint8)), clip.with_name("picture.png"))
+    clip.with_name("empty.mp4").touch()
+    monkeypatch.chdir(clip.parent)
+    monkeypatch.setattr(sys, "argv", ["escsr", "upscale", *arguments, "--model", str(nearest)])
+    monkeypatch.setattr(cli, "end_on_signals", lambda: None)  # the tests' own process keeps its signals
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    errors = capsys.readouterr().err
+    assert (ended.value.code, message in errors) == (code, True), errors
+    assert not clip.with_name("clip_x2.mkv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
+def test_control_c_finishes_the_segment(tmp_path: Path, nearest: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", noise(100, (120, 160)), codec="libx264", pixels="yuv420p")
+    line = [*COMMAND, "clip.mkv", "--json", "--segment", "0.4", "--model", str(nearest), "--device", "cpu"]
+    with subprocess.Popen(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["event"] == "progress"
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        errors = process.stderr.read()
+    assert process.returncode == 130, errors
+    assert "Finishing the current segment" in errors
+    assert "Traceback" not in errors
+    assert json.loads(rest.splitlines()[-1])["interrupted"] is True
+    assert not (tmp_path / "clip_x2.mkv").exists()
+    assert list(tmp_path.glob(".clip_x2.mkv.*/0*.mkv"))
+    assert not list(tmp_path.rglob("*.part*"))
+    done = call(clip, nearest, "clip.mkv", "--segment", "0.4", "-q")
+    assert (done.returncode, done.stdout) == (0, "")
+    with av.open(str(tmp_path / "clip_x2.mkv")) as container:
+        assert len(list(container.decode(video=0))) == 100
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of POSIX")
+def test_hours_of_work_are_asked_for_on_a_terminal(clip: Path, nearest: Path) -> None:
+    import pty
+
+    code = "import sys; from escsr.cli import main, video; video._LONG_SECONDS = 1e-9; main()"
+    line = [sys.executable, "-c", code, "upscale", str(clip), "--model", str(nearest)]
+    for arguments, status, is_there in ((["--yes"], 0, True), ([], 2, False)):
+        clip.with_name("clip_x2.mkv").unlink(missing_ok=True)
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [*line, *arguments], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            with suppress(OSError):  # once the other end is closed
+                while part := os.read(ours, 4096):
+                    shown += part
+        os.close(ours)
+        assert process.returncode == status, shown
+        assert (b"--yes" in shown) != is_there
+        assert clip.with_name("clip_x2.mkv").exists() == is_there
+    assert command._LONG_SECONDS == 3600
+
+
+def test_without_the_extra(clip: Path, nearest: Path) -> None:
+    code = "import sys; sys.modules['av'] = None; from escsr.cli import main; main()"
+    line = [sys.executable, "-c", code, "upscale", str(clip), "--model", str(nearest)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert install_line("video") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_frames_in_and_out(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clip to pictures, these to a clip: what goes in comes out, four times as large."""
+    monkeypatch.chdir(clip.parent)
+    monkeypatch.setattr(cli, "end_on_signals", lambda: None)
+    for arguments in (
+        ["clip.mkv", "-o", "frames/%03d.png"],
+        ["frames", "-o", "film.mkv", "--codec", "ffv1"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["escsr", "upscale", *arguments, "--model", str(nearest)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0, capsys.readouterr().err
+    assert len(list((clip.parent / "frames").glob("*.png"))) == 10
+    with av.open(str(clip.with_name("film.mkv"))) as film, av.open(str(clip)) as source:
+        after, before = (list(container.decode(video=0)) for container in (film, source))
+    assert (after[0].width, after[0].height) == (4 * before[0].width, 4 * before[0].height)
+    assert [frame.pts for frame in after] == [frame.pts for frame in before]

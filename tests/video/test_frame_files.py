@@ -1,0 +1,146 @@
+"""Folders of frames: in with their times, out with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise, probe, streams
+from escsr import Upscaler, images, upscale_video
+from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
+from escsr.images import Picture
+from escsr.upscaling.options import UpscaleOptions
+from escsr.video import VideoOptions
+from escsr.video.colour import Colours, to_rgb
+from escsr.video.frame_files import TIMES, upscale_to_frames
+
+PLAIN = VideoOptions()
+
+
+def write_frames(folder: Path, frames: list[np.ndarray]) -> Path:
+    for number, pixels in enumerate(frames):
+        images.write(Picture(pixels), folder / f"frame {number:03d}.png")
+    return folder
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_folder_becomes_a_video(tmp_path: Path, nearest: Path, depth: Any) -> None:
+    most = np.iinfo(depth).max
+    frames: list[np.ndarray] = [(frame / 255 * most).astype(depth) for frame in noise(5)]
+    folder = write_frames(tmp_path / "frames", frames)
+    result = upscale_video(folder, tmp_path / "film.mkv", model=nearest, codec="ffv1", fps="25")
+    with av.open(str(result.target)) as container:
+        shown = list(container.decode(video=0))
+    assert [frame.pts for frame in shown] == [0, 40, 80, 120, 160]
+    for before, after in zip(frames, shown, strict=True):
+        values = (to_rgb(after, Colours.of(after)) * most).round()
+        assert (values == before.repeat(2, 0).repeat(2, 1)).all()
+    with pytest.raises(ConfigError, match="name the video"):
+        upscale_video(folder, model=nearest)
+
+
+def test_times_go_in_and_out(tmp_path: Path, nearest: Path) -> None:
+    folder = write_frames(tmp_path / "frames", noise(4))
+    (folder / TIMES).write_text("# timestamp format v2\n0\n10\n50\n51.5\n")
+    film = upscale_video(folder, tmp_path / "film.mp4", model=nearest, codec="h264").target
+    with av.open(str(film)) as container:
+        times = [1000 * frame.time for frame in container.decode(video=0) if frame.time is not None]
+    assert times == pytest.approx([0, 10, 50, 51.5])
+    again = tmp_path / "again" / "%04d.png"
+    options = UpscaleOptions(model=nearest, device="cpu")
+    upscale_to_frames(film, again, options, PLAIN)
+    assert (again.parent / TIMES).read_text() == "# timestamp format v2\n0\n10\n50\n51.5\n"
+    assert [path.name for path in sorted(again.parent.glob("*.png"))] == [
+        f"{n:04d}.png" for n in (1, 2, 3, 4)
+    ]
+
+
+def test_a_video_becomes_pictures(tmp_path: Path, nearest: Path) -> None:
+    frames = noise(3)
+    clip = make_clip(tmp_path / "clip.mkv", frames)
+    options = UpscaleOptions(model=nearest, device="cpu")
+    seen: list[tuple[int, int]] = []
+    upscale_to_frames(
+        clip, tmp_path / "out" / "f%02d.png", options, PLAIN, on_progress=lambda *at: seen.append(at)
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    upscaler = Upscaler(nearest, device="cpu")
+    for number, frame in enumerate(frames, 1):
+        found = images.read(tmp_path / "out" / f"f{number:02d}.png").pixels
+        assert found.dtype == np.uint8
+        assert (found == upscaler(frame)).all()
+    with pytest.raises(OutputError, match="its ending must be"):
+        upscale_to_frames(clip, tmp_path / "%d.xyz", options, PLAIN)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("degrees", [90, 180, -90])
+def test_pictures_are_upright(tmp_path: Path, nearest: Path, degrees: int) -> None:
+    """ffmpeg turns frames by itself, and so is the witness."""
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    ffmpeg(*moving(frames=2), "-c:v", "libx264", "-pix_fmt", "yuv444p", "-crf", "0", plain)
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        stream.set_display_rotation(degrees)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    ffmpeg("-i", clip, tmp_path / "theirs%d.png")
+    upscale_to_frames(clip, tmp_path / "ours%d.png", UpscaleOptions(model=nearest, device="cpu"), PLAIN)
+    theirs, ours = (images.read(tmp_path / f"{whose}1.png").pixels for whose in ("theirs", "ours"))
+    assert ours.shape == (2 * theirs.shape[0], 2 * theirs.shape[1], 3)
+    assert np.abs(ours[::2, ::2].astype(int) - theirs).mean() < 3
+
+
+def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    target = tmp_path / "film.mkv"
+    with pytest.raises(NoImagesError):
+        upscale_video(tmp_path / "empty", target, model=nearest)
+    folder = write_frames(tmp_path / "frames", noise(2))
+    for fps in ("0", "fast", "1/0", "-3"):
+        with pytest.raises(ConfigError, match="fps"):
+            upscale_video(folder, target, model=nearest, fps=fps)
+    for text, message in (("0\n1\n2\n", "3 times, but there are 2 pictures"), ("0\nx\n", "no number")):
+        (folder / TIMES).write_text(text)
+        with pytest.raises(VideoError, match=message):
+            upscale_video(folder, target, model=nearest)
+    (folder / TIMES).unlink()
+    write_frames(folder / "z", noise(1, (8, 8)))
+    with pytest.raises(VideoError, match="frames must be alike; it is 8×8×3 uint8, the first one 24×32×3"):
+        upscale_video(folder, target, model=nearest)
+    assert not target.exists()
+
+
+@needs_ffmpeg
+def test_a_folder_resumes_too(tmp_path: Path, nearest: Path) -> None:
+    import threading
+
+    folder = write_frames(tmp_path / "frames", noise(30))
+    stop = threading.Event()
+    part = upscale_video(
+        folder,
+        tmp_path / "film.mkv",
+        model=nearest,
+        segment=0.1,
+        stop=stop,
+        on_progress=lambda _: stop.set(),
+    )
+    assert not part.is_whole
+    seen: list[int] = []
+    rest = upscale_video(
+        folder,
+        tmp_path / "film.mkv",
+        model=nearest,
+        segment=0.1,
+        on_progress=lambda at: seen.append(at.frame),
+    )
+    assert rest.is_whole
+    assert seen[0] == part.frames + 1
+    assert streams(rest.target)[0]["codec_name"] == "h264"
+    assert len(probe(rest.target, "-show_frames")["frames"]) == 30

@@ -1,0 +1,115 @@
+"""Videos through pipes: y4m and bare frames, as they come."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clips import make_clip, needs_ffmpeg, noise
+from escsr import Upscaler
+from escsr.errors import ConfigError, VideoError
+from escsr.upscaling.target_size import TargetSize
+from escsr.video.pipes import frames_of_pipe, read_format, write_frames
+from escsr.video.planes import views
+
+COMMAND = [sys.executable, "-m", "escsr", "upscale"]
+HEADER = b"YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n"
+
+
+def frames(count: int, size: int) -> list[bytes]:
+    """Luma and chroma that hardly vary, so that they are inside of black and white."""
+    random = np.random.default_rng(0)
+    return [random.integers(100, 140, size, dtype=np.uint8).tobytes() for _ in range(count)]
+
+
+def through(nearest: Path, data: bytes, kind: str, size: TargetSize | None = None) -> bytes:
+    source, target = io.BytesIO(data), io.BytesIO()
+    form = read_format(source, kind)
+    upscaler = Upscaler(nearest, device="cpu")
+    wanted = size or TargetSize(scale=2)
+    written = list(write_frames(frames_of_pipe(source, form), form, target, upscaler, wanted))
+    assert written == list(range(1, len(written) + 1))
+    return target.getvalue()
+
+
+def test_y4m(nearest: Path) -> None:
+    sent = frames(3, 6 * 4 + 2 * 3 * 2)
+    data = HEADER + b"".join(b"FRAME\n" + frame for frame in sent)
+    result = through(nearest, data, "y4m")
+    header, _, rest = result.partition(b"\n")
+    assert header + b"\n" == HEADER.replace(b"W6 H4", b"W12 H8")
+    assert rest.count(b"FRAME\n") == 3
+    assert len(rest) == 3 * (6 + 12 * 8 + 2 * 6 * 4)
+    for frame, got in zip(sent, rest.split(b"FRAME\n")[1:], strict=True):
+        before = np.frombuffer(frame[:24], np.uint8).reshape(4, 6)
+        after = np.frombuffer(got[:96], np.uint8).reshape(8, 12)
+        assert np.abs(after.astype(int) - before.repeat(2, 0).repeat(2, 1)).max() <= 1
+
+
+def test_bare_frames_of_10_bits(nearest: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 1024, (2, 3, 4, 6)).astype("<u2")
+    result = through(nearest, values.tobytes(), "raw:6x4:gbrp10le")
+    after = np.frombuffer(result, "<u2").reshape(2, 3, 8, 12)
+    assert (after == values.repeat(2, 2).repeat(2, 3)).all()
+
+
+def test_a_size_that_is_asked_for(nearest: Path) -> None:
+    data = HEADER + b"FRAME\n" + frames(1, 36)[0]
+    result = through(nearest, data, "y4m", TargetSize(width=9, height=5, fit="exact"))
+    assert result.startswith(b"YUV4MPEG2 W9 H5 ")
+    assert len(result.partition(b"FRAME\n")[2]) == 9 * 5 + 2 * 5 * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is not YUV4MPEG2"),
+        (b"YUV4MPEG2 W6 H4 C444alpha\n", "of a format that is known"),
+        (b"YUV4MPEG2 W6 H4 It\n", "interlaced"),
+        (b"YUV4MPEG2 H4\n", "is not YUV4MPEG2"),
+        (HEADER + b"FRAME\n" + bytes(35), "ends within frame 1"),
+        (HEADER + b"FRAME\n" + bytes(36) + b"NOISE\n", "no frame where frame 2"),
+    ],
+)
+def test_what_is_no_y4m(nearest: Path, data: bytes, message: str) -> None:
+    with pytest.raises(VideoError, match=message):
+        through(nearest, data, "y4m")
+
+
+@pytest.mark.parametrize("kind", ["raw:6x4", "raw:0x4:yuv420p", "raw:6x4:nv12", "raw:6x4:none", "avi"])
+def test_what_is_no_format(kind: str) -> None:
+    with pytest.raises(ConfigError, match="pipe"):
+        read_format(io.BytesIO(), kind)
+
+
+@needs_ffmpeg
+def test_between_two_programs(tmp_path: Path, nearest: Path) -> None:
+    """ffmpeg writes y4m, and reads it back: the frames are those of the file."""
+    clip = make_clip(tmp_path / "clip.mkv", noise(4), pixels="yuv420p")
+    model = ["--model", str(nearest), "--device", "cpu"]
+    sent = ["ffmpeg", "-v", "error", "-i", str(clip), "-f", "yuv4mpegpipe", "-"]
+    sent_bytes = subprocess.run(sent, capture_output=True, check=True).stdout
+    for line, stdin in (([*COMMAND, "-"], sent_bytes), ([*COMMAND, str(clip)], None)):
+        done = subprocess.run(
+            [*line, "--pipe", "y4m", *model], input=stdin, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        (tmp_path / "large.y4m").write_bytes(done.stdout)
+        with av.open(str(tmp_path / "large.y4m")) as container, av.open(str(clip)) as source:
+            pairs = zip(container.decode(video=0), source.decode(video=0), strict=True)
+            differences = [
+                np.abs(views(after)[0].astype(int) - views(before)[0].repeat(2, 0).repeat(2, 1)).mean()
+                for after, before in pairs
+            ]
+        assert len(differences) == 4
+        assert max(differences) < 0.5, "but for colours that RGB does not hold"
+    refused = subprocess.run(
+        [*COMMAND, str(clip), "-o", "a.mkv", "--pipe", "y4m", *model], capture_output=True, check=False
+    )
+    assert refused.returncode == 2

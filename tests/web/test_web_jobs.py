@@ -1,0 +1,233 @@
+"""Many clients at once, cancelling, and the ends of results, jobs and servers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from escsr import batch, images
+from escsr.images import Picture
+from escsr.web.server import private_folder
+from web.serving import Served
+
+Serve = Callable[..., Served]
+
+
+def test_eight_clients_get_their_own_pictures(served: Served, weights: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    sources = [tmp_path / f"{number}{'.png' if number % 2 else '.webp'}" for number in range(16)]
+    for number, source in enumerate(sources):
+        pixels = random.integers(0, 256, (20 + number, 30, 3), dtype=np.uint8)
+        images.write(Picture(pixels), source)
+    with ThreadPoolExecutor(8) as clients:
+        results = list(clients.map(served.result, sources))
+    outcomes = batch.upscale(sources, tmp_path / "out", model=str(weights), device="cpu")
+    assert [outcome.job.target.read_bytes() for outcome in outcomes] == results
+    assert len(set(results)) == len(results)
+
+
+def test_cancelling_stops_the_work(served: Served, photo: Path, large: Path) -> None:
+    served.wait(served.send(photo))
+    job = served.send(large)
+    while not (status := served.client.get(f"/jobs/{job['id']}").json())["progress"]:
+        assert status["state"] in ("waiting", "working")
+        time.sleep(0.01)
+    assert status["progress"] < 0.9
+    waiting = served.send(photo)
+    assert waiting["ahead"] == 0
+    start = time.monotonic()
+    assert served.client.delete(f"/jobs/{job['id']}").status_code == 204
+    served.wait(waiting, "working")
+    assert time.monotonic() - start < 2
+    assert served.wait(waiting)["state"] == "done"
+    assert served.client.get(f"/jobs/{job['id']}").status_code == 404
+
+
+def test_cancelling_while_it_waits(served: Served, photo: Path, large: Path) -> None:
+    first, second, third = served.send(large), served.send(photo), served.send(photo)
+    assert served.client.get(f"/jobs/{third['id']}").json()["ahead"] in (1, 2)
+    served.client.delete(f"/jobs/{second['id']}")
+    served.client.delete(f"/jobs/{first['id']}")
+    assert served.wait(third)["state"] == "done"
+
+
+def test_a_job_has_a_limit_of_time(serve: Serve, photo: Path, large: Path) -> None:
+    served = serve(job_seconds=1)
+    failed = served.wait(served.send(large))
+    assert (failed["state"], failed["error"]) == ("failed", "large.png: takes more than 1 seconds.")
+    assert served.wait(served.send(photo))["state"] == "done"
+
+
+def test_results_are_deleted_after_they_were_fetched(serve: Serve, photo: Path) -> None:
+    served = serve(keep_fetched_seconds=0.2)
+    job = served.wait(served.send(photo))
+    path = f"/jobs/{job['id']}/result"
+    assert served.client.get(path).content == served.client.get(path).content
+    end = time.monotonic() + 10
+    while (answer := served.client.get(path)).status_code == 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert answer.status_code == 410
+    assert served.client.get(f"/jobs/{job['id']}").json()["result_bytes"] is None
+    assert list(served.folder.iterdir()) == []
+
+
+def test_jobs_are_forgotten_when_their_time_is_over(serve: Serve, photo: Path, tmp_path: Path) -> None:
+    served = serve(keep_seconds=0.5)
+    (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:-40])
+    jobs = [served.send(photo), served.send(tmp_path / "cut.png")]
+    for job in jobs:
+        served.wait(job)
+    end = time.monotonic() + 10
+    while list(served.folder.iterdir()) and time.monotonic() < end:
+        time.sleep(0.1)
+    for job in jobs:
+        while served.client.get(f"/jobs/{job['id']}").status_code == 200:
+            assert time.monotonic() < end
+    assert list(served.folder.iterdir()) == []
+
+
+def test_ended_jobs_are_bounded(serve: Serve, photo: Path, tmp_path: Path) -> None:
+    served = serve(max_records=2)
+    (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:-40])
+    kept = served.send(photo)
+    failed = [served.send(tmp_path / "cut.png") for _ in range(4)]
+    for job in (kept, *failed):
+        served.wait(job)
+    served.service.jobs.sweep()
+    known = [served.client.get(f"/jobs/{job['id']}").status_code for job in (kept, *failed)]
+    assert known == [200, 404, 404, 404, 200]
+
+
+@contextmanager
+def command(folder: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """`escsr serve` as a process that keeps its files in a folder, and a client of it."""
+    arguments = ["serve", "--no-open", "--port", "0", "--device", "cpu", "--models", str(weights)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "escsr", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(folder)},
+        start_new_session=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[0]
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+                yield process, client
+        finally:
+            process.kill()
+
+
+def post(client: httpx.Client, name: str, content: bytes) -> dict[str, str]:
+    return client.post("/jobs", files={"file": (name, content)}).json()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.usefixtures("heeded_signals")
+def test_signals_end_all_in_order(
+    tmp_path: Path, weights: Path, photo: Path, large: Path, number: int, code: int
+) -> None:
+    with command(tmp_path, weights) as (process, client):
+        job, _ = (post(client, path.name, path.read_bytes()) for path in (large, photo))
+        (folder,) = tmp_path.iterdir()
+        assert folder.stat().st_mode & 0o077 == 0
+        with client.stream("GET", f"/jobs/{job['id']}/events") as stream:
+            lines = stream.iter_lines()
+            while "working" not in next(lines):
+                pass
+            start = time.monotonic()
+            process.send_signal(number)
+            last = [line for line in lines if line][-1]
+        _, said = process.communicate(timeout=30)
+    assert time.monotonic() - start < 10
+    assert '"state":"cancelled"' in last
+    assert '"error":"The server was stopped."' in last
+    assert process.returncode == code, said
+    assert said in ("", "Aborted.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("heeded_signals")
+def test_nothing_of_a_picture_is_said(tmp_path: Path, weights: Path, photo: Path) -> None:
+    content = photo.read_bytes()
+    with command(tmp_path, weights) as (process, client):
+        for sent in (content, content[:-40], b"secret content"):
+            job = post(client, "secret name.png", sent)
+            if "id" in job:
+                assert client.get(f"/jobs/{job['id']}/events").text.count("secret name.png") > 0
+        process.send_signal(signal.SIGTERM)
+        told, said = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert (told, said) == ("", "")
+
+
+def test_nothing_of_a_picture_is_logged(
+    served: Served, photo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where everything is."""
+    content = photo.read_bytes()
+    with caplog.at_level(logging.DEBUG):
+        for number, sent in enumerate((content, content[:-40], b"secret content")):
+            (tmp_path / f"secret {number}.png").write_bytes(sent)
+            answer = served.post(tmp_path / f"secret {number}.png")
+            if answer.status_code == 202:
+                served.wait(answer.json())
+    records = [record for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
+    assert any(record.name == "escsr.web.worker" for record in records)
+    assert not [record for record in records if "secret" in caplog.handler.format(record)]
+
+
+def test_no_room_for_a_picture(serve: Serve, photo: Path) -> None:
+    served = serve()
+    served.folder.rmdir()
+    answer = served.post(photo)
+    assert answer.status_code == 507
+    assert answer.json()["error"] == "The server cannot keep the picture (No such file or directory)."
+    served.folder.mkdir()
+    assert served.result(photo)
+
+
+def test_what_a_killed_server_left_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "escsr-web-left"
+    left.mkdir()
+    (left / "lock").touch()
+    (left / "job").mkdir()
+    (left / "job" / "source").write_text("a picture")
+    with private_folder() as living:
+        assert not left.exists()
+        with private_folder() as other:
+            assert sorted(tmp_path.iterdir()) == sorted([living, other])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from escsr.errors import ConfigError
+    from escsr.web import server
+
+    monkeypatch.setattr(server, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'needs fastapi, uvicorn.*: pip install "escsr\[web\]"'):
+        server.serve()
+
+
+def test_a_port_that_is_taken() -> None:
+    from escsr.errors import ConfigError
+    from escsr.web.server import listening
+
+    with listening("127.0.0.1", 0) as first, pytest.raises(ConfigError, match="choose another with --port"):
+        listening("127.0.0.1", first.getsockname()[1])
