@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             export(MODEL, output=tmp_path / "model.onnx", **settings)
-    with pytest.raises(OutputError, match=r"ends in \.onnx"):
+    with pytest.raises(OutputError, match=r"must end in \.onnx"):
         export(MODEL, output=tmp_path / "model.pt")
     with pytest.raises(ModelNotFoundError):
         export("no-such-model")
