@@ -18,7 +18,7 @@ from escsr.models.bundled import list_models
 from samples import ROOT
 
 PAGE = (ROOT / "docs" / "integrations.md").read_text()
-LINES = re.findall(r"^escsr (?:export|upscale) .*$", PAGE, re.MULTILINE)
+LINES = re.findall(r"^escsr (?:export|upscale .*--backend) .*$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", LINES)
