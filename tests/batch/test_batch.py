@@ -142,7 +142,8 @@ def test_progress_counts_bytes(three: Path, model: Path) -> None:
     assert {progress.jobs for progress in seen} == {4}
     sizes = [path.stat().st_size for path in sorted(three.iterdir())]
     third = max(progress.overall for progress in seen if progress.number == 3)
-    assert third == pytest.approx(sum(sizes[:3]) / sum(sizes))
+    three_of_four = sum(sizes[:3]) / sum(sizes)  # writing, a tenth of each, goes on beside the next
+    assert 0.9 * three_of_four - 1e-6 <= third <= three_of_four + 1e-6
 
 
 def test_a_forecast_is_what_comes(three: Path, model: Path, tmp_path: Path) -> None:

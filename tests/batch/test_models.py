@@ -76,4 +76,4 @@ def test_a_model_that_was_named(tmp_path: Path) -> None:
 def test_the_default_is_bundled_at_every_usual_scale() -> None:
     scales = [escsr.load_network(choose_model(DEFAULT_MODEL, x)).config.scale for x in (2, 3, 4)]
     assert scales == [2, 3, 4]
-    assert f"×{ANY_SCALE_UP_TO:g}" in (ROOT / "docs" / "command-line.md").read_text()
+    assert f"×{ANY_SCALE_UP_TO:g}" in (ROOT / "docs" / "upscale.md").read_text()

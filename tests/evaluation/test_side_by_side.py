@@ -275,7 +275,7 @@ def test_columns_as_they_are_written(folder: Path) -> None:
 
 
 MISTAKES: list[tuple[dict[str, Any], type[EscError], str]] = [
-    ({"model": ["esc-lihgt"]}, ModelNotFoundError, "No model esc-lihgt"),
+    ({"model": ["esc-lihgt"]}, ModelNotFoundError, "Unknown model esc-lihgt"),
     ({"model": ["missing.png"]}, ImageError, "missing.png: there is no such file"),
     ({"model": ["text.png"]}, ImageError, "text.png: not a readable picture"),
     ({"model": ["=bicubic"]}, ConfigError, "NAME=MODEL"),

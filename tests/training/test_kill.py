@@ -75,8 +75,8 @@ def test_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
         process.send_signal(number)
         _, err = process.communicate()
     assert process.returncode == 130
-    assert "writing a checkpoint" in err
-    assert "the same command goes on from" in err
+    assert "saving a checkpoint" in err
+    assert "The same command continues from" in err
     assert "Traceback" not in err
     stopped_at = err.split("iter_")[1][:7]
     assert (tmp_path / "run" / f"iter_{stopped_at}.safetensors").exists()

@@ -97,7 +97,7 @@ class ProgressCount:
             self._done += self._weights[index] * (share - self._shares[index])
             self._shares[index] = share
             current = self._current
-            overall = min(1.0, self._done / self._total)
+            overall = min(1.0, round(self._done / self._total, 9))  # the sum of many shares
             self._on_progress(
                 Progress(self._jobs[current], self._shares[current], overall, current + 1, len(self._jobs))
             )

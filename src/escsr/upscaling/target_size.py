@@ -45,7 +45,8 @@ class TargetSize:
             raise ConfigError("Give only one of scale, size (or width, height) and longest.")
         if self.scale is not None and not (isinstance(self.scale, Real) and 1 <= self.scale <= _MOST):
             raise ConfigError(
-                f"scale must be at least 1 and below a billion, not {self.scale!r}: it only makes larger."
+                f"scale must be at least 1, and below a billion, not {self.scale!r}: "
+                "pictures only get larger."
             )
         for name in ("width", "height", "longest"):
             value = getattr(self, name)
