@@ -148,7 +148,7 @@ def test_what_is_no_picture_is_refused(served: Served, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("not a picture")
     answer = served.post(tmp_path / "text.png")
     assert answer.status_code == 415
-    assert answer.json()["error"].startswith("text.png: not a readable picture (no known format)")
+    assert answer.json()["error"].startswith("text.png: not a readable picture: it is text")
     assert served.client.post("/jobs", files={"file": ("empty.png", b"")}).status_code == 415
     for files in ({}, {"picture": b"x"}):
         assert served.client.post("/jobs", files=files).status_code == 422

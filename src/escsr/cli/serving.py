@@ -22,11 +22,13 @@ def serve(
     port: Annotated[int, Option(help="Port; 0 for any that is free.", min=0, max=65535)] = 8642,
     models: Annotated[
         list[str] | None,
-        Option(help="Bundled name or file of weights to offer. May be repeated; else all bundled ones."),
+        Option(
+            help="Bundled name or file of weights to offer. May be repeated. If not given: all bundled."
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
-        Option(help="auto, cpu, cuda, cuda:1, xpu or mps. May be repeated: each has a worker; else auto."),
+        Option(help="auto, cpu, cuda, cuda:1, xpu or mps. May be repeated, for a worker on each."),
     ] = None,
     token: Annotated[
         str | None,
@@ -43,7 +45,7 @@ def serve(
 ) -> None:
     """Serve a page for the browser and an HTTP API, on this machine alone; see docs/web.md.
 
-    Ctrl-C stops the picture at hand, and deletes uploads and results.
+    Ctrl-C stops the current picture, and deletes uploads and results.
     """
     own_memory()
     from escsr.web.server import serve as run
