@@ -275,7 +275,7 @@ def test_form_has_the_options_of_upscaling() -> None:
     from escsr.upscaling.options import UpscaleOptions
     from escsr.web.schemas import JobForm
 
-    servers_own = {"max_pixels", "device", "precision", "tile_size", "feature_storage"}
+    servers_own = {"max_pixels", "device", "precision", "backend", "tile_size", "feature_storage"}
     defaults = {field.name: field.default for field in fields(UpscaleOptions)}
     ours = {name: field.default for name, field in JobForm.model_fields.items()}
     assert set(ours) - {"file", "format"} == set(defaults) - servers_own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,10 @@ _UNLIKE = ("pal8", "xyz12le", "xyz12be", "monow", "monob")
 """Formats whose components do not tell what they are: palettes, other colours, bits."""
 
 _MOST_BITS = 16
+
+_HIGH_BITS = re.compile("p[024]1[026]le")
+"""Luma in a plane, chroma in pairs in another, values in the upper bits of 16: FFmpeg's scaler is at times
+one off in them."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,25 @@ def planar(frame: VideoFrame) -> tuple[VideoFrame, Layout]:
         layout = Layout("rgb", layout.bits, has_alpha=True)
     if frame.format.name in (layout.name, layout.name.replace("yuv", "yuvj")):
         return frame, layout
+    if _HIGH_BITS.fullmatch(frame.format.name):
+        return _without_pairs(frame, layout), layout
     return frame.reformat(format=layout.name), layout
+
+
+def _without_pairs(frame: VideoFrame, layout: Layout) -> VideoFrame:
+    """A frame of `_HIGH_BITS` in three planes."""
+    luma, pairs = (_words(plane) >> (_MOST_BITS - layout.bits) for plane in frame.planes)
+    out = new_frame(frame.width, frame.height, layout)
+    if frame.time_base is not None:
+        out.pts, out.time_base = frame.pts, frame.time_base
+    for view, values in zip(views(out), (luma, pairs[:, 0::2], pairs[:, 1::2]), strict=True):
+        view[...] = values[: view.shape[0], : view.shape[1]]
+    return out
+
+
+def _words(plane: Any) -> NDArray[np.uint16]:
+    """Values of 16 bits, (rows, line)."""
+    return np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)
 
 
 def views(frame: VideoFrame) -> list[NDArray[Any]]:
