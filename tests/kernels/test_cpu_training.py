@@ -198,7 +198,8 @@ def test_gradients_are_differences_of_the_result(name: str, build: str) -> None:
         operator(*[each + sign * step * way for each, way in zip(case.tensors, ways, strict=True)])
         for sign in (1, -1)
     ]
-    assert ends[0] is not None and ends[1] is not None
+    assert ends[0] is not None
+    assert ends[1] is not None
     difference = float(((ends[0].double() - ends[1]) * grad).sum()) / (2 * step)
     size = sum(float((g.double() * way).square().sum()) for g, way in zip(found, ways, strict=True)) ** 0.5
     assert abs(difference - slope) < 0.02 * size
@@ -228,7 +229,8 @@ def test_an_operator_may_stand_twice_in_a_graph(name: str) -> None:
     operator = native_of(case, BUILDS[0])
     leaves = [each.clone().requires_grad_() for each in case.tensors]
     first, second = operator(*leaves), operator(leaves[0] * 0.5, *leaves[1:])
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     together = torch.autograd.grad((first * second).sum(), leaves)
     halves = gradients(operator, case.tensors, second.detach())[1:]
     others = gradients(operator, (case.tensors[0] * 0.5, *case.tensors[1:]), first.detach())[1:]
@@ -337,5 +339,6 @@ def test_a_kernel_that_changed_has_a_new_spectrum() -> None:
     first = training.convolve(x, kernel, None, library)
     kernel *= 2
     second = training.convolve(x, kernel, None, library)
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     torch.testing.assert_close(second, 2 * first)

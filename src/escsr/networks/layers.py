@@ -52,7 +52,9 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_autocast_enabled(input.device.type):
-            input = input.float()  # on a CPU autocast does not; gradients of its weights would be sums of bfloat16
+            input = (
+                input.float()
+            )  # on a CPU autocast does not; gradients of its weights would be sums of bfloat16
         normed = super().forward(input.permute(0, 2, 3, 1))  # (B, H, W, C)
         return normed.permute(0, 3, 1, 2)  # (B, C, H, W)
 

@@ -92,7 +92,9 @@ def conv_ffn(x: Tensor, *convolutions: nn.Conv2d) -> Tensor | None:
 
 def _library_for(*operands: Tensor | None) -> NativeLibrary | None:
     tensors = [each for each in operands if each is not None]
-    if not (_may_be_native.get() and torch.is_grad_enabled() and any(each.requires_grad for each in tensors)):
+    if not (
+        _may_be_native.get() and torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
+    ):
         return None
     if torch.compiler.is_compiling() or any(each.device.type != "cpu" for each in tensors):
         return None

@@ -166,10 +166,10 @@ def convolve(x: Tensor, kernel: Tensor, small: Tensor | None, library: NativeLib
         return None
     if not _MIN_KERNEL <= size <= _MAX_KERNEL:
         return None
-    made, key = prepared_for(kernel), (kernel._version, kernel.requires_grad)
-    if key not in made:
-        made[key] = _Spectrum.apply(kernel)
-    out: Tensor = _Convolve.apply(x, made[key], small, size, library)
+    made, state = prepared_for(kernel), (kernel._version, kernel.requires_grad)
+    if made.get("state") != state:
+        made.update(state=state, differentiable=_Spectrum.apply(kernel))
+    out: Tensor = _Convolve.apply(x, made["differentiable"], small, size, library)
     return out
 
 
