@@ -1,4 +1,4 @@
-"""Native kernels with gradients: each against PyTorch's operators in float64, for every build that runs here."""
+"""Native kernels with gradients: each against PyTorch's operators in float64, for every build."""
 
 from __future__ import annotations
 

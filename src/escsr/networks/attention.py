@@ -171,9 +171,9 @@ class WindowAttention(nn.Module):
         height, width = x.shape[-2:]
         x = reflect_pad(x, right=-width % self.window, bottom=-height % self.window)
         qkv = self.qkv(x)
-        attended = (
-            training_kernels.attend(qkv, self.bias_table, self.window) if self.backend == "auto" else None
-        )
+        attended = None
+        if self.backend == "auto":
+            attended = training_kernels.attend(qkv, self.bias_table, self.window)
         if attended is None:
             attended = self._attend(qkv)
         return self.out(attended[..., :height, :width])

@@ -51,10 +51,8 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(dim, eps=1e-6)
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(input.device.type):
-            input = (
-                input.float()
-            )  # on a CPU autocast does not; gradients of its weights would be sums of bfloat16
+        if torch.is_autocast_enabled("cpu") and input.device.type == "cpu":
+            input = input.float()  # as on a GPU: gradients of the weights would be sums of bfloat16
         normed = super().forward(input.permute(0, 2, 3, 1))  # (B, H, W, C)
         return normed.permute(0, 3, 1, 2)  # (B, C, H, W)
 
