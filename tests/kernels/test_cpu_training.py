@@ -50,7 +50,7 @@ def attention(heads: int, head_dim: int, window: int, rows: int, columns: int, b
         scores = q @ k.mT * head_dim**-0.5 + relative_position_bias(table, window)
         return merge_windows(scores.softmax(-1) @ v, window, *qkv.shape[-2:])
 
-    qkv = torch.randn(batch, 3 * heads * head_dim, rows * window, columns * window)
+    qkv = 0.7 * torch.randn(batch, 3 * heads * head_dim, rows * window, columns * window)
     table = torch.randn(heads, (2 * window - 1) ** 2) / 2
     return Case(lambda library, q, t: training.attend(q, t, window, library), plain, (qkv, table))
 
@@ -87,6 +87,15 @@ def feed_forward(channels: int, ratio: float, height: int, width: int, batch: in
     return Case(lambda library, x, *p: training.conv_ffn(x, list(p), library), plain, (x, *parameters))
 
 
+def projection(channels: int, outputs: int, height: int, width: int, batch: int) -> Case:
+    tensors = (
+        torch.randn(batch, channels, height, width),
+        torch.randn(outputs, channels, 1, 1),
+        torch.randn(outputs),
+    )
+    return Case(lambda library, x, w, b: training.project(x, w, b, library), F.conv2d, tensors)
+
+
 CASES = {
     "attention of ESC": lambda: attention(4, 16, 32, 1, 1, 2),
     "attention, heads of 32": lambda: attention(2, 32, 16, 1, 2, 2),
@@ -94,6 +103,7 @@ CASES = {
     "large kernel, static": lambda: large_kernel(32, 9, 24, 45, 1, False),
     "ConvFFN of ESC": lambda: feed_forward(64, 1.25, 32, 32, 3),
     "first ConvFFN of ESC-FP": lambda: feed_forward(48, 2.0, 17, 9, 20),
+    "projection of ESC": lambda: projection(64, 192, 21, 32, 3),
 }
 
 
@@ -149,10 +159,18 @@ SHAPES = st.one_of(
         width=st.integers(1, 40),
         batch=st.integers(1, 18),
     ),
+    st.builds(
+        projection,
+        channels=st.sampled_from((16, 48, 64)),
+        outputs=st.sampled_from((16, 64, 144)),
+        height=st.integers(1, 20),
+        width=st.integers(1, 40),
+        batch=st.integers(1, 18),
+    ),
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_gradients_are_those_of_the_plain_operators(data: st.DataObject) -> None:
     torch.manual_seed(data.draw(st.integers(0, 99), "seed"))
@@ -293,12 +311,12 @@ def loss_gradients(network: ESC, lr: Tensor, hr: Tensor, bfloat16: bool = False)
     network.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         sr = network(lr)
-    F.l1_loss(sr.to(hr.dtype), hr).backward()
+    F.mse_loss(sr.to(hr.dtype), hr).backward()
     return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
 
 
 @pytest.mark.skipif("native_library() is None")
-@pytest.mark.parametrize(("bfloat16", "limit"), [(False, 1e-4), (True, 3e-2)])
+@pytest.mark.parametrize(("bfloat16", "limit"), [(False, 1e-4), (True, 2e-2)])
 def test_gradients_of_a_network(bfloat16: bool, limit: float) -> None:
     network = small_network()
     lr, hr = torch.rand(2, 3, 30, 23), torch.rand(2, 3, 60, 46)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import initial, reflect_pad
+from escsr.networks.layers import Projection, initial, reflect_pad
 
 __all__ = [
     "AttentionBackend",
@@ -151,8 +151,8 @@ class WindowAttention(nn.Module):
         heads, window, rank = config.num_heads, config.window_size, config.bias_rank
         self.window, self.heads = window, heads
         self.backend = "auto"
-        self.qkv = nn.Conv2d(config.dim, 3 * config.dim, 1)
-        self.out = nn.Conv2d(config.dim, config.dim, 1)
+        self.qkv = Projection(config.dim, 3 * config.dim)
+        self.out = Projection(config.dim, config.dim)
         fill = partial(nn.init.normal_, std=1e-3 if rank is None else 1e-2)
         self.bias_table = initial(fill, heads, (2 * window - 1) ** 2) if rank is None else None
         self.bias_query = initial(fill, heads, window**2, rank) if rank else None

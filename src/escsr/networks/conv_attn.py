@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import NO_MARGIN, Margin, crop, initial
+from escsr.networks.layers import NO_MARGIN, Margin, Projection, crop, initial
 
 __all__ = [
     "ConvAttn",
@@ -128,7 +128,7 @@ class ConvAttn(nn.Module):
             if not self.decomposed:
                 for parameter in kernels.parameters():
                     nn.init.zeros_(parameter)
-        self.fuse = nn.Conv2d(config.dim, config.dim, 1)
+        self.fuse = Projection(config.dim, config.dim)
 
     def pool(self, z: Tensor) -> Tensor:
         """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""

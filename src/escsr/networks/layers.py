@@ -10,7 +10,18 @@ from torch.nn import functional as F
 
 from escsr.networks import training_kernels
 
-__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "Scale", "Size", "crop", "initial", "reflect_pad"]
+__all__ = [
+    "NO_MARGIN",
+    "ConvFFN",
+    "LayerNorm",
+    "Margin",
+    "Projection",
+    "Scale",
+    "Size",
+    "crop",
+    "initial",
+    "reflect_pad",
+]
 
 Size = tuple[int, int]
 """Rows and columns."""
@@ -55,6 +66,17 @@ class LayerNorm(nn.LayerNorm):
             input = input.float()  # as on a GPU: gradients of the weights would be sums of bfloat16
         normed = super().forward(input.permute(0, 2, 3, 1))  # (B, H, W, C)
         return normed.permute(0, 3, 1, 2)  # (B, C, H, W)
+
+
+class Projection(nn.Conv2d):
+    """A 1×1 convolution: (B, C, H, W) → (B, C', H, W)."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__(dim, out_dim, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        projected = training_kernels.project(input, self)
+        return super().forward(input) if projected is None else projected
 
 
 class ConvFFN(nn.Module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from escsr.kernels.cpu import NativeLibrary
 
-__all__ = ["attend", "conv_ffn", "convolve_first", "only_plain_operators"]
+__all__ = ["attend", "conv_ffn", "convolve_first", "only_plain_operators", "project"]
 
 _may_be_native = ContextVar("_may_be_native", default=True)
 
@@ -88,6 +88,16 @@ def conv_ffn(x: Tensor, *convolutions: nn.Conv2d) -> Tensor | None:
     from escsr.kernels.cpu import training
 
     return training.conv_ffn(x, parameters, library)
+
+
+def project(x: Tensor, conv: nn.Conv2d) -> Tensor | None:
+    """conv(x), a 1×1 convolution: (B, C, H, W) → (B, C', H, W)."""
+    library = _library_for(x, conv.weight, conv.bias)
+    if library is None or conv.bias is None:
+        return None
+    from escsr.kernels.cpu import training
+
+    return training.project(x, conv.weight, conv.bias, library)
 
 
 def _library_for(*operands: Tensor | None) -> NativeLibrary | None:

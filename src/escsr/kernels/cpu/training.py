@@ -20,7 +20,7 @@ from escsr.kernels.cpu.packing import spectrum_gradient, spectrum_of
 from escsr.kernels.cpu.stages import flipped_table
 from escsr.networks.layers import NO_MARGIN
 
-__all__ = ["attend", "conv_ffn", "convolve"]
+__all__ = ["attend", "conv_ffn", "convolve", "project"]
 
 _MAX_HEAD_DIM = 128
 _MIN_KERNEL, _MAX_KERNEL, _MAX_ATTENDED = 5, 17, 64
@@ -232,4 +232,53 @@ def conv_ffn(x: Tensor, parameters: list[Tensor], library: NativeLibrary) -> Ten
     if x.shape[1] % library.lanes or len(parameters) != 6:
         return None
     out: Tensor = _ConvFfn.apply(x, library, *parameters)
+    return out
+
+
+class _Matrix(Structure):
+    _fields_ = (("weight", c_void_p), ("bias", c_void_p))
+
+
+class _Project(torch.autograd.Function):
+    """A 1×1 convolution."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, library: NativeLibrary) -> Tensor:
+        x = pixels_together(x.float())
+        matrix, shift = (each.detach().float().contiguous() for each in (weight, bias))
+        ctx.library, ctx.bfloat16 = library, wants_bfloat16(library)
+        ctx.save_for_backward(x, matrix)
+        out = new_map(x, NO_MARGIN, len(weight))
+        passed = _Matrix(pointer_to(matrix), pointer_to(shift))
+        library.call("project", map_of(x), passed, map_of(out), ctx.bfloat16)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, matrix = ctx.saved_tensors
+        grad, grad_x = pixels_together(grad.float()), new_map(x, NO_MARGIN, x.shape[1])
+        groups = min(len(x), _GROUPS)
+        sums = x.new_empty(groups, matrix.numel() + len(matrix))
+        passed, results = _Matrix(pointer_to(matrix), None), (map_of(grad_x), sums, groups)
+        ctx.library.call("project_backward", map_of(x), passed, map_of(grad), *results, ctx.bfloat16)
+        grad_weight, grad_bias = sums[0].split((matrix.numel(), len(matrix)))
+        return grad_x, grad_weight.reshape(matrix.shape), grad_bias, None
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor, library: NativeLibrary) -> Tensor | None:
+    """A 1×1 convolution.
+
+    Args:
+        x: (B, C, H, W).
+        weight: (C', C, 1, 1).
+        bias: (C',).
+        library: Whose kernels.
+
+    Returns:
+        (B, C', H, W), float32; None for a shape that no kernel takes.
+    """
+    if x.shape[1] % library.lanes or len(weight) % library.lanes:
+        return None
+    out: Tensor = _Project.apply(x, weight, bias, library)
     return out

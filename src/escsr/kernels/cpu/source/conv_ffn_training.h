@@ -7,10 +7,8 @@
 // threads there are.
 #pragma once
 
-#include <vector>
-
 #include "conv_ffn.h"
-#include "words.h"
+#include "projection_training.h"
 
 namespace escsr {
 
@@ -23,42 +21,6 @@ struct ConvFfnMatrices {
   const float* reduce;  // [C][hidden]
   const float* reduce_bias;
   int hidden;
-};
-
-// A matrix in panels, as Python packs them; see gemm.h.
-template <class Type>
-class PackedMatrix {
- public:
-  // Its element (output, input) is from[output * output_stride + input * input_stride]; inputs are filled up
-  // to `depth` with zeros.
-  PackedMatrix(const float* from, int outputs, int inputs, int output_stride, int input_stride, const float* bias,
-               int depth) {
-    const int vectors = vectors_for(outputs);
-    packed_.panels = (vectors + kMaxWidth - 1) / kMaxWidth;
-    packed_.width = (vectors + packed_.panels - 1) / packed_.panels;
-    packed_.depth = depth;
-    values_.resize(size_t(packed_.outputs()) * depth);
-    bias_.resize(packed_.outputs());
-    const int wide = packed_.width * kLanes;
-    for (int output = 0; output < outputs; ++output) {
-      const size_t panel = output / wide, lane = output % wide;
-      for (int input = 0; input < inputs; ++input) {
-        const size_t step = input / Type::kStep, part = input % Type::kStep;
-        values_[((panel * (depth / Type::kStep) + step) * wide + lane) * Type::kStep + part] =
-            Type::rounded(from[output * output_stride + input * input_stride]);
-      }
-      if (bias != nullptr) bias_[output] = bias[output];
-    }
-    packed_.values = values_.data();
-    packed_.bias = bias_.data();
-  }
-
-  const Packed<Type>& view() const { return packed_; }
-
- private:
-  std::vector<typename Type::Value> values_;
-  std::vector<float> bias_;
-  Packed<Type> packed_;
 };
 
 // Depthwise taps, [9][hidden padded]; turned by 180 degrees where asked.
@@ -87,43 +49,6 @@ bool conv_ffn_forward(const Map& x, const ConvFfnMatrices& m, const Map& out, in
 }
 
 namespace conv_ffn_parts {
-
-// sums[m][c] += sum over pixels of first[pixel][m] * second[pixel][c], from words of pixels.
-template <class Type, int kWidth>
-void add_columns(const typename Words<Type>::Word* first, int rows, const typename Words<Type>::Word* second,
-                 int columns, int column, int steps, float* sums) {
-  constexpr int kRows = 8;
-  for (int m = 0; m < rows; m += kRows) {
-    Vec block[kRows][kWidth];
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int n = 0; n < kWidth; ++n) block[i][n] = load(sums + size_t(m + i) * columns + column + n * kLanes);
-    Words<Type>::add(block, second + column, columns, first + m, 1, rows, steps);
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int n = 0; n < kWidth; ++n) store(sums + size_t(m + i) * columns + column + n * kLanes, block[i][n]);
-  }
-}
-
-template <class Type>
-void add_products(const typename Words<Type>::Word* first, int rows, const typename Words<Type>::Word* second,
-                  int columns, int steps, float* sums) {
-  int column = 0;
-  for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
-    add_columns<Type, 2>(first, rows, second, columns, column, steps, sums);
-  if (column < columns) add_columns<Type, 1>(first, rows, second, columns, column, steps, sums);
-}
-
-// sums[c] += sum over pixels
-inline void add_pixels(const float* pixels, int count, int channels, float* sums) {
-  for (int c = 0; c < channels; c += kLanes) {
-    Vec sum = load(sums + c);
-    for (int pixel = 0; pixel < count; ++pixel) sum += load(pixels + pixel * channels + c);
-    store(sums + c, sum);
-  }
-}
 
 // sums[tap][c] += sum over pixels of rows[tap] * given; rows begin one pixel to the left.
 inline void add_taps(const float* const (&rows)[3], const float* given, int width, int channels, float* sums) {
@@ -191,11 +116,7 @@ struct Rows {
     std::memset(row, 0, wide_channels * sizeof(float));
     std::memset(row + (width + 1) * wide_channels, 0, wide_channels * sizeof(float));
   }
-  void write_words(float* row, int count, Word* to) const {
-    if (even > width) std::memset(row + width * count, 0, count * sizeof(float));
-    for (int x = 0; x < width; x += Type::kStep)
-      Words<Type>::write_pixels(row + x * count, count, to + x / Type::kStep * count);
-  }
+  void write_words(float* row, int count, Word* to) const { write_row_words<Type>(row, width, count, to); }
   int steps() const { return (width + Type::kStep - 1) / Type::kStep; }
 };
 
@@ -234,7 +155,7 @@ bool conv_ffn_backward(const Map& x, const ConvFfnMatrices& m, const Map& grad, 
       float *dg = at.dg[row % 3], *dc = at.dc[row % 3];
       std::memcpy(at.narrow, grad.pixel(image, row, 0), size_t(width) * channels * sizeof(float));
       at.write_words(at.narrow, channels, at.narrow_words);
-      conv_ffn_parts::add_pixels(at.narrow, width, channels, sums.reduce_bias);
+      add_pixels(at.narrow, width, channels, sums.reduce_bias);
       prepare_pixels<Type>(at.narrow, width, channels, Norm{}, at.pixels);
       multiply(at.pixels, channels, width, reduce_back.view(), [&](int pixel, int channel, Vec sum) {
         if (channel < wide) store(dg + pixel * wide + channel, sum);
@@ -247,9 +168,9 @@ bool conv_ffn_backward(const Map& x, const ConvFfnMatrices& m, const Map& grad, 
       });
       at.close(dc);
       conv_ffn_parts::add_taps(rows, dc + wide, width, wide, sums.taps);
-      conv_ffn_parts::add_pixels(dc + wide, width, wide, sums.taps_bias);
+      add_pixels(dc + wide, width, wide, sums.taps_bias);
       at.write_words(at.wide, wide, at.wide_words);
-      conv_ffn_parts::add_products<Type>(at.wide_words, wide, at.narrow_words, channels, at.steps(), sums.reduce);
+      add_products<Type>(at.wide_words, wide, at.narrow_words, channels, at.steps(), sums.reduce);
     };
     auto make_dx = [&](int image, int row) {
       const float *a = at.a[row % 3], *dg = at.dg[row % 3];
@@ -260,11 +181,11 @@ bool conv_ffn_backward(const Map& x, const ConvFfnMatrices& m, const Map& grad, 
         gelu_and_slope(load(a + place), slope);
         store(at.wide + place, (sum + load(dg + place)) * slope);
       });
-      conv_ffn_parts::add_pixels(at.wide, width, wide, sums.expand_bias);
+      add_pixels(at.wide, width, wide, sums.expand_bias);
       at.write_words(at.wide, wide, at.wide_words);
       std::memcpy(at.narrow, x.pixel(image, row, 0), size_t(width) * channels * sizeof(float));
       at.write_words(at.narrow, channels, at.narrow_words);
-      conv_ffn_parts::add_products<Type>(at.wide_words, wide, at.narrow_words, channels, at.steps(), sums.expand);
+      add_products<Type>(at.wide_words, wide, at.narrow_words, channels, at.steps(), sums.expand);
       prepare_pixels<Type>(at.wide, width, wide, Norm{}, at.pixels);
       float* to = grad_x.pixel(image, row, 0);
       multiply(at.pixels, wide, width, expand_back.view(), [&](int pixel, int channel, Vec sum) {

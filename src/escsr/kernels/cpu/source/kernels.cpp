@@ -119,6 +119,17 @@ bool run(const Map& qkv, const AttentionShape& shape, const Map& out, const floa
 }
 
 template <class Type>
+bool run(const Map& x, const ProjectionMatrix& matrix, const Map& out, int threads) {
+  return project<Type>(x, matrix, out, threads);
+}
+
+template <class Type>
+bool run(const Map& x, const ProjectionMatrix& matrix, const Map& grad, const Map& grad_x, float* grad_weights,
+         int groups, int threads) {
+  return project_backward<Type>(x, matrix, grad, grad_x, grad_weights, groups, threads);
+}
+
+template <class Type>
 bool run(const Map& x, const ConvFfnMatrices& weights, const Map& out, int threads) {
   return conv_ffn_forward<Type>(x, weights, out, threads);
 }
@@ -225,6 +236,20 @@ ESCSR_EXPORT int escsr_conv_ffn_backward(const Map* x, const ConvFfnMatrices* we
                                          const Map* grad_x, float* grad_weights, int groups, int bfloat16,
                                          int threads) try {
   return ESCSR_RUN(*x, *weights, *grad, *grad_x, grad_weights, groups, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+ESCSR_EXPORT int escsr_project(const Map* x, const ProjectionMatrix* matrix, const Map* out, int bfloat16,
+                               int threads) try {
+  return ESCSR_RUN(*x, *matrix, *out, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+ESCSR_EXPORT int escsr_project_backward(const Map* x, const ProjectionMatrix* matrix, const Map* grad, const Map* grad_x,
+                                        float* grad_weights, int groups, int bfloat16, int threads) try {
+  return ESCSR_RUN(*x, *matrix, *grad, *grad_x, grad_weights, groups, threads);
 } catch (const std::bad_alloc&) {
   return 0;
 }
