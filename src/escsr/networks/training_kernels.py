@@ -101,12 +101,12 @@ def project(x: Tensor, conv: nn.Conv2d) -> Tensor | None:
 
 
 def _library_for(*operands: Tensor | None) -> NativeLibrary | None:
-    tensors = [each for each in operands if each is not None]
-    if not (
-        _may_be_native.get() and torch.is_grad_enabled() and any(each.requires_grad for each in tensors)
-    ):
+    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and _may_be_native.get()):
         return None
-    if torch.compiler.is_compiling() or any(each.device.type != "cpu" for each in tensors):
+    tensors = [each for each in operands if each is not None]
+    if not any(each.requires_grad for each in tensors) or any(
+        each.device.type != "cpu" for each in tensors
+    ):
         return None
     types = {torch.float32}
     if torch.is_autocast_enabled("cpu"):

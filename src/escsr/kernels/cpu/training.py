@@ -71,7 +71,7 @@ class _Attend(torch.autograd.Function):
         results = map_of(grad_qkv), grad_tables, groups
         inputs = map_of(qkv), attention, map_of(out), log_sums, map_of(grad)
         ctx.library.call("attend_backward", *inputs, *results, ctx.bfloat16)
-        return grad_qkv, grad_tables[0], None, None, None
+        return grad_qkv, grad_tables[0].clone(), None, None, None  # a view would keep all groups
 
 
 def attend(qkv: Tensor, table: Tensor, window: int, library: NativeLibrary) -> Tensor | None:
@@ -211,7 +211,7 @@ class _ConvFfn(torch.autograd.Function):
         matrices = _Matrices(*map(pointer_to, weights), hidden)
         results = map_of(grad_x), sums, groups
         ctx.library.call("conv_ffn_backward", map_of(x), matrices, map_of(grad), *results, ctx.bfloat16)
-        parts = sums[0].split([wide * count for count in rows] + [channels])
+        parts = sums[0].clone().split([wide * count for count in rows] + [channels])
         expand, reduce = (part.reshape(wide, channels)[:hidden, :, None, None] for part in parts[:2])
         taps = parts[2].reshape(9, wide)[:, :hidden].T.reshape(hidden, 1, 3, 3)
         taps_bias, expand_bias = (part[:hidden] for part in parts[3:5])
@@ -262,7 +262,7 @@ class _Project(torch.autograd.Function):
         sums = x.new_empty(groups, matrix.numel() + len(matrix))
         passed, results = _Matrix(pointer_to(matrix), None), (map_of(grad_x), sums, groups)
         ctx.library.call("project_backward", map_of(x), passed, map_of(grad), *results, ctx.bfloat16)
-        grad_weight, grad_bias = sums[0].split((matrix.numel(), len(matrix)))
+        grad_weight, grad_bias = sums[0].clone().split((matrix.numel(), len(matrix)))
         return grad_x, grad_weight.reshape(matrix.shape), grad_bias, None
 
 
