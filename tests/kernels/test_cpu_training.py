@@ -40,7 +40,7 @@ class Case:
     """
 
     native: Operator
-    plain: Operator
+    plain: Callable[..., Tensor]
     tensors: tuple[Tensor, ...]
 
 
@@ -267,9 +267,11 @@ def test_a_gradient_that_nobody_asks_for(name: str) -> None:
         leaves = [each.clone().requires_grad_(k == wanted) for k, each in enumerate(case.tensors)]
         out = operator(*leaves)
         assert out is not None
-        out.backward(grad)
+        torch.autograd.backward([out], [grad])
         assert [leaf.grad is not None for leaf in leaves] == [k == wanted for k in range(len(leaves))]
-        assert torch.equal(leaves[wanted].grad, everything[wanted])
+        found = leaves[wanted].grad
+        assert found is not None
+        assert torch.equal(found, everything[wanted])
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -295,7 +297,7 @@ def test_a_second_derivative_is_refused() -> None:
     assert out is not None
     (slope,) = torch.autograd.grad(out.square().sum(), leaves[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+        torch.autograd.grad(slope.sum(), leaves)
 
 
 def small_network() -> ESC:
@@ -311,7 +313,7 @@ def loss_gradients(network: ESC, lr: Tensor, hr: Tensor, bfloat16: bool = False)
     network.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         sr = network(lr)
-    F.mse_loss(sr.to(hr.dtype), hr).backward()
+    torch.autograd.backward([F.mse_loss(sr.to(hr.dtype), hr)])
     return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
 
 
@@ -332,8 +334,10 @@ def test_gradients_of_a_network(bfloat16: bool, limit: float) -> None:
 
 def test_who_takes_the_plain_operators() -> None:
     network = small_network()
-    ffn, x = network.blocks[0].conv_ffn_first, torch.rand(1, 64, 9, 9)
+    block: Any = network.blocks[0]
+    ffn, x = block.conv_ffn_first, torch.rand(1, 64, 9, 9)
     convolutions = ffn.expand, ffn.depthwise, ffn.reduce
+    narrow_ffn: Any = ConvFFN(20, 2.0)
     assert (training_kernels.conv_ffn(x, *convolutions) is None) == (native_library() is None)
     with torch.no_grad():
         assert training_kernels.conv_ffn(x, *convolutions) is None
@@ -344,7 +348,7 @@ def test_who_takes_the_plain_operators() -> None:
     assert training_kernels.conv_ffn(x.bfloat16(), *convolutions) is None
     assert training_kernels.conv_ffn(x.double(), *copy.deepcopy(ffn).double().children()) is None
     assert training_kernels.conv_ffn(x.to("meta"), *copy.deepcopy(ffn).to("meta").children()) is None
-    assert training_kernels.conv_ffn(torch.rand(1, 20, 9, 9), *ConvFFN(20, 2.0).children()) is None
+    assert training_kernels.conv_ffn(torch.rand(1, 20, 9, 9), *narrow_ffn.children()) is None
     assert training_kernels.attend(torch.rand(1, 192, 10, 10, requires_grad=True), None, 10) is None
     narrow = torch.rand(1, 8, 9, 9, requires_grad=True), torch.rand(8, 8, 3, 3)
     assert training_kernels.convolve_first(*narrow, None) is None

@@ -28,6 +28,11 @@ _GROUPS = 16
 """Of windows or images, at most, whose gradients of a weight are summed for themselves."""
 
 
+def _applied(function: Any, *arguments: object) -> Tensor:
+    result: Tensor = function.apply(*arguments)
+    return result
+
+
 class _Attention(Structure):
     _fields_ = (
         ("table", c_void_p),
@@ -90,8 +95,7 @@ def attend(qkv: Tensor, table: Tensor, window: int, library: NativeLibrary) -> T
     head_dim = qkv.shape[1] // 3 // heads
     if window % 8 or head_dim % library.lanes or head_dim > _MAX_HEAD_DIM:
         return None
-    out: Tensor = _Attend.apply(qkv, table, window, heads, library)
-    return out
+    return _applied(_Attend, qkv, table, window, heads, library)
 
 
 class _LargeKernel(Structure):
@@ -168,9 +172,8 @@ def convolve(x: Tensor, kernel: Tensor, small: Tensor | None, library: NativeLib
         return None
     made, state = prepared_for(kernel), (kernel._version, kernel.requires_grad)
     if made.get("state") != state:
-        made.update(state=state, differentiable=_Spectrum.apply(kernel))
-    out: Tensor = _Convolve.apply(x, made["differentiable"], small, size, library)
-    return out
+        made.update(state=state, differentiable=_applied(_Spectrum, kernel))
+    return _applied(_Convolve, x, made["differentiable"], small, size, library)
 
 
 class _Matrices(Structure):
@@ -231,8 +234,7 @@ def conv_ffn(x: Tensor, parameters: list[Tensor], library: NativeLibrary) -> Ten
     """
     if x.shape[1] % library.lanes or len(parameters) != 6:
         return None
-    out: Tensor = _ConvFfn.apply(x, library, *parameters)
-    return out
+    return _applied(_ConvFfn, x, library, *parameters)
 
 
 class _Matrix(Structure):
@@ -280,5 +282,4 @@ def project(x: Tensor, weight: Tensor, bias: Tensor, library: NativeLibrary) -> 
     """
     if x.shape[1] % library.lanes or len(weight) % library.lanes:
         return None
-    out: Tensor = _Project.apply(x, weight, bias, library)
-    return out
+    return _applied(_Project, x, weight, bias, library)
