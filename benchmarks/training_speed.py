@@ -6,6 +6,9 @@ The plain loop is what a user writes: a `Dataset` that crops and flips, a `DataL
 bfloat16 autocast, if the recipe has it), the network as it is. Ours is `Trainer` by the recipe, once with
 AdamW too, so that the same work is compared. Records steps a second, their ratio and the share of a step
 spent waiting for data in results/speed/training-DEVICE.json.
+
+`--native` compares our trainer with the native kernels of a CPU and without them instead, by the recipe and
+in float32, with the losses of every step; its record is training-cpu-native.json.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from conditions import record
 from escsr import images
 from escsr.data.patch_sampler import PatchSampler
 from escsr.networks import ESC
+from escsr.networks.training_kernels import only_plain_operators
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Progress, Trainer
@@ -44,28 +48,31 @@ def main() -> None:
     """Times every way in turn."""
     options = _options()
     if options.way:
-        sys.stdout.write(json.dumps(_WAYS[options.way](options)) + "\n")
+        sys.stdout.write(json.dumps(_ALL_WAYS[options.way](options)) + "\n")
         return
-    told: dict[str, list[dict[str, float]]] = {way: [] for way in _WAYS}
+    ways = _NATIVE_WAYS if options.native else _WAYS
+    told: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for _ in range(options.rounds):
-        for way in _WAYS:
+        for way in ways:
             child = [sys.executable, *sys.argv, "--way", way]
             output = subprocess.run(child, check=True, capture_output=True, text=True).stdout
             told[way].append(json.loads(output.splitlines()[-1]))
     rates = {way: median(one["iterations_per_second"] for one in runs) for way, runs in told.items()}
-    plain = rates["plain loop, float32"]
+    base = next(iter(ways))
     for way, rate in rates.items():
         waiting = median(one["data_share"] for one in told[way])
-        print(f"{way:32} {rate:7.3f} it/s  {rate / plain:5.2f} times the plain loop  {waiting:.1%} waiting")
+        print(f"{way:40} {rate:7.3f} it/s  {rate / rates[base]:5.2f} times {base}  {waiting:.1%} waiting")
     values = {
         "recipe": options.recipe,
         "settings": options.set,
         "device": options.device,
         "iterations_per_second": rates,
-        "over_plain_loop": {way: rate / plain for way, rate in rates.items()},
+        f"over_{'plain_operators' if options.native else 'plain_loop'}": {
+            way: rate / rates[base] for way, rate in rates.items()
+        },
         "runs": told,
     }
-    print(record(f"speed/training-{options.device}", values))
+    print(record(f"speed/training-{options.device}{'-native' * options.native}", values))
 
 
 class Patches(Dataset[tuple[Tensor, Tensor]]):
@@ -136,17 +143,19 @@ def _timed(loader: DataLoader[Any], waited: list[float]) -> Iterator[Any]:
         yield batch
 
 
-def _ours(options: argparse.Namespace, *settings: str) -> dict[str, float]:
+def _ours(options: argparse.Namespace, *settings: str) -> dict[str, Any]:
     from escsr.runtime.allocator import keep_freed_memory
 
     keep_freed_memory()
     steps, stop = options.steps + WARM_UP, threading.Event()
     config = _config(options).with_settings(settings)
     marks: list[tuple[float, float]] = []
+    losses: list[float] = []
 
     def note(progress: Progress) -> None:
         _synchronise(options)
         marks.append((time.perf_counter(), progress.data_share))
+        losses.append(round(progress.loss, 6))
         if len(marks) == steps:
             stop.set()
 
@@ -154,7 +163,13 @@ def _ours(options: argparse.Namespace, *settings: str) -> dict[str, float]:
         trainer = Trainer(config, _sampler(options, config), folder, device=options.device)
         trainer.train(note, stop=stop)
     taken = marks[steps - 1][0] - marks[WARM_UP - 1][0]
-    return {"iterations_per_second": options.steps / taken, "data_share": marks[steps - 1][1]}
+    told = {"iterations_per_second": options.steps / taken, "data_share": marks[steps - 1][1]}
+    return {**told, "losses": losses} if options.native else told
+
+
+def _by_plain_operators(options: argparse.Namespace, *settings: str) -> dict[str, Any]:
+    with only_plain_operators():
+        return _ours(options, *settings)
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:
@@ -163,7 +178,7 @@ def _config(options: argparse.Namespace) -> TrainingConfig:
 
 def _sampler(options: argparse.Namespace, config: TrainingConfig) -> PatchSampler:
     assert config.network.scale is not None
-    storage = "cuda" if options.device == "cuda" and options.way.startswith("ours") else "memory"
+    storage = "cuda" if options.device == "cuda" and not options.way.startswith("plain loop") else "memory"
     pictures = images.find_images(Path(options.data))[: options.pictures]
     with tempfile.TemporaryDirectory() as folder:
         for number, picture in enumerate(pictures):
@@ -178,13 +193,20 @@ def _synchronise(options: argparse.Namespace) -> None:
         torch.cuda.synchronize()
 
 
-_WAYS: dict[str, Callable[[argparse.Namespace], dict[str, float]]] = {
+_WAYS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "plain loop, float32": lambda options: _plain(options, None),
     "plain loop, bfloat16": lambda options: _plain(options, torch.bfloat16),
     "ours, float32, AdamW": lambda options: _ours(options, "precision=float32", "optimizer=adamw"),
     "ours, bfloat16, AdamW": lambda options: _ours(options, "precision=bfloat16", "optimizer=adamw"),
     "ours, by the recipe": _ours,
 }
+_NATIVE_WAYS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "by the recipe, plain operators": _by_plain_operators,
+    "by the recipe, native kernels": _ours,
+    "float32, plain operators": lambda options: _by_plain_operators(options, "precision=float32"),
+    "float32, native kernels": lambda options: _ours(options, "precision=float32"),
+}
+_ALL_WAYS = _WAYS | _NATIVE_WAYS
 
 
 def _options() -> argparse.Namespace:
@@ -199,6 +221,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=0, help="of the plain loop's DataLoader")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--native", action="store_true", help="native kernels against none")
     parser.add_argument("--way", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -114,6 +114,49 @@ double check(int height, int width, const Margin& margin, int window, int rank, 
   return sum;
 }
 
+double check_training(int rows, int columns, int window, bool dynamic, int bfloat16, int threads) {
+  const int channels = 48, heads = 3, hidden = 60, attended = 16, images = 3, groups = 2;
+  const int height = rows * window - 3, width = columns * window - 5, side = 2 * window - 1;
+  double sum = 0;
+
+  const int stride = side + (padded(window) - window) + kLanes;
+  const AttentionShape attention{numbers(size_t(heads) * side * stride), stride, window, heads, channels / heads};
+  const Map qkv = a_map(images, rows * window, columns * window, 3 * channels);
+  const Map grad_qkv = a_map(images, rows * window, columns * window, 3 * channels);
+  const Map attended_map = a_map(images, rows * window, columns * window, channels);
+  const Map grad_attended = a_map(images, rows * window, columns * window, channels);
+  float* log_sums = numbers(size_t(images) * rows * columns * heads * window * padded(window));
+  float* grad_tables = numbers(size_t(groups) * heads * side * side);
+  sum += escsr_attend(&qkv, &attention, &attended_map, log_sums, bfloat16, threads) + sum_of(attended_map);
+  sum += escsr_attend_backward(&qkv, &attention, &attended_map, log_sums, &grad_attended, &grad_qkv, grad_tables, groups,
+                               bfloat16, threads);
+  sum += sum_of(grad_qkv) + grad_tables[0];
+
+  const Map x = a_map(images, height, width, channels), grad = a_map(images, height, width, channels);
+  const Map out = a_map(images, height, width, channels), grad_x = a_map(images, height, width, channels);
+  const size_t spectrum = size_t(153) * attended * attended;
+  const float* small = dynamic ? numbers(images * 9 * attended) : nullptr;
+  const LargeKernelShape kernel{numbers(spectrum, 0.01f), numbers(spectrum, 0.01f), small, attended, 13};
+  float *grad_spectra = numbers(groups * spectrum), *grad_small = numbers(images * 9 * attended);
+  sum += escsr_large_kernel(&x, &kernel, &out, threads) + sum_of(out);
+  sum += escsr_large_kernel_backward(&x, &kernel, &grad, &grad_x, grad_spectra, grad_small, groups, threads);
+  sum += sum_of(grad_x) + grad_spectra[0] + grad_small[0];
+
+  const ConvFfnMatrices ffn{numbers(hidden * channels), numbers(hidden),   numbers(9 * hidden), numbers(hidden),
+                            numbers(hidden * channels), numbers(channels), hidden};
+  float* grad_weights = numbers(groups * (size_t(padded(hidden)) * (2 * channels + 11) + channels));
+  sum += escsr_conv_ffn_forward(&x, &ffn, &out, bfloat16, threads) + sum_of(out);
+  sum += escsr_conv_ffn_backward(&x, &ffn, &grad, &grad_x, grad_weights, groups, bfloat16, threads) + sum_of(grad_x);
+
+  const ProjectionMatrix matrix{numbers(channels * channels), numbers(channels)};
+  float* grad_matrix = numbers(groups * (channels * channels + channels));
+  sum += escsr_project(&x, &matrix, &out, bfloat16, threads) + sum_of(out);
+  sum += escsr_project_backward(&x, &matrix, &grad, &grad_x, grad_matrix, groups, bfloat16, threads) + sum_of(grad_x);
+  sum += grad_weights[0] + grad_matrix[0];
+  kept.clear();
+  return sum;
+}
+
 }  // namespace
 
 int main() {
@@ -125,6 +168,8 @@ int main() {
       sum += check(1, 1, {0, 0, 0, 0}, 8, 0, bfloat16, threads);
       sum += check(33, 17, {6, 0, 0, 6}, 16, 5, bfloat16, threads);
       sum += check(41, 67, {0, 6, 1, 0}, 24, 0, bfloat16, threads);
+      sum += check_training(1, 1, 8, true, bfloat16, threads);
+      sum += check_training(2, 1, 24, false, bfloat16, threads);
     }
   std::printf("%g\n", sum);
   return sum == sum ? 0 : 1;

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import initial, reflect_pad
+from escsr.networks.layers import Projection, initial, reflect_pad
 
 __all__ = [
     "AttentionBackend",
@@ -38,8 +39,9 @@ def choose_backend(device_type: str, *, differentiable: bool) -> AttentionBacken
         differentiable: Whether gradients will be asked for.
 
     Returns:
-        "plain" where a gradient is needed on a CPU (its fused kernel has none for the bias and
-        falls back to a slower one), "sdpa" everywhere else.
+        "plain" where a gradient is needed on a CPU (PyTorch's fused kernel has none for the bias and
+        falls back to a slower one; where there is a kernel of ours, it goes first, see
+        `training_kernels`), "sdpa" everywhere else.
     """
     return "plain" if differentiable and device_type == "cpu" else "sdpa"
 
@@ -149,8 +151,8 @@ class WindowAttention(nn.Module):
         heads, window, rank = config.num_heads, config.window_size, config.bias_rank
         self.window, self.heads = window, heads
         self.backend = "auto"
-        self.qkv = nn.Conv2d(config.dim, 3 * config.dim, 1)
-        self.out = nn.Conv2d(config.dim, config.dim, 1)
+        self.qkv = Projection(config.dim, 3 * config.dim)
+        self.out = Projection(config.dim, config.dim)
         fill = partial(nn.init.normal_, std=1e-3 if rank is None else 1e-2)
         self.bias_table = initial(fill, heads, (2 * window - 1) ** 2) if rank is None else None
         self.bias_query = initial(fill, heads, window**2, rank) if rank else None
@@ -168,7 +170,17 @@ class WindowAttention(nn.Module):
         """(B, C, H, W) → (B, C, H, W), any size from 1×1."""
         height, width = x.shape[-2:]
         x = reflect_pad(x, right=-width % self.window, bottom=-height % self.window)
-        q, k, v = partition_windows(self.qkv(x), self.window, 3, self.heads)
+        qkv = self.qkv(x)
+        attended = None
+        if self.backend == "auto":
+            attended = training_kernels.attend(qkv, self.bias_table, self.window)
+        if attended is None:
+            attended = self._attend(qkv)
+        return self.out(attended[..., :height, :width])
+
+    def _attend(self, qkv: Tensor) -> Tensor:
+        """Attention without projections: (B, 3·C, H, W) → (B, C, H, W), H and W multiples of the window."""
+        q, k, v = partition_windows(qkv, self.window, 3, self.heads)
         head_dim = q.shape[-1]
         scale = head_dim**-0.5
         if self.bias_query is not None and self.bias_key is not None:
@@ -179,10 +191,9 @@ class WindowAttention(nn.Module):
         backend = self.backend
         if backend == "auto":
             needs_gradient = torch.is_grad_enabled() and (q.requires_grad or self.qkv.weight.requires_grad)
-            backend = choose_backend(x.device.type, differentiable=needs_gradient)
+            backend = choose_backend(qkv.device.type, differentiable=needs_gradient)
         attended = _BACKENDS[backend](q, k, v, scale, self)[..., :head_dim]  # (windows, heads, w², d)
-        merged = merge_windows(attended, self.window, x.shape[-2], x.shape[-1])  # (B, C, H, W)
-        return self.out(merged[..., :height, :width])
+        return merge_windows(attended, self.window, qkv.shape[-2], qkv.shape[-1])
 
 
 _BACKENDS: dict[str, Callable[[Tensor, Tensor, Tensor, float, WindowAttention], Tensor]] = {

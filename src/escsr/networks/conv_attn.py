@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import NO_MARGIN, Margin, crop, initial
+from escsr.networks.layers import NO_MARGIN, Margin, Projection, crop, initial
 
 __all__ = [
     "ConvAttn",
@@ -127,7 +128,7 @@ class ConvAttn(nn.Module):
             if not self.decomposed:
                 for parameter in kernels.parameters():
                     nn.init.zeros_(parameter)
-        self.fuse = nn.Conv2d(config.dim, config.dim, 1)
+        self.fuse = Projection(config.dim, config.dim)
 
     def pool(self, z: Tensor) -> Tensor:
         """Mean of the attended channels over the picture: (B, C, H, W) → (B, C_a, 1, 1)."""
@@ -152,18 +153,24 @@ class ConvAttn(nn.Module):
         Returns:
             (B, C, H, W), to be added to the stream.
         """
-        attended, identity = z.tensor_split((self.attended_dim,), dim=1)
+        small = None
         if self.estimator is not None:
             kernels = self.estimator(self.pool(z) if pooled is None else pooled)  # (B, 9·C_a, 1, 1)
             small = kernels.reshape(-1, self.attended_dim, 3, 3)  # DK, (B, C_a, 3, 3)
+        if margin == NO_MARGIN and not self.decomposed and self.own is None:
+            merged = training_kernels.convolve_first(z, large_kernel[0], small)
+            if merged is not None:
+                return self.fuse(merged)
+        attended, identity = z.tensor_split((self.attended_dim,), dim=1)
         if self.decomposed:
+            assert small is not None
             channel, spatial = large_kernel
             ring = spatial.shape[-1] // 2 - 1
             kernel = spatial[:, 0] + F.pad(small, (ring,) * 4)
             mixed = dynamic_depthwise(F.conv2d(attended, channel), kernel, margin)
         else:
             mixed = self._large(attended, large_kernel, margin)
-            if self.estimator is not None:
+            if small is not None:
                 mixed = mixed + dynamic_depthwise(attended, small, margin)
         return self.fuse(torch.cat((mixed, crop(identity, margin)), dim=1))
 

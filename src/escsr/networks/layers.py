@@ -8,7 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["NO_MARGIN", "ConvFFN", "LayerNorm", "Margin", "Scale", "Size", "crop", "initial", "reflect_pad"]
+from escsr.networks import training_kernels
+
+__all__ = [
+    "NO_MARGIN",
+    "ConvFFN",
+    "LayerNorm",
+    "Margin",
+    "Projection",
+    "Scale",
+    "Size",
+    "crop",
+    "initial",
+    "reflect_pad",
+]
 
 Size = tuple[int, int]
 """Rows and columns."""
@@ -40,7 +53,7 @@ def initial(fill: Callable[[Tensor], Tensor], *shape: int) -> nn.Parameter:
 
 
 class LayerNorm(nn.LayerNorm):
-    """LayerNorm over the channels of each pixel, affine, eps 1e-6.
+    """LayerNorm over the channels of each pixel, affine, eps 1e-6; in float32 under autocast.
 
     (B, C, H, W) → (B, C, H, W).
     """
@@ -49,8 +62,21 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(dim, eps=1e-6)
 
     def forward(self, input: Tensor) -> Tensor:
+        if torch.is_autocast_enabled("cpu") and input.device.type == "cpu":
+            input = input.float()  # as on a GPU: gradients of the weights would be sums of bfloat16
         normed = super().forward(input.permute(0, 2, 3, 1))  # (B, H, W, C)
         return normed.permute(0, 3, 1, 2)  # (B, C, H, W)
+
+
+class Projection(nn.Conv2d):
+    """A 1×1 convolution: (B, C, H, W) → (B, C', H, W)."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__(dim, out_dim, 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        projected = training_kernels.project(input, self)
+        return super().forward(input) if projected is None else projected
 
 
 class ConvFFN(nn.Module):
@@ -71,6 +97,10 @@ class ConvFFN(nn.Module):
         self.reduce = nn.Conv2d(hidden, dim, 1)
 
     def forward(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
+        if margin == NO_MARGIN:
+            y = training_kernels.conv_ffn(x, self.expand, self.depthwise, self.reduce)
+            if y is not None:
+                return y
         h = F.gelu(self.expand(x))
         return self.reduce(crop(F.gelu(self.depthwise(h)) + h, margin))
 

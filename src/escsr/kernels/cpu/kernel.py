@@ -15,7 +15,7 @@ from escsr.kernels.cpu.library import NativeLibrary, Packed
 from escsr.kernels.cpu.packing import Prepared, Weights
 from escsr.networks.layers import Margin
 
-__all__ = ["Kernel", "new_map", "pixels_together", "prepared_for"]
+__all__ = ["Kernel", "new_map", "pixels_together", "prepared_for", "wants_bfloat16"]
 
 _prepared: Any = WeakIdKeyDictionary()
 """By module or large kernel: its weights as packed for a library and a type of products."""
@@ -43,16 +43,21 @@ class Kernel:
 
     def weights(self) -> tuple[Any, bool]:
         """The structure, and whether products are of bfloat16."""
-        bfloat16 = (
-            self.library.has_bfloat16
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
-        )
+        bfloat16 = wants_bfloat16(self.library)
         made, key = prepared_for(self.owner), (self.library.name, bfloat16)
         if key not in made:
             weights = Weights(self.library, bfloat16=bfloat16)
             made[key] = Prepared(self.prepare(weights), weights.kept)
         return made[key].structure, bfloat16
+
+
+def wants_bfloat16(library: NativeLibrary) -> bool:
+    """Whether autocast asks for products of bfloat16 and a library has them."""
+    return (
+        library.has_bfloat16
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
 
 
 def pixels_together(x: Tensor) -> Tensor:

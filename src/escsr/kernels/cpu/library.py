@@ -12,6 +12,7 @@ from ctypes import Structure, c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -107,14 +108,20 @@ class NativeLibrary:
 
         Args:
             function: Its name without prefix.
-            arguments: Structures (passed by address), None for a null pointer, and numbers.
+            arguments: Structures and tensors (passed by address), None for a null pointer, and numbers.
 
         Raises:
             MemoryError: There was no room for its work.
         """
-        passed = [ctypes.byref(each) if isinstance(each, Structure) else each for each in arguments]
+        passed = [_passed(each) for each in arguments]
         if not self.handle[f"escsr_{function}"](*passed, torch.get_num_threads()):
             raise MemoryError(f"No memory for {function}.")
+
+
+def _passed(argument: object) -> Any:
+    if isinstance(argument, Tensor):
+        return c_void_p(argument.data_ptr())
+    return ctypes.byref(argument) if isinstance(argument, Structure) else argument
 
 
 @cache

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from escsr.kernels.cpu.library import NativeLibrary, Norm, Packed, pointer_to
 
-__all__ = ["Prepared", "Weights", "spectrum_of"]
+__all__ = ["Prepared", "Weights", "spectrum_gradient", "spectrum_of"]
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,34 @@ def spectrum_of(kernel: Tensor) -> Tensor:
         (153, C, C'): the matrices of all (u, v) with u ≥ v, in rows; the factors of the inverse transform
         are in them.
     """
-    radius = kernel.shape[-1] // 2
+    waves = _waves(kernel.shape[-1])
+    full = torch.einsum("oist,us,vt->uvio", kernel.detach().double(), waves, waves)  # (17, 17, C, C')
+    u, v = torch.tril_indices(len(waves), len(waves))
+    return full[u, v].float().contiguous()
+
+
+def spectrum_gradient(grad: Tensor, size: int) -> Tensor:
+    """Gradient of the kernel of `spectrum_of`, to be averaged over flips and quarter turns as it was.
+
+    Args:
+        grad: (153, C, C'), of the spectrum.
+        size: Side k of the kernel.
+
+    Returns:
+        (C', C, k, k).
+    """
+    waves = _waves(size)
+    full = waves.new_zeros(len(waves), len(waves), *grad.shape[1:])  # (17, 17, C, C')
+    u, v = torch.tril_indices(len(waves), len(waves))
+    full[u, v] = grad.double()
+    return torch.einsum("uvio,us,vt->oist", full, waves, waves).float()
+
+
+def _waves(size: int) -> Tensor:
+    """Cosines that turn a row of an even kernel into its spectrum, (17, k), float64."""
+    radius = size // 2
     shift = torch.arange(-radius, radius + 1, dtype=torch.float64)
     frequency = torch.arange(_SIDE // 2 + 1, dtype=torch.float64)
     waves = torch.cos(2 * math.pi / _SIDE * frequency[:, None] * shift)  # (17, k)
     is_end = (frequency == 0) | (frequency == _SIDE // 2)
-    waves = waves * torch.where(is_end, 1.0, 2.0)[:, None] / _SIDE
-    full = torch.einsum("oist,us,vt->uvio", kernel.detach().double(), waves, waves)  # (17, 17, C, C')
-    u, v = torch.tril_indices(len(frequency), len(frequency))
-    return full[u, v].float().contiguous()
+    return waves * torch.where(is_end, 1.0, 2.0)[:, None] / _SIDE

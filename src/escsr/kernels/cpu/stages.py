@@ -29,7 +29,7 @@ from escsr.networks.layers import NO_MARGIN, Margin, crop
 if TYPE_CHECKING:
     from escsr.networks.stages import Stage, StageFunction
 
-__all__ = ["native_stage"]
+__all__ = ["flipped_table", "native_stage"]
 
 _LOG2E = math.log2(math.e)
 _MAX_ATTENDED, _MAX_HEADS, _MAX_KERNEL = 64, 64, 17
@@ -161,7 +161,9 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
         packed = [weights.pack(weight[:, h].flatten(0, 1), bias[:, h].flatten()) for h in range(heads)]
         array = (Packed * heads)(*packed)
         weights.kept.append(array)
-        table, stride = _flipped_table(attention, library.lanes)
+        table, stride = None, 0
+        if attention.bias_table is not None:
+            table, stride = flipped_table(attention.bias_table, window, library.lanes)
         queries, keys, rank = _low_rank_bias(attention, library.lanes)
         pointers = [pointer_to(None if t is None else weights.keep(t)) for t in (table, queries, keys)]
         shape = (stride, rank, window, heads, head_dim)
@@ -182,14 +184,12 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
     return run
 
 
-def _flipped_table(attention: Any, lanes: int) -> tuple[Tensor | None, int]:
-    """The table turned by 180°, in units of log2, its rows padded; None for a low-rank bias."""
-    if attention.bias_table is None:
-        return None, 0
-    window, side = attention.window, 2 * attention.window - 1
+def flipped_table(table: Tensor, window: int, lanes: int) -> tuple[Tensor, int]:
+    """A table of biases turned by 180°, in units of log2, (heads, 2w − 1, stride), and its stride."""
+    side = 2 * window - 1
     stride = side + -window % lanes + lanes
-    grid = attention.bias_table.detach().reshape(-1, side, side).flip(1, 2) * _LOG2E
-    return F.pad(grid, (0, stride - side)), stride  # (heads, 2w − 1, stride)
+    grid = table.detach().reshape(-1, side, side).flip(1, 2) * _LOG2E
+    return F.pad(grid, (0, stride - side)), stride
 
 
 def _low_rank_bias(attention: Any, lanes: int) -> tuple[Tensor | None, Tensor | None, int]:

@@ -209,10 +209,10 @@ ESCSR_INLINE void backward(Load&& coefficient, Store&& put) {
 
 // Mixes the channels of a transformed tile: up to four places share the matrix of one (u, v).
 template <int kPlaces>
-ESCSR_INLINE void mix(float* const (&places)[kPlaces], const float* matrix, int channels) {
+ESCSR_INLINE void mix(float* tile, const int (&places)[kPlaces], const float* matrix, int channels) {
   float before[kPlaces * 64];
   for (int place = 0; place < kPlaces; ++place)
-    std::memcpy(before + place * channels, places[place], channels * sizeof(float));
+    std::memcpy(before + place * channels, tile + places[place], channels * sizeof(float));
   for (int c = 0; c < channels; c += kLanes) {
     Vec sums[kPlaces][2] = {};
     for (int k = 0; k < channels; k += 2)
@@ -224,7 +224,7 @@ ESCSR_INLINE void mix(float* const (&places)[kPlaces], const float* matrix, int 
           sums[place][half] += weights * before[place * channels + k + half];
       }
 #pragma GCC unroll 4
-    for (int place = 0; place < kPlaces; ++place) store(places[place] + c, sums[place][0] + sums[place][1]);
+    for (int place = 0; place < kPlaces; ++place) store(tile + places[place] + c, sums[place][0] + sums[place][1]);
   }
 }
 
@@ -243,12 +243,12 @@ inline void gather(const Map& z, int image, int top, int left, int rows, int col
     }
 }
 
-// tile [32][32][channels] -> the same convolved with the large kernel, in the rows and columns inside.
-inline void large_kernel(float* tile, const float* spectrum, int channels, int radius) {
+// Rows `first` to `last` of a tile [32][32][channels], the others being zero -> its spectrum, in place.
+inline void to_spectrum(float* tile, int channels, int first, int last) {
   constexpr int n = transform::kSide;
   const int row_stride = n * channels;
   for (int c = 0; c < channels; c += kLanes) {
-    for (int y = 0; y < n; ++y) {
+    for (int y = first; y < last; ++y) {
       float* row = tile + y * row_stride + c;
       transform::forward([&](int x) { return load(row + x * channels); },
                          [&](int place, Vec v) { store(row + place * channels, v); });
@@ -259,35 +259,61 @@ inline void large_kernel(float* tile, const float* spectrum, int channels, int r
                          [&](int place, Vec v) { store(column + place * row_stride, v); });
     }
   }
-  auto at = [&](int row, int column) { return tile + row * row_stride + column * channels; };
-  for (int u = 0; u <= n / 2; ++u)
-    for (int v = 0; v <= n / 2; ++v) {
-      const int larger = u > v ? u : v, smaller = u > v ? v : u;
-      const float* matrix = spectrum + size_t(larger * (larger + 1) / 2 + smaller) * channels * channels;
-      const bool has_u = u % (n / 2) != 0, has_v = v % (n / 2) != 0;  // sines besides cosines
-      if (has_u && has_v) {
-        float* places[4] = {at(u, v), at(u, n / 2 + v), at(n / 2 + u, v), at(n / 2 + u, n / 2 + v)};
-        transform::mix(places, matrix, channels);
-      } else if (has_u || has_v) {
-        float* places[2] = {at(u, v), has_u ? at(n / 2 + u, v) : at(u, n / 2 + v)};
-        transform::mix(places, matrix, channels);
-      } else {
-        float* places[1] = {at(u, v)};
-        transform::mix(places, matrix, channels);
-      }
-    }
+}
+
+// The transpose of `to_spectrum`: spectrum -> pixels of the rows `first` to `last`, in place.
+inline void from_spectrum(float* tile, int channels, int first, int last) {
+  constexpr int n = transform::kSide;
+  const int row_stride = n * channels;
   for (int c = 0; c < channels; c += kLanes) {
     for (int x = 0; x < n; ++x) {
       float* column = tile + x * channels + c;
       transform::backward([&](int place) { return load(column + place * row_stride); },
                           [&](int y, Vec v) { store(column + y * row_stride, v); });
     }
-    for (int y = radius; y < n - radius; ++y) {
+    for (int y = first; y < last; ++y) {
       float* row = tile + y * row_stride + c;
       transform::backward([&](int place) { return load(row + place * channels); },
                           [&](int x, Vec v) { store(row + x * channels, v); });
     }
   }
+}
+
+// Calls visit(matrix, places) for every (u, v) of a spectrum: which of the symmetric matrices mixes its
+// channels, and where in the tile its products of cosines and sines lie, one, two or four of them.
+template <class Visit>
+ESCSR_INLINE void for_each_frequency(int channels, Visit&& visit) {
+  constexpr int n = transform::kSide;
+  auto at = [&](int row, int column) { return (row * n + column) * channels; };
+  for (int u = 0; u <= n / 2; ++u)
+    for (int v = 0; v <= n / 2; ++v) {
+      const int larger = u > v ? u : v, smaller = u > v ? v : u;
+      const int matrix = larger * (larger + 1) / 2 + smaller;
+      const bool has_u = u % (n / 2) != 0, has_v = v % (n / 2) != 0;  // sines besides cosines
+      if (has_u && has_v) {
+        const int places[4] = {at(u, v), at(u, n / 2 + v), at(n / 2 + u, v), at(n / 2 + u, n / 2 + v)};
+        visit(matrix, places);
+      } else if (has_u || has_v) {
+        const int places[2] = {at(u, v), has_u ? at(n / 2 + u, v) : at(u, n / 2 + v)};
+        visit(matrix, places);
+      } else {
+        const int places[1] = {at(u, v)};
+        visit(matrix, places);
+      }
+    }
+}
+
+inline void mix_channels(float* tile, const float* spectrum, int channels) {
+  for_each_frequency(channels, [&](int matrix, const auto& places) {
+    transform::mix(tile, places, spectrum + size_t(matrix) * channels * channels, channels);
+  });
+}
+
+// tile [32][32][channels] -> the same convolved with the large kernel, in the rows and columns inside.
+inline void large_kernel(float* tile, const float* spectrum, int channels, int radius) {
+  to_spectrum(tile, channels, 0, transform::kSide);
+  mix_channels(tile, spectrum, channels);
+  from_spectrum(tile, channels, radius, transform::kSide - radius);
 }
 
 // sum (+)= depthwise size x size of a square; `from` is the top left tap of the first pixel.

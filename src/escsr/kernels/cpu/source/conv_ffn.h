@@ -16,16 +16,17 @@ struct ConvFfn {
   int hidden;            // padded to whole vectors; a multiple of both products' depths
 };
 
-// GELU(depthwise(h)) + h of a row, from the rows above, at and below; each begins one pixel to the left.
-template <class Type>
-void depthwise_row(const float* const (&rows)[3], int width, const float* taps, const float* bias, int hidden,
-                   typename Type::Value* out) {
+// Depthwise 3x3 of a row, from the rows above, at and below, each of which begins one pixel to the left:
+// finish(pixel, channel, sum, centre). It is called for up to three pixels more.
+template <class Finish>
+ESCSR_INLINE void depthwise_row(const float* const (&rows)[3], int width, const float* taps, const float* bias,
+                                int hidden, Finish&& finish) {
   constexpr int kPixels = 4;
   for (int c = 0; c < hidden; c += kLanes) {
     Vec weights[9];
 #pragma GCC unroll 9
     for (int tap = 0; tap < 9; ++tap) weights[tap] = load(taps + tap * hidden + c);
-    const Vec start = load(bias + c);
+    const Vec start = bias == nullptr ? Vec{} : load(bias + c);
     for (int first = 0; first < width; first += kPixels) {
       Vec sums[kPixels], centre[kPixels];
 #pragma GCC unroll 4
@@ -42,7 +43,7 @@ void depthwise_row(const float* const (&rows)[3], int width, const float* taps, 
         }
       }
 #pragma GCC unroll 4
-      for (int p = 0; p < kPixels; ++p) Type::write(out + (first + p) * hidden + c, gelu(sums[p]) + centre[p]);
+      for (int p = 0; p < kPixels; ++p) finish(first + p, c, sums[p], centre[p]);
     }
   }
 }
@@ -89,7 +90,9 @@ bool conv_ffn(const Map& in, const Margin& margin, const ConvFfn<Type>& ffn, con
     for (int y = block.top; y < block.bottom; ++y, ++row) {
       const float* below = expand_row(row + 1);
       const float* rows[3] = {above, centre, below};
-      depthwise_row<Type>(rows, width, ffn.taps, ffn.bias, hidden, gated);
+      depthwise_row(rows, width, ffn.taps, ffn.bias, hidden, [&](int pixel, int channel, Vec sum, Vec centre) {
+        Type::write(gated + pixel * hidden + channel, gelu(sum) + centre);
+      });
       float* to = out.pixel(block.image, y, block.left);
       multiply(gated, hidden, width, ffn.reduce, [&](int pixel, int channel, Vec sum) {
         if (channel < channels) store(to + pixel * channels + channel, sum);

@@ -1,9 +1,10 @@
 // The plain C interface: contiguous buffers and structures of numbers and pointers, described in library.py.
 #include <utility>
 
+#include "attention_training.h"
 #include "conv3x3.h"
-#include "conv_attn.h"
-#include "conv_ffn.h"
+#include "conv_attn_training.h"
+#include "conv_ffn_training.h"
 #include "perceptron.h"
 #include "window_attention.h"
 
@@ -106,6 +107,39 @@ bool run(const float* in, int64_t rows, int width, const PackedWeights* layers, 
   return perceptron(in, rows, width, packed, count, out, outputs, threads);
 }
 
+template <class Type>
+bool run(const Map& qkv, const AttentionShape& shape, const Map& out, float* log_sums, int threads) {
+  return attend<Type>(qkv, shape, out, log_sums, threads);
+}
+
+template <class Type>
+bool run(const Map& qkv, const AttentionShape& shape, const Map& out, const float* log_sums, const Map& grad,
+         const Map& grad_qkv, float* grad_tables, int groups, int threads) {
+  return attend_backward<Type>(qkv, shape, out, log_sums, grad, grad_qkv, grad_tables, groups, threads);
+}
+
+template <class Type>
+bool run(const Map& x, const ProjectionMatrix& matrix, const Map& out, int threads) {
+  return project<Type>(x, matrix, out, threads);
+}
+
+template <class Type>
+bool run(const Map& x, const ProjectionMatrix& matrix, const Map& grad, const Map& grad_x, float* grad_weights,
+         int groups, int threads) {
+  return project_backward<Type>(x, matrix, grad, grad_x, grad_weights, groups, threads);
+}
+
+template <class Type>
+bool run(const Map& x, const ConvFfnMatrices& weights, const Map& out, int threads) {
+  return conv_ffn_forward<Type>(x, weights, out, threads);
+}
+
+template <class Type>
+bool run(const Map& x, const ConvFfnMatrices& weights, const Map& grad, const Map& grad_x, float* grad_weights,
+         int groups, int threads) {
+  return conv_ffn_backward<Type>(x, weights, grad, grad_x, grad_weights, groups, threads);
+}
+
 }  // namespace
 
 #if defined(ESCSR_HAS_BFLOAT16)
@@ -168,4 +202,54 @@ ESCSR_EXPORT int escsr_conv_attn(const Map* z, const Margin* margin, const ConvA
 ESCSR_EXPORT int escsr_perceptron(const float* in, int64_t rows, int width, const PackedWeights* layers, int count,
                                   float* out, int outputs, int bfloat16, int threads) {
   return ESCSR_RUN(in, rows, width, layers, count, out, outputs, threads);
+}
+
+ESCSR_EXPORT int escsr_attend(const Map* qkv, const AttentionShape* shape, const Map* out, float* log_sums, int bfloat16,
+                              int threads) {
+  return ESCSR_RUN(*qkv, *shape, *out, log_sums, threads);
+}
+
+ESCSR_EXPORT int escsr_attend_backward(const Map* qkv, const AttentionShape* shape, const Map* out,
+                                       const float* log_sums, const Map* grad, const Map* grad_qkv, float* grad_tables,
+                                       int groups, int bfloat16, int threads) {
+  return ESCSR_RUN(*qkv, *shape, *out, log_sums, *grad, *grad_qkv, grad_tables, groups, threads);
+}
+
+ESCSR_EXPORT int escsr_large_kernel(const Map* x, const LargeKernelShape* kernel, const Map* out, int threads) {
+  return large_kernel(*x, *kernel, *out, threads);
+}
+
+ESCSR_EXPORT int escsr_large_kernel_backward(const Map* x, const LargeKernelShape* kernel, const Map* grad,
+                                             const Map* grad_x, float* grad_spectra, float* grad_small, int groups,
+                                             int threads) {
+  return large_kernel_backward(*x, *kernel, *grad, *grad_x, grad_spectra, grad_small, groups, threads);
+}
+
+ESCSR_EXPORT int escsr_conv_ffn_forward(const Map* x, const ConvFfnMatrices* weights, const Map* out, int bfloat16,
+                                        int threads) try {
+  return ESCSR_RUN(*x, *weights, *out, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+ESCSR_EXPORT int escsr_conv_ffn_backward(const Map* x, const ConvFfnMatrices* weights, const Map* grad,
+                                         const Map* grad_x, float* grad_weights, int groups, int bfloat16,
+                                         int threads) try {
+  return ESCSR_RUN(*x, *weights, *grad, *grad_x, grad_weights, groups, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+ESCSR_EXPORT int escsr_project(const Map* x, const ProjectionMatrix* matrix, const Map* out, int bfloat16,
+                               int threads) try {
+  return ESCSR_RUN(*x, *matrix, *out, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+ESCSR_EXPORT int escsr_project_backward(const Map* x, const ProjectionMatrix* matrix, const Map* grad, const Map* grad_x,
+                                        float* grad_weights, int groups, int bfloat16, int threads) try {
+  return ESCSR_RUN(*x, *matrix, *grad, *grad_x, grad_weights, groups, threads);
+} catch (const std::bad_alloc&) {
+  return 0;
 }

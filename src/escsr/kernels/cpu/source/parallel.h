@@ -85,4 +85,15 @@ bool share_out(int items, int threads, Work& work) {
   return !team.failed;
 }
 
+// Adds the blocks [groups][size] to the first of them, one after the other.
+inline bool add_up(float* blocks, size_t size, int groups, int threads) {
+  constexpr size_t kPart = 8192;
+  auto work = [&](int part) {
+    const size_t first = part * kPart, last = first + kPart < size ? first + kPart : size;
+    for (int group = 1; group < groups; ++group)
+      for (size_t i = first; i < last; ++i) blocks[i] += blocks[group * size + i];
+  };
+  return share_out(int((size + kPart - 1) / kPart), threads, work);
+}
+
 }  // namespace escsr

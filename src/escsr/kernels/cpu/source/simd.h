@@ -93,9 +93,8 @@ ESCSR_INLINE Vec exp2_of_nonpositive(Vec x) {
   return (Vec)((IntVec)p + ((IntVec)shifted << 23));
 }
 
-// GELU(x) = x * Phi(x); erf as x * P(x^2) / Q(x^2), fitted to |x| below 5.4; absolute error below
-// 4e-7 * max(1, |x|); NaN gives NaN.
-ESCSR_INLINE Vec gelu(Vec x) {
+// erf(x / sqrt(2)) as x * P(x^2) / Q(x^2), fitted to |x| below 5.4; NaN gives NaN.
+ESCSR_INLINE Vec erf_of_half_square(Vec x) {
   Vec z = max_or_second(broadcast(-5.4f), min_or_second(broadcast(5.4f), x));
   Vec t = z * z;
   Vec p = broadcast(1.35247707e-5f);
@@ -109,8 +108,21 @@ ESCSR_INLINE Vec gelu(Vec x) {
   q = q * t + 4.05322248e-2f;
   q = q * t + 3.04266976e-1f;
   q = q * t + 1.0f;
+  return z * p / q;
+}
+
+// GELU(x) = x * Phi(x); absolute error below 4e-7 * max(1, |x|); NaN gives NaN.
+ESCSR_INLINE Vec gelu(Vec x) {
   Vec half = x * 0.5f;
-  return half + half * (z * p / q);
+  return half + half * erf_of_half_square(x);
+}
+
+// GELU(x) and its slope Phi(x) + x * phi(x).
+ESCSR_INLINE Vec gelu_and_slope(Vec x, Vec& slope) {
+  const Vec phi = 0.5f + 0.5f * erf_of_half_square(x);
+  const Vec density = exp2_of_nonpositive(x * x * -0.72134752f) * 0.39894228f;  // exp(-x^2 / 2) / sqrt(2 pi)
+  slope = phi + x * density;
+  return x * phi;
 }
 
 }  // namespace escsr

@@ -6,6 +6,7 @@
 
 #include "maps.h"
 #include "parallel.h"
+#include "words.h"
 
 namespace escsr {
 
@@ -28,53 +29,7 @@ namespace attention {
 
 constexpr int kKeys = kRegisters == 32 ? 8 : 4;  // keys whose scores are in registers at once
 
-// Scores of kKeys keys and kWidth vectors of queries, without bias: sums += k . q
-template <int kWidth>
-ESCSR_INLINE void add_scores(Vec (&sums)[kKeys][kWidth], const float* q, size_t q_stride, const float* k, size_t k_stride,
-                             int depth) {
-  for (int d = 0; d < depth; ++d) {
-    Vec queries[kWidth];
-#pragma GCC unroll 4
-    for (int n = 0; n < kWidth; ++n) queries[n] = load(q + d * q_stride + n * kLanes);
-#pragma GCC unroll 8
-    for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-      for (int n = 0; n < kWidth; ++n) sums[m][n] += queries[n] * k[m * k_stride + d];
-  }
-}
-
-// Sums over keys of p * v for eight channels: sums[channel] += v[key][channel] * p[key]
-template <int kWidth>
-ESCSR_INLINE void add_values(Vec (&sums)[kKeys][kWidth], const float* p, const float* v, size_t v_stride, int keys) {
-  for (int key = 0; key < keys; ++key, p += kWidth * kLanes, v += v_stride) {
-    Vec weights[kWidth];
-#pragma GCC unroll 4
-    for (int n = 0; n < kWidth; ++n) weights[n] = load(p + n * kLanes);
-#pragma GCC unroll 8
-    for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-      for (int n = 0; n < kWidth; ++n) sums[m][n] += weights[n] * v[m];
-  }
-}
-
 #if defined(ESCSR_HAS_BFLOAT16)
-// The same with pairs of channels (scores) and pairs of keys (values) in bfloat16.
-template <int kWidth>
-ESCSR_INLINE void add_pairs(Vec (&sums)[kKeys][kWidth], const uint32_t* lanes, size_t lanes_stride,
-                            const uint32_t* scalars, size_t scalar_stride, size_t step_stride, int steps) {
-  for (int step = 0; step < steps; ++step) {
-    __m512bh x[kWidth];
-#pragma GCC unroll 4
-    for (int n = 0; n < kWidth; ++n) x[n] = (__m512bh)_mm512_loadu_si512(lanes + step * lanes_stride + n * kLanes);
-#pragma GCC unroll 8
-    for (int m = 0; m < kKeys; ++m) {
-      const __m512bh y = (__m512bh)_mm512_set1_epi32(int(scalars[m * scalar_stride + step * step_stride]));
-#pragma GCC unroll 4
-      for (int n = 0; n < kWidth; ++n) sums[m][n] = (Vec)_mm512_dpbf16_ps((__m512)sums[m][n], x[n], y);
-    }
-  }
-}
-
 // Two vectors as pairs of bfloat16, the first in the low halves.
 ESCSR_INLINE BitVec pair_of(Vec low, Vec high) {
   return (((BitVec)low + 0x8000u) >> 16) | (((BitVec)high + 0x8000u) & 0xffff0000u);
@@ -108,8 +63,8 @@ struct Head<Float32> {
   }
   template <int kWidth>
   ESCSR_INLINE void scores(Vec (&sums)[kKeys][kWidth], int row, int column, int window, int key, int head_dim) const {
-    add_scores<kWidth>(sums, q + row * head_dim * padded(window) + column, padded(window), k + key * head_dim, head_dim,
-                       head_dim);
+    Words<Float32>::add(sums, q + row * head_dim * padded(window) + column, padded(window), k + key * head_dim, head_dim,
+                        1, head_dim);
   }
   // Turns scores of two keys into probabilities in place.
   template <int kWidth>
@@ -127,7 +82,7 @@ struct Head<Float32> {
   template <int kWidth>
   ESCSR_INLINE void values(Vec (&sums)[kKeys][kWidth], const float* p, int first_key, int keys, int d,
                            int head_dim) const {
-    add_values<kWidth>(sums, p, v + first_key * head_dim + d, head_dim, keys);
+    Words<Float32>::add(sums, p, kWidth * kLanes, v + first_key * head_dim + d, 1, head_dim, keys);
   }
 };
 
@@ -165,7 +120,7 @@ struct Head<BFloat16> {
   template <int kWidth>
   ESCSR_INLINE void scores(Vec (&sums)[kKeys][kWidth], int row, int column, int window, int key, int head_dim) const {
     const int half = head_dim / 2;
-    add_pairs<kWidth>(sums, q + row * half * padded(window) + column, padded(window), k + key * half, half, 1, half);
+    Words<BFloat16>::add(sums, q + row * half * padded(window) + column, padded(window), k + key * half, half, 1, half);
   }
   // The probabilities of two keys take the place of the first one's scores.
   template <int kWidth>
@@ -181,18 +136,19 @@ struct Head<BFloat16> {
   template <int kWidth>
   ESCSR_INLINE void values(Vec (&sums)[kKeys][kWidth], const float* p, int first_key, int keys, int d,
                            int head_dim) const {
-    add_pairs<kWidth>(sums, reinterpret_cast<const uint32_t*>(p), 2 * kWidth * kLanes,
-                      v + size_t(first_key / 2) * head_dim + d, 1, head_dim, keys / 2);
+    Words<BFloat16>::add(sums, reinterpret_cast<const uint32_t*>(p), kWidth * kLanes * 2,
+                         v + size_t(first_key / 2) * head_dim + d, 1, head_dim, keys / 2);
   }
 };
 #endif
 
 constexpr int kChunk = 128;  // keys whose scores are kept before their exponentials are taken
 
-// Attention of kWidth vectors of queries of one window row; `result` is [d][kWidth * lanes].
+// Attention of kWidth vectors of queries of one window row; `result` is [d][kWidth * lanes]. Writes the
+// logarithms of the sums of exponentials, in units of log2, where they are asked for.
 template <class Type, int kWidth>
 void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int head_index, int row, int column,
-                    float* scores, float* result) {
+                    float* scores, float* result, float* log_sums = nullptr) {
   const int w = a.window, d = a.head_dim;
   const float* table = a.table == nullptr ? nullptr : a.table + size_t(head_index) * (2 * w - 1) * a.table_stride;
   Vec largest[kWidth], total[kWidth];
@@ -217,8 +173,8 @@ void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int 
           sums[m][n] = table == nullptr ? Vec{} : load(table + at);
         }
       if (a.rank > 0)
-        add_scores<kWidth>(sums, a.bias_query + size_t(head_index * w + row) * a.rank * padded(w) + column, padded(w),
-                           a.bias_key + (size_t(head_index) * w * w + chunk + key) * a.rank, a.rank, a.rank);
+        Words<Float32>::add(sums, a.bias_query + size_t(head_index * w + row) * a.rank * padded(w) + column, padded(w),
+                            a.bias_key + (size_t(head_index) * w * w + chunk + key) * a.rank, a.rank, 1, a.rank);
       head.template scores<kWidth>(sums, row, column, w, chunk + key, d);
 #pragma GCC unroll 8
       for (int m = 0; m < kKeys; ++m)
@@ -256,6 +212,8 @@ void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int 
       float* at = result + (channel * kWidth + n) * kLanes;
       store(at, load(at) * share);
     }
+    for (int i = 0; log_sums != nullptr && i < kLanes; ++i)
+      log_sums[n * kLanes + i] = largest[n][i] + __builtin_log2f(total[n][i]);
   }
 }
 
