@@ -134,8 +134,8 @@ def test_without_the_token_nothing_but_an_empty_page(serve: Serve, photo: Path) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"host": "0.0.0.0"}, "needs a token"),
-        ({"host": "::"}, "needs a token"),
+        ({"host": "0.0.0.0"}, "requires a token"),
+        ({"host": "::"}, "requires a token"),
         ({"host": "0.0.0.0", "token": "short"}, "16 characters"),
         ({"token": "with spaces and more; "}, "letters and digits"),
         ({"host": "no.such.host.invalid", "token": TOKEN}, "Cannot listen on no.such.host.invalid"),

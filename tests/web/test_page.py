@@ -264,7 +264,7 @@ def test_failed_and_cancelled_pictures(seen: Seen, served: Served, pictures: Pat
     page.set_input_files("#files", [pictures / "broken.png", large, pictures / "scan.tif"])
     page.get_by_role("button", name="Upscale 3").click()
     failed = page.locator(".card[data-state=failed]")
-    expect(failed.locator(".state")).to_contain_text("Not a readable picture (no known format)")
+    expect(failed.locator(".state")).to_contain_text("Not a readable picture: it is")
     expect(page.locator("#summary")).to_have_text("0 of 3 done, 1 failed")
     expect(page.locator(".card[data-state=waiting]", has_text="scan.tif")).to_be_visible()
     expect(page.locator(".card[data-state=working] .state")).to_contain_text("left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 
 from escsr import batch, images
 from escsr.images import Picture
+from escsr.runtime.extras import install_line
 from escsr.web.server import private_folder
 from web.serving import Served
 
@@ -223,7 +225,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from escsr.web import server
 
     monkeypatch.setattr(server, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r'needs fastapi, uvicorn.*: pip install "escsr\[web\]"'):
+    with pytest.raises(ConfigError, match=f"requires fastapi, uvicorn.*: {re.escape(install_line('web'))}"):
         server.serve()
 
 
