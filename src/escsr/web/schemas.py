@@ -46,7 +46,7 @@ class JobForm(BaseModel):
     longest: _Side = None
     """Pixels of the longer side."""
     crop: Annotated[str | None, BeforeValidator(_none_if_empty), Field(max_length=50)] = None
-    """Left, top, width and height of the part to keep, in pixels of the picture, like 100,50,300,200."""
+    """X,Y,W,H: left, top, width and height of the part to keep, in pixels of the picture."""
     format: Annotated[str | None, BeforeValidator(_none_if_empty), Field(max_length=20)] = None
     """Of the result, an ending of GET /about; else the upload's, by the ending of its name, or PNG."""
     quality: Annotated[int | None, BeforeValidator(_none_if_empty), Field(ge=1, le=100)] = None
