@@ -63,7 +63,7 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_autocast_enabled("cpu") and input.device.type == "cpu":
-            input = input.float()  # as on a GPU: gradients of the weights would be sums of bfloat16
+            input = input.to(self.weight.dtype)  # else gradients of the weights are sums of bfloat16
         normed = super().forward(input.permute(0, 2, 3, 1))  # (B, H, W, C)
         return normed.permute(0, 3, 1, 2)  # (B, C, H, W)
 
