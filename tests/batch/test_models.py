@@ -50,7 +50,7 @@ def test_the_rule_is_what_the_record_says(row: dict[str, Any]) -> None:
 
 
 def test_the_default_is_told_with_its_reason() -> None:
-    default = "the default, nearly as sharp as esc in three fifths of the time"
+    default = "the default, nearly as sharp as esc in two thirds of the time"
     assert explain(DEFAULT_MODEL, 2) == f"esc-light-x2 ({default})"
     assert explain(DEFAULT_MODEL, 2.7) == f"esc-light-x3 ({default}); its ×3 result is resized to ×2.7"
     assert explain(DEFAULT_MODEL, 1.4).startswith("esc-lte (the default up to ×1.75, sharper there")

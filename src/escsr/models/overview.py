@@ -12,11 +12,11 @@ from escsr.models.selection import DEFAULT_MODEL, choose_model
 __all__ = ["ModelOverview", "model_overviews"]
 
 _PURPOSES = {
-    "esc-light": ("clean pictures, fast", 19),
-    "esc": ("clean pictures, a little sharper", 31),
-    "esc-fp": ("clean pictures, smallest file", 20),
-    "esc-lte": ("clean pictures, any scale", 72),
-    "esc-real-light": ("noisy and compressed photos", 19),
+    "esc-light": ("clean pictures, fast", 8),
+    "esc": ("clean pictures, a little sharper", 12),
+    "esc-fp": ("clean pictures, smallest file", 10),
+    "esc-lte": ("clean pictures, any scale", 35),
+    "esc-real-light": ("noisy and compressed photos", 8),
 }
 """By family: what it is for; and seconds per megapixel of the input on two threads of a server CPU, which
 results/models/compare-cpu.json records (esc-real-light is computed as esc-light is)."""

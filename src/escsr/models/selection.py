@@ -19,7 +19,7 @@ model for the next whole scale is as good or better, in a fraction of the time
 
 _FIXED, _ANY = "esc-light", "esc-lte"
 _WHY = {
-    _FIXED: "the default, nearly as sharp as esc in three fifths of the time",
+    _FIXED: "the default, nearly as sharp as esc in two thirds of the time",
     _ANY: f"the default up to ×{ANY_SCALE_UP_TO:g}, sharper there than a ×2 result made smaller",
 }
 
