@@ -191,14 +191,18 @@ def test_quick_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert (desk / "large").is_dir()
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if "DIV2K" not in name])
+def runnable(page: str) -> list[str]:
+    """Python of a page, without trainings, programs with arguments, and what requires sets of pictures or
+    packages that are not here."""
+    not_here = r"escsr\.train\(|DIV2K|import spandrel|sys\.argv"
+    return [block for block in blocks(page, "python") if not re.search(not_here, block)]
+
+
+@pytest.mark.parametrize("name", [name for name, page in PAGES.items() if runnable(page)])
 def test_python_in_the_pages_runs(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but trainings, what reads sets of pictures or imports packages that are not here,
-    and programs with arguments."""
     monkeypatch.chdir(desk)
     known: dict[str, Any] = {"np": np}
-    for block in blocks(PAGES[name], "python"):
-        if re.search(r"escsr\.train\(|DIV2K|import spandrel|sys\.argv", block):
-            continue
+    for block in runnable(PAGES[name]):
         with redirect_stdout(io.StringIO()):
             exec(compile(block, name, "exec"), known)
+    assert known.keys() & {"escsr", "upscale", "Upscaler", "torch"}, "a page shows what it imports"

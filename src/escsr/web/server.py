@@ -155,6 +155,15 @@ def _check_token(token: str | None, *, is_open: bool) -> None:
 
 
 def listening(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections.
+
+    Args:
+        host: Name or address of this machine.
+        port: 0 for any that is free.
+
+    Raises:
+        ConfigError: The address is not this machine's, or the port is taken.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)

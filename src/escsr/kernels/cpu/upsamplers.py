@@ -33,6 +33,16 @@ _MAX_LAYERS = 8
 
 
 def upsample(stage: Stage, library: NativeLibrary) -> StageFunction | None:
+    """The stage "upsample": U(F) + S(lr) at an `OutputRegion`.
+
+    Args:
+        stage: Whose module is one of the upsamplers.
+        library: Whose kernels.
+
+    Returns:
+        Its function, (features (B, C, H, W), lr (B, 3, H, W), region) → (B, 3, R, K); None for widths that
+        no kernel takes.
+    """
     for kind, make in _UPSAMPLERS.items():
         if isinstance(stage.module, kind):
             return make(stage.module, library)
