@@ -22,13 +22,14 @@ from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import DEGRADATION
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
+from escsr.networks.layers import Size
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
 from escsr.upscaling.image_kinds import upscale_any
-from escsr.upscaling.keep_colour import keep_colour_
+from escsr.upscaling.keep_colour import keep_colour_, mirrored, without_mirrored
 from escsr.upscaling.opening import open_inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
@@ -43,7 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded", bound="Picture | Animation")
 AnyFile = str | os.PathLike[str] | bytes
-Size = str | TargetSize | None
+AnySize = str | TargetSize | None
 Report = OnProgress | None
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
@@ -67,6 +68,7 @@ class Upscaler:
         name: Of the model.
         network: The network, in its inference form.
         options: As given.
+        strength: Share of the model's GAN form, see `UpscaleOptions`; 0 for models without one.
         keeps_colour: Whether large-scale colours are kept as they are in the picture.
 
     Raises:
@@ -96,6 +98,7 @@ class Upscaler:
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.place)
         self._path = choose_model(self.options.model, self.options.scale)
+        self.strength = choose_strength(self.options.model, self._path, self.options.strength)
         self._has_family = self._path.stem in list_models()
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
@@ -106,6 +109,7 @@ class Upscaler:
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
             backend=self.options.backend,
+            strength=self.strength,
         )
         self.name = self.inference.name
         self.network: nn.Module = self.inference.network
@@ -128,12 +132,12 @@ class Upscaler:
 
     @overload
     def __call__(
-        self, image: AnyImage, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+        self, image: AnyImage, *, scale: float | None = ..., size: AnySize = ..., on_progress: Report = ...
     ) -> AnyImage: ...
 
     @overload
     def __call__(
-        self, image: AnyFile, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+        self, image: AnyFile, *, scale: float | None = ..., size: AnySize = ..., on_progress: Report = ...
     ) -> NDArray[Any]: ...
 
     @overload
@@ -142,7 +146,7 @@ class Upscaler:
         image: Sequence[Any],
         *,
         scale: float | None = ...,
-        size: Size = ...,
+        size: AnySize = ...,
         on_progress: Report = ...,
     ) -> list[Any]: ...
 
@@ -286,7 +290,7 @@ class Upscaler:
             return self
         with self._lock:
             if path not in self._others:
-                self._others[path] = Upscaler(path, options=self.options)
+                self._others[path] = Upscaler(options=self.options.of_file(path))
             return self._others[path]
 
     def _run(self, wanted: TargetSize, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
@@ -296,15 +300,21 @@ class Upscaler:
             return model._run(wanted, lr, on_progress)
         out_size = wanted.upscaled(*lr.shape[-2:])
         check_memory("The result", out_size, 4 * lr[:, :, 0, 0].numel() * math.prod(out_size))
-        any_size = out_size if self.scale is None else None
-        sr = self.inference.run(
-            lr, size=any_size, self_ensemble=self.options.self_ensemble, on_progress=on_progress
-        )
-        if self.keeps_colour:
-            keep_colour_(sr, lr)
+        sr = self._result(lr, out_size if self.scale is None else None, on_progress)
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
         return sr.clamp_(0, 1)
+
+    def _result(self, lr: Tensor, size: Size | None, on_progress: OnProgress | None) -> Tensor:
+        """At the model's scale, or for one of any at a size; with the colours of `lr` if they are kept."""
+        how: dict[str, Any] = {"self_ensemble": self.options.self_ensemble, "on_progress": on_progress}
+        if not self.keeps_colour:
+            return self.inference.run(lr, size=size, **how)
+        if self.scale is None:
+            sr = self.inference.run(lr, size=size, **how)
+        else:
+            sr = without_mirrored(self.inference.run(mirrored(lr), **how), self.scale)
+        return keep_colour_(sr, lr)
 
 
 def _sides(picture: Picture | Animation) -> tuple[int, int]:
@@ -353,7 +363,8 @@ def upscale_file(
     if options.target is not None:
         header = images.read_header(source)
         scale = options.target.scale_of(header.height, header.width)
-    return Upscaler(choose_model(options.model, scale), options=options).upscale_file(source, target)
+    own = options.of_file(choose_model(options.model, scale))
+    return Upscaler(options=own).upscale_file(source, target)
 
 
 def upscale(

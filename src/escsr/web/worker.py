@@ -97,12 +97,17 @@ class Worker(threading.Thread):
 
     def _upscaler(self, weights: Path, options: UpscaleOptions) -> Upscaler:
         """Loaded once; of many, the one that was not used for longest makes room."""
-        key = (weights, options.self_ensemble, options.keep_colour)
+        strength = options.of_file(weights).strength
+        key = (weights, options.self_ensemble, options.keep_colour, strength)
         if key not in self._upscalers:
             own = replace(
-                self._options, self_ensemble=options.self_ensemble, keep_colour=options.keep_colour
+                self._options,
+                model=weights,
+                self_ensemble=options.self_ensemble,
+                keep_colour=options.keep_colour,
+                strength=strength,
             )
-            self._upscalers[key] = Upscaler(weights, options=own)
+            self._upscalers[key] = Upscaler(options=own)
         self._upscalers.move_to_end(key)
         if len(self._upscalers) > _KEPT_MODELS:
             self._upscalers.popitem(last=False)
