@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from escsr import images
 from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, ProgressCount, hint_for, outcome_of
+from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
 from escsr.runtime.devices import choose_device
+from escsr.upscaling.damage import hint_for
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.upscaler import Upscaler
@@ -146,11 +147,11 @@ class Batch:
         upscaler, most = self.upscaler(scale), self.options.max_pixels
         check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=most)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
-        hint = hint_for(picture) if self.options.model == DEFAULT_MODEL else ""
-        return _Work(number, key, upscaler, picture, hint)
+        hint = hint_for(picture, "--model real") if self.options.model == DEFAULT_MODEL else ""
+        return _Work(number, key, upscaler, picture, f"{hint}." if hint else "")
 
     def _open(self, path: Path) -> Upscaler:
-        return Upscaler(options=self.options.of_file(path))
+        return Upscaler(options=self.options, weights=path)
 
     def _key(self, job: Job, scale: float) -> str:
         path = choose_model(self.options.model, scale)

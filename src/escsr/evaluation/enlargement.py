@@ -119,7 +119,7 @@ class Enlargement:
             return lambda pixels, size, _: _bicubic(pixels, size), ()
         path = choose_model(contender.model, self.scale)
         options = UpscaleOptions(model=contender.model, device=self.device, precision=self.precision)
-        upscaler = Upscaler(options=options.of_file(path))
+        upscaler = Upscaler(options=options, weights=path)
         own = upscaler.scale in (None, self.scale)
         largest = max(areas, key=lambda area: max(area.height, area.width))
         notes = upscaler.inference.remarks((largest.height, largest.width))

@@ -28,6 +28,7 @@ from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
+from escsr.upscaling.damage import hint_for
 from escsr.upscaling.image_kinds import upscale_any
 from escsr.upscaling.keep_colour import keep_colour_, mirrored, without_mirrored
 from escsr.upscaling.opening import open_inference
@@ -60,6 +61,7 @@ class Upscaler:
             run, or others that `UpscaleOptions` takes. With "auto", and with a name without a scale
             ("esc-light"), each call takes the model that suits its size.
         options: See `UpscaleOptions`; None for the usual ones.
+        weights: What `choose_model` returned for the model, where it has been asked already.
         settings: Options by name, in place of those in `options`. What concerns size and files is the
             default of each call.
 
@@ -91,13 +93,14 @@ class Upscaler:
         /,
         *,
         options: UpscaleOptions | None = None,
+        weights: Path | None = None,
         **settings: Any,
     ) -> None:
         if model is not None:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.place)
-        self._path = choose_model(self.options.model, self.options.scale)
+        self._path = weights or choose_model(self.options.model, self.options.scale)
         self.strength = choose_strength(self.options.model, self._path, self.options.strength)
         self._has_family = self._path.stem in list_models()
         self._others: dict[Path, Upscaler] = {}
@@ -238,7 +241,8 @@ class Upscaler:
             write_options: Quality of the file and the like; None for the options'.
             to_srgb: Convert the colours to sRGB, or keep the picture's profile; None for the options'.
             max_pixels: Refuse more pixels, before any work, see `check_result`; None for the options'.
-            on_note: Takes what had to change (CMYK to sRGB, further pages left out); else it is logged.
+            on_note: Takes what had to change (CMYK to sRGB, further pages left out), and with model "auto"
+                that "real" would look better, in words; else it is logged.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -260,7 +264,8 @@ class Upscaler:
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
-        for note in (*picture.notes, *self.inference.remarks(_sides(picture))):
+        hint = hint_for(picture, 'model="real"') if options.model == DEFAULT_MODEL else ""
+        for note in (*picture.notes, *self.inference.remarks(_sides(picture)), *filter(None, [hint])):
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
         images.write(larger, target, write_options or options)
@@ -290,7 +295,7 @@ class Upscaler:
             return self
         with self._lock:
             if path not in self._others:
-                self._others[path] = Upscaler(options=self.options.of_file(path))
+                self._others[path] = Upscaler(options=self.options, weights=path)
             return self._others[path]
 
     def _run(self, wanted: TargetSize, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
@@ -363,8 +368,8 @@ def upscale_file(
     if options.target is not None:
         header = images.read_header(source)
         scale = options.target.scale_of(header.height, header.width)
-    own = options.of_file(choose_model(options.model, scale))
-    return Upscaler(options=own).upscale_file(source, target)
+    weights = choose_model(options.model, scale)
+    return Upscaler(options=options, weights=weights).upscale_file(source, target)
 
 
 def upscale(

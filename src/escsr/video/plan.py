@@ -201,7 +201,7 @@ def upscaler_for(
     if is_turned:
         target = replace(target, width=target.height, height=target.width)
     model = choose_model(options.model, target.scale_of(height, width))
-    return target, Upscaler(options=options.of_file(model))
+    return target, Upscaler(options=options, weights=model)
 
 
 def _default_target(source: Path, size: TargetSize, format: str | None, suffix: str | None) -> Path:
