@@ -98,6 +98,16 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "Unknown model esc-heavy. Did you mean esc-"),
         (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be at least 1"),
         (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Give only one of scale, size"),
+        (
+            ["upscale", "in/a.png", "-m", "esc-light-x2", "--strength", "0.5"],
+            2,
+            "esc-light-x2 has none; lea",
+        ),
+        (
+            ["upscale", "in/a.png", "-m", "real", "--strength", "2"],
+            2,
+            "strength must be from 0 to 1, not 2",
+        ),
         (["upscale", "in/a.png", "--size", "90"], 2, "WIDTHxHEIGHT, like 1920x1080"),
         (["upscale", ""], 2, "An empty name is no picture"),
         (["upscale", "in/a.png", "-o", ""], 2, "An empty name is no picture"),
@@ -112,6 +122,11 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
             ["evaluate", "--model", "bicubic", "--real", "in", "--scale", "2"],
             1,
             "too small to measure",
+        ),
+        (
+            ["evaluate", "-m", "esc-x2", "--data", "in", "--strength", "1"],
+            2,
+            "strength 1 is for models with",
         ),
         (["evaluate", "--model", "bicubic", "--scale", "2"], 2, "Give either --data"),
         (["evaluate", "--model", "bicubic", "--data", "in", "--real", "in"], 2, "Give either --data"),
