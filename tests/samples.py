@@ -26,7 +26,7 @@ def small_config(variant: str, *, bias_rank: int | None = None) -> NetworkConfig
         num_blocks=2,
         num_conv_attn=2,
         window_size=8,
-        bias_rank=bias_rank,
+        bias_rank=bias_rank or config.bias_rank,
     )
 
 

@@ -23,6 +23,7 @@ import escsr.web.server
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
+from escsr.cli.models import convert as convert_command
 from escsr.cli.publishing import publish as publish_command
 from escsr.cli.research import evaluate
 from escsr.cli.serving import serve
@@ -32,6 +33,7 @@ from escsr.evaluation.real import evaluate_real
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.integrations.publishing import publish
+from escsr.models import conversion
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.runtime.extras import install_line
@@ -257,6 +259,7 @@ def test_lists_and_version(run: Run) -> None:
         (train, [escsr.train], set()),
         (export, [exports.export], set()),
         (publish_command, [publish], set()),
+        (convert_command, [conversion.convert], set()),
         (serve, [escsr.web.server.serve], {"no_open"}),
     ],
 )

@@ -54,6 +54,8 @@ NETWORKS = {
     "two attentions": network_of("esc", num_attention=2, norm_last=True, scale=3),
     "window of 24": network_of("esc", window_size=24, num_heads=2),
     "low rank": network_of("esc", bias_rank=5, window_size=16, scale=4),
+    "gate and implicit bias": network_of("esc-rib", window_size=16),
+    "gate, two attentions": network_of("esc", num_attention=2, attention_gate=True),
     "kernel of 17, static": network_of("esc", large_kernel_size=17, dynamic_kernel=False),
     "kernel of 9": network_of("esc", large_kernel_size=9, attended_dim=32),
 }

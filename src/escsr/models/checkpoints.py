@@ -243,10 +243,9 @@ def save_network(
         "licence": licence,
         **(metadata or {}),
     }
+    fields |= {"format": "escsr", "config": json.dumps(network.config.to_dict())}
     if published_names:
         weights = to_published(weights, network.config)
-    else:
-        fields |= {"format": "escsr", "config": json.dumps(network.config.to_dict())}
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
