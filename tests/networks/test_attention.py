@@ -137,7 +137,9 @@ def test_the_gate_sees_the_margin_and_the_picture_before_its_padding() -> None:
     gated = WindowAttention(config.replace(attention_gate=True)).double()
     plain = WindowAttention(config).double()
     plain.load_state_dict({k: v for k, v in gated.state_dict().items() if not k.startswith("gate.")})
-    plain.out = nn.Identity()
+    nn.init.dirac_(plain.out.weight)
+    assert plain.out.bias is not None
+    nn.init.zeros_(plain.out.bias)
     assert gated.gate is not None
     x = torch.rand(1, 8, 7, 9, dtype=torch.float64)
     around = gated.gate.depthwise(x)

@@ -203,9 +203,10 @@ def _low_rank_bias(
     if factors is None:
         return None, None, 0
     queries = factors[0].detach() * _LOG2E  # (heads, w², R)
-    rows = queries.unflatten(1, (window, window)).mT  # (heads, w, R, w)
+    rank = queries.shape[-1]
+    rows = queries.reshape(-1, window, window, rank).mT  # (heads, w, R, w)
     padded = F.pad(rows, (0, -window % lanes))  # (heads, w, R, ⌈w⌉)
-    return padded, factors[1].detach(), queries.shape[-1]
+    return padded, factors[1].detach(), rank
 
 
 def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
