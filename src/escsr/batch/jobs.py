@@ -66,7 +66,12 @@ def plan(
     check_name_suffix(suffix, images.WRITABLE)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
-    needs_folder = len(sources) > 1 or is_table(sources[0]) or _is(sources[0], stat.S_ISDIR) or str(output).endswith(("/", os.sep))
+    needs_folder = (
+        len(sources) > 1
+        or is_table(sources[0])
+        or _is(sources[0], stat.S_ISDIR)
+        or str(output).endswith(("/", os.sep))
+    )
     if target is None or needs_folder or _is(target, stat.S_ISDIR):
         if target is not None and _is(target, stat.S_ISREG):
             raise OutputError(f"{target} is a file; several pictures require a folder.")

@@ -57,11 +57,11 @@ def name_below(path: str) -> str:
     """
     if "://" in path:
         parts = urlsplit(path)
-        path = f"{parts.netloc}/{parts.path}" if parts.scheme in ("http", "https") else path.split("://")[1]
+        path = f"{parts.netloc}/{parts.path}" if parts.scheme in ("http", "https") else path.partition("://")[2]
     return posixpath.normpath(f"/{path.replace(os.sep, '/')}").lstrip("/")
 
 
-def read_rows(tables: Iterable[Any], *, filesystem: Any = None) -> Iterator[list[Row]]:
+def read_rows(tables: Iterable[Any], filesystem: Any = None) -> Iterator[list[Row]]:
     """Rows of parquet files, in their order; memory is bounded by the rows yielded at once.
 
     Args:
@@ -75,28 +75,31 @@ def read_rows(tables: Iterable[Any], *, filesystem: Any = None) -> Iterator[list
         ConfigError: pyarrow is missing, or a target leads out of the output.
         DataError: A table cannot be read, or has no column of paths.
     """
+    here = f"{Path.cwd()}{os.sep}"
+    for table in tables:
+        for columns in _columns(table, filesystem):
+            yield [_row(table, here, *values) for values in zip(*columns, strict=True)]
+
+
+def _columns(table: Any, filesystem: Any) -> Iterator[list[list[Any]]]:
+    """Values of `_COLUMNS`, None in those that the table lacks, some thousand rows at a time."""
     try:
         import pyarrow as pa
         from pyarrow import dataset
     except ImportError as error:
         raise ConfigError(f"pyarrow is not installed: {install_line('fleet')}") from error
-    here = f"{Path.cwd()}{os.sep}"
-    for table in tables:
-        try:
-            data = dataset.dataset(str(table), format="parquet", filesystem=filesystem)
-            columns = [name for name in _COLUMNS if name in data.schema.names]
-            if "path" not in columns:
-                raise DataError(f"{table}: has no column path, but {', '.join(data.schema.names)}.")
-            batches = data.to_batches(columns=columns, batch_size=_ROWS_AT_ONCE, batch_readahead=1)
-            for batch in batches:
-                found = batch.to_pydict()
-                none = [None] * batch.num_rows
-                yield [
-                    _row(table, here, *values)
-                    for values in zip(*(found.get(name, none) for name in _COLUMNS), strict=True)
-                ]
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{table}: cannot be read as a table ({error}).") from error
+    try:
+        data = dataset.dataset(str(table), format="parquet", filesystem=filesystem)
+        there = [name for name in _COLUMNS if name in data.schema.names]
+        if "path" not in there:
+            raise DataError(f"{table}: has no column path, but {', '.join(data.schema.names)}.")
+        for batch in data.to_batches(
+            columns=there, batch_size=_ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1
+        ):
+            found = batch.to_pydict()
+            yield [found.get(name) or [None] * batch.num_rows for name in _COLUMNS]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{table}: cannot be read as a table ({error}).") from error
 
 
 def _row(table: Any, here: str, path: Any, target: Any, sha256: Any, options: Any) -> Row:

@@ -14,7 +14,7 @@ from escsr import images
 from escsr.batch.jobs import result_name
 from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import DataError, NoImagesError
-from escsr.fleet.stores import absolute, file_system, is_local
+from escsr.fleet.stores import file_system, is_local
 
 __all__ = ["Input", "find_inputs"]
 
@@ -41,7 +41,9 @@ class Input(NamedTuple):
     options: str = ""
 
 
-def find_inputs(source: str, output: str, *, format: str | None, suffix: str | None) -> Iterator[list[Input]]:
+def find_inputs(
+    source: str, output: str, *, format: str | None, suffix: str | None
+) -> Iterator[list[Input]]:
     """Lists pictures; what is below the output is none.
 
     Args:
@@ -64,13 +66,17 @@ def find_inputs(source: str, output: str, *, format: str | None, suffix: str | N
     if is_table(source):
         for rows in read_rows(*_tables(source)):
             yield [
-                Input(row.path, row.target or named(name_below(row.path)), row.sha256, row.sha256, row.options)
+                Input(
+                    row.path, row.target or named(name_below(row.path)), row.sha256, row.sha256, row.options
+                )
                 for row in rows
             ]
         return
     found = _local_files(source) if is_local(source) else _remote_files(source)
     own = f"{output.rstrip('/')}/"
-    pictures = (Input(path, named(name), version) for path, name, version in found if not path.startswith(own))
+    pictures = (
+        Input(path, named(name), version) for path, name, version in found if not path.startswith(own)
+    )
     while some := list(islice(pictures, _AT_ONCE)):
         yield some
 

@@ -1,8 +1,8 @@
 """The one place that outcomes of a run go through: workers report to it, it alone writes them.
 
-One writer makes few files of many rows, and each row once: a worker says at which row of its unit its report
-begins, and what is recorded already is passed over. So a unit that is done again, because its worker was
-killed or its machine vanished, begins where the last report ended.
+One writer makes few files of many rows, and each row once: a worker says at which row of its unit its
+report begins, and what is recorded already is passed over. So a unit that is done again, because its worker
+was killed or its machine vanished, begins where the last report ended.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from escsr.batch.manifest import settings_text
+from escsr.batch.table import is_table
 from escsr.errors import ConfigError, DataError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
@@ -80,7 +82,7 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
     """Options of a picture and their digests.
 
     The model's digest is that of the one chosen for the scale; where each size needs another ("auto" with a
-    width), that of the default, and the settings hold the version of escsr, which all bundled ones come with.
+    width), that of the default: the settings hold the version of escsr, which all bundled ones come with.
 
     Args:
         options: Of the run.
@@ -94,7 +96,7 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
         try:
             given = dict(json.loads(own))
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"options {own}: not an object of JSON, like {{\"scale\": 4}}.") from error
+            raise ConfigError(f'options {own}: not an object of JSON, like {{"scale": 4}}.') from error
         known = set(UpscaleOptions.__dataclass_fields__) - {"device"}
         for name in set(given) - known:
             raise ConfigError(f"options {own}: there is no option {name}.{did_you_mean(name, known)}")
@@ -131,8 +133,10 @@ def make_plan(
     Raises:
         DataError: The source cannot be read, or two results would have one name.
         ConfigError: Options of a picture are impossible.
-        OutputError: A result would replace an input.
+        OutputError: A result would replace an input, or all inputs are below the output.
     """
+    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
+        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
@@ -179,19 +183,24 @@ def _is_in(keys: Sequence[bytes], known: NDArray[np.bytes_]) -> NDArray[np.bool_
 
 
 def _write(rows: Iterator[tuple[Any, ...]], uri: str) -> int:
-    """Files of `ROWS_PER_FILE` rows each, in groups that can be read alone; returns the number of rows."""
+    """Files of `ROWS_PER_FILE` rows each; returns the number of rows."""
     total = 0
     for first in rows:
-        rest, in_file = chain([first], rows), 0
         with written(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
-            with parquet.ParquetWriter(path, _SCHEMA) as writer:
-                while in_file < ROWS_PER_FILE and (group := list(islice(rest, ROWS_PER_GROUP))):
-                    columns = zip(*group, strict=True)
-                    arrays = [pa.array(each, field.type) for each, field in zip(columns, _SCHEMA, strict=True)]
-                    writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
-                    in_file += len(group)
-        total += in_file
+            total += _write_file(chain([first], islice(rows, ROWS_PER_FILE - 1)), path)
     return total
+
+
+def _write_file(rows: Iterator[tuple[Any, ...]], path: Path) -> int:
+    """One file, in groups of rows that can be read alone."""
+    count = 0
+    with parquet.ParquetWriter(path, _SCHEMA) as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            columns = zip(*group, strict=True)
+            arrays = [pa.array(each, field.type) for each, field in zip(columns, _SCHEMA, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+            count += len(group)
+    return count
 
 
 class _Names:

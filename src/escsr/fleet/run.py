@@ -28,6 +28,13 @@ __all__ = ["Progress", "Summary", "cluster", "run_plan", "upscale"]
 _UNITS_PER_ACTOR = 50
 _MOST_UNIT_ROWS = 1_000
 _POLL_SECONDS = 0.5
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # which Ray warns of where it is not set
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+}
+"""Settings of Ray, where the user has no others: its makers are told nothing, the terminal little."""
+
 _STORE_BYTES = 100 << 20
 """Of Ray's shared memory, where it runs for this alone: pictures do not pass through it."""
 
@@ -240,12 +247,14 @@ def _work_through(
 
     from escsr.fleet.worker import Worker
 
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     rows = max(1, min(_MOST_UNIT_ROWS, plan.rows // (_UNITS_PER_ACTOR * actors)))
     units = -(-plan.rows // rows)
     given = {"ledger": ledger, "unit_rows": rows, "rows": plan.rows, "work": work}
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(actors, units), initial_size=min(actors, units))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1, max_size=min(actors, units), initial_size=min(actors, units)
+    )
     data = ray.data.from_items(list(range(units)), override_num_blocks=units)
     done = data.map_batches(
         Worker, fn_constructor_args=(output, plan.run), fn_constructor_kwargs=given, compute=pool, **placed
@@ -328,8 +337,6 @@ def cluster(address: str | None) -> Iterator[None]:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except Exception as error:  # of several kinds
         raise DeviceError(f"No cluster of Ray at {address} ({str(error).splitlines()[0]}).") from error
-    for name in ("ray.data", "ray"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -340,5 +347,5 @@ def _check_installed() -> None:
     missing = [name for name in ("ray", "pyarrow", "fsspec") if find_spec(name) is None]
     if missing:
         raise ConfigError(f"{', '.join(missing)} not installed: {install_line('fleet')}")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)

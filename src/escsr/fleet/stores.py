@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,20 @@ from escsr.errors import ConfigError, DataError, EscError, OutputError
 from escsr.files import atomic_path
 from escsr.runtime.extras import install_line
 
-__all__ = ["absolute", "check_writable", "delete", "fetched", "file_system", "is_local", "list_files", "read_text", "written"]
+__all__ = [
+    "absolute",
+    "check_writable",
+    "delete",
+    "fetched",
+    "file_system",
+    "is_local",
+    "list_files",
+    "read_text",
+    "written",
+]
 
 _WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory")
-"""Where an object appears once all of it is there; elsewhere it is written under another name and renamed."""
+"""Where an object appears once all of it is there; elsewhere a file is renamed when it is."""
 
 _READ_ONLY = ("http", "https")
 
@@ -36,7 +47,7 @@ def absolute(uri: str | os.PathLike[str]) -> str:
 
 
 def file_system(uri: str) -> tuple[Any, str]:
-    """fsspec's file system for a URI, and the path within it; listings are not kept in memory.
+    """The file system of fsspec for a URI, and the path within it; listings are not kept in memory.
 
     Raises:
         ConfigError: There is none of that kind, or the package for it is missing.
@@ -71,8 +82,11 @@ def delete(uri: str) -> None:
     """Removes a folder with all files below it, where it is there."""
     filesystem, path = file_system(uri)
     with _failing(f"Cannot delete {uri}", OutputError):
-        if filesystem.exists(path):
-            filesystem.rm(path, recursive=True)
+        if is_local(uri):
+            shutil.rmtree(path, ignore_errors=True)
+            return
+        for name in filesystem.find(path):  # fsspec's own `rm` would take signs in names for patterns
+            filesystem.rm_file(name)
 
 
 def read_text(uri: str) -> str:

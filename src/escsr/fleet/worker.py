@@ -1,8 +1,7 @@
-"""The part that upscales: one holds the models, takes units of a plan and reports what became of each row."""
+"""The part that upscales: it holds models, takes units of a plan and reports what became of each row."""
 
 from __future__ import annotations
 
-import os
 import platform
 import random
 import time
@@ -10,17 +9,19 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pyvips
+import torch
+
+from escsr import images
 from escsr.errors import ConfigError, DeviceError, EscError, ModelNotFoundError
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.fleet.ledger import DEADLY
 from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri, setting_of
 from escsr.fleet.stores import fetched, file_system, is_local, written
-
-if TYPE_CHECKING:
-    from escsr.upscaling.options import UpscaleOptions
-    from escsr.upscaling.upscaler import Upscaler
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["ATTEMPTS", "Upscaling", "Worker"]
 
@@ -37,7 +38,7 @@ Row = dict[str, Any]
 
 
 class Worker:
-    """Takes units of a plan through a function, and reports to the ledger; an actor of Ray, or called directly.
+    """Takes units of a plan through a function, and reports to the ledger; an actor of Ray, or called.
 
     Args:
         output: Absolute path or URI of the results.
@@ -141,11 +142,8 @@ class Upscaling:
         self, output: str, options: UpscaleOptions, *, model_sha256: str, threads: int | None = None
     ) -> None:
         if threads is not None:
-            os.environ["VIPS_CONCURRENCY"] = str(threads)  # read when libvips is loaded
-        import torch
-
-        if threads is not None:
             torch.set_num_threads(threads)
+            pyvips.voperation.concurrency_set(threads)
         self._output, self._options = output, options
         self._setting = lru_cache(64)(partial(setting_of, options))
         self._upscaler = cache(_upscaler)
@@ -173,7 +171,9 @@ class Upscaling:
         with fetched(row["path"]) as source:
             digest = sha256_of(source)
             if row["sha256"] and row["sha256"] != digest:
-                raise OSError(f"{row['path']}: has the digest {digest}, not {row['sha256']} as the table says")
+                raise OSError(
+                    f"{row['path']}: has the digest {digest}, not {row['sha256']} as the table says"
+                )
             if is_local(target):
                 self._tidy(Path(target).parent)
             with written(target, by_atomic_path=True) as path:
@@ -192,14 +192,10 @@ class Upscaling:
 
 
 def _upscaler(options: UpscaleOptions) -> Upscaler:
-    from escsr.upscaling.upscaler import Upscaler
-
     return Upscaler(options=options)
 
 
 def _pixels_of(source: Path) -> int:
-    from escsr import images
-
     header = images.read_header(source)
     return header.width * header.height * header.frames
 
@@ -208,7 +204,15 @@ def _outcome(row: Row, status: str, *, attempt: int, begin: float, **values: Any
     told = {name: row[name] for name in ("path", "target", "key", "settings_sha256", "model_sha256")}
     seconds = time.perf_counter() - begin
     where = {"host": platform.node(), "time": datetime.now(timezone.utc)}
-    return {"pixels": 0, **told, "status": status, "attempt": attempt, "seconds": seconds, **where, **values}
+    return {
+        "pixels": 0,
+        **told,
+        "status": status,
+        "attempt": attempt,
+        "seconds": seconds,
+        **where,
+        **values,
+    }
 
 
 def _deadly(row: Row) -> Row:
