@@ -98,7 +98,9 @@ def make_pictures(folder: Path, count: int) -> set[str]:
     random, broken = np.random.default_rng(0), set()
     for index in range(count):
         rows, columns = (int(side) for side in random.integers(24, 49, 2))
-        top, left = (int(random.integers(0, most)) for most in (pixels.shape[0] - rows, pixels.shape[1] - columns))
+        top, left = (
+            int(random.integers(0, most)) for most in (pixels.shape[0] - rows, pixels.shape[1] - columns)
+        )
         name = f"{index % 8}/{index:04d}.{'jpg' if index % 3 else 'png'}"
         images.write(Picture(pixels[top : top + rows, left : left + columns]), folder / name)
         if index % 40 == 7:
@@ -132,7 +134,9 @@ def _command(folder: Path, output: str) -> list[str]:
 
 
 def _run(folder: Path, output: str) -> dict[str, Any]:
-    done = subprocess.run(_command(folder, output), capture_output=True, text=True, check=False, timeout=_SECONDS)
+    done = subprocess.run(
+        _command(folder, output), capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
     assert done.returncode in (0, 1), done.stderr
     summary: dict[str, Any] = json.loads(done.stdout)
     return summary
@@ -152,7 +156,7 @@ def _killed_run(folder: Path, output: str, count: int) -> dict[str, Any]:
         everything = [*_actors(driver), *_actors(driver, "Ledger"), *_actors(driver, "raylet")]
         driver.kill()
         driver.wait()
-        _, alive = psutil.wait_procs(everything, timeout=60)
+        _, alive = psutil.wait_procs(everything, timeout=180)
         assert not alive, [process.name() for process in alive]
     finally:
         if driver.is_running():

@@ -98,7 +98,9 @@ def test_a_table_is_shared_among_machines(tmp_path: Path, nearest: Path) -> None
     assert (tmp_path / "out" / inner / "b.png").is_file()
 
 
-@pytest.mark.parametrize("columns", [{"path": ["s3://a/b.png"]}, {"path": ["b"], "options": ['{"scale": 3}']}])
+@pytest.mark.parametrize(
+    "columns", [{"path": ["s3://a/b.png"]}, {"path": ["b"], "options": ['{"scale": 3}']}]
+)
 def test_what_only_a_fleet_does(tmp_path: Path, columns: dict[str, list[str]]) -> None:
     with pytest.raises(ConfigError, match="use escsr fleet"):
         plan([table(tmp_path / "t.parquet", **columns)], tmp_path / "out", size=SIZE)

@@ -76,7 +76,12 @@ def test_what_changed_and_what_failed_is_done_again(photos: Path, tmp_path: Path
 def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:
     digest = sha256_of(photos / "a.png")
     rows = {
-        "path": [str(photos / "a.png"), str(photos / "a.png"), str(photos / "deep" / "b.jpg"), "s3x://b/c.png"],
+        "path": [
+            str(photos / "a.png"),
+            str(photos / "a.png"),
+            str(photos / "deep" / "b.jpg"),
+            "s3x://b/c.png",
+        ],
         "target": ["one.png", "two.png", None, "four.png"],
         "sha256": [digest, "0" * 64, None, None],
         "options": [json.dumps({"scale": 3, "strip": True}), None, None, None],

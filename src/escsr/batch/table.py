@@ -13,7 +13,6 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from escsr.errors import ConfigError, DataError
 from escsr.runtime.extras import install_line
@@ -55,9 +54,9 @@ def name_below(path: str) -> str:
         >>> name_below("s3://bucket/trip/a.png"), name_below("/data/a.png")
         ('bucket/trip/a.png', 'data/a.png')
     """
-    if "://" in path:
-        parts = urlsplit(path)
-        path = f"{parts.netloc}/{parts.path}" if parts.scheme in ("http", "https") else path.partition("://")[2]
+    scheme, is_uri, rest = path.partition("://")
+    if is_uri:
+        path = rest.partition("#")[0].partition("?")[0] if scheme in ("http", "https") else rest
     return posixpath.normpath(f"/{path.replace(os.sep, '/')}").lstrip("/")
 
 

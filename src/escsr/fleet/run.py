@@ -8,10 +8,11 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from escsr.batch.jobs import check_name_suffix
@@ -137,7 +138,7 @@ def upscale(
 
     check_name_suffix(suffix, images.WRITABLE)
     if format is not None:
-        images.check_suffix(f"result.{format.lower().lstrip('.')}")
+        images.check_suffix(Path(f"result.{format.lower().lstrip('.')}"))
     source, output = stores.absolute(source), stores.absolute(output)
     stores.check_writable(output)
     run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
@@ -157,7 +158,7 @@ def upscale(
     work = partial(
         Upscaling, output, options, model_sha256=setting_of(options, "").model_sha256, threads=num_cpus
     )
-    with cluster(address):
+    with cluster(address) if plan.rows else nullcontext():
         summary = run_plan(
             plan,
             output,
