@@ -1,5 +1,5 @@
-"""Kills a run of `escsr fleet` (an actor, then the driver), starts it again, and looks whether each target is
-there once, with the bytes of `escsr upscale`.
+"""Kills a run of `escsr fleet` (an actor, then the driver), starts it again, and looks whether each target
+is there once, with the bytes of `escsr upscale`.
 
     python benchmarks/fleet_kills.py --record
 
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def kill_twice(folder: Path, output: str, count: int) -> dict[str, Any]:
-    """The whole: pictures, expected results, a run that is killed, one that ends, one with nothing to do."""
+    """The whole: pictures and expected results; a run that is killed, one that ends, one without work."""
     broken = make_pictures(folder / "in", count)
     batch.upscale(folder / "in", folder / "expected", model=MODEL, device="cpu")
     expected = {

@@ -3,8 +3,8 @@
     python benchmarks/fleet_plan.py --record
 
 Nothing is read or upscaled: rows go through a function that does nothing. First all rows are planned; then
-nine in ten get outcomes, as a run leaves that was killed, and all are planned again; what is left goes through
-two actors. Time and the driver's memory are measured. Writes results/fleet/plan.json.
+nine in ten get outcomes, as a run leaves that was killed, and all are planned again; what is left goes
+through two actors. Time and the driver's memory are measured. Writes results/fleet/plan.json.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def test_what_kills_its_workers_is_given_up(many: tuple[str, int]) -> None:
 def test_a_ledger_that_was_lost_goes_on_from_its_files(
     many: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first saves four rows and takes two more to its grave; a worker ends in the middle, another comes."""
+    """The first saves four rows and loses two more; its worker ends in the middle, another comes."""
     output, rows = many
     monkeypatch.setattr("escsr.fleet.worker._REPORT_SECONDS", 0.0)
     ledgers = [Ledger(output, "r")]
@@ -227,7 +227,7 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
 
 
 def test_a_run_that_another_has_replaced_writes_nothing(many: tuple[str, int]) -> None:
-    output, rows = many
+    output, _ = many
     ledger = Ledger(output, "r")
     claim(output, "another")
     ledger.record(0, 0, [{"status": "done", "pixels": 1, "path": "/0.png"}])

@@ -34,6 +34,8 @@ _WAIT_SECONDS = 1.0
 _REPORT_SECONDS = 0.1
 """Rows of quick pictures are reported together, within this time."""
 
+_STOP = -1
+
 Row = dict[str, Any]
 
 
@@ -82,29 +84,29 @@ class Worker:
         begun, deaths = self._ledger("open", unit)
         start = unit * self._unit_rows
         stop = min(start + self._unit_rows, self._rows)
-        recorded: int | None = begun
         outcomes: list[Row] = [{}] * begun
-        reported = time.monotonic()
+        recorded, reported = begun, time.monotonic()
         for row in self._rows_between(start + begun, stop):
             outcomes.append(_deadly(row) if deaths >= DEADLY else self._work(row))
             deaths = min(deaths, 1)
+            is_last = start + len(outcomes) == stop
             # After a death each row by itself, so that the next death is known to be of its row.
-            if deaths or time.monotonic() - reported >= _REPORT_SECONDS:
-                recorded = self._report(unit, recorded, outcomes)
+            if is_last or deaths or time.monotonic() - reported >= _REPORT_SECONDS:
+                recorded = self._report(unit, recorded, outcomes, begun)
                 reported = time.monotonic()
-            if recorded is None:
+            if recorded == _STOP:
                 return
-        while recorded is not None and begun <= recorded < len(outcomes):
-            recorded = self._report(unit, recorded, outcomes)
-        if recorded is None:
-            return
+            if recorded < begun:  # the ledger was lost, with what an earlier worker had reported
+                self.do(unit)
+                return
         self._ledger("close", unit)
-        if recorded < begun:  # the ledger was lost, with what an earlier worker had reported
-            self.do(unit)
 
-    def _report(self, unit: int, recorded: int, outcomes: list[Row]) -> int | None:
-        told: int | None = self._ledger("record", unit, recorded, outcomes[recorded:])
-        return told
+    def _report(self, unit: int, recorded: int, outcomes: list[Row], begun: int) -> int:
+        """Tells the ledger what it has not recorded; returns how many rows it then has, or `_STOP`."""
+        while begun <= recorded < len(outcomes):
+            told = self._ledger("record", unit, recorded, outcomes[recorded:])
+            recorded = _STOP if told is None else int(told)
+        return recorded
 
     def _rows_between(self, start: int, stop: int) -> Iterator[Row]:
         while start < stop:
