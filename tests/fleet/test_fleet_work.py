@@ -12,7 +12,7 @@ import pytest
 from pyarrow import dataset, parquet, table
 
 from escsr import batch, images
-from escsr.errors import ConfigError, DataError, EscError, OutputError
+from escsr.errors import ConfigError, DataError, EscError, ModelNotFoundError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import find_inputs
 from escsr.fleet.ledger import DEADLY, Ledger
@@ -226,6 +226,29 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
     assert paths == sorted(f"/{index}.png" for index in range(10))
 
 
+def test_a_worker_that_cannot_begin_ends_the_run(many: tuple[str, int]) -> None:
+    output, rows = many
+    ledger = Ledger(output, "r")
+
+    def no_model() -> Any:
+        raise ModelNotFoundError("another model")
+
+    def call(method: str, *given: Any) -> Any:
+        return getattr(ledger, method)(*given)
+
+    Worker(output, "r", call, unit_rows=10, rows=rows, work=no_model).do(0)
+    assert ledger.save().fault.endswith(": another model")
+    assert ledger.figures().done == 0
+
+
+def test_a_run_that_is_stopped_begins_nothing(many: tuple[str, int]) -> None:
+    output, rows = many
+    ledger = Ledger(output, "r")
+    ledger.figures(True)
+    worker_of(output, rows, lambda method, *given: getattr(ledger, method)(*given)).do(0)
+    assert ledger.save().done == 0
+
+
 def test_a_run_that_another_has_replaced_writes_nothing(many: tuple[str, int]) -> None:
     output, _ = many
     ledger = Ledger(output, "r")
@@ -233,4 +256,5 @@ def test_a_run_that_another_has_replaced_writes_nothing(many: tuple[str, int]) -
     ledger.record(0, 0, [{"status": "done", "pixels": 1, "path": "/0.png"}])
     assert ledger.save().superseded
     assert ledger.record(0, 1, []) is None
+    assert ledger.open(1) is None
     assert not Path(outcomes_uri(output)).exists()

@@ -34,6 +34,7 @@ class Figures:
         pixels: Of the inputs of those done.
         errors: Of the last few failures, each a line.
         superseded: Whether another run has begun on the same output.
+        fault: Why workers cannot begin; "" if they can.
     """
 
     done: int = 0
@@ -41,6 +42,7 @@ class Figures:
     pixels: int = 0
     errors: tuple[str, ...] = ()
     superseded: bool = False
+    fault: str = ""
 
 
 @dataclass
@@ -67,12 +69,15 @@ class Ledger:
         self._figures, self._stopped = Figures(), False
         self._metrics = _metrics()
 
-    def open(self, unit: int) -> tuple[int, int]:
+    def open(self, unit: int) -> tuple[int, int] | None:
         """A worker begins a unit.
 
         Returns:
-            How many of its rows are recorded, and how many workers have died at the next one.
+            How many of its rows are recorded, and how many workers have died at the next one; None if the
+            worker is to stop.
         """
+        if self._is_over():
+            return None
         known = self._units.setdefault(unit, _Unit())
         if known.is_open:
             known.deaths[known.recorded] = known.deaths.get(known.recorded, 0) + 1
@@ -98,11 +103,15 @@ class Ledger:
                 known.recorded += 1
             self._unsaved[unit] = known.recorded
         self._save_in_time()
-        return None if self._stopped or self._figures.superseded else known.recorded
+        return None if self._is_over() else known.recorded
 
     def close(self, unit: int) -> None:
         """A worker is through with a unit."""
         self._units[unit].is_open = False
+
+    def fail(self, fault: str) -> None:
+        """A worker cannot begin, nor could others: the run is over."""
+        self._figures = replace(self._figures, fault=fault)
 
     def figures(self, stop: bool = False) -> Figures:
         """How far the run is.
@@ -126,6 +135,9 @@ class Ledger:
         self._unsaved.clear()
         self._written = time.monotonic()
         return self._figures
+
+    def _is_over(self) -> bool:
+        return self._stopped or self._figures.superseded or bool(self._figures.fault)
 
     def _save_in_time(self) -> None:
         waiting = sum(map(len, self._rows.values()))

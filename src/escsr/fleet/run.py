@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from escsr.batch.jobs import check_name_suffix
-from escsr.errors import ConfigError, DeviceError, EscError, NoImagesError, OutputError
+from escsr.errors import ConfigError, DeviceError, NoImagesError, OutputError
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
 
@@ -223,8 +223,10 @@ def run_plan(
         remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger)
         ledger = _RemoteLedger(remote.remote(output, plan.run))
         with _watched(ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)):
-            _work_through(plan, output, ledger, actors, placed, work)
+            _in_cluster(plan, output, ledger, actors, placed, work)
         figures = ledger("save")
+    if figures.fault:
+        raise DeviceError(f"An actor cannot begin on {figures.fault}")
     if figures.superseded:
         raise OutputError(f"Another run has begun on {output}; this one has stopped.")
     return Summary(
@@ -238,6 +240,21 @@ def run_plan(
         figures.errors,
         outcomes_uri(output),
     )
+
+
+def _in_cluster(*given: Any) -> None:
+    """`_work_through`; for a client (ray://) in a process of the cluster, as Ray Data requires."""
+    import ray
+    from ray.util.client import ray as client
+
+    try:
+        if client.is_connected():
+            ray.get(ray.remote(num_cpus=0)(_work_through).remote(*given))
+        else:
+            _work_through(*given)
+    except ray.exceptions.RayError as error:
+        what = str(error).strip().splitlines()[-1]
+        raise DeviceError(f"Ray has ended the run ({what}); the same command continues.") from error
 
 
 def _work_through(
@@ -260,21 +277,8 @@ def _work_through(
     done = data.map_batches(
         Worker, fn_constructor_args=(output, plan.run), fn_constructor_kwargs=given, compute=pool, **placed
     )
-    try:
-        for _ in done.iter_batches(batch_size=None, prefetch_batches=0):
-            pass
-    except ray.exceptions.RayError as error:
-        raise _cause_of(error) from error
-
-
-def _cause_of(error: BaseException) -> EscError:
-    """The mistake behind what Ray raises, if there is one."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, EscError):
-            return type(seen)(str(seen).splitlines()[0])
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    return DeviceError(f"Ray has ended the run: {str(error).strip().splitlines()[-1]}")
+    for _ in done.iter_batches(batch_size=None, prefetch_batches=0):
+        pass
 
 
 def _gpus(device: str) -> int:

@@ -63,7 +63,10 @@ class Worker:
     ) -> None:
         self._plan, self._ledger = plan_uri(output, run), ledger
         self._unit_rows, self._rows = unit_rows, rows
-        self._work = work()
+        try:
+            self._work = work()
+        except EscError as error:  # which Ray would try again, and tell as a traceback
+            ledger("fail", f"{platform.node()}: {error}")
         self._group = lru_cache(2)(partial(_read_group, self._plan))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +84,10 @@ class Worker:
 
     def do(self, unit: int) -> None:
         """Upscales the rows of a unit that are not recorded yet."""
-        begun, deaths = self._ledger("open", unit)
+        opened = self._ledger("open", unit)
+        if opened is None:
+            return
+        begun, deaths = opened
         start = unit * self._unit_rows
         stop = min(start + self._unit_rows, self._rows)
         outcomes: list[Row] = [{}] * begun
