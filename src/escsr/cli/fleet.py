@@ -25,6 +25,7 @@ from escsr.cli.picture_options import (
     QualityOption,
     SelfEnsembleOption,
     SizeOption,
+    StrengthOption,
     StripOption,
     SubsamplingOption,
     SuffixOption,
@@ -101,6 +102,7 @@ def fleet(
     subsampling: SubsamplingOption = "444",
     strip: StripOption = False,
     to_srgb: ToSrgbOption = False,
+    strength: StrengthOption = None,
     keep_colour: KeepColourOption = None,
     self_ensemble: SelfEnsembleOption = False,
     device: DeviceOption = "auto",
@@ -161,6 +163,7 @@ def fleet(
             tile_size=tile_size,
             feature_storage=feature_storage,
             self_ensemble=self_ensemble,
+            strength=strength,
             keep_colour=keep_colour,
         )
     if as_json:

@@ -155,7 +155,8 @@ ToSrgbOption = Annotated[
 StrengthOption = Annotated[
     float | None,
     Option(
-        help="Of model real, 0 to 1. 0: nothing is invented. 1: as sharp as possible, with invented detail.",
+        help="Of model real, 0 to 1. 0: nothing is invented. 1: as sharp as possible, with invented "
+        "detail.",
         rich_help_panel=_COMPUTATION,
     ),
 ]

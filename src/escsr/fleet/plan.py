@@ -26,7 +26,7 @@ from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
 from escsr.fleet.stores import delete, written
-from escsr.models.selection import choose_model
+from escsr.models.selection import choose_model, files_of
 from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
 
@@ -103,8 +103,9 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
         options = replace(options, **given)
     target = options.target
     model = choose_model(options.model, target.scale if target else None)
-    settings = hashlib.sha256(f"{options.model} {settings_text(target, options)}".encode()).hexdigest()
-    return Setting(options, settings, sha256_of(model))
+    of_file = options.of_file(model)
+    settings = hashlib.sha256(f"{options.model} {settings_text(target, of_file)}".encode()).hexdigest()
+    return Setting(options, settings, " ".join(map(sha256_of, files_of(model, of_file.strength or 0))))
 
 
 def make_plan(
