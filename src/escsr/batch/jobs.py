@@ -156,7 +156,7 @@ def result_name(name: str, *, format: str | None, suffix: str | None) -> str:
         suffix: What to put before it; None for nothing.
 
     Example:
-        >>> result_name("trip/photo.heif", format=None, suffix="_large")
+        >>> result_name("trip/photo.dng", format=None, suffix="_large")
         'trip/photo_large.png'
     """
     stem, own = os.path.splitext(name)  # noqa: PTH122 (a string: called for millions)
