@@ -9,6 +9,7 @@ import typer
 
 from escsr import errors
 from escsr._version import __version__
+from escsr.cli.analysing import analyse
 from escsr.cli.comparing import compare
 from escsr.cli.console import ERR, ExitCode, drop_output, plain, prepare_streams
 from escsr.cli.data import data
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for _command in (upscale, fleet, compare, serve, evaluate, train, export, publish, doctor):
     app.command()(_command)
+app.add_typer(analyse, name="analyse")
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")
 app.add_typer(recipes, name="recipes")

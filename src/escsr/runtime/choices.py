@@ -8,9 +8,11 @@ from escsr.errors import ConfigError
 
 __all__ = [
     "Backend",
+    "CkaEstimator",
     "ExportFormat",
     "FeatureStorageChoice",
     "Fit",
+    "LamRule",
     "Precision",
     "Protocol",
     "Resizer",
@@ -22,6 +24,10 @@ __all__ = [
 Backend = Literal["torch", "onnx", "openvino"]
 """What computes the network: PyTorch; or by extras ONNX Runtime or OpenVINO, on the CPU in float32."""
 
+CkaEstimator = Literal["biased", "unbiased"]
+"""How CKA is estimated: "biased" is Kornblith's on all pictures at once; with few pictures it is well
+above 0 even for independent features. "unbiased" is Nguyen's over minibatches, near 0 for those."""
+
 ExportFormat = Literal["onnx", "openvino"]
 """What a model is exported to."""
 
@@ -32,6 +38,10 @@ the predicted memory is not free."""
 Fit = Literal["contain", "cover", "exact"]
 """How a picture comes to a width and a height: "contain" keeps its shape inside them, "cover" keeps its
 shape around them and cuts what is over, centred, "exact" stretches it."""
+
+LamRule = Literal["midpoint", "right"]
+"""How LAM sums the integral along its path: "right" takes the sharper end of each step, as published
+diffusion indices do, with 50 steps; "midpoint" its middle, nearer to the integral with 10 steps."""
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 """Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10
