@@ -28,6 +28,7 @@ LADDER = {
     "exports": 2,
     "upscaling": 3,
     "evaluation": 3,
+    "analysis": 4,
     "batch": 4,
     "diagnosis": 4,
     "integrations": 4,

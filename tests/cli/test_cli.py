@@ -296,5 +296,5 @@ def test_completion_of_every_command() -> None:
         "publish",
         "doctor",
     }
-    assert [group.name for group in cli.app.registered_groups] == ["models", "data", "recipes"]
+    assert [group.name for group in cli.app.registered_groups] == ["analyse", "models", "data", "recipes"]
     assert isinstance(cli.app, typer.Typer)

@@ -35,7 +35,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "escsr",  # the same names at every drawing
     "svg.fonttype": "none",  # text stays text
 }
-_SIDE = 2.2
+_SIDE = 1.7
 """Of a picture in a figure, inches."""
 
 
@@ -106,7 +106,7 @@ def draw_attributions(lr: Tensor, found: Sequence[tuple[str, Attribution]]) -> F
     for column, (name, attribution) in enumerate(found, 1):
         _show(axes[0, column], grey, f"{name}\nDI {attribution.diffusion_index:.2f}")
         magnitude = attribution.map.numpy()
-        axes[0, column].imshow(magnitude, cmap="Reds", vmin=0, vmax=1, alpha=np.minimum(1, 3 * magnitude))
+        axes[0, column].imshow(magnitude, cmap="Reds", vmin=0, vmax=1, alpha=np.minimum(1, 10 * magnitude))
         _show(axes[1, column], grey, "area of contribution")
         axes[1, column].imshow(area_of_contribution(attribution.map).numpy(), cmap="Reds", alpha=0.6)
         _mark(axes[1, column], attribution, width)
@@ -164,7 +164,11 @@ def _grid(rows: int, columns: int, height: float, width: float) -> tuple[Figure,
 
 
 def _show(axis: Axes, values: NDArray[Any], title: str) -> None:
-    axis.imshow(values, cmap="viridis" if values.ndim == 2 else None, interpolation="nearest")
+    if values.ndim == 2:  # a few values, at borders for the most part, would leave the others no contrast
+        low, high = np.percentile(values, (1, 99.5))
+        axis.imshow(values, cmap="viridis", vmin=low, vmax=max(high, low + 1e-12), interpolation="nearest")
+    else:
+        axis.imshow(values, interpolation="nearest")
     axis.set_title(title, fontsize=8)
     axis.set_xticks([])
     axis.set_yticks([])

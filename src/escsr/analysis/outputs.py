@@ -22,7 +22,7 @@ Outputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """A file to write, or several; none are fine too."""
 
 _FIGURES = (".png", ".svg")
-_DOTS_PER_INCH = 120
+_DOTS_PER_INCH = 100
 
 
 def check_outputs(output: Outputs) -> list[Path]:
