@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,15 +19,15 @@ from samples import small_config, small_network
 BOTH: list[CkaEstimator] = ["biased", "unbiased"]
 
 
-def grams(*features: Tensor) -> list[Tensor]:
-    return [gram(each)[None] for each in features]
+def grams(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return gram(x)[None], gram(y)[None]
 
 
 @pytest.mark.parametrize("estimator", BOTH)
 def test_one_for_itself_whatever_its_rotation_and_scale(estimator: CkaEstimator) -> None:
     x, other = torch.randn(12, 6, dtype=torch.float64), torch.randn(12, 6, dtype=torch.float64)
     turned = 3.7 * x @ torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
-    k, same, l = grams(x, turned, other)  # noqa: E741
+    (k, same), (_, l) = grams(x, turned), grams(x, other)  # noqa: E741
     torch.testing.assert_close(linear_cka(k, k, estimator), torch.tensor(1.0, dtype=torch.float64))
     torch.testing.assert_close(linear_cka(same, l, estimator), linear_cka(k, l, estimator))
 
@@ -55,9 +56,9 @@ def test_unbiased_of_four_by_hand() -> None:
 def test_independent_features() -> None:
     """Biased estimates stand on a floor, which is told; unbiased ones do not."""
     pairs = [grams(torch.randn(64, 8), torch.randn(64, 8)) for _ in range(20)]
-    biased = sum(float(linear_cka(*pair)) for pair in pairs) / 20
-    unbiased = sum(float(linear_cka(*pair, "unbiased")) for pair in pairs) / 20
-    expected = sum(float(floor(*pair)) for pair in pairs) / 20
+    biased = float(np.mean([linear_cka(k, l) for k, l in pairs]))  # noqa: E741
+    unbiased = float(np.mean([linear_cka(k, l, "unbiased") for k, l in pairs]))  # noqa: E741
+    expected = float(np.mean([floor(k, l) for k, l in pairs]))  # noqa: E741
     assert biased == pytest.approx(0.114, abs=0.01)
     assert expected == pytest.approx(8 / (64 + 8), abs=0.005)
     assert expected == pytest.approx(biased, abs=0.01)
@@ -102,9 +103,8 @@ def test_layers_of_a_network() -> None:
 def test_between_models_and_cosine() -> None:
     model, other = as_differentiable(small_network("esc")), as_differentiable(small_network("esc-fp"))
     inputs = torch.rand(4, 3, 16, 16)
-    result = similarity(
-        *(layer_grams(each, inputs, "attention") for each in (model, other)), estimator="unbiased"
-    )
+    rows, columns = (layer_grams(each, inputs, "attention") for each in (model, other))
+    result = similarity(rows, columns, "unbiased")
     assert result.cka.shape == (2, 2)
     assert not result.floor.any()
     cosine = cosine_similarity(model, inputs, "attention")

@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pages_are_there(site: Path) -> None:
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"study"}
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"study", "denoising"}
     assert {path.parent.name for path in site.glob("*/index.html")} >= pages - {"index"}
     start = (site / "index.html").read_text()
     assert "<h1" in start

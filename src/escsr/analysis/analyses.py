@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -94,7 +95,11 @@ def analyse_cka(
     result = similarity(grams[0], grams[-1], estimator)
     if cosine:
         result = replace(result, cosine=cosine_similarity(models[0], inputs, layers))
-    arrays = {"rows": np.array(result.rows), "columns": np.array(result.columns), "cka": result.cka}
+    arrays: dict[str, Any] = {
+        "rows": np.array(result.rows),
+        "columns": np.array(result.columns),
+        "cka": result.cka,
+    }
     arrays |= {"floor": result.floor, "row_grams": grams[0].grams, "column_grams": grams[-1].grams}
     arrays |= {} if result.cosine is None else {"cosine": result.cosine}
     write_outputs(paths, lambda: figures.draw_similarity(result), arrays)
@@ -153,7 +158,7 @@ def analyse_lam(
         place = _middle_window(rows, columns) if window is None else parse_crop(window, rows, columns)
         report = part_of(on_progress, index, len(models))
         found[each.name] = attribute(each, lr, place, rule=rule, steps=steps, on_progress=report)
-    arrays = {"input": lr[0], "models": np.array(list(found))}
+    arrays: dict[str, Any] = {"input": lr[0], "models": np.array(list(found))}
     for index, attribution in enumerate(found.values()):
         arrays |= {f"attribution_{index}": attribution.values, f"map_{index}": attribution.map}
         arrays[f"area_{index}"] = area_of_contribution(attribution.map)
@@ -206,7 +211,7 @@ def analyse_erf(
         each.name: receptive_field(each, inputs, on_progress=part_of(on_progress, index, len(models)))
         for index, each in enumerate(models)
     }
-    arrays = {"models": np.array(list(fields))}
+    arrays: dict[str, Any] = {"models": np.array(list(fields))}
     arrays |= {f"map_{index}": field.map for index, field in enumerate(fields.values())}
     write_outputs(paths, lambda: figures.draw_receptive_fields(list(fields.values())), arrays)
     return fields
@@ -248,7 +253,7 @@ def analyse_features(
     models = open_models(model, scale=scale, device=device)
     lr = read_input(picture, scale=_common_scale(models, shrink), shrink=shrink, crop=crop)
     found = {each.name: feature_maps(each, lr) for each in models}
-    arrays = {"input": lr[0], "models": np.array(list(found))}
+    arrays: dict[str, Any] = {"input": lr[0], "models": np.array(list(found))}
     for index, maps in enumerate(found.values()):
         arrays[f"layers_{index}"] = np.array(maps.layers)
         arrays |= {f"{kind.replace(' + ', '_')}_{index}": value for kind, value in maps.maps.items()}

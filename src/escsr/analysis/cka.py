@@ -47,7 +47,7 @@ def gram(features: Tensor) -> Tensor:
     """
     rows = features.detach().flatten(1)
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for part in rows.split(_COLUMNS, dim=1):
+    for part in torch.split(rows, _COLUMNS, dim=1):
         columns = part.cpu().double()
         total += columns @ columns.T
     return total
@@ -159,7 +159,7 @@ def layer_grams(
         raise ConfigError(
             f"CKA over batches of {size} needs 2 pictures or more, and as many; it got {len(inputs)}."
         )
-    batches = list(inputs[: len(inputs) // size * size].split(size))
+    batches = list(torch.split(inputs[: len(inputs) // size * size], size))
     found: list[tuple[str, Tensor]] = []
     expected = len(batches) * (1 if layers == "attention-maps" else len(matching(model.module, layers)))
 
@@ -272,7 +272,7 @@ def cosine_similarity(model: DifferentiableModel, inputs: Tensor, layers: str) -
         ConfigError: There is no such layer.
     """
     total: Tensor | float = 0.0
-    for lr in inputs.split(1):
+    for lr in torch.split(inputs, 1):
         found: list[Tensor] = []
         with model.evaluating(), observing(model.module, layers, lambda _, x: found.append(x.flatten())):  # noqa: B023
             model(lr)

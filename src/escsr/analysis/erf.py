@@ -73,7 +73,7 @@ def receptive_field(
     height, width = inputs.shape[-2:]
     total = torch.zeros(height, width, dtype=torch.float64)
     with model.evaluating(), torch.enable_grad():
-        for index, picture in enumerate(inputs.split(1)):
+        for index, picture in enumerate(torch.split(inputs, 1)):
             lr = picture.detach().to(model.device, copy=True).requires_grad_()
             sr = model(lr)
             if not sr.requires_grad:

@@ -29,7 +29,7 @@ __all__ = [
     "require_matplotlib",
 ]
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "svg.hashsalt": "escsr",  # the same names at every drawing

@@ -134,8 +134,9 @@ def attribute(
                 on_progress((index + 1) / steps)
         with torch.no_grad():
             sr = model(lr)
-            ends = [float(detail(each, window)) for each in (sr, model(blurred(lr, sigma)))]
-    return Attribution(total[0].cpu(), window, *ends, result=sr[0].cpu())
+            before = float(detail(model(blurred(lr, sigma)), window))
+            after = float(detail(sr, window))
+    return Attribution(total[0].cpu(), window, after, before, sr[0].cpu())
 
 
 def _gradient(model: DifferentiableModel, lr: Tensor, window: Crop) -> Tensor:
