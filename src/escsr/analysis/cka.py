@@ -222,7 +222,7 @@ class Similarity:
             **cosine,
             "rows": self.rows,
             "columns": self.columns,
-            "cka": self.cka.tolist(),
+            "cka": [[round(value, 4) for value in row] for row in self.cka.tolist()],
         }
 
 
