@@ -17,7 +17,7 @@ from escsr.errors import ConfigError
 from escsr.networks.attention import WindowAttention
 from escsr.networks.conv_attn import ConvAttn
 
-__all__ = ["ATTENTION_MAPS", "FEATURES", "Observe", "attention_maps", "observing"]
+__all__ = ["ATTENTION_MAPS", "FEATURES", "Observe", "attention_maps", "matching", "observing"]
 
 ATTENTION_MAPS = "attention-maps"
 FEATURES: dict[str, type[nn.Module]] = {"attention": WindowAttention, "conv-attn": ConvAttn}
