@@ -126,12 +126,9 @@ def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
     for axis, field in zip(axes[0], fields, strict=True):
         rows, columns = field.map.shape
         half, all_but = (100 * field.areas[share] for share in (0.5, 0.99))
-        _show(
-            axis,
-            np.sqrt(field.map.numpy()),
-            f"{field.model}\n50 % in {half:.1f} %, 99 % in {all_but:.1f} %",
-        )
-        axis.set_xlabel(f"{columns}×{rows} pixels, square root of the map", fontsize=6)
+        _show(axis, np.sqrt(field.map.numpy()), field.model)
+        shares = f"50 % in {half:.1f} %, 99 % in {all_but:.1f} %"
+        axis.set_xlabel(f"{shares} of {columns}×{rows} pixels\n(square root of the map)", fontsize=6)
     return figure
 
 
