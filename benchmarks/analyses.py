@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from conditions import record
 from escsr import analysis
 from escsr.runtime.allocator import keep_freed_memory
@@ -85,7 +87,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     for part in arguments.parts or PARTS:
-        print(record(f"analysis/{part}", PARTS[part](arguments.folder)))
+        values = PARTS[part](arguments.folder)
+        small = Image.open(image(part)).convert("RGB").quantize(256)  # a third of the bytes
+        small.save(image(part), optimize=True)
+        print(record(f"analysis/{part}", values))
 
 
 if __name__ == "__main__":

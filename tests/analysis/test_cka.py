@@ -138,8 +138,9 @@ def test_attention_maps_give_the_attention(backend: str, rank: int | None) -> No
     torch.testing.assert_close((weights @ value).mT.reshape(3, 24, 8, 8), calls[1], rtol=1e-4, atol=1e-5)
 
 
-def test_attention_maps_are_means_over_windows_and_heads_of_each_picture() -> None:
-    network = small_network("esc")
+@pytest.mark.parametrize("variant", ["esc", "esc-rib"])
+def test_attention_maps_are_means_over_windows_and_heads_of_each_picture(variant: str) -> None:
+    network = small_network(variant)
     inputs = torch.rand(2, 3, 16, 24)
     by_backend = []
     for backend in ("plain", "sdpa"):

@@ -128,7 +128,7 @@ def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
         half, all_but = (100 * field.areas[share] for share in (0.5, 0.99))
         _show(axis, np.sqrt(field.map.numpy()), field.model)
         shares = f"50 % in {half:.1f} %, 99 % in {all_but:.1f} %"
-        axis.set_xlabel(f"{shares} of {columns}×{rows} pixels\n(square root of the map)", fontsize=6)
+        axis.set_xlabel(f"{shares}\nof {columns}×{rows} pixels\n(square root of the map)", fontsize=6)
     return figure
 
 
