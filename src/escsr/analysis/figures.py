@@ -122,7 +122,7 @@ def draw_receptive_fields(fields: Sequence[ReceptiveField]) -> Figure:
     Returns:
         A figure of matplotlib.
     """
-    figure, axes = _grid(1, len(fields), _SIDE + 0.4, _SIDE)
+    figure, axes = _grid(1, len(fields), _SIDE + 0.9, _SIDE)
     for axis, field in zip(axes[0], fields, strict=True):
         rows, columns = field.map.shape
         half, all_but = (100 * field.areas[share] for share in (0.5, 0.99))
