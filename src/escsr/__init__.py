@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from escsr.models.checkpoints import load_network, save_network
     from escsr.training.run import train
     from escsr.upscaling.options import UpscaleOptions
-    from escsr.upscaling.upscaler import Upscaler, upscale, upscale_file
+    from escsr.upscaling.short_forms import upscale, upscale_file
+    from escsr.upscaling.upscaler import Upscaler
     from escsr.video.run import upscale_video
 
 __all__ = [
@@ -62,8 +63,8 @@ _HOMES = {
     "load_network": "models.checkpoints",
     "save_network": "models.checkpoints",
     "train": "training.run",
-    "upscale": "upscaling.upscaler",
-    "upscale_file": "upscaling.upscaler",
+    "upscale": "upscaling.short_forms",
+    "upscale_file": "upscaling.short_forms",
     "upscale_video": "video.run",
 }
 

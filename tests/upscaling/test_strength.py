@@ -119,15 +119,17 @@ def test_files_and_batches(weights: Path, picture: Pixels, tmp_path: Path) -> No
     source, target = tmp_path / "a.png", tmp_path / "out" / "a.png"
     images.write(images.Picture(picture), source)
 
-    def status(**settings: float) -> str:
-        (outcome,) = upscale(source, target, model="real", device="cpu", skip_existing=True, **settings)
+    def status(strength: float | None) -> str:
+        (outcome,) = upscale(
+            source, target, model="real", strength=strength, device="cpu", skip_existing=True
+        )
         return outcome.status
 
-    assert [status(), status(), status(strength=DEFAULT_STRENGTH)] == ["done", "skipped", "skipped"]
+    assert [status(None), status(None), status(DEFAULT_STRENGTH)] == ["done", "skipped", "skipped"]
     assert np.array_equal(images.read(target).pixels, escsr.Upscaler("real", device="cpu")(picture))
-    assert [status(strength=0.9), status(strength=0.9)] == ["done", "skipped"]
+    assert [status(0.9), status(0.9)] == ["done", "skipped"]
     save_form(weights / f"{FAMILY}-gan-x2.safetensors", 2, seed=7)
-    assert status(strength=0.9) == "done", "the second form is another"
+    assert status(0.9) == "done", "the second form is another"
     one = escsr.upscale_file(source, tmp_path / "b.png", model="real", strength=0.9, device="cpu")
     assert np.array_equal(images.read(one).pixels, images.read(target).pixels)
 

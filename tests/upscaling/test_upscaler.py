@@ -13,10 +13,11 @@ from escsr import images
 from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, OutputError
 from escsr.models.checkpoints import save_network
 from escsr.runtime.devices import choose_device
+from escsr.upscaling.default_target import default_target
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
-from escsr.upscaling.upscaler import Upscaler, default_target
+from escsr.upscaling.upscaler import Upscaler
 from samples import EXAMPLES, small_network
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from escsr.cli import app
-from escsr.upscaling.upscaler import upscale_file
+from escsr.upscaling.short_forms import upscale_file
 from samples import ROOT
 from web.serving import Served
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from escsr import images
 from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
+from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
-from escsr.upscaling.upscaler import default_target
 
 __all__ = ["Job", "check_name_suffix", "plan", "result_name"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
 from escsr.data.patch_sampler import shard_of_batch
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, read_rgb
+from escsr.data.sample_threads import SampleThreads
 from escsr.data.storage import Group, load_large_enough
 from escsr.errors import DataError
 
@@ -62,6 +64,7 @@ class DegradedSampler:
         self.hr = self.images = hr
         self.scale, self.degradation, self.margin = scale, degradation, margin
         self._sides = np.array([picture.shape[:2] for picture in hr])
+        self._threads = SampleThreads()
 
     @classmethod
     def from_folder(
@@ -131,12 +134,11 @@ class DegradedSampler:
             DataError: No picture holds a patch with its margin.
         """
         share = shard_of_batch(batch_size, shard, num_shards)
-        samples = [
-            self._draw(seed, iteration, index, patch_size) for index in range(share.start, share.stop)
-        ]
+        draw = partial(self._draw, seed, iteration, patch_size)
+        samples = self._threads.map(draw, range(share.start, share.stop))
         return DegradedBatch(*(torch.stack(tensors) for tensors in zip(*samples, strict=True)))
 
-    def _draw(self, seed: int, iteration: int, index: int, patch_size: int) -> tuple[Tensor, ...]:
+    def _draw(self, seed: int, iteration: int, patch_size: int, index: int) -> tuple[Tensor, ...]:
         """LR (3, p, p), HR and target (3, rp, rp) of one sample; independent of others."""
         key, counter = np.array([seed, iteration], np.uint64), np.array([0, 0, 0, index], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))

@@ -7,7 +7,7 @@ border, output size ceil(size · scale). PIL, OpenCV and PyTorch compute somethi
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -106,8 +106,9 @@ def weigh_taps(x: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
     return reduce(torch.add, (x.index_select(axis, pixels) * part.reshape(shape) for pixels, part in taps))
 
 
+@lru_cache(maxsize=64)
 def _contributions(size: int, scale: float, out_size: int | None) -> tuple[Tensor, Tensor]:
-    """Input pixels of every output pixel of an axis, and their weights, both (out, taps)."""
+    """Input pixels of every output pixel of an axis, and their weights, both (out, taps); read only."""
     out = out_size if out_size is not None else math.ceil(size * scale)
     stretch = min(scale, 1.0)
     width = 4 / stretch

@@ -1,4 +1,4 @@
-"""Upscaler: a model on a device, from any kind of image to the same kind, larger; and its short forms."""
+"""Upscaler: a model on a device, from any kind of image to the same kind, larger."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
 from escsr.upscaling.damage import hint_for
+from escsr.upscaling.default_target import default_target
 from escsr.upscaling.image_kinds import upscale_any
 from escsr.upscaling.keep_colour import keep_colour_, mirrored, without_mirrored
 from escsr.upscaling.opening import open_inference
@@ -39,7 +40,7 @@ from escsr.upscaling.target_size import TargetSize
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Upscaler", "default_target", "upscale", "upscale_file"]
+__all__ = ["Upscaler"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -326,76 +327,3 @@ def _sides(picture: Picture | Animation) -> tuple[int, int]:
     """Rows and columns."""
     height, width = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]
     return height, width
-
-
-def default_target(source: Path, size: TargetSize, suffix: str | None = None) -> Path:
-    """Name of a result beside its source: photo.png at ×2 becomes photo_x2.png.
-
-    The format stays; an ending that cannot be written becomes .png.
-
-    Args:
-        source: The picture.
-        size: What is asked for.
-        suffix: What to put in the place of "_x2"; None for that.
-    """
-    ending = source.suffix if source.suffix.lower() in images.WRITABLE else ".png"
-    return source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending}")
-
-
-def upscale_file(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str] | None = None,
-    *,
-    options: UpscaleOptions | None = None,
-    **settings: Any,
-) -> Path:
-    """Upscales one picture file into another; for several, use an `Upscaler` or `escsr.batch.upscale`.
-
-    Args:
-        source: The file.
-        target: File to write; None for a name beside the source.
-        options: See `UpscaleOptions`; None for the usual ones.
-        settings: Options by name, in place of those in `options`: `scale=4`, `quality=90`.
-
-    Returns:
-        The file written; without a target "photo_x2.jpg" beside "photo.jpg".
-
-    Raises:
-        EscError: Model, device, source or target are not as they should be.
-    """
-    options = replace(options or UpscaleOptions(), **settings)
-    scale = options.scale
-    if options.target is not None:
-        header = images.read_header(source)
-        scale = options.target.scale_of(header.height, header.width)
-    weights = choose_model(options.model, scale)
-    return Upscaler(options=options, weights=weights).upscale_file(source, target)
-
-
-def upscale(
-    image: Any,
-    *,
-    scale: float | None = None,
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
-    **settings: Any,
-) -> Any:
-    """Upscales an image and returns it; for many calls, make an `Upscaler` once.
-
-    Args:
-        image: numpy array, tensor, PIL image, path, bytes of a file, or a list of these; see `Upscaler`.
-        scale: Factor of both sides; None for ×2, or the scale of the model named.
-        model: "auto", "real" for noisy and compressed photos, a name from `list_models`, or a file of
-            weights.
-        settings: Other options by name, see `UpscaleOptions`: `device="cuda"`, `size="1920x1080"`.
-
-    Returns:
-        An image of the same kind; for a path or bytes, a numpy array. Files are written by `upscale_file`.
-
-    Raises:
-        EscError: Image, model, device or an option are not as they should be.
-
-    Example:
-        >>> upscale(np.zeros((20, 30, 3), np.uint8), scale=4).shape
-        (80, 120, 3)
-    """
-    return Upscaler(model, scale=scale, **settings)(image)

@@ -11,10 +11,10 @@ from escsr.errors import ConfigError, DeviceError, EscError, ImageError
 from escsr.images import Header
 from escsr.images.formats import CAMERA_RAW, FORMAT_OF
 from escsr.models.selection import choose_model
+from escsr.upscaling.default_target import default_target
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.target_size import TargetSize
-from escsr.upscaling.upscaler import default_target
 from escsr.web.offers import scale_of
 
 __all__ = ["Plan", "TooLargeError", "clean_name", "plan_job"]

@@ -40,6 +40,7 @@ from escsr.data.degradations.steps import (
     ToLr,
     Zoom,
 )
+from escsr.data.degraded_sampler import DegradedSampler
 from escsr.errors import ConfigError
 from escsr.runtime.settings import validated
 
@@ -364,3 +365,20 @@ def test_correlated_noise_has_its_covariance() -> None:
     noise = (CorrelatedNoise(20.0, widths, tuple(turn.flat))(flat, place) - flat) * 255 / 20
     covariance = np.cov(noise.flatten(1).numpy())
     assert np.allclose(covariance, turn @ np.diag(widths) @ turn.T, atol=0.02)
+
+
+def test_samples_do_not_depend_on_threads() -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (170, 190, 3), dtype=np.uint8)
+    before = torch.get_num_threads()
+    batches = []
+    try:
+        for threads in (1, 3, 2):
+            torch.set_num_threads(threads)
+            sampler = DegradedSampler([torch.from_numpy(pixels)], 4, PRESETS["real-esrgan"])
+            batches.append(sampler.batch(5, 7, 6, 32))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for other in batches[1:]:
+        assert torch.equal(batches[0].lr, other.lr)
+        assert torch.equal(batches[0].target, other.target)

@@ -127,7 +127,8 @@ class PoissonNoise:
         if self.grey:
             source = ((source * _LUMA[:, None, None]).sum(0, keepdim=True) * 255).round() / 255
             levels = (source * 255).byte()
-        light = 2 ** math.ceil(math.log2(max(1, len(torch.unique(levels)))))
+        distinct = int(torch.bincount(levels.flatten(), minlength=256).count_nonzero())
+        light = 2 ** math.ceil(math.log2(max(1, distinct)))
         photons = place.generator.poisson((source * light).numpy()).astype(np.float32)
         counted = torch.from_numpy(photons) / light
         return (image + (counted - source) * self.scale).clamp_(0, 1)
