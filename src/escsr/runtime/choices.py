@@ -7,10 +7,13 @@ from typing import Any, Literal, get_args
 from escsr.errors import ConfigError
 
 __all__ = [
+    "Attention",
     "Backend",
+    "CompileMode",
     "ExportFormat",
     "FeatureStorageChoice",
     "Fit",
+    "NetworkForm",
     "Precision",
     "Protocol",
     "Resizer",
@@ -19,8 +22,14 @@ __all__ = [
     "check_choice",
 ]
 
+Attention = Literal["auto", "plain", "sdpa", "flex"]
+"""How window attention is computed, see `escsr.networks.attention.AttentionBackend`."""
+
 Backend = Literal["torch", "onnx", "openvino"]
 """What computes the network: PyTorch; or by extras ONNX Runtime or OpenVINO, on the CPU in float32."""
+
+CompileMode = Literal["off", "default", "reduce-overhead", "max-autotune"]
+"""Whether and how `torch.compile` compiles the whole network, for the one shape that is measured."""
 
 ExportFormat = Literal["onnx", "openvino"]
 """What a model is exported to."""
@@ -32,6 +41,12 @@ the predicted memory is not free."""
 Fit = Literal["contain", "cover", "exact"]
 """How a picture comes to a width and a height: "contain" keeps its shape inside them, "cover" keeps its
 shape around them and cuts what is over, centred, "exact" stretches it."""
+
+NetworkForm = Literal["inference", "trained", "streaming"]
+"""How a network of ours is run when its cost is measured. "inference": one forward pass of the frozen twin,
+in which the large kernel is averaged and the position biases are made once. "trained": of the network as it
+is trained, as the paper's authors measure. "streaming": in exact tiles from host memory to host memory,
+with native kernels on a CPU, as `escsr upscale` runs it."""
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 """Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10
