@@ -9,13 +9,25 @@ import torch
 from torch import nn
 
 from escsr.errors import ConfigError
+from escsr.evaluation.rivals.asid import ASID
+from escsr.evaluation.rivals.elan import ELAN
+from escsr.evaluation.rivals.hit import HiTSRF
+from escsr.evaluation.rivals.mambair import MambaIR
+from escsr.evaluation.rivals.mambairv2 import MambaIRv2
 from escsr.evaluation.rivals.packages import packaged_network
 from escsr.evaluation.rivals.rdn import RDN
 from escsr.evaluation.rivals.table import rival_named
 
 __all__ = ["build_rival"]
 
-_OWN: Mapping[str, Callable[[int], nn.Module]] = {"rdn": RDN}
+_OWN: Mapping[str, Callable[[int], nn.Module]] = {
+    "rdn": RDN,
+    "elan-lt": ELAN,
+    "hit-srf": HiTSRF,
+    "asid-d8": ASID,
+    "mambair-lt": MambaIR,
+    "mambairv2-lt": MambaIRv2,
+}
 """Definitions of our own, by the names in `RIVALS`: scale → network."""
 
 

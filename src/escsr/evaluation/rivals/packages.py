@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -30,14 +31,35 @@ _ATD = _LIGHT | {
 }
 _RCAN = {"n_resgroups": 10, "n_resblocks": 20, "n_feats": 64, "reduction": 16, "rgb_range": 1}
 
-_SETTINGS: Mapping[str, tuple[str, str, Mapping[str, Any], int, PaddingMode]] = {
-    "swinir-lt": ("SwinIR", "upscale", _SWIN | {"window_size": 8}, 8, "reflect"),
-    "omnisr": ("OmniSR", "up_scale", _OMNISR, 8, "zeros"),
-    "srformer-lt": ("SRFormer", "upscale", _SWIN | {"window_size": 16}, 16, "reflect"),
-    "atd-lt": ("ATD", "upscale", _ATD, 16, "symmetric"),
-    "rcan": ("RCAN", "scale", _RCAN, 1, "reflect"),
+
+@dataclass(frozen=True)
+class _Definition:
+    """A package's class.
+
+    Attributes:
+        kind: Its name.
+        scale_name: What it calls the scale.
+        settings: Of the light variant.
+        multiple: Its pictures' sides are multiples of this.
+        padding: What its authors make them so with.
+        smallest: Least side that it computes.
+    """
+
+    kind: str
+    scale_name: str
+    settings: Mapping[str, Any]
+    multiple: int = 1
+    padding: PaddingMode = "reflect"
+    smallest: int = 1
+
+
+_DEFINITIONS: Mapping[str, _Definition] = {
+    "swinir-lt": _Definition("SwinIR", "upscale", _SWIN | {"window_size": 8}, 8),
+    "omnisr": _Definition("OmniSR", "up_scale", _OMNISR, 8, "zeros", smallest=16),
+    "srformer-lt": _Definition("SRFormer", "upscale", _SWIN | {"window_size": 16}, 16),
+    "atd-lt": _Definition("ATD", "upscale", _ATD, 16, "symmetric"),
+    "rcan": _Definition("RCAN", "scale", _RCAN),
 }
-"""Class, its name for the scale, settings, multiple of the sides, and what its authors pad with."""
 
 
 def packaged_network(name: str, scale: int, **changes: Any) -> nn.Module:
@@ -56,27 +78,27 @@ def packaged_network(name: str, scale: int, **changes: Any) -> nn.Module:
     Raises:
         ConfigError: The package is not installed, or cannot be imported.
     """
-    kind, scale_name, settings, multiple, mode = _SETTINGS[name]
-    rival = RIVALS[name]
+    definition, rival = _DEFINITIONS[name], RIVALS[name]
     if rival.reason:
         raise ConfigError(rival.reason)
+    kind = definition.kind
     try:
         base: type[nn.Module] = getattr(import_module(f"{rival.source}.architectures.{kind}"), kind)
     except Exception as error:  # a torchvision that does not fit its PyTorch raises anything
         raise ConfigError(
             f"{rival.name} requires {rival.source}, which cannot be imported ({error})."
         ) from error
-    any_size = type(kind, (base,), {"forward": _any_size(base.forward, scale, multiple, mode)})
-    return any_size(**{**settings, **changes}, **{scale_name: scale})
+    any_size = type(kind, (base,), {"forward": _any_size(base.forward, scale, definition)})
+    return any_size(**{**definition.settings, **changes, definition.scale_name: scale})
 
 
 def _any_size(
-    whole_windows: Callable[[nn.Module, Tensor], Tensor], scale: int, multiple: int, mode: PaddingMode
+    whole_windows: Callable[[nn.Module, Tensor], Tensor], scale: int, definition: _Definition
 ) -> Callable[[nn.Module, Tensor], Tensor]:
     """A `forward` that pads a picture of any size, as the authors pad those larger than a window."""
 
     def forward(self: nn.Module, lr: Tensor) -> Tensor:
-        padded = pad_to_multiple(lr, multiple, mode)
+        padded = pad_to_multiple(lr, definition.multiple, definition.padding, smallest=definition.smallest)
         sr = whole_windows(self, padded.clone())  # RCAN writes into its input
         return sr[..., : scale * lr.shape[-2], : scale * lr.shape[-1]]
 

@@ -16,18 +16,19 @@ PaddingMode = Literal["reflect", "symmetric", "zeros"]
 """A mirror on the last pixel, a mirror behind the last pixel, or black."""
 
 
-def pad_to_multiple(lr: Tensor, multiple: int, mode: PaddingMode) -> Tensor:
+def pad_to_multiple(lr: Tensor, multiple: int, mode: PaddingMode, *, smallest: int = 1) -> Tensor:
     """Adds rows and columns until both sides are multiples.
 
     Args:
         lr: (B, C, H, W), of any size from 1×1.
         multiple: Of the sides, pixels.
         mode: What is added.
+        smallest: Least length of a side.
 
     Returns:
-        (B, C, ⌈H⌉, ⌈W⌉); `lr` itself where nothing is added.
+        (B, C, H', W'); `lr` itself where nothing is added.
     """
-    bottom, right = (-side % multiple for side in lr.shape[-2:])
+    bottom, right = (-(-max(side, smallest) // multiple) * multiple - side for side in lr.shape[-2:])
     if not (bottom or right):
         return lr
     if mode == "reflect":

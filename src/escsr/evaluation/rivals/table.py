@@ -61,11 +61,12 @@ def _thousands(two: int, three: int, four: int) -> dict[int, int | None]:
 
 
 RIVALS: Mapping[str, Rival] = {
-    "rcan": Rival("RCAN", "spandrel", _thousands(15445, 15629, 15592), _printed(3529.7, 1586.1, 917.6)),
     "rdn": Rival(
         "RDN", "escsr", _thousands(22123, 22308, 22271), _printed(5096.2, 2281.2, 1309.2), lte=True
     ),
+    "rcan": Rival("RCAN", "spandrel", _thousands(15445, 15629, 15592), _printed(3529.7, 1586.1, 917.6)),
     "swinir-lt": Rival("SwinIR-lt", "spandrel", _thousands(910, 918, 930), _printed(244.2, 110.8, 63.6)),
+    "elan-lt": Rival("ELAN-lt", "escsr", _thousands(621, 629, 640), _printed(203.1, 90.1, 54.1)),
     "omnisr": Rival("OmniSR", "spandrel", _thousands(772, 780, 792), _printed(194.5, 88.4, 50.9)),
     "srformer-lt": Rival(
         "SRFormer-lt", "spandrel_extra_arches", _thousands(853, 861, 873), _printed(236.3, 105.4, 62.8)
@@ -73,6 +74,10 @@ RIVALS: Mapping[str, Rival] = {
     "atd-lt": Rival(
         "ATD-lt", "spandrel", _thousands(753, 760, 769), _printed(380.0, 168.0, 100.1), lte=True
     ),
+    "hit-srf": Rival("HiT-SRF", "escsr", _thousands(847, 855, 866), _printed(226.5, 101.6, 58.0), lte=True),
+    "asid-d8": Rival("ASID-D8", "escsr", _thousands(732, 739, 748), _printed(190.5, 86.4, 49.6)),
+    "mambair-lt": Rival("MambaIR-lt", "escsr", _thousands(905, 913, 924), _printed(334.2, 148.5, 84.6)),
+    "mambairv2-lt": Rival("MambaIRV2-lt", "escsr", _thousands(774, 781, 790), _printed(286.3, 126.7, 75.6)),
 }
 """By the name that commands take, in lower case."""
 
