@@ -267,6 +267,7 @@ def test_completion_of_every_command() -> None:
     assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
         "upscale",
         "compare",
+        "benchmark",
         "serve",
         "evaluate",
         "train",

@@ -101,11 +101,13 @@ class Forward:
         shape: Of the input: (B, channels, rows, columns).
 
     Attributes:
-        way: How it is run; where the network has an attention of its own, that is not ours to choose.
+        way: How it is run, as far as it is ours to choose.
+        device: Where.
+        is_ours: Whether attention and form are ours to choose.
     """
 
     def __init__(self, subject: Subject, way: Way, *, device: torch.device, shape: Sequence[int]) -> None:
-        self.way, self._device = way.on(device), device
+        self.way, self.device = way.on(device), device
         module = subject.build(device).requires_grad_(False)
         self.is_ours = isinstance(module, (ESC, AtScale, WindowAttention))
         lr = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
@@ -127,7 +129,7 @@ class Forward:
             if self._is_streamed:
                 yield self._run  # which sets the precision at every stage
                 return
-            with compute_in(self.way.precision, self._device):
+            with compute_in(self.way.precision, self.device):
                 yield self._run
 
     def timed(self, clock: Clock) -> float:

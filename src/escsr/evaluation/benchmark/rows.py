@@ -25,6 +25,7 @@ from escsr.evaluation.benchmark.result import PairedRatios, Row
 from escsr.evaluation.benchmark.subjects import Subject, subject_of
 from escsr.evaluation.benchmark.tables import TableRow, paper_rows
 from escsr.evaluation.benchmark.timing import device_clock, time_in_turn, warm_up
+from escsr.evaluation.rivals.scan import scan_implementation
 from escsr.runtime.memory import is_out_of_memory
 
 __all__ = ["Settings", "measure_each", "measure_pair", "measure_table"]
@@ -192,6 +193,8 @@ def _forward(subject: Subject, way: Way, settings: Settings) -> Forward:
 def _with_way(row: Row, forward: Forward) -> Row:
     way = forward.way
     attention, form = (way.attention, way.form) if forward.is_ours else ("its own", "its own")
+    if row.network.lower().startswith("mamba"):
+        attention = f"none, scan by {scan_implementation(forward.device)}"
     return replace(row, precision=way.precision, attention=attention, form=form, compile=way.compile)
 
 

@@ -228,15 +228,17 @@ class _Padded(nn.Module):
 
 def _rival(name: str, scale: float | None) -> Subject:
     key = name.lower().removesuffix(LTE_SUFFIX)
-    wanted = 2 if scale is None else scale
-    if not (is_lte := key != name.lower()) and wanted not in (scales := RIVALS[key].scales):
-        known = ", ".join(f"×{each}" for each in scales)
-        raise ConfigError(f"{name} has the scales {known}, not ×{wanted:g}.")
+    wanted = _whole(name, 2 if scale is None else scale)
+    upsampler: Literal["fixed", "lte"] = "fixed" if key == name.lower() else "lte"
+    if upsampler == "fixed" and wanted not in (scales := RIVALS[key].scales):
+        raise ConfigError(
+            f"{name} has the scales {', '.join(f'×{each}' for each in scales)}, not ×{wanted}."
+        )
 
     def build(device: torch.device) -> nn.Module:
+        where = device if device.type == "meta" else "cpu"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            where, upsampler = "meta" if device.type == "meta" else "cpu", "lte" if is_lte else "fixed"
             return build_rival(key, wanted, device=where, upsampler=upsampler).eval().to(device)
 
     return Subject(name, wanted, "random", build)
