@@ -33,6 +33,7 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "spandrel": ("models of other architectures", ("spandrel",)),
     "av": ("videos", ("video",)),
     "fastapi": ("a page and an HTTP API, escsr serve", ("web",)),
+    "matplotlib": ("charts of quality against cost", ("plots",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

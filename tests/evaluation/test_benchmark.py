@@ -158,7 +158,7 @@ def test_a_row_has_what_was_asked_for(folder: Path) -> None:
     assert small.quality["Own"][0] > 5
     assert result.conditions["batch"] == 2
     assert "64×48" in result.conditions["note"]
-    assert steps[-1][0] == "rdn: quality"
+    assert steps[-1][0] == "rdn: timing"
     assert all(share is not None and 0 <= share < 1 for _, share in steps)
 
 
@@ -211,13 +211,12 @@ def test_every_row_of_a_table_runs_or_says_why(monkeypatch: pytest.MonkeyPatch, 
         TableRow("unknown", "esc-heavy"),
     ]
 
-    def too_large(subject: Subject, *_: object) -> Forward:
+    def too_large(subject: Subject, *args: object, **kwargs: object) -> Forward:
         if subject.name.startswith("esc-light"):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return forward_of(subject, *_)  # type: ignore[arg-type]
+        return Forward(subject, *args, **kwargs)  # type: ignore[arg-type]
 
-    forward_of = rows_module._forward
-    monkeypatch.setattr(rows_module, "_forward", too_large)
+    monkeypatch.setattr(rows_module, "Forward", too_large)
     monkeypatch.setattr("escsr.evaluation.benchmark.run.table_rows", lambda *_: rows)
     result = benchmark(["table2"], **QUICK)  # type: ignore[arg-type]
     assert [row.reason.partition(".")[0] for row in result.rows] == [

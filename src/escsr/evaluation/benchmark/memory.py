@@ -16,7 +16,7 @@ import torch
 
 from escsr.errors import DeviceError
 
-__all__ = ["PeakMemory", "ask_own_process", "peak_of"]
+__all__ = ["PeakMemory", "allocated_on", "ask_own_process", "peak_of"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def peak_of(run: Callable[[], object], device: torch.device) -> PeakMemory | Non
     run()
     peak = _peak_of_process()
     return None if peak is None else PeakMemory(loaded, peak)
+
+
+def allocated_on(device: torch.device) -> int:
+    """Bytes that PyTorch has allocated on a device; 0 where it does not count them."""
+    return getattr(torch, device.type).memory_allocated(device) if device.type in ("cuda", "xpu") else 0
 
 
 def ask_own_process(module: str, job: Mapping[str, object], *, name: str) -> PeakMemory | None:

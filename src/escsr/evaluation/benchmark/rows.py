@@ -19,7 +19,7 @@ from escsr.evaluation.benchmark.forward import (
     forward_peak_memory,
     parse_way,
 )
-from escsr.evaluation.benchmark.memory import peak_of
+from escsr.evaluation.benchmark.memory import allocated_on, peak_of
 from escsr.evaluation.benchmark.quality import quality_of
 from escsr.evaluation.benchmark.result import PairedRatios, Row
 from escsr.evaluation.benchmark.subjects import Subject, subject_of
@@ -67,17 +67,18 @@ def measure_table(wanted: Sequence[TableRow], settings: Settings) -> list[Row]:
     Returns:
         The rows, in the same order.
     """
-    rows = []
-    for index, row in enumerate(wanted):
-        share = index / len(wanted)
-        if row.reason:
-            rows.append(Row(row.title, row.network, settings.scale, paper=row.paper, reason=row.reason))
-            continue
-        try:
-            rows.append(_measure(row, settings, share))
-        except Exception as error:  # one network must not take the others with it
-            rows.append(_failed(row, error, settings))
-    return rows
+    return [_measure_or_tell(row, settings, index / len(wanted)) for index, row in enumerate(wanted)]
+
+
+def _measure_or_tell(row: TableRow, settings: Settings, share: float) -> Row:
+    if row.reason:
+        return Row(row.title, row.network, settings.scale, paper=row.paper, reason=row.reason)
+    try:
+        return _measure(row, settings, share)
+    except Exception as error:  # one network must not take the others with it
+        return _failed(row, error, settings)
+    finally:
+        _release(settings.device)
 
 
 def _failed(row: TableRow, error: Exception, settings: Settings) -> Row:
@@ -125,32 +126,40 @@ def measure_each(models: Sequence[str], settings: Settings) -> list[Row]:
     Raises:
         EscError: See `benchmark`.
     """
-    return [_measure(_asked(name), settings, index / len(models)) for index, name in enumerate(models)]
+    rows = []
+    for index, name in enumerate(models):
+        rows.append(_measure(_asked(name), settings, index / len(models)))
+        _release(settings.device)
+    return rows
 
 
 def _measure(row: TableRow, settings: Settings, share: float) -> Row:
     """One network alone."""
+    prepared, forward = _prepare(row, settings, share)
+    settings.tell(f"{row.title}: timing", share)
+    ((latency,), done) = _times({row.title: forward}, settings)
+    return replace(prepared, warm_up=done, latency_ms=latency)
+
+
+def _prepare(row: TableRow, settings: Settings, share: float) -> tuple[Row, Forward]:
+    """All but the times: counted, built, its memory and quality measured."""
     name, way = parse_way(row.network, settings.way)
     subject = subject_of(name, scale=settings.scale)
     settings.tell(f"{row.title}: counting", share)
     counted = _counted(row, subject, settings)
-    forward = _forward(subject, way, settings)
-    settings.tell(f"{row.title}: timing", share)
-    ((latency,), done) = _times({row.title: forward}, settings)
-    settings.tell(f"{row.title}: memory", share)
-    memory = _memory(subject, forward, settings)
     settings.tell(f"{row.title}: quality", share)
     quality, source = quality_of(subject, settings.data, settings.weights, device=str(settings.device))
+    settings.tell(f"{row.title}: memory", share)
+    held = allocated_on(settings.device)
+    shape = (settings.batch, subject.channels, *subject.input_size(settings.effort.sr_size))
+    forward = Forward(subject, way, device=settings.device, shape=shape)
+    memory = _memory(subject, forward, settings, held) if settings.memory else None
     measured = _with_way(counted, forward)
-    del forward
-    _release(settings.device)
-    return replace(
-        measured, warm_up=done, latency_ms=latency, memory_mib=memory, quality=quality, quality_from=source
-    )
+    return replace(measured, memory_mib=memory, quality=quality, quality_from=source), forward
 
 
 def measure_pair(first: str, second: str, settings: Settings) -> tuple[list[Row], PairedRatios]:
-    """Measures two networks: the memory of each alone, then both in turn.
+    """Measures two networks, and both in turn.
 
     Args:
         first: See `benchmark`.
@@ -163,31 +172,15 @@ def measure_pair(first: str, second: str, settings: Settings) -> tuple[list[Row]
     Raises:
         EscError: See `benchmark`.
     """
-    names = (first, second) if first != second else (first, f"{second} again")
-    rows, forwards = [], {}
-    for title, text in zip(names, (first, second), strict=True):
-        name, way = parse_way(text, settings.way)
-        subject = subject_of(name, scale=settings.scale)
-        settings.tell(f"{text}: counting and memory", len(rows) / 4)
-        forward = _forward(subject, way, settings)
-        memory = _memory(subject, forward, settings)
-        quality, source = quality_of(subject, settings.data, settings.weights, device=str(settings.device))
-        counted = _with_way(_counted(_asked(text), subject, settings), forward)
-        rows.append(replace(counted, memory_mib=memory, quality=quality, quality_from=source))
-        forwards[title] = forward
+    pairs = [_prepare(_asked(text), settings, share) for text, share in ((first, 0.0), (second, 0.25))]
     settings.tell("timing both in turn", 0.5)
-    latencies, done = _times(forwards, settings)
-    timed = [
-        replace(row, latency_ms=latency, warm_up=done) for row, latency in zip(rows, latencies, strict=True)
+    latencies, done = _times({str(index): forward for index, (_, forward) in enumerate(pairs)}, settings)
+    rows = [
+        replace(row, latency_ms=latency, warm_up=done)
+        for (row, _), latency in zip(pairs, latencies, strict=True)
     ]
     ratios = tuple(a / b for a, b in zip(*latencies, strict=True))
-    return timed, PairedRatios(first, second, ratios)
-
-
-def _forward(subject: Subject, way: Way, settings: Settings) -> Forward:
-    size = subject.input_size(settings.effort.sr_size)
-    shape = (settings.batch, subject.channels, *size)
-    return Forward(subject, way, device=settings.device, shape=shape)
+    return rows, PairedRatios(first, second, ratios)
 
 
 def _with_way(row: Row, forward: Forward) -> Row:
@@ -214,9 +207,8 @@ def _times(forwards: Mapping[str, Forward], settings: Settings) -> tuple[list[tu
     return [tuple(1e3 * each for each in seconds[name]) for name in forwards], done
 
 
-def _memory(subject: Subject, forward: Forward, settings: Settings) -> float | None:
-    if not settings.memory:
-        return None
+def _memory(subject: Subject, forward: Forward, settings: Settings, held: int) -> float | None:
+    """MiB; on a GPU beyond what it held before the network came."""
     if settings.device.type == "cpu":
         size, threads = settings.effort.sr_size, torch.get_num_threads()
         job = ForwardJob(subject.name, subject.scale, forward.way, size, settings.batch, threads)
@@ -225,7 +217,7 @@ def _memory(subject: Subject, forward: Forward, settings: Settings) -> float | N
     with forward.prepared() as run:
         run()  # at its first, workspaces are chosen
         peak = peak_of(run, settings.device)
-    return None if peak is None else peak.peak / _MEBI
+    return None if peak is None else (peak.peak - held) / _MEBI
 
 
 def _release(device: torch.device) -> None:
