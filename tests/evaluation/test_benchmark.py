@@ -60,7 +60,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_costs_of_our_networks_are_the_papers() -> None:
-    for name, scale in itertools.product(("esc", "esc-light", "esc-fp"), (2, 4)):
+    for name, scale in (("esc-light", 2), ("esc-fp", 4)):  # all of them: tests/networks/test_config.py
         parameters, macs = count_subject(subject_of(name, scale=scale), HD)
         paper = paper_figures(name, scale)
         assert paper.parameters_k == pytest.approx(parameters / 1e3, abs=0.7)  # ESC-light: 603.6 as 603
@@ -68,7 +68,7 @@ def test_costs_of_our_networks_are_the_papers() -> None:
         assert 0.98 * macs.paper < macs.products < macs.paper
 
 
-@pytest.mark.parametrize("name", ["attention-only", "window-24"])
+@pytest.mark.parametrize("name", ["attention-only"])
 def test_costs_of_ablations_are_the_papers(name: str) -> None:
     parameters, macs = count_subject(subject_of(f"esc-x2-{name}"), HD)
     assert ABLATION_FIGURES[name].parameters_k == pytest.approx(parameters / 1e3, abs=0.5)
@@ -195,11 +195,11 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
 def test_peak_memory_of_a_pass_grows_with_its_output(folder: Path) -> None:
     small, large = (
         benchmark(["small.safetensors"], **QUICK | {"size": size, "memory": True}).rows[0].memory_mib  # type: ignore[arg-type]
-        for size in ("64x64", "768x768")
+        for size in ("64x64", "512x512")
     )
     assert small is not None
     assert large is not None
-    assert large > 384 * 384 * 4 * (3 * 24 + 12) / 2**20 / 2
+    assert large > 256 * 256 * 4 * (3 * 24 + 12) / 2**20 / 2
     assert small < large / 4
 
 
