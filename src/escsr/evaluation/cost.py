@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from escsr.evaluation.mac_convention import PAPERS_OWN
 from escsr.networks import ESC, NetworkConfig
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
@@ -36,8 +35,8 @@ def count_macs(
 ) -> int:
     """Multiply-accumulates of one forward pass, by the rule behind the paper's "FLOPs" (Table 2).
 
-    All convolutions and matrix products, attention on the padded size, 5 per element of a LayerNorm,
-    1 per pooled element. Of a network of ours nothing is computed, it runs on shapes alone; another
+    All convolutions and matrix products, attention on the padded size, 5 per normalised element, 1 per
+    pooled element. Of a network of ours nothing is computed, it runs on shapes alone; another
     model runs once on a black image.
 
     Args:
@@ -54,12 +53,7 @@ def count_macs(
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
         149.191
     """
-    # The counter counts operations, two of which are one MAC.
-    counted = {
-        torch.ops.aten.native_layer_norm: lambda shape, *_, **__: 2 * 5 * math.prod(shape),
-        torch.ops.aten.mean: lambda shape, *_, **__: 2 * math.prod(shape),
-    }
-    counter = FlopCounterMode(display=False, custom_mapping=counted)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(PAPERS_OWN))
     config = model.network.config if isinstance(model, Inference) else model
     with torch.no_grad(), counter:
         if isinstance(config, NetworkConfig):
@@ -67,7 +61,7 @@ def count_macs(
         else:
             size = None if scale is None else (round(height * scale), round(width * scale))
             config(torch.zeros(1, 3, height, width), size=size)
-    return counter.get_total_flops() // 2
+    return counter.get_total_flops() // 2  # two operations are one MAC
 
 
 def _shape_only(config: NetworkConfig) -> ESC:
