@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from escsr.evaluation.mac_convention import PAPERS_OWN
 from escsr.networks import ESC, NetworkConfig
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
@@ -23,7 +23,7 @@ class MacCount(NamedTuple):
 
     Attributes:
         products: Those of convolutions and matrix products.
-        paper: The paper's "FLOPs": beside these 5 per element of a LayerNorm and 1 per pooled element.
+        paper: The paper's "FLOPs": beside these 5 per normalised element and 1 per pooled element.
     """
 
     products: int
@@ -50,8 +50,8 @@ def count_macs(
 ) -> int:
     """Multiply-accumulates of one forward pass, by the rule behind the paper's "FLOPs" (Table 2).
 
-    All convolutions and matrix products, attention on the padded size, 5 per element of a LayerNorm,
-    1 per pooled element. Of a network of ours nothing is computed, it runs on shapes alone; another
+    All convolutions and matrix products, attention on the padded size, 5 per normalised element, 1 per
+    pooled element. Of a network of ours nothing is computed, it runs on shapes alone; another
     model runs once on a black image.
 
     Args:
@@ -90,20 +90,13 @@ def count_forward_macs(forward: Callable[[], object]) -> MacCount:
         >>> count_forward_macs(lambda: conv(torch.empty(1, 3, 10, 10, device="meta"))).products
         13824
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_PAPERS_OWN)
+    counter = FlopCounterMode(display=False, custom_mapping=dict(PAPERS_OWN))
     with torch.no_grad(), counter:
         forward()
     counts = counter.get_flop_counts().get("Global", {})  # two operations are one MAC
-    own = sum(count for operation, count in counts.items() if operation in _PAPERS_OWN)
+    own = sum(count for operation, count in counts.items() if operation in PAPERS_OWN)
     total = sum(counts.values())
     return MacCount(products=(total - own) // 2, paper=total // 2)
-
-
-_PAPERS_OWN = {
-    torch.ops.aten.native_layer_norm: lambda shape, *_, **__: 2 * 5 * math.prod(shape),
-    torch.ops.aten.mean: lambda shape, *_, **__: 2 * math.prod(shape),
-}
-"""What the paper's counter counts beside products, by operation."""
 
 
 def _shape_only(config: NetworkConfig) -> ESC:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,7 @@ from escsr.errors import ConfigError
 from escsr.evaluation.rivals.padding import PaddingMode, pad_to_multiple
 from escsr.evaluation.rivals.table import RIVALS
 
-__all__ = ["packaged_network"]
+__all__ = ["atd_encoder", "packaged_network"]
 
 _LIGHT = {"img_size": 64, "img_range": 1.0, "upsampler": "pixelshuffledirect", "resi_connection": "1conv"}
 _SWIN = _LIGHT | {"depths": [6] * 4, "embed_dim": 60, "num_heads": [6] * 4, "mlp_ratio": 2}
@@ -62,7 +62,7 @@ _DEFINITIONS: Mapping[str, _Definition] = {
 }
 
 
-def packaged_network(name: str, scale: int, **changes: Any) -> nn.Module:
+def packaged_network(name: str, scale: int) -> nn.Module:
     """A rival by a package's definition, for pictures of any size, with random weights.
 
     The names of its weights are the package's, which are those of the authors' files.
@@ -70,7 +70,6 @@ def packaged_network(name: str, scale: int, **changes: Any) -> nn.Module:
     Args:
         name: In `RIVALS`.
         scale: Output side per LR side.
-        **changes: Settings in place of the light variant's.
 
     Returns:
         (B, 3, H, W) in [0, 1] → (B, 3, rH, rW), on the CPU.
@@ -78,28 +77,48 @@ def packaged_network(name: str, scale: int, **changes: Any) -> nn.Module:
     Raises:
         ConfigError: The package is not installed, or cannot be imported.
     """
-    definition, rival = _DEFINITIONS[name], RIVALS[name]
+    definition, base = _DEFINITIONS[name], _class_of(name)
+
+    def forward(self: nn.Module, lr: Tensor) -> Tensor:
+        padded = pad_to_multiple(lr, definition.multiple, definition.padding, smallest=definition.smallest)
+        sr = base.forward(self, padded.clone())  # RCAN writes into its input
+        return sr[..., : scale * lr.shape[-2], : scale * lr.shape[-1]]
+
+    return type(base.__name__, (base,), {"forward": forward})(
+        **definition.settings, **{definition.scale_name: scale}
+    )
+
+
+def atd_encoder() -> nn.Module:
+    """ATD-light without an upsampler: `features`, (B, 3, H, W) → (B, 48, H, W).
+
+    Raises:
+        ConfigError: spandrel is not installed, or cannot be imported.
+    """
+    base, definition = _class_of("atd-lt"), _DEFINITIONS["atd-lt"]
+
+    def features(self: Any, lr: Tensor) -> Tensor:
+        padded = pad_to_multiple(lr, definition.multiple, definition.padding)
+        mask = self.calculate_mask(padded.shape[-2:]).to(lr.device)
+        shallow = self.conv_first(padded)
+        where = {"attn_mask": mask, "rpi_sa": self.relative_position_index_SA}
+        deep = self.conv_after_body(self.forward_features(shallow, where)) + shallow
+        return deep[..., : lr.shape[-2], : lr.shape[-1]]
+
+    members = {"features": features, "dim": definition.settings["embed_dim"]}
+    encoder: nn.Module = type(base.__name__, (base,), members)(**definition.settings | {"upsampler": ""})
+    del encoder.conv_last
+    return encoder
+
+
+def _class_of(name: str) -> type[nn.Module]:
+    """The package's class, or the line that installs the package."""
+    kind, rival = _DEFINITIONS[name].kind, RIVALS[name]
     if rival.reason:
         raise ConfigError(rival.reason)
-    kind = definition.kind
     try:
-        base: type[nn.Module] = getattr(import_module(f"{rival.source}.architectures.{kind}"), kind)
+        return getattr(import_module(f"{rival.source}.architectures.{kind}"), kind)
     except Exception as error:  # a torchvision that does not fit its PyTorch raises anything
         raise ConfigError(
             f"{rival.name} requires {rival.source}, which cannot be imported ({error})."
         ) from error
-    any_size = type(kind, (base,), {"forward": _any_size(base.forward, scale, definition)})
-    return any_size(**{**definition.settings, **changes, definition.scale_name: scale})
-
-
-def _any_size(
-    whole_windows: Callable[[nn.Module, Tensor], Tensor], scale: int, definition: _Definition
-) -> Callable[[nn.Module, Tensor], Tensor]:
-    """A `forward` that pads a picture of any size, as the authors pad those larger than a window."""
-
-    def forward(self: nn.Module, lr: Tensor) -> Tensor:
-        padded = pad_to_multiple(lr, definition.multiple, definition.padding, smallest=definition.smallest)
-        sr = whole_windows(self, padded.clone())  # RCAN writes into its input
-        return sr[..., : scale * lr.shape[-2], : scale * lr.shape[-1]]
-
-    return forward
