@@ -126,7 +126,7 @@ def test_half_precision_is_used_and_float32_not_left(folder: Path) -> None:
     shape = (1, 3, 20, 24)
     results = {}
     for precision in ("float32", "bfloat16"):
-        way = Way(precision)  # type: ignore[arg-type]
+        way = Way(precision)
         with Forward(subject_of("small.safetensors"), way, device=CPU, shape=shape).prepared() as runs:
             results[precision] = runs()
     difference = (results["float32"] - results["bfloat16"].float()).abs().max()

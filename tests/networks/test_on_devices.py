@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -19,7 +21,8 @@ CASES = [("cpu", "esc"), *((device, variant) for device in DEVICES[1:] for varia
 @pytest.mark.parametrize(("device", "variant"), CASES)
 def test_whole_and_streamed_results_are_the_cpus(device: str, variant: str) -> None:
     network = small_network(variant)
-    lr, options = torch.rand(1, 3, 21, 26), call_options(network)
+    lr = torch.rand(1, 3, 21, 26)
+    options: dict[str, Any] = {**call_options(network)}
     with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = network(lr, **options)
         there = network.to(device)

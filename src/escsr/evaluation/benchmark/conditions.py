@@ -92,6 +92,7 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     Returns:
         By name, for a record.
     """
+    cudnn: Any = torch.backends.cudnn
     told: dict[str, Any] = {
         "date": date.today().isoformat(),
         "device": device.type,
@@ -100,10 +101,11 @@ def describe_device(device: torch.device) -> dict[str, Any]:
         "load_average": _load(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.version.cuda else None,
+        "cudnn": cudnn.version() if torch.version.cuda else None,
         "triton": _version("triton"),
         "python": platform.python_version(),
         "escsr": __version__,
+        "cudnn_benchmark": cudnn.benchmark if torch.version.cuda else None,
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "cuda_matmul_fp32_precision": getattr(torch.backends.cuda.matmul, "fp32_precision", None),
     }

@@ -111,11 +111,11 @@ class Forward:
         module = subject.build(device).requires_grad_(False)
         self.is_ours = isinstance(module, (ESC, AtScale, WindowAttention))
         lr = torch.rand(*shape, generator=torch.Generator().manual_seed(0))
-        self._is_streamed = self.way.form == "streaming" and isinstance(module, (ESC, AtScale))
-        if self._is_streamed:
-            self._run = self._streamed(module, lr)
+        self._is_streamed = False
+        if self.way.form == "streaming" and isinstance(module, (ESC, AtScale)):
+            self._is_streamed, self._run = True, self._streamed(module, lr)
             return
-        network = _in_form(module, self.way)
+        network: Callable[[Tensor], Tensor] = _in_form(module, self.way)
         if self.way.compile != "off":
             mode = None if self.way.compile == "default" else self.way.compile
             network = torch.compile(network, dynamic=False, mode=mode)

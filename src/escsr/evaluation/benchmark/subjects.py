@@ -228,9 +228,9 @@ class _Padded(nn.Module):
 
 def _rival(name: str, scale: float | None) -> Subject:
     key = name.lower().removesuffix(LTE_SUFFIX)
-    wanted = _whole(name, 2 if scale is None else scale)
+    wanted = 2 if scale is None else scale
     upsampler: Literal["fixed", "lte"] = "fixed" if key == name.lower() else "lte"
-    if upsampler == "fixed" and wanted not in (scales := RIVALS[key].scales):
+    if upsampler == "fixed" and _whole(name, wanted) not in (scales := RIVALS[key].scales):
         raise ConfigError(
             f"{name} has the scales {', '.join(f'×{each}' for each in scales)}, not ×{wanted}."
         )
