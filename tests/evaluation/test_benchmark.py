@@ -30,7 +30,12 @@ from escsr.evaluation.benchmark.run import benchmark
 from escsr.evaluation.benchmark.subjects import Subject, subject_of
 from escsr.evaluation.benchmark.tables import TableRow, table_rows
 from escsr.evaluation.benchmark.timing import device_clock, time_in_turn, warm_up
-from escsr.evaluation.benchmark.writing import as_csv, as_json, as_markdown, printed_table
+from escsr.evaluation.benchmark.writing import (
+    as_csv,
+    as_json,
+    as_markdown,
+    quality_table,
+)
 from escsr.evaluation.rivals import RIVALS, build_rival
 from escsr.images import Picture
 from escsr.models.bundled import list_models
@@ -185,8 +190,7 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
     assert result.rows[0].quality_from == "measured"
     without = benchmark(["asid-d8"], data=["Own/HR"], **QUICK)  # type: ignore[arg-type]
     assert without.rows[0].quality == {}
-    headings, ((*cells,),) = printed_table(without)
-    assert cells[headings.index("paper: Urban100 dB")] == "33.35"
+    assert quality_table(without) == (["network", "paper Urban100"], [["asid-d8", "33.35"]])
     for bad, why in (("esc=asid.pth", "NAME of rdn"), ("rdn=none.pth", "no file 'none.pth'")):
         with pytest.raises(ConfigError, match=why):
             benchmark(["rdn"], weights=[bad])
@@ -226,16 +230,12 @@ def test_every_row_of_a_table_runs_or_says_why(monkeypatch: pytest.MonkeyPatch, 
         "Unknown model esc-heavy",
     ]
     assert result.rows[2].parameters == 603_600
-    headings, cells = printed_table(result)
+    headings, cells = cost_table(result)
     latency = [row[headings.index("ms, 64×48: median")] for row in cells]
     assert latency[1:] == ["paper", "paper", "paper"]
     assert float(latency[0]) > 0
-    assert [row[headings.index("paper: ms, RTX 4090, 1280×720")] for row in cells] == [
-        "1.5",
-        "2.5",
-        "3.5",
-        "",
-    ]
+    assert [row[headings.index("paper ms")] for row in cells] == ["1.5", "2.5", "3.5", ""]
+    assert reason_lines(result)[0] == "missing: RDN requires luck"
 
 
 def test_rows_of_the_papers_tables() -> None:
@@ -311,9 +311,11 @@ def test_files_hold_all_of_it() -> None:
     text = as_markdown(example(), "escsr benchmark table2")
     lines = text.splitlines()
     assert lines[0] == "`escsr benchmark table2`"
-    columns = {line.count("|") - line.count("\\|") for line in lines if line.startswith("|")}
-    assert len(columns) == 1
-    assert "needs \\| a package" in text
+    columns = [
+        line.count("|") for line in lines if line.startswith("| ours") or line.startswith("| absent")
+    ]
+    assert columns == [10, 10, 8, 8]
+    assert "* absent: needs | a package" in text
     read = list(csv.DictReader(io.StringIO(as_csv(example()))))
     assert [row["title"] for row in read] == ["ours", "theirs", "absent"]
     assert (read[0]["median_ms"], read[0]["paper_rtx4090_latency_ms"]) == ("3.0", "120.9")
@@ -348,7 +350,10 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
     quick = ["--size", "64x48", "--device", "cpu", "--runs", "1", "--no-memory"]
     done = run("small.safetensors", *quick, "-o", "a/all.md", "-o", "all.csv", "-o", "all.json")
     assert done.exit_code == 0
-    head, first, *rest = done.stdout.splitlines()
+    caption, head, first, *rest = done.stdout.splitlines()
+    assert caption.startswith(
+        "Multiply-accumulates of an output of 64×48; time and memory of an output of 64×48."
+    )
     assert head.startswith("network")
     assert first.startswith("small.safetensors")
     assert any(line.startswith("note: Other than the paper's protocol") for line in rest)

@@ -175,12 +175,22 @@ def benchmark(
 
 
 def _print(result: Benchmark) -> None:
-    from escsr.evaluation.benchmark.writing import printed_table, ratios_line, settings_lines
+    from escsr.evaluation.benchmark import writing
 
-    headings, rows = printed_table(result)
+    OUT.print(plain(writing.caption(result)))
+    _print_table(writing.cost_table(result))
+    OUT.print(plain(writing.ratios_line(result)))
+    quality = writing.quality_table(result)
+    if len(quality[0]) > 1:
+        OUT.print("Y-PSNR, dB:")
+        _print_table(quality)
+    for line in (*writing.reason_lines(result), "", *writing.settings_lines(result)):
+        OUT.print(plain(line))
+
+
+def _print_table(cells: tuple[list[str], list[list[str]]]) -> None:
+    headings, rows = cells
     table = Table(*map(plain, headings), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*map(plain, row))
     print_table(table)
-    for line in filter(None, ("", ratios_line(result), *settings_lines(result))):
-        OUT.print(plain(line))

@@ -103,7 +103,8 @@ def draw_chart(result: Benchmark, path: str | os.PathLike[str], *, data: str = "
     _draw(panels[1], points, lambda point: point.memory, f"peak memory, {unit} (paper: MB)")
     panels[0].set_ylabel(f"Y-PSNR on {data}, dB")
     scales = ", ".join(dict.fromkeys(f"×{row.scale:g}" for row in result.rows if row.scale))
-    panels[0].legend(loc="lower right", fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
     where = f"{result.conditions['device_name']}, output {result.conditions['output']}"
     figure.suptitle(f"{scales}; {where}, {result.conditions['precision']}", fontsize=10)
     with atomic_path(path) as temporary:
@@ -128,5 +129,6 @@ def _draw(panel: Any, points: list[Point], cost: Callable[[Point], float | None]
                 point.title, (value, point.psnr_y), (4, 4), textcoords="offset points", fontsize=7
             )
     panel.set_xscale("log")
+    panel.margins(x=0.15, y=0.08)
     panel.set_xlabel(label)
     panel.grid(visible=True, which="major", alpha=0.3)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from escsr.errors import ConfigError
-from escsr.evaluation.benchmark.conditions import choose_effort, describe_device
+from escsr.evaluation.benchmark.conditions import HD, choose_effort, describe_device
 from escsr.evaluation.benchmark.forward import Way
 from escsr.evaluation.benchmark.quality import parse_weights
 from escsr.evaluation.benchmark.result import Benchmark
@@ -85,10 +86,11 @@ def benchmark(
         raise ConfigError(f"batch and seconds must be above 0, not {batch} and {seconds}.")
     table = models[0] if len(models) == 1 and models[0] in TABLES else ""
     _check_models(models, table, against)
+    effort = choose_effort(where, size=size, warm_up=warm_up, runs=runs)
     settings = Settings(
         scale=_TABLE_SCALES.get(table) if scale is None else scale,
         way=Way(precision, attention, form, compile),
-        effort=choose_effort(where, size=size, warm_up=warm_up, runs=runs),
+        effort=replace(effort, macs_size=HD) if table else effort,  # as the paper counts
         batch=batch,
         device=where,
         seconds=seconds,

@@ -17,9 +17,12 @@ __all__ = [
     "as_csv",
     "as_json",
     "as_markdown",
+    "caption",
     "check_output_path",
-    "printed_table",
+    "cost_table",
+    "quality_table",
     "ratios_line",
+    "reason_lines",
     "settings_lines",
     "write_benchmark",
 ]
@@ -30,38 +33,73 @@ _PAPER = "paper"
 """What a cell holds where a network did not run and only the paper's figure is there."""
 
 
-def printed_table(result: Benchmark) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells for people; what the paper prints stands under headings that say so.
+Table = tuple[list[str], list[list[str]]]
+"""Headings, and the cells of every row."""
+
+
+def cost_table(result: Benchmark) -> Table:
+    """What networks cost, for people; what the paper prints stands under headings that say so.
 
     Args:
         result: The benchmark.
 
     Returns:
-        Headings, and a list of cells for each row.
+        Headings and cells, without columns that are empty.
     """
-    sets = list(dict.fromkeys(name for row in result.rows for name in row.quality))
-    paper_sets = list(dict.fromkeys(name for row in result.rows for name in row.paper.quality))
+    headings = ["network", "scale", "parameters K", "paper K", "GMAC", "by the paper's rule", "paper GMAC"]
+    headings += ["ms, median", "mean", "paper ms", "memory MiB", "paper MB"]
+    return _without_empty(headings, [_cost_cells(row) for row in result.rows])
+
+
+def quality_table(result: Benchmark) -> Table:
+    """Y-PSNR in dB of trained weights, for people, beside the paper's.
+
+    Args:
+        result: The benchmark.
+
+    Returns:
+        Headings and cells; no column but the first where no quality is known.
+    """
+    sets = list(dict.fromkeys(name for row in result.rows for name in (*row.quality, *row.paper.quality)))
+    headings = ["network", *(f"{whose}{name}" for name in sets for whose in ("", "paper "))]
+    cells = []
+    for row in result.rows:
+        pairs = [(row.quality.get(name), row.paper.quality.get(name)) for name in sets]
+        figures = [
+            figure for ours, papers in pairs for figure in (_quality(ours, papers), _quality(papers))
+        ]
+        cells.append([row.title, *figures])
+    return _without_empty(headings, cells)
+
+
+def caption(result: Benchmark) -> str:
+    """What the columns of `cost_table` are of, in a sentence."""
     rows, columns = result.sr_size
     macs_rows, macs_columns = result.macs_size
-    at = "" if result.table == "table1" else ", 1280×720"
-    headings = ["network", "scale", "parameters K", "paper: parameters K"]
-    headings += [f"GMAC, {macs_columns}×{macs_rows}", "by the paper's rule", f"paper: GMAC{at}"]
-    headings += [f"ms, {columns}×{rows}: median", "mean", f"paper: ms, RTX 4090{at}"]
-    headings += ["memory MiB", f"paper: MB, RTX 4090{at}"]
-    headings += [f"{name} dB" for name in sets] + [f"paper: {name} dB" for name in paper_sets]
-    if any(row.reason for row in result.rows):
-        headings.append("why it did not run")
-    cells = [_cells(row, sets, paper_sets) for row in result.rows]
-    if not any(row.reason for row in result.rows):
-        cells = [each[:-1] for each in cells]
-    empty = [index for index in range(len(headings)) if not any(each[index] for each in cells)]
-    kept = [index for index in range(len(headings)) if index not in empty]
-    return [headings[index] for index in kept], [[each[index] for index in kept] for each in cells]
+    own = "of one layer" if result.table == "table1" else f"of an output of {macs_columns}×{macs_rows}"
+    timed = "" if result.table == "table1" else f" of an output of {columns}×{rows}"
+    return f"Multiply-accumulates {own}; time and memory{timed}. {_PAPERS_COLUMNS}"
 
 
-def _cells(row: Row, sets: Sequence[str], paper_sets: Sequence[str]) -> list[str]:
-    ran = _PAPER if row.reason else ""
-    paper = row.paper
+_PAPERS_COLUMNS = (
+    "Columns that begin with paper are what it prints, measured on an RTX 4090, for 1280×720 where a size is "
+    "not named; a cell that says paper did not run here."
+)
+
+
+def reason_lines(result: Benchmark) -> list[str]:
+    """Why rows did not run, a line each."""
+    return [f"{row.title}: {row.reason}" for row in result.rows if row.reason]
+
+
+def _without_empty(headings: list[str], cells: list[list[str]]) -> Table:
+    numbers = range(len(headings))
+    kept = [index for index in numbers if any(row[index] not in ("", _PAPER) for row in cells)]
+    return [headings[index] for index in kept], [[row[index] for index in kept] for row in cells]
+
+
+def _cost_cells(row: Row) -> list[str]:
+    ran, paper = _PAPER if row.reason else "", row.paper
     return [
         row.title,
         "" if row.scale is None else f"×{row.scale:g}",
@@ -75,16 +113,15 @@ def _cells(row: Row, sets: Sequence[str], paper_sets: Sequence[str]) -> list[str
         _number(paper.latency_ms, 1),
         _number(row.memory_mib, 0) or ran,
         _number(paper.memory_mb, 0),
-        *(_quality(row, name) for name in sets),
-        *(_number(paper.quality.get(name, (None, None))[0], 2) for name in paper_sets),
-        row.reason,
     ]
 
 
-def _quality(row: Row, name: str) -> str:
-    if name in row.quality:
-        return f"{row.quality[name][0]:.2f}"
-    return _PAPER if name in row.paper.quality else ""
+def _quality(
+    figures: tuple[float, float | None] | None, instead: tuple[float, float | None] | None = None
+) -> str:
+    if figures is not None:
+        return f"{figures[0]:.2f}"
+    return "" if instead is None else _PAPER
 
 
 def _number(value: float | None, decimals: int) -> str:
@@ -115,7 +152,7 @@ def ratios_line(result: Benchmark) -> str:
 
 
 def as_markdown(result: Benchmark, command: str = "") -> str:
-    """A table, what it was made by, and every setting.
+    """Tables, what they were made by, and every setting.
 
     Args:
         result: The benchmark.
@@ -124,14 +161,24 @@ def as_markdown(result: Benchmark, command: str = "") -> str:
     Returns:
         Text.
     """
-    headings, rows = printed_table(result)
     lines = [f"`{command}`", ""] if command else []
-    lines += ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines += [caption(result), "", *_markdown(cost_table(result))]
     if line := ratios_line(result):
         lines += ["", line]
-    lines += ["", *(f"* {line}" for line in settings_lines(result))]
+    quality = quality_table(result)
+    if len(quality[0]) > 1:
+        lines += ["", "Y-PSNR, dB:", "", *_markdown(quality)]
+    if reasons := reason_lines(result):
+        lines += ["", "Not run:", "", *(f"* {line}" for line in reasons)]
+    lines += ["", "Settings:", "", *(f"* {line}" for line in settings_lines(result))]
     return "\n".join(lines) + "\n"
+
+
+def _markdown(table: Table) -> Iterator[str]:
+    headings, rows = table
+    yield "| " + " | ".join(headings) + " |"
+    yield "|" + "---|" * len(headings)
+    yield from ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 
 
 def as_csv(result: Benchmark) -> str:
