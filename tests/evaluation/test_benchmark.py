@@ -34,7 +34,9 @@ from escsr.evaluation.benchmark.writing import (
     as_csv,
     as_json,
     as_markdown,
+    cost_table,
     quality_table,
+    reason_lines,
 )
 from escsr.evaluation.rivals import RIVALS, build_rival
 from escsr.images import Picture

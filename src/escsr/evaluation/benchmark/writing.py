@@ -82,8 +82,8 @@ def caption(result: Benchmark) -> str:
 
 
 _PAPERS_COLUMNS = (
-    "Columns that begin with paper are what it prints, measured on an RTX 4090, for 1280×720 where a size is "
-    "not named; a cell that says paper did not run here."
+    "Columns that begin with paper are what it prints, for 1280×720, measured on an RTX 4090; a cell that "
+    "says paper did not run here."
 )
 
 
