@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -62,11 +63,17 @@ def main() -> None:
             json.dumps(exactness(options.device, toy=options.toy), indent=1) + "\n"
         )
         return
+    options.output = Path(os.path.relpath(options.output, ROOT))  # where the steps run
+    os.chdir(ROOT)
     options.output.mkdir(parents=True, exist_ok=True)
     steps = [step for step in plan(options) if not options.only or step.name in options.only]
-    told = list(run_all(steps, options.budget))
-    session = {"device": describe_device(choose_device(options.device)), "toy": options.toy, "steps": told}
-    (options.output / "session.json").write_text(json.dumps(session, indent=1) + "\n")
+    session: dict[str, Any] = {"device": describe_device(choose_device(options.device)), "toy": options.toy}
+    told: list[dict[str, Any]] = []
+    for each in run_all(steps, options.budget):
+        told.append(each)
+        (options.output / "session.json").write_text(
+            json.dumps({**session, "steps": told}, indent=1) + "\n"
+        )
     sys.exit(any(each["ended"] not in (0, "skipped") for each in told))
 
 
@@ -85,7 +92,13 @@ def plan(options: argparse.Namespace) -> list[Step]:
     large = "192x128" if toy else "3840x2160"
     tests = ["tests/networks/test_on_devices.py"] if toy else list(TESTS)
     workers = ["-n", "0"] if toy else ["-n", "8"]
-    exact = [__file__, "--exactness", str(options.output / "exactness.json"), "--device", device]
+    exact = [
+        "scripts/gpu_session.py",
+        "--exactness",
+        str(options.output / "exactness.json"),
+        "--device",
+        device,
+    ]
     layers = ["window-attention-16-64,attention=plain", "window-attention-16-64"] if toy else ["table1"]
     return [
         Step("exactness", [sys.executable, *exact, *(["--toy"] if toy else [])], 60),
@@ -116,7 +129,6 @@ def run_all(steps: list[Step], budget: float) -> Iterator[dict[str, Any]]:
         try:
             done = subprocess.run(
                 step.command,
-                cwd=ROOT,
                 capture_output=True,
                 text=True,
                 check=False,

@@ -66,7 +66,7 @@ def count_macs(
     Example:
         >>> from escsr.networks import variant_config
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
-        149.191
+        149.19
     """
     config = model.network.config if isinstance(model, Inference) else model
     if isinstance(config, NetworkConfig):
