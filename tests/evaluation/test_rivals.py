@@ -26,6 +26,7 @@ from rival_weights import set_weights
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:torch.functional"),
     pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:'saved_variables' is deprecated:DeprecationWarning"),
 ]
 """Of packages."""
 

@@ -187,7 +187,8 @@ class _Distillation(nn.Module):
         self.pw1, self.pw2, self.pw3 = (nn.Conv2d(dim, dim, 1) for dim in (wide, middle, wide))
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        kept, used = [], []
+        kept: list[Tensor] = []
+        used: list[Tensor] = []
         for step in (1, 2, 3):
             local, x = getattr(self, f"LB{step}")(x).tensor_split((_KEPT,), 1)
             for attention in (getattr(self, f"SLA{step}"), getattr(self, f"SGA{step}")):
