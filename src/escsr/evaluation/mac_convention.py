@@ -18,7 +18,7 @@ def _normalised(shape: Sequence[int], *_: Any, **__: Any) -> int:
 
 
 def _pooled(shape: Sequence[int], dims: Sequence[int] | None = None, *_: Any, **__: Any) -> int:
-    """A mean over rows and columns; one over channels, as in a LayerNorm written by hand, is not counted."""
+    """A mean over rows and columns; one over channels, as in a hand-made LayerNorm, is not counted."""
     axes = {axis % len(shape) for axis in dims or ()}
     return 2 * math.prod(shape) if len(shape) == 4 and axes == {2, 3} else 0
 

@@ -130,7 +130,11 @@ class _SpatialAttention(nn.Module):
 
 
 class _ChannelAttention(nn.Module):
-    """Each channel meets each other over the pixels of a window: (B, C, H, W) → (B, C, H, W)."""
+    """Each channel meets each other: over the pixels of a window of 8×8, or of a grid 8 pixels wide.
+
+    (B, C, H, W) → (B, C, H, W). Unlike the grids of spatial attention, which have 64 pixels, these have
+    as many as the picture has windows.
+    """
 
     def __init__(self, dim: int, *, grid: bool) -> None:
         super().__init__()
@@ -141,11 +145,15 @@ class _ChannelAttention(nn.Module):
         self.project_out = nn.Conv2d(dim, dim, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        windows = _split(self.qkv_dwconv(self.qkv(x)), grid=self.grid).transpose(-2, -1)  # (..., 3C, 64)
-        q, k, v = windows.chunk(3, -2)
+        windows = _split(self.qkv_dwconv(self.qkv(x)), grid=False)  # (B, h, w, 64, 3C)
+        rows, columns = windows.shape[1:3]
+        pixels = windows.flatten(1, 2)  # (B, hw, 64, 3C)
+        maps = pixels.permute(0, 2, 3, 1) if self.grid else pixels.transpose(2, 3)  # (B, ·, 3C, pixels)
+        q, k, v = maps.chunk(3, 2)
         scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)
-        attended = (scores * self.temperature).softmax(-1) @ v
-        return self.project_out(_merge(attended.transpose(-2, -1), grid=self.grid))
+        attended = (scores * self.temperature).softmax(-1) @ v  # (B, ·, C, pixels)
+        pixels = attended.permute(0, 3, 1, 2) if self.grid else attended.transpose(2, 3)
+        return self.project_out(_merge(pixels.unflatten(1, (rows, columns)), grid=False))
 
 
 class _ChannelBlock(nn.Module):
@@ -179,7 +187,8 @@ class _Distillation(nn.Module):
         self.pw1, self.pw2, self.pw3 = (nn.Conv2d(dim, dim, 1) for dim in (wide, middle, wide))
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        kept, used = [], []
+        kept: list[Tensor] = []
+        used: list[Tensor] = []
         for step in (1, 2, 3):
             local, x = getattr(self, f"LB{step}")(x).tensor_split((_KEPT,), 1)
             for attention in (getattr(self, f"SLA{step}"), getattr(self, f"SGA{step}")):

@@ -125,7 +125,7 @@ class _Layer(nn.Module):
         shift = self.shift
         if not shift:
             return self.win_mhsa(self.wqkv(x), None)
-        apart = wrapped_pairs(*x.shape[1:3], _WINDOW, shift, x.device)
+        apart = wrapped_pairs(x.shape[1], x.shape[2], _WINDOW, shift, x.device)
         return self.win_mhsa(self.wqkv(x).roll((-shift, -shift), (1, 2)), apart).roll(
             (shift, shift), (1, 2)
         )

@@ -106,7 +106,7 @@ def atd_encoder() -> nn.Module:
         return deep[..., : lr.shape[-2], : lr.shape[-1]]
 
     members = {"features": features, "dim": definition.settings["embed_dim"]}
-    encoder: nn.Module = type(base.__name__, (base,), members)(**definition.settings | {"upsampler": ""})
+    encoder: nn.Module = type(base.__name__, (base,), members)(**{**definition.settings, "upsampler": ""})
     del encoder.conv_last
     return encoder
 

@@ -68,11 +68,14 @@ def _by_pytorch(x: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Te
     length = x.shape[-1]
     steps = max(1, math.isqrt(length))
     more = -length % steps  # steps of size 0 behind the end, which nothing reads
-    maps = [
+    drive, sizes, written, read = (
         torch.nn.functional.pad(each, (0, more)).unflatten(-1, (-1, steps)).movedim(-1, 0).contiguous()
         for each in (delta * x, delta, b, c)
-    ]  # (T, batch, G, D or N, K)
-    groups = [_chunks(*(each[:, :, index] for each in maps), a[index]) for index in range(a.shape[0])]
+    )  # (T, batch, G, D or N, K)
+    groups = [
+        _chunks(drive[:, :, g], sizes[:, :, g], written[:, :, g], read[:, :, g], a[g])
+        for g in range(a.shape[0])
+    ]
     y = torch.stack(groups, 2).movedim(0, -1).flatten(-2)  # (batch, G, D, K·T)
     return y[..., :length]
 
@@ -119,7 +122,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
 _scan.register_autograd(_gradients, setup_context=_keep)
 
 
-@register_flop_formula(torch.ops.escsr.selective_scan)  # type: ignore[untyped-decorator]
+@register_flop_formula(torch.ops.escsr.selective_scan)
 def _operations(x_shape: list[int], delta_shape: list[int], a_shape: list[int], *_: Any, **__: Any) -> int:  # noqa: ARG001
     """MambaIR's convention, which the paper follows: 9 MACs per state and step, 1 for the shortcut."""
     return 2 * math.prod(x_shape) * (9 * a_shape[-1] + 1)
