@@ -205,4 +205,6 @@ def test_python_in_the_pages_runs(name: str, desk: Path, monkeypatch: pytest.Mon
     for block in runnable(PAGES[name]):
         with redirect_stdout(io.StringIO()):
             exec(compile(block, name, "exec"), known)
-    assert known.keys() & {"escsr", "upscale", "Upscaler", "torch", "benchmark"}, "a page shows what it imports"
+    assert known.keys() & {"escsr", "upscale", "Upscaler", "torch", "benchmark"}, (
+        "a page shows what it imports"
+    )
