@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from escsr.errors import DeviceError
+from escsr.runtime.allocator import return_freed_memory
 
 __all__ = ["PeakMemory", "allocated_on", "ask_own_process", "peak_of"]
 
@@ -59,6 +60,7 @@ def peak_of(run: Callable[[], object], device: torch.device) -> PeakMemory | Non
         return PeakMemory(loaded, backend.max_memory_allocated(device))
     if device.type != "cpu":
         return None
+    return_freed_memory()
     loaded = psutil.Process().memory_info().rss
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # lets Linux forget the peak of the resident memory
