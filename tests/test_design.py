@@ -33,6 +33,7 @@ LADDER = {
     "integrations": 4,
     "training": 4,
     "video": 4,
+    "fleet": 5,
     "web": 5,
     "cli": 5,
 }

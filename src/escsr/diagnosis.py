@@ -32,6 +32,7 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "huggingface_hub": ("models on the Hugging Face Hub", ("hub",)),
     "spandrel": ("models of other architectures", ("spandrel",)),
     "av": ("videos", ("video",)),
+    "ray": ("many machines, escsr fleet", ("fleet",)),
     "fastapi": ("a page and an HTTP API, escsr serve", ("web",)),
     "matplotlib": ("charts of quality against cost", ("plots",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),

@@ -19,10 +19,12 @@ import torch
 import typer
 
 import escsr
+import escsr.fleet.run
 import escsr.web.server
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
+from escsr.cli.fleet import fleet
 from escsr.cli.models import convert as convert_command
 from escsr.cli.publishing import publish as publish_command
 from escsr.cli.research import evaluate
@@ -254,6 +256,7 @@ def test_lists_and_version(run: Run) -> None:
             [batch.upscale, UpscaleOptions, VideoOptions],
             {"quiet", "verbose", "as_json", "dry_run", "more_inputs", "yes", "pipe"},
         ),
+        (fleet, [escsr.fleet.run.upscale, UpscaleOptions], {"as_json", "quiet"}),
         (compare, [compare_picture], {"as_json"}),
         (evaluate, [escsr.evaluate, evaluate_real], {"as_json"}),
         (train, [escsr.train], set()),
@@ -284,6 +287,7 @@ def test_command_and_function_have_the_same_names_and_defaults(
 def test_completion_of_every_command() -> None:
     assert {c.callback.__name__ for c in cli.app.registered_commands if c.callback} == {
         "upscale",
+        "fleet",
         "compare",
         "benchmark",
         "serve",

@@ -31,7 +31,7 @@ PAGES = read_pages()
 LINES = sorted({(name, line) for name, page in PAGES.items() for line in command_lines(page)})
 EXTRAS = set(re.findall(r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
 ELSEWHERE = {"--help", "--version", "--nproc-per-node", "--gpus-per-task", "--torch-backend", "--all-files"}
-ELSEWHERE |= {"--native", "--profile", "--toy"}
+ELSEWHERE |= {"--native", "--profile", "--store", "--toy"}
 """Options of other programs and of benchmarks, and those that every command has."""
 
 QUICK = {

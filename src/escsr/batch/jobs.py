@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr import images
+from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import default_target
 
-__all__ = ["Job", "check_name_suffix", "plan"]
+__all__ = ["Job", "check_name_suffix", "plan", "result_name"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def plan(
     """Pairs every picture with the file its result goes to.
 
     Args:
-        inputs: Files, folders, and patterns like "photos/**/*.jpg".
+        inputs: Files, folders, patterns like "photos/**/*.jpg", and tables; see `escsr.batch.table`.
         output: File, folder or None; see `upscale`.
         size: What is asked for, for the default names.
         format: Format of the results by its ending, "png"; None for that of each input.
@@ -65,7 +66,12 @@ def plan(
     check_name_suffix(suffix, images.WRITABLE)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
-    needs_folder = len(sources) > 1 or _is(sources[0], stat.S_ISDIR) or str(output).endswith(("/", os.sep))
+    needs_folder = (
+        len(sources) > 1
+        or is_table(sources[0])
+        or _is(sources[0], stat.S_ISDIR)
+        or str(output).endswith(("/", os.sep))
+    )
     if target is None or needs_folder or _is(target, stat.S_ISDIR):
         if target is not None and _is(target, stat.S_ISREG):
             raise OutputError(f"{target} is a file; several pictures require a folder.")
@@ -102,27 +108,59 @@ class _Names:
     suffix: str | None
 
     def jobs_of(self, source: Path) -> Iterator[Job]:
-        """One job for a picture, or one for each picture in a folder."""
+        """One job for a picture, or one for each picture in a folder or a table."""
+        if is_table(source):
+            yield from self._jobs_of_table(source)
+            return
         if not _is(source, stat.S_ISDIR):
             if self.target is None:
-                yield Job(source, self._ending(default_target(source, self.size, self.suffix)))
+                yield self._beside(source)
             else:
-                yield Job(source, self._ending(self._suffixed(self.target / source.name)))
+                yield Job(source, self._renamed(self.target / source.name, self.suffix))
             return
         named = source if source.name not in ("", "..") else source.resolve()
         beside = named.with_name(f"{named.name}{self.suffix or f'_{self.size.label}'}")
         for path in images.find_images(source):
             inner = path.relative_to(source)
-            inside = beside / inner if self.target is None else self._suffixed(self.target / inner)
-            yield Job(path, self._ending(inside))
+            if self.target is None:
+                yield Job(path, self._renamed(beside / inner, None))
+            else:
+                yield Job(path, self._renamed(self.target / inner, self.suffix))
 
-    def _suffixed(self, path: Path) -> Path:
-        return path.with_name(f"{path.stem}{self.suffix or ''}{path.suffix}")
+    def _jobs_of_table(self, table: Path) -> Iterator[Job]:
+        for row in (row for rows in read_rows([table]) for row in rows):
+            if "://" in row.path or row.options:
+                what = "options of its own" if row.options else "no file of this machine"
+                raise ConfigError(f"{table}: {row.path} is or has {what}; use escsr fleet for this table.")
+            source = Path(row.path)
+            if self.target is None:
+                yield self._beside(source)
+            elif row.target:
+                yield Job(source, self.target / row.target)
+            else:
+                yield Job(source, self._renamed(self.target / name_below(row.path), self.suffix))
 
-    def _ending(self, path: Path) -> Path:
-        """The path with the ending asked for, else its own where that can be written, else .png."""
-        own = path.suffix if path.suffix.lower() in images.WRITABLE else ".png"
-        return path.with_suffix(self.format or own)
+    def _beside(self, source: Path) -> Job:
+        return Job(source, self._renamed(default_target(source, self.size, self.suffix), None))
+
+    def _renamed(self, path: Path, suffix: str | None) -> Path:
+        return Path(result_name(os.fspath(path), format=self.format, suffix=suffix))
+
+
+def result_name(name: str, *, format: str | None, suffix: str | None) -> str:
+    """Name of a result that is called after its picture.
+
+    Args:
+        name: Of the picture, with or without folders.
+        format: The ending, ".png"; None for the picture's own where that can be written, else .png.
+        suffix: What to put before it; None for nothing.
+
+    Example:
+        >>> result_name("trip/photo.dng", format=None, suffix="_large")
+        'trip/photo_large.png'
+    """
+    stem, own = os.path.splitext(name)  # noqa: PTH122 (a string: called for millions)
+    return f"{stem}{suffix or ''}{format or (own if own.lower() in images.WRITABLE else '.png')}"
 
 
 def check_name_suffix(suffix: str | None, endings: Container[str]) -> None:

@@ -13,7 +13,7 @@ from escsr.files import sha256_of
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["MANIFEST", "Manifest", "key_of"]
+__all__ = ["MANIFEST", "Manifest", "key_of", "settings_text"]
 
 MANIFEST = ".escsr-done.jsonl"
 """Name of the list, one in each folder of results."""
@@ -74,6 +74,17 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
     Raises:
         OSError: The input cannot be read.
     """
+    text = f"{sha256_of(source)} {model} {settings_text(size, options)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def settings_text(size: TargetSize | None, options: UpscaleOptions) -> str:
+    """What of the options changes the result, as text that is equal where results are.
+
+    Args:
+        size: What results measure; None for the model's own scale.
+        options: All of them.
+    """
     settings = {
         "size": size,
         "write": (options.quality, options.lossless, options.subsampling, options.strip),
@@ -86,5 +97,4 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
         "keep_colour": options.keep_colour,
         "escsr": __version__,
     }
-    text = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.sha256(f"{sha256_of(source)} {model} {text}".encode()).hexdigest()
+    return json.dumps(settings, sort_keys=True, default=str)

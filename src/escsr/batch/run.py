@@ -17,6 +17,7 @@ from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
 from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline
+from escsr.batch.table import is_table
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
@@ -43,7 +44,8 @@ class Batch:
     """Pictures to upscale: planned at once, then forecast or run.
 
     Args:
-        inputs: Picture files, patterns, and folders that are searched with their subfolders; or one.
+        inputs: Picture files, patterns, folders that are searched with their subfolders, and tables
+            (`escsr.batch.table`); or one.
         output: File for one picture, folder for several; None for names beside the inputs
             (photo_x2.png, folder_x2/).
         format: Format of results whose names are made, as "png"; None to keep that of each input.
@@ -86,7 +88,7 @@ class Batch:
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
         self.jobs = plan(inputs, output, size=self.size, format=format, suffix=suffix, shard=shard)
-        folders = [entry for entry in inputs if Path(entry).is_dir()]
+        folders = [entry for entry in inputs if Path(entry).is_dir() and not is_table(entry)]
         self.other_files = sum(map(images.other_files, folders), Counter[str]())
 
     def upscaler(self, scale: float) -> Upscaler:

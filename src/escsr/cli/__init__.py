@@ -14,6 +14,7 @@ from escsr.cli.comparing import compare
 from escsr.cli.console import ERR, ExitCode, drop_output, plain, prepare_streams
 from escsr.cli.data import data
 from escsr.cli.exporting import export
+from escsr.cli.fleet import fleet
 from escsr.cli.interrupts import end_on_signals
 from escsr.cli.models import doctor, models
 from escsr.cli.publishing import publish
@@ -35,7 +36,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
 )
-for _command in (upscale, compare, serve, evaluate, benchmark, train, export, publish, doctor):
+for _command in (upscale, fleet, compare, serve, evaluate, benchmark, train, export, publish, doctor):
     app.command()(_command)
 app.add_typer(models, name="models")
 app.add_typer(data, name="data")

@@ -8,8 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_memory, progress, scale_of
+from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_memory, progress
 from escsr.cli.interrupts import finish_on_interrupt
+from escsr.cli.picture_options import (
+    BackendOption,
+    CropOption,
+    FeatureStorageOption,
+    FitOption,
+    FormatOption,
+    HeightOption,
+    KeepColourOption,
+    LongestOption,
+    LosslessOption,
+    MaxPixelsOption,
+    ModelOption,
+    PictureScaleOption,
+    QualityOption,
+    SelfEnsembleOption,
+    SizeOption,
+    StrengthOption,
+    StripOption,
+    SubsamplingOption,
+    SuffixOption,
+    TileSizeOption,
+    ToSrgbOption,
+    WidthOption,
+)
 from escsr.cli.reports import JsonReport, Report
 from escsr.cli.video import check_options, upscale_pipe, upscale_videos
 from escsr.cli.video_options import (
@@ -23,14 +47,12 @@ from escsr.cli.video_options import (
     YesOption,
 )
 from escsr.errors import ConfigError
-from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Subsampling
 
 if TYPE_CHECKING:
     from escsr.batch import Batch, Progress
 
 __all__ = ["upscale"]
 
-_SIZE, _FILES, _COLOUR, _COMPUTATION = "Size", "Result files", "Colour", "Computation"
 _MANY, _MESSAGES = "Many pictures", "Messages"
 
 
@@ -39,8 +61,8 @@ def upscale(
         list[str] | None,
         Argument(
             metavar="PICTURES",
-            help="Picture files, folders (with their subfolders) or patterns like '*.jpg'; - for standard "
-            "input. Or videos.",
+            help="Picture files, folders (with their subfolders), patterns like '*.jpg', or tables "
+            "(.parquet); - for standard input. Or videos.",
             show_default=False,
         ),
     ] = None,
@@ -54,166 +76,30 @@ def upscale(
             "photo_x2.jpg beside photo.jpg, folder_x2 beside folder.",
         ),
     ] = None,
-    model: Annotated[
-        str,
-        Option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            help="auto: the model for clean pictures that suits the scale. real: for noisy and compressed "
-            "photos. Or a name from `escsr models`, a file of weights, the folder of a training run.",
-        ),
-    ] = "auto",
-    scale: Annotated[
-        float | None,
-        Option(
-            "--scale",
-            "-s",
-            parser=scale_of,
-            metavar="X",
-            help="Factor of both sides, like 2, 2.7 or 4x. If not given: 2, or that of the model.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = None,
-    width: Annotated[
-        int | None, Option(help="Width of the result in pixels, instead of a scale.", rich_help_panel=_SIZE)
-    ] = None,
-    height: Annotated[
-        int | None,
-        Option(help="Height of the result in pixels, instead of a scale.", rich_help_panel=_SIZE),
-    ] = None,
-    size: Annotated[
-        str | None,
-        Option(metavar="WxH", help="Width and height, like 1920x1080; see --fit.", rich_help_panel=_SIZE),
-    ] = None,
-    fit: Annotated[
-        Fit,
-        Option(
-            metavar="HOW",
-            help="For a picture whose shape differs from --size. contain: the whole picture within the "
-            "size. cover: fill the size, cut what is too much. exact: stretch.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = "contain",
-    longest: Annotated[
-        int | None,
-        Option(help="Length of the longer side in pixels, instead of a scale.", rich_help_panel=_SIZE),
-    ] = None,
-    crop: Annotated[
-        str | None,
-        Option(
-            metavar="X,Y,W,H",
-            help="Keep only this part (left, top, width, height in input pixels), exactly as in the whole "
-            "result. Takes as long as the whole picture.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        Option(
-            "--format",
-            "-f",
-            help="png, jpg, webp, tif, avif, gif; with extras jxl, heic, exr, hdr. Videos: mp4, mkv, mov, "
-            "webm. If not given: as the input, or as the ending of --output.",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    suffix: Annotated[
-        str | None,
-        Option(
-            help="End of the names of results, instead of _x2: --suffix _large writes photo_large.jpg.",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    quality: Annotated[
-        int | None,
-        Option(
-            help="1 to 100, for JPEG, WebP, AVIF, HEIC, JPEG XL. If not given: 95; AVIF 85, HEIC 90.",
-            rich_help_panel=_FILES,
-        ),
-    ] = None,
-    lossless: Annotated[
-        bool, Option("--lossless", help="For WebP, AVIF and JPEG XL.", rich_help_panel=_FILES)
-    ] = False,
-    subsampling: Annotated[
-        Subsampling,
-        Option(
-            metavar="444|420",
-            help="Colour resolution in JPEG and AVIF: 444 full, 420 half (smaller files).",
-            rich_help_panel=_FILES,
-        ),
-    ] = "444",
-    strip: Annotated[
-        bool, Option("--strip", help="Do not keep EXIF, XMP and IPTC metadata.", rich_help_panel=_FILES)
-    ] = False,
-    to_srgb: Annotated[
-        bool,
-        Option(
-            "--to-srgb",
-            help="Convert colours to sRGB instead of keeping the profile.",
-            rich_help_panel=_COLOUR,
-        ),
-    ] = False,
-    strength: Annotated[
-        float | None,
-        Option(
-            help="Of model real, 0 to 1. 0: nothing is invented. 1: as sharp as possible, with invented "
-            "detail.",
-            rich_help_panel=_COMPUTATION,
-        ),
-    ] = None,
-    keep_colour: Annotated[
-        bool | None,
-        Option(
-            help="Keep large-scale colours as they are in the picture. If not given: only for models of "
-            "real photos, which would shift them.",
-            show_default=False,
-            rich_help_panel=_COLOUR,
-        ),
-    ] = None,
-    self_ensemble: Annotated[
-        bool,
-        Option(
-            "--self-ensemble",
-            help="Slightly better: average the results of 8 flips and rotations. Takes 8 times as long.",
-            rich_help_panel=_COMPUTATION,
-        ),
-    ] = False,
+    model: ModelOption = "auto",
+    scale: PictureScaleOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    size: SizeOption = None,
+    fit: FitOption = "contain",
+    longest: LongestOption = None,
+    crop: CropOption = None,
+    format: FormatOption = None,
+    suffix: SuffixOption = None,
+    quality: QualityOption = None,
+    lossless: LosslessOption = False,
+    subsampling: SubsamplingOption = "444",
+    strip: StripOption = False,
+    to_srgb: ToSrgbOption = False,
+    strength: StrengthOption = None,
+    keep_colour: KeepColourOption = None,
+    self_ensemble: SelfEnsembleOption = False,
     device: DeviceOption = "auto",
-    backend: Annotated[
-        Backend,
-        Option(
-            metavar="NAME",
-            help="What computes: torch (PyTorch and native kernels); with extras onnx or openvino, on the "
-            "CPU.",
-            rich_help_panel=_COMPUTATION,
-        ),
-    ] = "torch",
+    backend: BackendOption = "torch",
     precision: PrecisionOption = "auto",
-    tile_size: Annotated[
-        int | None,
-        Option(
-            help="Side of the tiles that large pictures are computed in; smaller takes less memory. The "
-            "result is the same.",
-            rich_help_panel=_COMPUTATION,
-        ),
-    ] = None,
-    feature_storage: Annotated[
-        FeatureStorageChoice,
-        Option(
-            metavar="HOW",
-            help="Where intermediate results of large pictures are kept. float32: in memory. float16: in "
-            "half of it. file: on disk, same result. auto: memory, else disk.",
-            rich_help_panel=_COMPUTATION,
-        ),
-    ] = "auto",
-    max_pixels: Annotated[
-        int | None,
-        Option(
-            help="Refuse pictures, and results, with more pixels, before they are read.",
-            rich_help_panel=_MANY,
-        ),
-    ] = None,
+    tile_size: TileSizeOption = None,
+    feature_storage: FeatureStorageOption = "auto",
+    max_pixels: MaxPixelsOption = None,
     codec: CodecOption = "auto",
     crf: CrfOption = None,
     preset: PresetOption = None,

@@ -11,7 +11,7 @@ from typing import NoReturn
 from escsr.errors import DataError, NoImagesError
 from escsr.images.formats import FORMAT_OF, READABLE, WRITABLE, is_installed
 
-__all__ = ["find_images", "other_files"]
+__all__ = ["find_images", "is_image", "iter_images", "other_files"]
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -29,11 +29,20 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
         NoImagesError: It holds no pictures.
     """
     folder = Path(folder)
-    paths = [path for path in _shown_files(folder) if _is_image(path)]
+    paths = list(iter_images(folder))
     if not paths:
         others = ", ".join(f"{count} {kind}" for kind, count in other_files(folder).most_common(5))
         raise NoImagesError(f"{folder}: no pictures in it{f', only {others}' if others else ''}.")
     return sorted(paths)
+
+
+def iter_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The files of `find_images` as they come, unsorted; there may be none, or more than memory holds.
+
+    Raises:
+        DataError: It is not a folder, or a part of it cannot be read.
+    """
+    return (path for path in _shown_files(Path(folder)) if is_image(path))
 
 
 def other_files(folder: str | os.PathLike[str]) -> Counter[str]:
@@ -48,7 +57,7 @@ def other_files(folder: str | os.PathLike[str]) -> Counter[str]:
     Raises:
         DataError: It is not a folder, or a part of it cannot be read.
     """
-    others = (path for path in _shown_files(Path(folder)) if not _is_image(path))
+    others = (path for path in _shown_files(Path(folder)) if not is_image(path))
     return Counter(path.suffix.lower() or "without an ending" for path in others)
 
 
@@ -64,8 +73,9 @@ def _shown_files(folder: Path) -> Iterator[Path]:
         _refuse(error)
 
 
-def _is_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
+def is_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a name has a picture's ending, of a format that can be read here."""
+    suffix = Path(path).suffix.lower()
     return suffix in READABLE and (suffix in WRITABLE or is_installed(FORMAT_OF[suffix]))
 
 

@@ -35,6 +35,9 @@ __all__ = [
 BUILDS = ("avx512_bf16", "avx512", "avx2", "neon")
 """The best first."""
 
+_INTERFACE = 2
+"""Number of the functions and structures, in source/kernels.cpp too; a build of another is not used."""
+
 
 class Map(Structure):
     """A map (B, C, H, W) in channels-last memory."""
@@ -137,6 +140,8 @@ def _find() -> tuple[NativeLibrary | None, str]:
                 return library, ""
     except OSError as error:
         return None, f"it does not load: {error}"
+    if all(_interface_of(ctypes.CDLL(str(_path_of(name)))) != _INTERFACE for name in built):
+        return None, "it was compiled from another version of escsr; install escsr again"
     return None, "this CPU has none of the instruction sets that it was compiled for"
 
 
@@ -163,7 +168,7 @@ def open_build(name: str) -> NativeLibrary | None:
 def open_library(name: str, path: Path) -> NativeLibrary | None:
     """A build that lies anywhere; see `open_build`."""
     handle = ctypes.CDLL(str(path))
-    if not handle.escsr_is_supported():
+    if _interface_of(handle) != _INTERFACE or not handle.escsr_is_supported():
         return None
     handle.escsr_use_openmp.argtypes = [c_void_p]
     handle.escsr_use_openmp.restype = None
@@ -171,6 +176,10 @@ def open_library(name: str, path: Path) -> NativeLibrary | None:
     handle.escsr_use_openmp(fork)
     numbers = handle.escsr_lanes(), handle.escsr_max_width(), bool(handle.escsr_has_bfloat16())
     return NativeLibrary(name, handle, *numbers, shares_threads=fork is not None)
+
+
+def _interface_of(handle: ctypes.CDLL) -> int:
+    return handle.escsr_interface() if hasattr(handle, "escsr_interface") else 1
 
 
 def _openmp_of_torch() -> int | None:

@@ -164,6 +164,9 @@ ESCSR_EXPORT int escsr_is_supported() {
 #endif
 }
 
+// Counted up with every change of a function or structure; library.py has the same number.
+ESCSR_EXPORT int escsr_interface() { return 2; }
+
 ESCSR_EXPORT int escsr_lanes() { return kLanes; }
 
 ESCSR_EXPORT int escsr_max_width() { return kMaxWidth; }

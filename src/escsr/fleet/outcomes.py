@@ -1,0 +1,130 @@
+"""What became of pictures: a dataset of parquet files beside the results, to which rows are only added.
+
+`_fleet/outcomes/status=done/` holds what is done, `status=failed/` what was given up (the dead letters). A
+file is written whole or not at all, so a reader sees rows once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from escsr.fleet.stores import file_system, list_files, read_text, written
+
+__all__ = [
+    "FOLDER",
+    "KEY_BYTES",
+    "claim",
+    "claimed_by",
+    "keys_of",
+    "outcomes_uri",
+    "read_progress",
+    "write_outcomes",
+]
+
+FOLDER = "_fleet"
+"""Within the output: everything that is no result."""
+
+KEY_BYTES = 16
+
+SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("target", pa.string()),
+        ("error", pa.string()),
+        ("attempt", pa.int32()),
+        ("key", pa.binary(KEY_BYTES)),
+        ("input_sha256", pa.string()),
+        ("settings_sha256", pa.string()),
+        ("model_sha256", pa.string()),
+        ("result_sha256", pa.string()),
+        ("pixels", pa.int64()),
+        ("seconds", pa.float32()),
+        ("host", pa.string()),
+        ("time", pa.timestamp("ms", tz="UTC")),
+    ]
+)
+"""Of a file of outcomes; `status` is in the name of its folder. Pixels are those of the input."""
+
+_PROGRESS = b"escsr.progress"
+
+
+def outcomes_uri(output: str, status: str | None = None) -> str:
+    """Where outcomes are, or those of a status.
+
+    Args:
+        output: Absolute path or URI of the results.
+        status: "done" or "failed"; None for both.
+    """
+    folder = f"{output}/{FOLDER}/outcomes"
+    return folder if status is None else f"{folder}/status={status}"
+
+
+def claim(output: str, run: str) -> None:
+    """Makes a run the one that writes outcomes of an output; any before it finds itself superseded."""
+    with written(f"{output}/{FOLDER}/run") as path:
+        path.write_text(run)
+
+
+def claimed_by(output: str) -> str:
+    """The run that writes outcomes of an output; "" before the first."""
+    return read_text(f"{output}/{FOLDER}/run")
+
+
+def write_outcomes(
+    output: str, name: str, status: str, rows: Sequence[dict[str, Any]], progress: dict[int, int]
+) -> None:
+    """Writes a file of outcomes of one status.
+
+    Args:
+        output: Absolute path or URI of the results.
+        name: Of the file, without its ending; one that is there is replaced.
+        status: "done" or "failed".
+        rows: By the names of `SCHEMA`.
+        progress: Units of work to how many of their rows are recorded so far, for `read_progress`.
+    """
+    table = pa.Table.from_pylist(list(rows), SCHEMA)
+    table = table.replace_schema_metadata({_PROGRESS: json.dumps(progress).encode()})
+    with written(f"{outcomes_uri(output, status)}/{name}.parquet") as path:
+        parquet.write_table(table, path)
+
+
+def read_progress(output: str, run: str) -> dict[int, int]:
+    """How many rows of which units a run has recorded, from its files: for a ledger that was lost."""
+    progress: dict[int, int] = {}
+    for _, metadata in _opened(output, None, run, _metadata_of):
+        for unit, count in json.loads(metadata.get(_PROGRESS, b"{}")).items():
+            progress[int(unit)] = max(count, progress.get(int(unit), 0))
+    return progress
+
+
+def keys_of(output: str, status: str) -> NDArray[np.bytes_]:
+    """Keys of all outcomes of a status, sorted: 16 bytes each, the same again if a row was tried again."""
+    found = [keys for _, keys in _opened(output, status, "", _keys_in)]
+    keys = np.concatenate(found) if found else np.empty(0, f"S{KEY_BYTES}")
+    keys.sort()
+    return keys
+
+
+def _opened(output: str, status: str | None, prefix: str, read: Any) -> Iterator[tuple[str, Any]]:
+    for uri in list_files(outcomes_uri(output, status), ".parquet"):
+        if uri.rpartition("/")[2].startswith(prefix):
+            filesystem, path = file_system(uri)
+            with filesystem.open(path, "rb") as file:
+                yield uri, read(file)
+
+
+def _metadata_of(file: Any) -> dict[bytes, bytes]:
+    return parquet.read_schema(file).metadata or {}
+
+
+def _keys_in(file: Any) -> NDArray[np.bytes_]:
+    keys = parquet.read_table(file, columns=["key"]).column("key").combine_chunks()
+    keys = keys.chunk(0) if isinstance(keys, pa.ChunkedArray) else keys
+    return np.frombuffer(keys.buffers()[1], f"S{KEY_BYTES}", len(keys), keys.offset * KEY_BYTES).copy()

@@ -1,0 +1,249 @@
+"""What is to be done: inputs, less what outcomes hold already, as a table in units of work.
+
+Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of each outcome another 16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from escsr.batch.manifest import settings_text
+from escsr.batch.table import is_table
+from escsr.errors import ConfigError, DataError, OutputError
+from escsr.files import sha256_of
+from escsr.fleet.inputs import Input, find_inputs
+from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
+from escsr.fleet.stores import delete, written
+from escsr.models.selection import choose_model, files_of
+from escsr.runtime.settings import did_you_mean
+from escsr.upscaling.options import UpscaleOptions
+
+__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "make_plan", "plan_uri", "setting_of"]
+
+ROWS_PER_FILE = 100_000
+ROWS_PER_GROUP = 1_000
+
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("target", pa.string()),
+        ("sha256", pa.string()),
+        ("options", pa.string()),
+        ("key", pa.binary(KEY_BYTES)),
+        ("settings_sha256", pa.string()),
+        ("model_sha256", pa.string()),
+    ]
+)
+
+
+class Setting(NamedTuple):
+    """Options of a picture, and their digests."""
+
+    options: UpscaleOptions
+    settings_sha256: str
+    model_sha256: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do.
+
+    Attributes:
+        run: Its name, which sorts after those of earlier ones.
+        rows: Pictures to upscale.
+        done_before: Pictures that are done already.
+        given_up_before: Pictures that failed in an earlier run, and are not tried again.
+    """
+
+    run: str
+    rows: int
+    done_before: int
+    given_up_before: int
+
+
+def plan_uri(output: str, run: str) -> str:
+    """The folder of a plan's tables."""
+    return f"{output}/{FOLDER}/plan/{run}"
+
+
+def setting_of(options: UpscaleOptions, own: str) -> Setting:
+    """Options of a picture and their digests.
+
+    The model's digest is that of the one chosen for the scale; where each size needs another ("auto" with a
+    width), that of the default: the settings hold the version of escsr, which all bundled ones come with.
+
+    Args:
+        options: Of the run.
+        own: JSON of those that the picture has in their place; "" for none.
+
+    Raises:
+        ConfigError: An option is unknown or impossible.
+        ModelNotFoundError: There is no such model.
+    """
+    if own:
+        try:
+            given = dict(json.loads(own))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f'options {own}: not an object of JSON, like {{"scale": 4}}.') from error
+        known = set(UpscaleOptions.__dataclass_fields__) - {"device"}
+        for name in set(given) - known:
+            raise ConfigError(f"options {own}: there is no option {name}.{did_you_mean(name, known)}")
+        options = replace(options, **given)
+    target = options.target
+    model = choose_model(options.model, target.scale if target else None)
+    of_file = options.of_file(model)
+    settings = hashlib.sha256(f"{options.model} {settings_text(target, of_file)}".encode()).hexdigest()
+    return Setting(options, settings, " ".join(map(sha256_of, files_of(model, of_file.strength or 0))))
+
+
+def make_plan(
+    source: str,
+    output: str,
+    run: str,
+    *,
+    options: UpscaleOptions,
+    format: str | None = None,
+    suffix: str | None = None,
+    retry_failed: bool = False,
+    on_rows: Callable[[int], None] | None = None,
+) -> Plan:
+    """Writes the table of what is to be done.
+
+    Args:
+        source: See `find_inputs`.
+        output: See `find_inputs`.
+        run: Name of the run.
+        options: Of pictures without their own.
+        format: See `find_inputs`.
+        suffix: See `find_inputs`.
+        retry_failed: Try again what failed in earlier runs.
+        on_rows: Called with the number of pictures seen.
+
+    Raises:
+        DataError: The source cannot be read, or two results would have one name.
+        ConfigError: Options of a picture are impossible.
+        OutputError: A result would replace an input, or all inputs are below the output.
+    """
+    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
+        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
+    delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
+    done, failed = keys_of(output, "done"), keys_of(output, "failed")
+    counts = {"seen": 0, "done": 0, "failed": 0}
+    names = _Names(output)
+    settings = cache(lambda own: setting_of(options, own))
+
+    def to_do() -> Iterator[list[tuple[Any, ...]]]:
+        for inputs in find_inputs(source, output, format=format, suffix=suffix):
+            names.add(inputs)
+            known = [settings(each.options) for each in inputs]
+            keys = [_key(each, setting) for each, setting in zip(inputs, known, strict=True)]
+            is_done = _is_in(keys, done)
+            is_given_up = np.zeros_like(is_done) if retry_failed else _is_in(keys, failed) & ~is_done
+            counts["seen"] += len(inputs)
+            counts["done"] += int(is_done.sum())
+            counts["failed"] += int(is_given_up.sum())
+            wanted = ~(is_done | is_given_up)
+            yield [
+                (*each[:2], each.sha256, each.options, key, *setting[1:])
+                for each, setting, key, is_wanted in zip(inputs, known, keys, wanted, strict=True)
+                if is_wanted
+            ]
+            if on_rows is not None:
+                on_rows(counts["seen"])
+
+    rows = _write(chain.from_iterable(to_do()), plan_uri(output, run))
+    names.check(chain.from_iterable(find_inputs(source, output, format=format, suffix=suffix)))
+    return Plan(run, rows, counts["done"], counts["failed"])
+
+
+def _key(each: Input, setting: Setting) -> bytes:
+    text = "\0".join((each.path, each.version, each.target, *setting[1:]))
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
+
+
+def _is_in(keys: Sequence[bytes], known: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """Which keys are in a sorted array."""
+    wanted = np.array(keys, f"S{KEY_BYTES}")
+    if not len(known):
+        return np.zeros(len(wanted), np.bool_)
+    places = np.searchsorted(known, wanted).clip(max=len(known) - 1)
+    found: NDArray[np.bool_] = known[places] == wanted
+    return found
+
+
+def _write(rows: Iterator[tuple[Any, ...]], uri: str) -> int:
+    """Files of `ROWS_PER_FILE` rows each; returns the number of rows."""
+    total = 0
+    for first in rows:
+        with written(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
+            total += _write_file(chain([first], islice(rows, ROWS_PER_FILE - 1)), path)
+    return total
+
+
+def _write_file(rows: Iterator[tuple[Any, ...]], path: Path) -> int:
+    """One file, in groups of rows that can be read alone."""
+    count = 0
+    with parquet.ParquetWriter(path, _SCHEMA) as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            columns = zip(*group, strict=True)
+            arrays = [pa.array(each, field.type) for each, field in zip(columns, _SCHEMA, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+            count += len(group)
+    return count
+
+
+class _Names:
+    """All names of inputs and results, as 8 bytes each, to find those that are there twice."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._targets: list[NDArray[np.int64]] = []
+        self._paths: list[NDArray[np.int64]] = []
+
+    def add(self, inputs: Sequence[Input]) -> None:
+        """Takes note of some inputs."""
+        targets = [self._target_of(each) for each in inputs]
+        for each in inputs:
+            if each.target.startswith(f"{FOLDER}/"):
+                raise OutputError(f"{each.path}: its result would be among the outcomes, in {FOLDER}/.")
+        self._targets.append(_hashes(targets))
+        self._paths.append(_hashes([each.path for each in inputs]))
+
+    def check(self, inputs: Iterator[Input]) -> None:
+        """Raises if two results have one name, or one has that of an input.
+
+        Args:
+            inputs: All of them once more, to name those that are wrong.
+        """
+        if not self._targets:
+            return
+        targets, paths = np.concatenate(self._targets), np.concatenate(self._paths)
+        targets.sort()
+        twice = targets[1:][targets[1:] == targets[:-1]]
+        if len(twice):
+            named = (each for each in inputs if hash(self._target_of(each)) == twice[0])
+            first, second = islice(named, 2)
+            raise DataError(f"{first.path} and {second.path} would both become {self._target_of(first)}.")
+        replaced = paths[np.isin(paths, targets, kind="sort")]
+        if len(replaced):
+            path = next(each.path for each in inputs if hash(each.path) == replaced[0])
+            raise OutputError(f"{path}: a result would replace it; choose another output.")
+
+    def _target_of(self, each: Input) -> str:
+        return f"{self._output}/{each.target}"
+
+
+def _hashes(texts: Sequence[str]) -> NDArray[np.int64]:
+    return np.array([hash(text) for text in texts], np.int64)

@@ -1,0 +1,45 @@
+"""A run on Ray that is killed twice and started again, with an S3-compatible store as output."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from escsr.errors import ConfigError, OutputError
+from escsr.fleet import run, upscale
+from samples import ROOT
+
+NEEDED = ("ray", "s3fs", "moto", "flask", "flask_cors")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"requires {', '.join(MISSING)}")
+def test_killed_twice_and_started_again() -> None:
+    command = [sys.executable, "fleet_kills.py", "--store", "s3", "--pictures", "16"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=ROOT / "benchmarks", env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["rows_twice"], found["dead_letters"]) == (16, 0, 1)
+    assert found["results_equal_to_escsr_upscale"] == 15
+    assert 4 <= found["results_when_an_actor_was_killed"] <= found["results_when_the_driver_was_killed"]
+    assert found["third_run"] == {"done": 0, "failed": 0, "done_before": 15, "given_up_before": 1}
+
+
+def test_what_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="http is for reading"):
+        upscale("photos", "https://host/results")
+    with pytest.raises(ConfigError, match="at least 1"):
+        upscale("photos", "out", num_actors=0)
+    with pytest.raises(OutputError, match="xyz"):
+        upscale("photos", "out", format="xyz")
+    monkeypatch.setattr(run, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"ray, pyarrow, fsspec not installed.*fleet"):
+        upscale("photos", "out")

@@ -1,0 +1,260 @@
+"""From inputs to results and outcomes, without Ray: what a run does, and what one after it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import dataset, parquet, table
+
+from escsr import batch, images
+from escsr.errors import ConfigError, DataError, EscError, ModelNotFoundError, OutputError
+from escsr.files import sha256_of
+from escsr.fleet.inputs import find_inputs
+from escsr.fleet.ledger import DEADLY, Ledger
+from escsr.fleet.outcomes import claim, outcomes_uri
+from escsr.fleet.plan import make_plan
+from escsr.fleet.stores import fetched, file_system, written
+from escsr.fleet.worker import Worker
+from escsr.upscaling.options import UpscaleOptions
+
+Run = Callable[..., "tuple[Any, Any]"]
+Row = dict[str, Any]
+
+
+def rows_of(output: str) -> list[Row]:
+    filesystem, path = file_system(outcomes_uri(output))
+    found = dataset.dataset(path, filesystem=filesystem, format="parquet", partitioning="hive").to_table()
+    rows: list[Row] = found.to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_results_are_those_of_upscale(
+    photos: Path, tmp_path: Path, nearest: Path, run: Run, kind: str, request: pytest.FixtureRequest
+) -> None:
+    output = str(tmp_path / "out") if kind == "folder" else f"memory://{request.node.name}/out"
+    plan, figures = run(str(photos), output)
+    assert (plan.rows, figures.done, figures.failed) == (4, 3, 1)
+    batch.upscale(photos, tmp_path / "expected", model=nearest, device="cpu")
+    rows = {row["target"]: row for row in rows_of(output)}
+    assert len(rows_of(output)) == 4
+    for name in ("a.png", "deep/b.jpg", "deep/c.png"):
+        with fetched(f"{output}/{name}") as path:
+            assert path.read_bytes() == (tmp_path / "expected" / name).read_bytes()
+            assert rows[name]["result_sha256"] == sha256_of(path)
+        assert rows[name]["input_sha256"] == sha256_of(photos / name)
+        assert (rows[name]["status"], rows[name]["attempt"], rows[name]["pixels"]) == ("done", 1, 16 * 24)
+    broken = rows["broken.png"]
+    assert (broken["status"], broken["attempt"]) == ("failed", 3)
+    assert str(photos / "broken.png") in broken["error"]
+    again, figures = run(str(photos), output)
+    assert (again.rows, again.done_before, again.given_up_before, figures.done) == (0, 3, 1, 0)
+
+
+def test_what_changed_and_what_failed_is_done_again(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = str(tmp_path / "out")
+    run(str(photos), output)
+    photos.joinpath("broken.png").write_bytes(photos.joinpath("a.png").read_bytes())  # another version
+    os.utime(photos / "deep" / "c.png", ns=(1, 1))
+    plan, figures = run(str(photos), output)
+    assert (plan.rows, figures.done) == (2, 2)
+    (photos / "new.png").write_bytes(b"nothing")
+    run(str(photos), output)
+    plan, figures = run(str(photos), output)
+    assert (plan.rows, plan.given_up_before) == (0, 1)
+    plan, figures = run(str(photos), output, retry_failed=True)
+    assert (plan.rows, figures.failed) == (1, 1)
+    plan, _ = run(str(photos), output, suffix="_large")
+    assert plan.rows == 5
+
+
+def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:
+    digest = sha256_of(photos / "a.png")
+    rows = {
+        "path": [
+            str(photos / "a.png"),
+            str(photos / "a.png"),
+            str(photos / "deep" / "b.jpg"),
+            "s3x://b/c.png",
+        ],
+        "target": ["one.png", "two.png", None, "four.png"],
+        "sha256": [digest, "0" * 64, None, None],
+        "options": [json.dumps({"scale": 3, "strip": True}), None, None, None],
+    }
+    parquet.write_table(table(rows), tmp_path / "t.parquet")
+    output = str(tmp_path / "out")
+    plan, figures = run(str(tmp_path / "t.parquet"), output)
+    assert (plan.rows, figures.done, figures.failed) == (4, 2, 2)
+    assert images.read_size(tmp_path / "out" / "one.png") == (72, 48)
+    assert images.read_size(f"{output}{photos}/deep/b.jpg") == (48, 32)
+    failed = {row["target"]: row["error"] for row in rows_of(output) if row["status"] == "failed"}
+    assert "as the table says" in failed["two.png"]
+    assert "s3x" in failed["four.png"]
+    assert run(str(tmp_path / "t.parquet"), output)[0].rows == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "message"),
+    [
+        ({"path": ["/a.png"], "options": ['{"scael": 3}']}, ConfigError, "Did you mean scale"),
+        ({"path": ["/a.png"], "options": ["scale"]}, ConfigError, "not an object of JSON"),
+        ({"path": ["/a.png"], "options": ['{"scale": 0.5}']}, ConfigError, "at least 1"),
+        ({"path": ["/a.png", "/a.heic"]}, DataError, "/a.png and /a.heic would both become"),
+        ({"path": ["/a.png"], "target": ["_fleet/a.png"]}, OutputError, "among the outcomes"),
+    ],
+)
+def test_tables_that_cannot_be_done(
+    tmp_path: Path, columns: dict[str, list[str]], error: type[EscError], message: str
+) -> None:
+    parquet.write_table(table(columns), tmp_path / "t.parquet")
+    with pytest.raises(error, match=message):
+        make_plan(
+            str(tmp_path / "t.parquet"), str(tmp_path / "out"), "r", options=UpscaleOptions(), format="png"
+        )
+
+
+def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Run) -> None:
+    for output in (photos, photos.parent):
+        with pytest.raises(OutputError, match="holds the pictures themselves"):
+            run(str(photos), str(output))
+    parquet.write_table(table({"path": [str(photos / "a.png")], "target": ["a.png"]}), photos / "t.parquet")
+    with pytest.raises(OutputError, match=r"a\.png: a result would replace it"):
+        run(f"{photos}/*.parquet", str(photos))
+    assert run(str(photos), str(photos / "large"))[0].rows == 4
+    assert run(str(photos), str(photos / "large"))[0].rows == 0
+
+
+def test_patterns_and_places(photos: Path, tmp_path: Path) -> None:
+    def found(source: str) -> set[tuple[str, str]]:
+        pages = find_inputs(source, str(tmp_path / "out"), format=None, suffix=None)
+        return {(each.path, each.target) for page in pages for each in page}
+
+    assert found(f"{photos}/**/*.png") == {
+        (str(photos / name), name) for name in ("a.png", "broken.png", "deep/c.png")
+    }
+    assert found(str(photos / "a.png")) == {(str(photos / "a.png"), "a.png")}
+    with pytest.raises(DataError, match="no such folder"):
+        found(str(photos / "nothing"))
+    for name in ("a.png", "deep/b.jpg", "deep/.c.png", ".d/e.png", "f.txt"):
+        with written(f"memory://places/{name}") as path:
+            path.write_bytes(b"1")
+    expected = {("memory:///places/a.png", "a.png"), ("memory:///places/deep/b.jpg", "deep/b.jpg")}
+    assert found("memory://places") == expected
+    assert found("memory://places/deep/*.jpg") == {("memory:///places/deep/b.jpg", "b.jpg")}
+
+
+class Killed(BaseException):
+    """What no attempt at a picture can catch."""
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> tuple[str, int]:
+    """A plan of ten rows, one of which kills its worker."""
+    names = [f"/{index}.png" for index in range(10)]
+    parquet.write_table(table({"path": names}), tmp_path / "t.parquet")
+    output = str(tmp_path / "out")
+    claim(output, "r")
+    plan = make_plan(str(tmp_path / "t.parquet"), output, "r", options=UpscaleOptions())
+    return output, plan.rows
+
+
+def work(row: Row) -> Row:
+    """Quick, but for the one that kills."""
+    if row["path"] == "/6.png":
+        raise Killed
+    told = {name: row[name] for name in ("path", "target", "key")}
+    return {**told, "status": "done", "pixels": 1, "error": None}
+
+
+def worker_of(output: str, rows: int, ledger: Any) -> Worker:
+    return Worker(output, "r", ledger, unit_rows=10, rows=rows, work=lambda: work)
+
+
+def test_what_kills_its_workers_is_given_up(many: tuple[str, int]) -> None:
+    output, rows = many
+    ledger = Ledger(output, "r")
+    deaths = 0
+    while True:
+        try:
+            worker_of(output, rows, lambda method, *given: getattr(ledger, method)(*given)).do(0)
+            break
+        except Killed:
+            deaths += 1
+            assert deaths <= DEADLY + 1
+    assert deaths >= DEADLY
+    ledger.save()
+    found = rows_of(output)
+    assert sorted(row["path"] for row in found) == sorted(f"/{index}.png" for index in range(10))
+    assert [row["path"] for row in found if row["status"] == "failed"] == ["/6.png"]
+
+
+def test_a_ledger_that_was_lost_goes_on_from_its_files(
+    many: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first saves four rows and loses two more; its worker ends in the middle, another comes."""
+    output, rows = many
+    monkeypatch.setattr("escsr.fleet.worker._REPORT_SECONDS", 0.0)
+    ledgers = [Ledger(output, "r")]
+    reports = []
+
+    def call(method: str, *given: Any) -> Any:
+        if method == "record":
+            reports.append(given)
+            if len(reports) == 5:
+                ledgers[-1].save()
+        return getattr(ledgers[-1], method)(*given)
+
+    with pytest.raises(Killed):
+        worker_of(output, rows, call).do(0)
+    ledgers.append(Ledger(output, "r"))
+    assert ledgers[-1].open(0) == (4, 0)
+    told = ledgers[-1].record(0, 6, [{"status": "done", "pixels": 1, "key": b"x" * 16}])
+    assert told == 4, "a report that begins behind a gap is asked for again"
+    while True:
+        try:
+            worker_of(output, rows, call).do(0)
+            break
+        except Killed:
+            continue
+    ledgers[-1].save()
+    paths = sorted(row["path"] for row in rows_of(output))
+    assert paths == sorted(f"/{index}.png" for index in range(10))
+
+
+def test_a_worker_that_cannot_begin_ends_the_run(many: tuple[str, int]) -> None:
+    output, rows = many
+    ledger = Ledger(output, "r")
+
+    def no_model() -> Any:
+        raise ModelNotFoundError("another model")
+
+    def call(method: str, *given: Any) -> Any:
+        return getattr(ledger, method)(*given)
+
+    Worker(output, "r", call, unit_rows=10, rows=rows, work=no_model).do(0)
+    assert ledger.save().fault.endswith(": another model")
+    assert ledger.figures().done == 0
+
+
+def test_a_run_that_is_stopped_begins_nothing(many: tuple[str, int]) -> None:
+    output, rows = many
+    ledger = Ledger(output, "r")
+    ledger.figures(True)
+    worker_of(output, rows, lambda method, *given: getattr(ledger, method)(*given)).do(0)
+    assert ledger.save().done == 0
+
+
+def test_a_run_that_another_has_replaced_writes_nothing(many: tuple[str, int]) -> None:
+    output, _ = many
+    ledger = Ledger(output, "r")
+    claim(output, "another")
+    ledger.record(0, 0, [{"status": "done", "pixels": 1, "path": "/0.png"}])
+    assert ledger.save().superseded
+    assert ledger.record(0, 1, []) is None
+    assert ledger.open(1) is None
+    assert not Path(outcomes_uri(output)).exists()
