@@ -34,7 +34,7 @@ _EXTRAS: dict[str, tuple[str, tuple[str, ...]]] = {
     "av": ("videos", ("video",)),
     "ray": ("many machines, escsr fleet", ("fleet",)),
     "fastapi": ("a page and an HTTP API, escsr serve", ("web",)),
-    "matplotlib": ("figures of analyses", ("plots",)),
+    "matplotlib": ("figures of analyses and benchmarks", ("plots",)),
     "pyiqa": ("learned metrics for real photos", ("pyiqa",)),
     "tensorboard": ("training logs in TensorBoard", ("tensorboard",)),
     "wandb": ("training logs at Weights & Biases", ("wandb",)),

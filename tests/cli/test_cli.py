@@ -289,6 +289,7 @@ def test_completion_of_every_command() -> None:
         "upscale",
         "fleet",
         "compare",
+        "benchmark",
         "serve",
         "evaluate",
         "train",

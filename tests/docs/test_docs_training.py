@@ -10,8 +10,8 @@ import pytest
 
 import draw_learning_curves as curves
 from escsr.models.bundled import find_model, list_models
+from escsr.networks.ablations import ABLATIONS
 from escsr.training.recipes import RECIPES, recipe
-from escsr.training.recipes.ablations import ABLATIONS
 from escsr.training.records import _MAY_CHANGE
 from samples import ROOT
 

@@ -31,7 +31,7 @@ PAGES = read_pages()
 LINES = sorted({(name, line) for name, page in PAGES.items() for line in command_lines(page)})
 EXTRAS = set(re.findall(r"^([a-z]+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
 ELSEWHERE = {"--help", "--version", "--nproc-per-node", "--gpus-per-task", "--torch-backend", "--all-files"}
-ELSEWHERE |= {"--native", "--profile", "--store"}
+ELSEWHERE |= {"--native", "--profile", "--store", "--toy"}
 """Options of other programs and of benchmarks, and those that every command has."""
 
 QUICK = {
@@ -205,4 +205,6 @@ def test_python_in_the_pages_runs(name: str, desk: Path, monkeypatch: pytest.Mon
     for block in runnable(PAGES[name]):
         with redirect_stdout(io.StringIO()):
             exec(compile(block, name, "exec"), known)
-    assert known.keys() & {"escsr", "upscale", "Upscaler", "torch"}, "a page shows what it imports"
+    assert known.keys() & {"escsr", "upscale", "Upscaler", "torch", "benchmark"}, (
+        "a page shows what it imports"
+    )

@@ -12,7 +12,8 @@ import escsr
 import model_tables
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, DeviceError
-from escsr.evaluation.benchmark import Job, measure_peak_memory, time_in_turn
+from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
+from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory
 from escsr.evaluation.comparison import compare, read_quality
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.images import Picture
@@ -38,7 +39,9 @@ def test_runs_take_turns_and_the_first_is_not_counted() -> None:
         order.append(name)
         time.sleep(next(waits[name]))
 
-    seconds = time_in_turn({"a": lambda: run("a"), "b": lambda: run("b")}, rounds=3)
+    runs = {"a": lambda: run("a"), "b": lambda: run("b")}
+    assert warm_up(runs, rounds=1) == 1
+    seconds = time_in_turn(runs, rounds=3)
     assert "".join(order) == "ab" + "ab" + "ba" + "ab"
     assert [len(times) for times in seconds.values()] == [3, 3]
     assert all(0.02 <= taken < 0.1 for taken in seconds["a"])

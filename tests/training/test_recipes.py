@@ -11,9 +11,9 @@ from escsr.errors import ConfigError
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.models.checkpoints import load_network, save_network
 from escsr.networks import ESC
+from escsr.networks.ablations import ABLATIONS
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import RECIPES, about, recipe, source_of
-from escsr.training.recipes.ablations import ABLATIONS
 from escsr.training.schedule import learning_rate_at
 from samples import lively
 

@@ -10,6 +10,7 @@ import typer
 from escsr import errors
 from escsr._version import __version__
 from escsr.cli.analysing import analyse
+from escsr.cli.benchmarking import benchmark
 from escsr.cli.comparing import compare
 from escsr.cli.console import ERR, ExitCode, drop_output, plain, prepare_streams
 from escsr.cli.data import data
@@ -36,7 +37,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
 )
-for _command in (upscale, fleet, compare, serve, evaluate, train, export, publish, doctor):
+for _command in (upscale, fleet, compare, serve, evaluate, benchmark, train, export, publish, doctor):
     app.command()(_command)
 app.add_typer(analyse, name="analyse")
 app.add_typer(models, name="models")

@@ -16,7 +16,9 @@ import torch
 
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError
-from escsr.evaluation.benchmark import Job, PeakMemory, measure_peak_memory, run_once, time_in_turn
+from escsr.evaluation.benchmark.memory import PeakMemory
+from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
+from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_once
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
 from escsr.files import read_json
@@ -28,7 +30,16 @@ from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.tiled import TiledInference
 
-__all__ = ["CARD_FORMAT", "Comparison", "ModelFigures", "Quality", "compare", "read_quality"]
+__all__ = [
+    "CARD_FORMAT",
+    "Comparison",
+    "ModelFigures",
+    "Quality",
+    "compare",
+    "quality_on_card",
+    "read_quality",
+    "set_name",
+]
 
 CARD_FORMAT = "escsr card 1"
 """What a card in JSON beside a model's weights begins with: its form, and the version of that."""
@@ -164,6 +175,7 @@ def compare(
     jobs = {name: Job(name, height, width, scale, str(where), precision, threads) for name in opened}
     tell(f"Timing {len(opened)} models")
     runs = {name: partial(run_once, model, jobs[name]) for name, model in opened.items()}
+    warm_up(runs, rounds=1)
     seconds = time_in_turn(runs, rounds=rounds)
     rows: list[ModelFigures] = []
     for name, model in opened.items():
@@ -250,17 +262,41 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
         raise CheckpointError(f"{path}: unreadable figures ({error!r}); repair or remove it.") from error
 
 
+def quality_on_card(model: str | os.PathLike[str], scale: float) -> tuple[Quality, ...]:
+    """`read_quality` at one scale: of a model of any scale those figures, under the sets' names.
+
+    Args:
+        model: Bundled name or file of weights.
+        scale: Of the figures.
+
+    Returns:
+        Figures by set; empty where there is no card.
+
+    Raises:
+        CheckpointError: The card is damaged.
+    """
+    there = [(each, *each.data.partition(" ×")[::2]) for each in read_quality(model)]
+    return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
+
+
+def set_name(data: str | os.PathLike[str]) -> str:
+    """What tables call the set of a folder of HR pictures.
+
+    Example:
+        >>> set_name("sets/Set5/HR"), set_name("photos")
+        ('Set5', 'photos')
+    """
+    folder = Path(data).resolve()
+    return folder.parent.name if folder.name in ("HR", "hr") else folder.name
+
+
 def _quality(
     model: SuperResolver, data: str | os.PathLike[str] | None, scale: float, *, has_card: bool
 ) -> tuple[Quality, ...]:
-    """Measured in float32; or the card's, of a model of any scale those at one, under the sets' names."""
+    """Measured in float32; or the card's."""
     if data is None:
-        card = read_quality(model.name) if has_card else ()
-        there = [(each, *each.data.partition(" ×")[::2]) for each in card]
-        return tuple(replace(each, data=name) for each, name, at in there if not at or float(at) == scale)
+        return quality_on_card(model.name, scale) if has_card else ()
     in_float32 = model.network if isinstance(model, Inference) else model
     ours = evaluate(in_float32, data, scale=None if model.scale else scale)
     bicubic = evaluate(BICUBIC, data, scale=ours.scale)
-    folder = Path(data).resolve()
-    name = folder.parent.name if folder.name in ("HR", "hr") else folder.name
-    return (Quality(name, ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y),)
+    return (Quality(set_name(data), ours.psnr_y, bicubic.psnr_y, ours.ssim_y, bicubic.ssim_y),)

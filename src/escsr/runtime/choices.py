@@ -7,12 +7,15 @@ from typing import Any, Literal, get_args
 from escsr.errors import ConfigError
 
 __all__ = [
+    "Attention",
     "Backend",
     "CkaEstimator",
+    "CompileMode",
     "ExportFormat",
     "FeatureStorageChoice",
     "Fit",
     "LamRule",
+    "NetworkForm",
     "Precision",
     "Protocol",
     "Resizer",
@@ -21,12 +24,18 @@ __all__ = [
     "check_choice",
 ]
 
+Attention = Literal["auto", "plain", "sdpa", "flex"]
+"""How window attention is computed, see `escsr.networks.attention.AttentionBackend`."""
+
 Backend = Literal["torch", "onnx", "openvino"]
 """What computes the network: PyTorch; or by extras ONNX Runtime or OpenVINO, on the CPU in float32."""
 
 CkaEstimator = Literal["biased", "unbiased"]
 """How CKA is estimated: "biased" is Kornblith's on all pictures at once; with few pictures it is well
 above 0 even for independent features. "unbiased" is Nguyen's over minibatches, near 0 for those."""
+
+CompileMode = Literal["off", "default", "reduce-overhead", "max-autotune"]
+"""Whether and how `torch.compile` compiles the whole network, for the one shape that is measured."""
 
 ExportFormat = Literal["onnx", "openvino"]
 """What a model is exported to."""
@@ -42,6 +51,12 @@ shape around them and cuts what is over, centred, "exact" stretches it."""
 LamRule = Literal["midpoint", "right"]
 """How LAM sums the integral along its path: "right" takes the sharper end of each step, as published
 diffusion indices do, with 50 steps; "midpoint" its middle, nearer to the integral with 10 steps."""
+
+NetworkForm = Literal["inference", "trained", "streaming"]
+"""How a network of ours is run when its cost is measured. "inference": one forward pass of the frozen twin,
+in which the large kernel is averaged and the position biases are made once. "trained": of the network as it
+is trained, as the paper's authors measure. "streaming": in exact tiles from host memory to host memory,
+with native kernels on a CPU, as `escsr upscale` runs it."""
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 """Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10

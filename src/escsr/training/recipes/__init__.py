@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 
 from escsr.errors import ConfigError
+from escsr.networks.ablations import ABLATIONS
 from escsr.runtime.settings import did_you_mean
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import classic, quick, real
-from escsr.training.recipes.ablations import ABLATIONS, ablation
+from escsr.training.recipes.ablations import ablation
 from escsr.training.recipes.files import is_recipe_file, read_recipe
 
 __all__ = ["GROUPS", "RECIPES", "about", "recipe", "source_of"]

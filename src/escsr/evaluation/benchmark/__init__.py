@@ -1,0 +1,1 @@
+"""What models cost: as the paper measures it, and as `escsr upscale` runs them."""
