@@ -51,7 +51,7 @@ def count_macs(
     Example:
         >>> from escsr.networks import variant_config
         >>> round(count_macs(variant_config("esc", scale=4), 180, 320) / 1e9, 3)
-        149.191
+        149.19
     """
     counter = FlopCounterMode(display=False, custom_mapping=dict(PAPERS_OWN))
     config = model.network.config if isinstance(model, Inference) else model
