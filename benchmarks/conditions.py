@@ -27,7 +27,7 @@ def conditions() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "escsr": escsr.__version__,
-        "command": "python " + " ".join(sys.argv),
+        "command": f"python benchmarks/{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".rstrip(),
     }
 
 

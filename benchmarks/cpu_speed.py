@@ -1,12 +1,16 @@
 """The native CPU kernels against what else a user could run, interleaved in one process.
 
-    python benchmarks/cpu_speed.py --models esc-x2 --size 1024x1024 --threads 2 --rounds 3
+    python benchmarks/cpu_speed.py --models esc-x2 --size 320x180 --threads 2 --rounds 3
+    python benchmarks/cpu_speed.py --models esc-x2 --size 1024x1024 --apart
 
 Ways: `Upscaler`'s inference with the kernels and without them (PyTorch's operators), the reference's
 computation with SDPA (bias gathered and large kernel averaged in each call, NCHW, the whole picture at
 once), OpenVINO with its precision hint, ONNX Runtime. Random pictures, trained weights, static shapes for
 the engines. Records seconds per LR megapixel, ratios of medians, the largest difference from
 the network and the peak of matrix products in the same run in results/speed/cpu-SIZE-THREADS.json.
+With `--apart` each way runs in a process of its own, in turn, once to warm up and once for the clock: at
+1024×1024 the engines' memory does not fit into one. A way whose process ends without a result is recorded
+as null.
 `--profile` also times each kind of stage by itself. Needs openvino, onnx, onnxscript and onnxruntime.
 """
 
@@ -14,6 +18,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -48,6 +55,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     width, height = map(int, options.size.split("x"))
     lr = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    if options.one:
+        _one(options.models[0], lr, options)
+        return
     megapixels = width * height / 1e6
     library = native_library()
     values: dict[str, Any] = {
@@ -60,31 +70,75 @@ def main() -> None:
     print(values["gflops"])
     for model in options.models:
         network = load_network(model).requires_grad_(False)
-        ways = {
-            name: make(network, lr, options.threads) for name, make in _WAYS.items() if name in options.ways
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        differences: dict[str, float] = {}
-        expected: Tensor | None = None
-        for _ in range(options.rounds):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                result = way(lr)
-                seconds[name].append((time.perf_counter() - start) / megapixels)
-                expected = result if expected is None else expected
-                differences[name] = float((result - expected).abs().max())
-        middle = {name: round(median(times), 2) for name, times in seconds.items()}
+        run = _apart if options.apart else _together
+        seconds, differences = run(model, network, lr, options)
+        middle = {name: round(median(times), 2) for name, times in seconds.items() if times}
         for name, value in middle.items():
-            print(f"{model:14} {name:22} {value:8.2f} s/MP   off by {differences[name]:.1e}", flush=True)
+            print(f"{model:14} {name:22} {value:8.2f} s/MP   {differences.get(name, '')}", flush=True)
         values["models"][model] = {
             "seconds_per_megapixel": middle,
-            "all": {name: [round(each, 2) for each in times] for name, times in seconds.items()},
+            "all": {name: [round(each, 2) for each in times] or None for name, times in seconds.items()},
             "ratios": _ratios(middle),
-            "max_difference_from_native_float32": differences,
         }
+        if differences:
+            values["models"][model]["max_difference_from_native_float32"] = differences
         if options.profile:
             values["models"][model]["stages"] = _profile(network, lr, megapixels)
     print(record(f"speed/cpu-{options.name or options.size}-{options.threads}", values))
+
+
+Seconds = dict[str, list[float]]
+
+
+def _together(
+    model: str,  # noqa: ARG001
+    network: ESC,
+    lr: Tensor,
+    options: argparse.Namespace,
+) -> tuple[Seconds, dict[str, float]]:
+    """Every way in this process, in turn; their seconds per megapixel and largest differences."""
+    megapixels = lr[0, 0].numel() / 1e6
+    ways = {name: _WAYS[name](network, lr, options.threads) for name in options.ways}
+    seconds: Seconds = {name: [] for name in ways}
+    differences: dict[str, float] = {}
+    expected: Tensor | None = None
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            result = way(lr)
+            seconds[name].append((time.perf_counter() - start) / megapixels)
+            expected = result if expected is None else expected
+            differences[name] = float((result - expected).abs().max())
+    return seconds, differences
+
+
+def _apart(
+    model: str,
+    network: ESC,  # noqa: ARG001
+    lr: Tensor,  # noqa: ARG001
+    options: argparse.Namespace,
+) -> tuple[Seconds, dict[str, float]]:
+    """Every way in a process of its own, in turn; no differences, which smaller pictures show."""
+    seconds: Seconds = {name: [] for name in options.ways}
+    for _ in range(options.rounds):
+        for name in options.ways:
+            command = [sys.executable, __file__, "--one", "--models", model, "--size", options.size]
+            command += ["--threads", str(options.threads), "--ways", name]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode == 0:
+                seconds[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"{model:14} {name:22} {seconds[name][-1:]}", flush=True)
+    return seconds, {}
+
+
+def _one(model: str, lr: Tensor, options: argparse.Namespace) -> None:
+    """Prints the seconds per megapixel of one way's second run. Linux ends it first if memory is short."""
+    Path("/proc/self/oom_score_adj").write_text("1000")
+    way = _WAYS[options.ways[0]](load_network(model).requires_grad_(False), lr, options.threads)
+    way(lr)
+    start = time.perf_counter()
+    way(lr)
+    print(json.dumps((time.perf_counter() - start) / (lr[0, 0].numel() / 1e6)))
 
 
 def _ratios(middle: dict[str, float]) -> dict[str, float]:
@@ -220,6 +274,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", default=list(_WAYS), choices=_WAYS)
+    parser.add_argument("--apart", action="store_true", help="a process for each way")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--name", help="of the record, instead of the size")
     return parser.parse_args()

@@ -9,6 +9,7 @@ import torch
 
 from escsr import images
 from escsr.images import Animation, Picture
+from escsr.models.checkpoints import DEGRADATION, save_network
 from escsr.networks import ESC, VARIANTS, NetworkConfig
 
 ROOT = Path(__file__).parent.parent
@@ -25,7 +26,7 @@ def small_config(variant: str, *, bias_rank: int | None = None) -> NetworkConfig
         num_blocks=2,
         num_conv_attn=2,
         window_size=8,
-        bias_rank=bias_rank,
+        bias_rank=bias_rank or config.bias_rank,
     )
 
 
@@ -41,6 +42,13 @@ def small_network(variant: str, *, bias_rank: int | None = None) -> ESC:
     """A lively network of `small_config`."""
     torch.manual_seed(0)
     return lively(ESC(small_config(variant, bias_rank=bias_rank)))
+
+
+def save_form(path: Path, scale: int, *, seed: int) -> None:
+    """One form of a model of real photographs: a small network with weights of its own."""
+    torch.manual_seed(seed)
+    network = lively(ESC(small_config("esc-light").replace(scale=scale)))
+    save_network(network, path, metadata={DEGRADATION: "mixed"})
 
 
 def call_options(network: ESC) -> dict[str, float]:

@@ -18,6 +18,7 @@ import torch
 import escsr
 from escsr.errors import EscError
 from escsr.integrations.spandrel import install
+from escsr.models.selection import DEFAULT_STRENGTH, choose_model, gan_form
 
 __all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS", "ESCUpscale"]
 
@@ -43,26 +44,37 @@ class ESCUpscale:
             "tooltip": "auto: the bundled model that suits the scale. real: for noisy, compressed photos.",
         }
         scale = {"default": 2.0, "min": 1.0, "max": 16.0, "step": 0.05, "tooltip": "Factor of both sides."}
+        strength = {
+            "default": DEFAULT_STRENGTH,
+            "min": 0.0,
+            "max": 1.0,
+            "step": 0.05,
+            "tooltip": "Of model real. 0: nothing is invented. 1: sharpest, with invented detail.",
+        }
         return {
             "required": {
                 "image": ("IMAGE",),
                 "model": (_model_names(), model),
                 "scale": ("FLOAT", scale),
-            }
+            },
+            "optional": {"strength": ("FLOAT", strength)},
         }
 
-    def upscale(self, image: torch.Tensor, model: str, scale: float) -> tuple[torch.Tensor]:
+    def upscale(
+        self, image: torch.Tensor, model: str, scale: float, strength: float = DEFAULT_STRENGTH
+    ) -> tuple[torch.Tensor]:
         """Upscales pictures.
 
         Args:
             image: (B, H, W, C) in [0, 1], C 3, or 4 with opacity, as ComfyUI gives them.
             model: One of the names offered.
             scale: Factor of both sides.
+            strength: Of model "real"; others have none.
 
         Returns:
             (B, rH, rW, C) in [0, 1], in host memory.
         """
-        upscaler = _upscaler(_path_of(model), scale, _device())
+        upscaler = _upscaler(_path_of(model), scale, _strength_of(model, scale, strength), _device())
         report = _progress(len(image))
         larger = [
             _upscale_one(upscaler, picture, scale, report(index)) for index, picture in enumerate(image)
@@ -83,9 +95,15 @@ def _upscale_one(
 
 
 @lru_cache(maxsize=1)
-def _upscaler(model: str, scale: float, device: str) -> escsr.Upscaler:
+def _upscaler(model: str, scale: float, strength: float | None, device: str) -> escsr.Upscaler:
     """The one used last stays loaded: its weights are a few megabytes."""
-    return escsr.Upscaler(model, scale=scale, device=device)
+    return escsr.Upscaler(model, scale=scale, strength=strength, device=device)
+
+
+def _strength_of(model: str, scale: float, strength: float) -> float | None:
+    """The widget always has a value; it counts where the model has two forms to blend."""
+    has_two = model == "real" and gan_form(choose_model(model, scale)) is not None
+    return strength if has_two else None
 
 
 def _model_names() -> list[str]:

@@ -23,6 +23,7 @@ import escsr.web.server
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
+from escsr.cli.models import convert as convert_command
 from escsr.cli.publishing import publish as publish_command
 from escsr.cli.research import evaluate
 from escsr.cli.serving import serve
@@ -32,6 +33,7 @@ from escsr.evaluation.real import evaluate_real
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.integrations.publishing import publish
+from escsr.models import conversion
 from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
 from escsr.runtime.extras import install_line
@@ -98,6 +100,16 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
         (["upscale", "in/a.png", "--model", "esc-heavy"], 4, "Unknown model esc-heavy. Did you mean esc-"),
         (["upscale", "in/a.png", "--scale", "-1"], 2, "scale must be at least 1"),
         (["upscale", "in/a.png", "--scale", "3", "--width", "90"], 2, "Give only one of scale, size"),
+        (
+            ["upscale", "in/a.png", "-m", "esc-light-x2", "--strength", "0.5"],
+            2,
+            "esc-light-x2 has none; lea",
+        ),
+        (
+            ["upscale", "in/a.png", "-m", "real", "--strength", "2"],
+            2,
+            "strength must be from 0 to 1, not 2",
+        ),
         (["upscale", "in/a.png", "--size", "90"], 2, "WIDTHxHEIGHT, like 1920x1080"),
         (["upscale", ""], 2, "An empty name is no picture"),
         (["upscale", "in/a.png", "-o", ""], 2, "An empty name is no picture"),
@@ -112,6 +124,11 @@ def test_a_bad_picture_does_not_stop_the_others(run: Run, folder: Path) -> None:
             ["evaluate", "--model", "bicubic", "--real", "in", "--scale", "2"],
             1,
             "too small to measure",
+        ),
+        (
+            ["evaluate", "-m", "esc-x2", "--data", "in", "--strength", "1"],
+            2,
+            "strength 1 is for models with",
         ),
         (["evaluate", "--model", "bicubic", "--scale", "2"], 2, "Give either --data"),
         (["evaluate", "--model", "bicubic", "--data", "in", "--real", "in"], 2, "Give either --data"),
@@ -242,6 +259,7 @@ def test_lists_and_version(run: Run) -> None:
         (train, [escsr.train], set()),
         (export, [exports.export], set()),
         (publish_command, [publish], set()),
+        (convert_command, [conversion.convert], set()),
         (serve, [escsr.web.server.serve], {"no_open"}),
     ],
 )

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import escsr
 from escsr import images
 from escsr.batch import upscale
-from escsr.batch.pictures import hint_for
 from escsr.images import Animation, Picture
 from escsr.models.checkpoints import save_network
+from escsr.upscaling.damage import hint_for
 from samples import EXAMPLES, small_network
 
 SIDE = 80
@@ -74,5 +75,19 @@ def test_outcomes_bear_it(folder: Path) -> None:
 
 def test_of_an_animation_the_first_frame_decides(folder: Path) -> None:
     clean, noisy = (images.read(folder / "in" / f"{name}.png").pixels for name in ("clean", "noisy"))
-    assert hint_for(Animation(np.stack([noisy, clean]), (50, 50))) == f"noise {SAID}"
-    assert hint_for(Animation(np.stack([clean, noisy]), (50, 50))) == ""
+    for frames, said in (([noisy, clean], "noise found; this will look better"), ([clean, noisy], "")):
+        assert hint_for(Animation(np.stack(frames), (50, 50)), "this") == said
+
+
+def test_a_file_in_python_bears_it(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = 'noise found; model="real" will look better'
+    for name, expected in (("clean", []), ("noisy", [said])):
+        notes: list[str] = []
+        source, target = folder / "in" / f"{name}.png", folder / "file.png"
+        escsr.Upscaler(device="cpu").upscale_file(source, target, on_note=notes.append)
+        assert notes == expected
+    source = folder / "in" / "noisy.png"
+    escsr.upscale_file(source, folder / "file.png", device="cpu")
+    assert caplog.messages == [f"{source}: {said}."]
+    escsr.upscale_file(source, folder / "file.png", model="esc-light-x2", device="cpu")
+    assert len(caplog.messages) == 1, "a model that was named is taken without a word"

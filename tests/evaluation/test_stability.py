@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from escsr.evaluation.stability import HALF_LIMIT, measure_stability, stress_patterns
+from escsr.evaluation.stability import HALF_LIMIT, measure_stability, pattern_peak, stress_patterns
 from escsr.networks.attention import WindowAttention
 from escsr.upscaling.inference import Inference
 from samples import NearestResolver, nearest_network, small_network
@@ -21,6 +21,18 @@ def test_a_network_that_repeats_pixels_is_perfectly_stable() -> None:
     assert max(figures.activations.values()) == 1
     assert figures.overflowing == []
     assert figures.constant_inside == figures.constant_border == figures.pure_border == 0
+
+
+def test_a_pattern_is_told_from_noise() -> None:
+    noise = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert pattern_peak(noise) < 0.1
+    rows = torch.arange(64)
+    for period in (2, 4, 8):
+        pattern = (rows % period == 0).float() * 4
+        assert pattern_peak(noise + pattern) > 0.3
+        assert pattern_peak(noise + pattern[:, None]) > 0.3
+    assert pattern_peak(noise + (rows % 6 == 0) * 4.0) < 0.3
+    assert pattern_peak(torch.full((3, 64, 64), 7.0)) == 0
 
 
 def test_products_of_queries_and_keys_are_seen() -> None:

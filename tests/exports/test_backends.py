@@ -16,10 +16,11 @@ from escsr import images
 from escsr.errors import ConfigError
 from escsr.exports.backends import GraphBackend
 from escsr.models.checkpoints import save_network
+from escsr.networks import ESC
 from escsr.runtime.extras import install_line
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
-from samples import EXAMPLES, call_options, small_network
+from samples import EXAMPLES, call_options, lively, small_config, small_network
 
 pytest.importorskip("onnx", reason='needs pip install "escsr[onnx]"')
 
@@ -31,7 +32,7 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return name
 
 
-@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-real", "esc-lte"])
+@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-real", "esc-lte", "esc-rib"])
 def test_tiles_are_exact(backend: Any, variant: str) -> None:
     network = small_network(variant)
     lr, scale = torch.rand(1, 3, 27, 21), call_options(network).get("scale")
@@ -45,7 +46,7 @@ def test_tiles_are_exact(backend: Any, variant: str) -> None:
 
 
 def test_ablations_in_tiles(backend: Any) -> None:
-    network = small_network("esc", bias_rank=4)
+    network = lively(ESC(small_config("esc", bias_rank=4).replace(num_attention=2, attention_gate=True)))
     lr = torch.rand(1, 3, 20, 13)
     result = Inference(network, backend=backend, tile_size=8).run(lr)
     assert (result - Inference(network).run(lr)).abs().max() <= 1e-5

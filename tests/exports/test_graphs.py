@@ -25,6 +25,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "norms": {"norm_before_ffn": True, "norm_last": True},
     "scale 3": {"scale": 3},
     "bias rank 4": {"bias_rank": 4},
+    "gate": {"attention_gate": True},
+    "gate, two attentions": {"attention_gate": True, "num_attention": 2},
 }
 
 
@@ -45,7 +47,7 @@ def difference(network: ESC, graph: Any, lr: torch.Tensor) -> float:
     return float(np.abs(result - expected).max())
 
 
-@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-real"])
+@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-real", "esc-rib"])
 def test_any_size_is_the_networks_result(variant: str) -> None:
     network = small_network(variant)
     graph = whole_graph(network)
@@ -77,9 +79,10 @@ def test_every_opset(opset: int) -> None:
     assert difference(network, graph, torch.rand(1, 3, 9, 21)) <= 5e-6
 
 
+@pytest.mark.parametrize("variant", ["esc", "esc-rib"])
 @pytest.mark.parametrize("size", [(24, 16), (10, 21)])
-def test_one_size(size: tuple[int, int]) -> None:
-    network = small_network("esc")
+def test_one_size(size: tuple[int, int], variant: str) -> None:
+    network = small_network(variant)
     graph = whole_graph(network, static=size)
     assert not {"Shape", "Range", "Mod"} & {node.op_type for node in graph.graph.node}
     assert difference(network, graph, torch.rand(1, 3, *size)) <= 5e-6

@@ -15,8 +15,9 @@ import torch
 
 import escsr
 from escsr import images
+from escsr.models import bundled
 from escsr.models.checkpoints import save_network
-from samples import EXAMPLES, ROOT, small_network
+from samples import EXAMPLES, ROOT, save_form, small_network
 
 FOLDER = ROOT / "contrib" / "comfyui"
 
@@ -46,8 +47,8 @@ def picture() -> torch.Tensor:
 def run(nodes: Any, **inputs: Any) -> torch.Tensor:
     """As ComfyUI runs a node: made by its mapping, called by the name of its function."""
     kind = nodes.NODE_CLASS_MAPPINGS["ESCUpscale"]
-    accepted = kind.INPUT_TYPES()["required"]
-    assert set(inputs) == set(accepted)
+    accepted = kind.INPUT_TYPES()
+    assert set(accepted["required"]) <= set(inputs) <= {*accepted["required"], *accepted["optional"]}
     result = getattr(kind(), kind.FUNCTION)(**inputs)
     assert len(result) == len(kind.RETURN_TYPES) == 1
     larger: torch.Tensor = result[0]
@@ -98,6 +99,21 @@ def test_the_result_is_our_upscalers(nodes: Any, picture: torch.Tensor, model: s
     assert larger.dtype == torch.float32
     assert larger.is_contiguous()
     assert torch.equal(larger, expected)
+
+
+def test_strength_counts_where_there_are_two_forms(
+    nodes: Any, picture: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("esc-real-light-x2", "esc-real-light-gan-x2", "esc-real-light-x4")):
+        save_form(tmp_path / f"{name}.safetensors", int(name[-1]), seed=seed)
+    there = {path.stem: path for path in tmp_path.iterdir()}
+    monkeypatch.setattr(bundled, "_bundled", lambda: there)
+    for scale, strength in ((2.0, 0.2), (2.0, 1.0), (4.0, 0.2)):
+        larger = run(nodes, image=picture, model="real", scale=scale, strength=strength)
+        own = strength if scale == 2 else None
+        expected = escsr.Upscaler("real", scale=scale, strength=own, device="cpu")(planes(picture))
+        assert torch.equal(larger, expected.permute(0, 2, 3, 1))
+    run(nodes, image=picture, model="esc-real-light-x4", scale=4.0, strength=0.2)
 
 
 def test_batches_and_opacity(nodes: Any, picture: torch.Tensor) -> None:

@@ -94,7 +94,9 @@ double check(int height, int width, const Margin& margin, int window, int rank, 
     attention.bias_query = numbers(size_t(heads) * window * rank * padded(window));
     attention.bias_key = numbers(size_t(heads) * window * window * rank);
   }
-  sum += escsr_window_attention(&y, &y, &attention, &out, bfloat16, threads) + sum_of(out);
+  const Map gate = a_map(images, height, width, channels);
+  for (const Map* each : {(const Map*)nullptr, &gate})
+    sum += escsr_window_attention(&y, &y, &attention, each, &out, bfloat16, threads) + sum_of(out);
 
   const int size = 13;
   const ConvAttnWeights dense{numbers(size_t(153) * attended * attended, 0.01f), nullptr, numbers(images * 9 * attended),

@@ -54,6 +54,8 @@ NETWORKS = {
     "two attentions": network_of("esc", num_attention=2, norm_last=True, scale=3),
     "window of 24": network_of("esc", window_size=24, num_heads=2),
     "low rank": network_of("esc", bias_rank=5, window_size=16, scale=4),
+    "gate and implicit bias": network_of("esc-rib", window_size=16),
+    "gate, two attentions": network_of("esc", num_attention=2, attention_gate=True),
     "kernel of 17, static": network_of("esc", large_kernel_size=17, dynamic_kernel=False),
     "kernel of 9": network_of("esc", large_kernel_size=9, attended_dim=32),
 }
@@ -105,10 +107,12 @@ def doubled(arguments: list[Any]) -> list[Any]:
     return [a.double() if isinstance(a, Tensor) else a for a in arguments]
 
 
-def compare(name: str, stage_name: str, build: str, arguments: list[Any]) -> tuple[Tensor, Tensor]:
+def compare(
+    name: str, stage_name: str, build: str | libraries.NativeLibrary, arguments: list[Any]
+) -> tuple[Tensor, Tensor]:
     """The exact result and the kernel's."""
     exact, stage = stage_of(EXACT[name], stage_name), stage_of(FORMS[name], stage_name)
-    function = native_stage(stage, libraries.open_build(build))
+    function = native_stage(stage, libraries.open_build(build) if isinstance(build, str) else build)
     assert function is not None
     return _PLAIN[stage.operation](exact, *doubled(arguments)), function(*arguments)
 
@@ -125,6 +129,29 @@ def test_a_stage_is_the_plain_one(name: str, stage_name: str, data: st.DataObjec
     expected, actual = compare(name, stage_name, build, arguments)
     assert actual.dtype == torch.float32
     assert actual.shape == expected.shape
+    assert (actual - expected).abs().max() <= 4e-6 * expected.abs().max().clamp_min(1)
+
+
+@pytest.fixture(scope="module")
+def four_lanes(tmp_path_factory: pytest.TempPathFactory) -> libraries.NativeLibrary:
+    """A build without AVX: four floats a vector, the source that ARM's NEON build is compiled from."""
+    path = tmp_path_factory.mktemp("build") / "four_lanes.so"
+    source = Path(libraries.__file__).parent / "source" / "kernels.cpp"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-psabi", "-fno-math-errno"]
+    subprocess.run(["g++", *flags, source, "-o", path], check=True)
+    library = libraries.open_library("four lanes", path)
+    assert library is not None
+    assert library.lanes == 4
+    return library
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+@pytest.mark.parametrize(("name", "stage_name"), CASES)
+def test_a_stage_with_vectors_of_four(
+    name: str, stage_name: str, four_lanes: libraries.NativeLibrary
+) -> None:
+    arguments = arguments_of(stage_of(FORMS[name], stage_name), FORMS[name], (19, 37), True, 1)
+    expected, actual = compare(name, stage_name, four_lanes, arguments)
     assert (actual - expected).abs().max() <= 4e-6 * expected.abs().max().clamp_min(1)
 
 
@@ -282,4 +309,16 @@ def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
     ]
     subprocess.run(["g++", *flags, *options, source, "-o", check], check=True)
     result = subprocess.run([check], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-g++") is None, reason="there is no compiler for ARM")
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="there is no qemu-user")
+def test_the_build_for_arm_runs(tmp_path: Path) -> None:
+    """Emulated, because ARM's own test machine is rarely at hand: every kernel, and no NaN."""
+    source, check = Path(__file__).parent / "check_kernels.cpp", tmp_path / "check"
+    include = Path(libraries.__file__).parent / "source"
+    options = ["-std=c++17", "-O2", "-Wno-psabi", "-pthread", "-static", f"-I{include}"]
+    subprocess.run(["aarch64-linux-gnu-g++", *options, source, "-o", check], check=True)
+    result = subprocess.run(["qemu-aarch64", check], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")

@@ -34,6 +34,15 @@ def test_configuration_is_read_off_published_weights(
         ("esc-real", "shortcut.reduce.bias", "skip.3.bias"),
         ("esc-lte", "blocks.4.attention.bias_table", "encoder.blocks.4.attn.relative_position_bias"),
         ("esc-lte", "upsampler.imnet.6.weight", "imnet.layers.6.weight"),
+        ("esc-rib", "blocks.2.attention.implicit_bias.hidden_weight", "blocks.2.attn.to_hidden"),
+        ("esc-rib", "blocks.2.attention.implicit_bias.hidden_bias", "blocks.2.attn.hidden_b"),
+        ("esc-rib", "blocks.2.attention.implicit_bias.key", "blocks.2.attn.to_k"),
+        ("esc-rib", "blocks.0.attention.gate.depthwise.bias", "blocks.0.attn.gate.0.bias"),
+        ("esc-rib", "blocks.0.attention.gate.project.weight", "blocks.0.attn.gate.1.weight"),
+        ("esc-rib", "blocks.0.conv_last.weight", "blocks.0.conv_out.weight"),
+        ("esc-rib", "norm_last.weight", "last.0.weight"),
+        ("esc-rib", "last.bias", "last.1.bias"),
+        ("esc-rib", "upsampler.conv.weight", "upsampler.up_conv.weight"),
     ],
 )
 def test_names(variant: str, ours: str, theirs: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import warnings
 
@@ -17,6 +18,7 @@ from escsr.networks.attention import (
     partition_windows,
     relative_position_bias,
 )
+from escsr.networks.implicit_bias import ImplicitBias
 from samples import small_network
 
 
@@ -99,3 +101,49 @@ def test_backends_by_device() -> None:
     assert choose_backend("cuda", differentiable=True) == "sdpa"
     with pytest.raises(ConfigError, match="plain"):
         small_network("esc").set_attention_backend("fast")
+
+
+def test_implicit_bias_pixel_by_pixel() -> None:
+    """The formula written out for every pixel of a window of 3."""
+    torch.manual_seed(0)
+    config = variant_config("esc-rib").replace(window_size=3, bias_rank=5, bias_hidden_dim=7)
+    module = ImplicitBias(config).double()
+    nn.init.normal_(module.hidden_bias)
+    query, key = module()
+    assert query.shape == key.shape == (4, 9, 5)
+    for pixel, (row, column) in enumerate(itertools.product(range(3), repeat=2)):
+        x, y = (2 * (index + 0.5) / 3 - 1 for index in (column, row))
+        features = [x, y]
+        for i in range(10):
+            features += [f(2**i * c) for f in (math.sin, math.cos) for c in (x, y)]
+        described = torch.tensor(features, dtype=torch.float64)
+        hidden = torch.relu(described @ module.hidden_weight + module.hidden_bias[0])
+        for head in range(4):
+            torch.testing.assert_close(query[head, pixel], hidden @ module.query[head] / math.sqrt(5))
+            torch.testing.assert_close(key[head, pixel], hidden @ module.key[head])
+
+
+def test_implicit_bias_is_as_exact_under_autocast() -> None:
+    module = ImplicitBias(variant_config("esc-rib"))
+    with torch.autocast("cpu", torch.bfloat16):
+        factors = module()
+    assert factors.dtype == torch.float32
+    assert torch.equal(factors, module())
+
+
+def test_the_gate_sees_the_margin_and_the_picture_before_its_padding() -> None:
+    torch.manual_seed(0)
+    config = variant_config("esc").replace(dim=8, attended_dim=4, num_heads=2, window_size=4)
+    gated = WindowAttention(config.replace(attention_gate=True)).double()
+    plain = WindowAttention(config).double()
+    plain.load_state_dict({k: v for k, v in gated.state_dict().items() if not k.startswith("gate.")})
+    nn.init.dirac_(plain.out.weight)
+    assert plain.out.bias is not None
+    nn.init.zeros_(plain.out.bias)
+    assert gated.gate is not None
+    x = torch.rand(1, 8, 7, 9, dtype=torch.float64)
+    around = gated.gate.depthwise(x)
+    share = torch.sigmoid(gated.gate.project(around))
+    torch.testing.assert_close(gated(x), gated.out(plain(x) * share))
+    tile = gated(x[..., :5, 3:], (1, 0, 0, 1))  # rows 0 to 4, columns 4 to 9
+    torch.testing.assert_close(tile, gated(x)[..., :4, 4:])

@@ -25,6 +25,9 @@ PARAMETERS = {
     ("esc-real", 4): 2_265_307,
     ("esc-real-xl", 4): 13_105_027,
     ("esc-lte", None): 1_433_631,
+    ("esc-rib", 2): 1_007_796,
+    ("esc-rib", 3): 1_016_451,
+    ("esc-rib", 4): 1_028_568,
 }
 
 GIGA_MACS = {
@@ -74,6 +77,9 @@ def test_round_trip_and_name(variant: str) -> None:
         {"shortcut": "bilinear"},
         {"upsampler": "lte", "shortcut": "bilinear"},
         {"bias_rank": 0},
+        {"bias_hidden_dim": 32},
+        {"bias_rank": 16, "bias_hidden_dim": 0},
+        {"attention_gate": 1},
         {"ffn_ratio": 0.001},
         {"no_such_setting": 1},
     ],

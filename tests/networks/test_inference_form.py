@@ -42,10 +42,15 @@ def test_it_shares_the_weights_and_leaves_the_network_as_it_was() -> None:
     assert sum(buffer.numel() for buffer in network.buffers()) == 0
 
 
-def test_work_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    form = inference_form(small_network("esc"))
+@pytest.mark.parametrize("variant", ["esc", "esc-rib"])
+def test_work_is_done_once(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = inference_form(small_network(variant))
     made: list[str] = []
-    for name in ("attention.relative_position_bias", "conv_attn.average_symmetries"):
+    for name in (
+        "attention.relative_position_bias",
+        "conv_attn.average_symmetries",
+        "implicit_bias.coordinate_features",
+    ):
         monkeypatch.setattr(f"escsr.networks.{name}", lambda *_, name=name: made.append(name))
     form(torch.rand(1, 3, 9, 9))
     assert made == []
@@ -54,6 +59,8 @@ def test_work_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_biases_of_large_networks_are_not_kept() -> None:
     assert kept_bias_bytes(VARIANTS["esc"]) == 5 * 4 * 1024**2 * 4
     assert kept_bias_bytes(VARIANTS["esc-xl"]) == 0
+    assert kept_bias_bytes(VARIANTS["esc"].replace(bias_rank=48)) == 0
+    assert kept_bias_bytes(VARIANTS["esc-rib"]) == 5 * 2 * 4 * 64**2 * 16 * 4
     with torch.device("meta"):
         form = inference_form(ESC(VARIANTS["esc-xl"]))
     assert all(module.bias is None for module in form.modules() if isinstance(module, WindowAttention))

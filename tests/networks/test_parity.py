@@ -24,6 +24,7 @@ OUTPUTS = [
     "esc_real_x4",
     "esc_lte_x3",
     "esc_lte_x3.3",
+    "esc_rib_x2",
 ]
 GRADIENTS = ["esc_grad", "esc_fp_grad", "esc_real_grad"]
 

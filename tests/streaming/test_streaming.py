@@ -42,7 +42,7 @@ def test_equals_the_whole_picture(case: str, size: tuple[int, int]) -> None:
 
 @settings(max_examples=15)
 @given(
-    variant=st.sampled_from(["esc", "esc-fp", "esc-real", "esc-lte"]),
+    variant=st.sampled_from(["esc", "esc-fp", "esc-real", "esc-lte", "esc-rib"]),
     height=st.integers(1, 45),
     width=st.integers(1, 45),
     tile=st.sampled_from([8, 16, 24]),

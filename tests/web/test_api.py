@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from escsr import batch, images
 from escsr.images import Animation, Picture
-from samples import EXAMPLES
+from samples import EXAMPLES, save_form
 from web.serving import Served
 
 
@@ -219,6 +220,25 @@ def test_what_the_server_offers(served: Served) -> None:
     assert about["devices"] == ["cpu"]
     assert {"png", "jpg", "webp", "tif", "avif", "gif"} <= {f["suffixes"][0] for f in about["formats"]}
     assert served.client.get("/health").json()["status"] == "ok"
+
+
+def test_strength(serve: Callable[..., Served], photo: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("mine-x2", "mine-gan-x2")):
+        save_form(tmp_path / "models" / f"{name}.safetensors", 2, seed=seed)
+    model = str(tmp_path / "models" / "mine-x2.safetensors")
+    one = serve(models=(model, "esc-light"))
+    told = {each["name"]: each["strength"] for each in one.client.get("/models").json()}
+    assert told == {"mine-x2": 0, "esc-light": None}
+    for strength in (0, 0.7):
+        (outcome,) = batch.upscale(
+            photo, tmp_path / "out.png", model=model, strength=strength, device="cpu"
+        )
+        assert outcome.error is None
+        assert one.result(photo, model="mine-x2", strength=strength) == (tmp_path / "out.png").read_bytes()
+    refused = one.post(photo, model="esc-light", strength=0.7)
+    assert refused.status_code == 422
+    assert "esc-light-x2 has none; leave strength out" in refused.json()["error"]
+    assert one.post(photo, model="mine-x2", strength=1.2).status_code == 422
 
 
 def test_figures(served: Served, photo: Path) -> None:

@@ -27,6 +27,13 @@ def test_load():
         lambda: ESC(use_ln=True, n_blocks=1),
         lambda: ESC(bias_rank=48, n_blocks=1),
         lambda: ESC(
+            window_size=64,
+            first_ratio=4.0,
+            bias_rank=16,
+            rib_hidden_dim=32,
+            n_blocks=1,
+        ),
+        lambda: ESC(
             dim=48,
             num_heads=3,
             first_ratio=1.5,

@@ -65,6 +65,12 @@ class Manifest:
 def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) -> str:
     """One hash of an input's bytes, a model's digest and what of the options changes the result.
 
+    Args:
+        source: The input.
+        model: Digest of the model's file, or of each of them.
+        size: What the result measures.
+        options: Those of the file, see `UpscaleOptions.of_file`.
+
     Raises:
         OSError: The input cannot be read.
     """
@@ -76,6 +82,7 @@ def key_of(source: Path, model: str, size: TargetSize, options: UpscaleOptions) 
         "precision": options.precision,
         "float16 maps": options.feature_storage == "float16",
         "self_ensemble": options.self_ensemble,
+        "strength": options.strength,
         "keep_colour": options.keep_colour,
         "escsr": __version__,
     }

@@ -12,10 +12,8 @@ from typing import Literal
 from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import ConfigError, DeviceError, EscError, ImageError
-from escsr.images import Animation, Picture
-from escsr.upscaling.damage import measure_damage
 
-__all__ = ["Outcome", "Progress", "ProgressCount", "failure_of", "hint_for", "outcome_of"]
+__all__ = ["Outcome", "Progress", "ProgressCount", "failure_of", "outcome_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -101,22 +99,6 @@ class ProgressCount:
             self._on_progress(
                 Progress(self._jobs[current], self._shares[current], overall, current + 1, len(self._jobs))
             )
-
-
-def hint_for(picture: Picture | Animation) -> str:
-    """Whether a model for noisy and compressed photos suits a picture better.
-
-    Args:
-        picture: As decoded; of an animation the first frame decides.
-
-    Returns:
-        A sentence for people; "" where it does not.
-    """
-    if isinstance(picture, Animation):
-        damage = measure_damage(picture.frames[0])
-    else:
-        damage = measure_damage(picture.pixels, linear=picture.linear)
-    return f"{damage} found; --model real will look better." if damage.is_damaged else ""
 
 
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:

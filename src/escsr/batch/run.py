@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from escsr import images
-from escsr.batch.jobs import plan
+from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, ProgressCount, hint_for, outcome_of
+from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
 from escsr.runtime.devices import choose_device
+from escsr.upscaling.damage import hint_for
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result
 from escsr.upscaling.upscaler import Upscaler
@@ -76,7 +77,7 @@ class Batch:
     ) -> None:
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.place)
-        self._load = cache(partial(Upscaler, options=self.options))
+        self._load = cache(self._open)
         self._digest = cache(sha256_of)
         wanted = self.options.target
         path = choose_model(self.options.model, wanted.scale if wanted else None)  # refuses unknown names
@@ -140,15 +141,23 @@ class Batch:
         header = images.read_header(job.source)
         scale = self.size.scale_of(header.height, header.width)
         if manifest is not None:
-            digest = self._digest(choose_model(self.options.model, scale))
-            key = key_of(job.source, digest, self.size, self.options)
+            key = self._key(job, scale)
             if manifest.has(job.target, key):
                 return None
         upscaler, most = self.upscaler(scale), self.options.max_pixels
         check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=most)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
-        hint = hint_for(picture) if self.options.model == DEFAULT_MODEL else ""
-        return _Work(number, key, upscaler, picture, hint)
+        hint = hint_for(picture, "--model real") if self.options.model == DEFAULT_MODEL else ""
+        return _Work(number, key, upscaler, picture, f"{hint}." if hint else "")
+
+    def _open(self, path: Path) -> Upscaler:
+        return Upscaler(options=self.options, weights=path)
+
+    def _key(self, job: Job, scale: float) -> str:
+        path = choose_model(self.options.model, scale)
+        own = self.options.of_file(path)
+        digests = map(self._digest, files_of(path, own.strength or 0))
+        return key_of(job.source, " ".join(digests), self.size, own)
 
     def _upscale(self, count: ProgressCount, work: _Work) -> _Work:
         """The network's part."""

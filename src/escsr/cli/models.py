@@ -1,4 +1,4 @@
-"""`escsr models` with list, info, path, fetch and compare, and `escsr doctor`."""
+"""`escsr models` with list, info, path, fetch, convert and compare, and `escsr doctor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from escsr.evaluation.comparison import Comparison
     from escsr.models.overview import ModelOverview
 
-__all__ = ["doctor", "models"]
+__all__ = ["convert", "doctor", "models"]
 
 models = typer.Typer(
     help="List, describe, download and compare models. Without a command: list.", add_completion=False
@@ -195,6 +195,39 @@ def fetch(
     model = published.RELEASED[name]
     OUT.print(plain(f"{target}"))
     OUT.print(plain(f"Licences: weights {model.weights_licence}; training data: {model.data_licence}"))
+
+
+@models.command()
+def convert(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model: its name (see `escsr models`), a file of weights, or a run's folder."
+        ),
+    ],
+    bias_rank: Annotated[
+        int, typer.Option(metavar="R", help="Rank of the position bias of each head, 48 for instance.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="File to write. If not given: esc-x2-rank48.safetensors and the like, in the current "
+            "folder.",
+        ),
+    ] = None,
+) -> None:
+    """Write a model whose position bias is of low rank, which fused attention on a GPU takes.
+
+    The result is near the model's, not equal: docs/models.md says what ranks cost.
+    """
+    from escsr.models.conversion import convert
+
+    with progress("Decomposing", quiet=False) as report:
+        path = convert(model, bias_rank=bias_rank, output=output, on_table=report)
+    OUT.print(plain(path))
 
 
 @models.command()

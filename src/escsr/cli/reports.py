@@ -66,7 +66,9 @@ class Report:
             backend = "" if batch.options.backend == "torch" else f" by {batch.options.backend}"
             where = f"{batch.device}{backend}, precision {batch.options.precision}"
             self.out.print(f"Upscaling {count} to {batch.size.label.replace('_', ', ')} on {where}")
-            self.out.print(plain(f"Model: {explain(batch.options.model, batch.size.scale)}"))
+            self.out.print(
+                plain(f"Model: {explain(batch.options.model, batch.size.scale, batch.options.strength)}")
+            )
 
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""

@@ -59,6 +59,10 @@ def evaluate(
         ),
     ] = None,
     scale: ScaleOption = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Of model real, 0 to 1: how much of its sharper form, see `escsr upscale`."),
+    ] = None,
     lr: Annotated[
         Path | None,
         typer.Option(
@@ -123,12 +127,13 @@ def evaluate(
     from escsr.evaluation.real import evaluate_real
 
     run: Callable[..., Evaluation]
+    both: dict[str, Any] = {"scale": scale, "strength": strength, "device": device}
     if folder is not None:
-        run = partial(evaluate_real, folder=folder, scale=scale, device=device, metrics=metrics or ())
+        run = partial(evaluate_real, folder=folder, metrics=metrics or (), **both)
     else:
         assert data is not None
         how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
-        run = partial(escsr.evaluate, data=data, scale=scale, device=device, perceptual=perceptual, **how)
+        run = partial(escsr.evaluate, data=data, perceptual=perceptual, **how, **both)
     results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:
         printed = [result.to_dict() for result in results]

@@ -154,6 +154,14 @@ def upscale(
             rich_help_panel=_COLOUR,
         ),
     ] = False,
+    strength: Annotated[
+        float | None,
+        Option(
+            help="Of model real, 0 to 1. 0: nothing is invented. 1: as sharp as possible, with invented "
+            "detail.",
+            rich_help_panel=_COMPUTATION,
+        ),
+    ] = None,
     keep_colour: Annotated[
         bool | None,
         Option(
@@ -308,6 +316,7 @@ def upscale(
         tile_size=tile_size,
         feature_storage=feature_storage,
         self_ensemble=self_ensemble,
+        strength=strength,
         keep_colour=keep_colour,
     )
     encoding = VideoOptions(

@@ -19,6 +19,7 @@ from escsr.images.conversion import held_by
 from escsr.models.selection import choose_model
 from escsr.runtime.choices import Precision
 from escsr.runtime.progress import OnProgress, part_of
+from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
@@ -117,7 +118,8 @@ class Enlargement:
         if contender.model == "bicubic":
             return lambda pixels, size, _: _bicubic(pixels, size), ()
         path = choose_model(contender.model, self.scale)
-        upscaler = Upscaler(path, device=self.device, precision=self.precision)
+        options = UpscaleOptions(model=contender.model, device=self.device, precision=self.precision)
+        upscaler = Upscaler(options=options, weights=path)
         own = upscaler.scale in (None, self.scale)
         largest = max(areas, key=lambda area: max(area.height, area.width))
         notes = upscaler.inference.remarks((largest.height, largest.width))

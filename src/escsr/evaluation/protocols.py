@@ -24,6 +24,7 @@ from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
 from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network, perceptual_distance
 from escsr.models.bundled import find_model
+from escsr.models.selection import choose_strength
 from escsr.networks import ESC
 from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Precision, Protocol
@@ -112,6 +113,7 @@ def evaluate(
     data: str | os.PathLike[str],
     *,
     scale: float | None = None,
+    strength: float | None = None,
     lr: str | os.PathLike[str] | None = None,
     protocol: Protocol = "classic",
     degradation: str | Mixture | None = None,
@@ -126,6 +128,7 @@ def evaluate(
         model: See `Model`.
         data: Folder of HR pictures.
         scale: Scale r; None for the model's own. Whole numbers, except for `lte`.
+        strength: Of model "real", see `UpscaleOptions`.
         lr: Folder of LR pictures named as the HR ones, or with x2, x3, ... behind; None to make them
             as the protocol says.
         protocol: See `Protocol`.
@@ -139,7 +142,7 @@ def evaluate(
         Figures by picture and their means.
 
     Raises:
-        ConfigError: Scale or protocol do not fit the model.
+        ConfigError: Scale, strength or protocol do not fit the model.
         DataError: Pictures are missing, lie among others, or LR and HR do not fit.
         CheckpointError: The model cannot be loaded.
 
@@ -149,7 +152,7 @@ def evaluate(
         >>> evaluate(my_module, "Set5/HR", scale=2).psnr_y  # any nn.Module  # doctest: +SKIP
         36.9
     """
-    resolver = open_model(model, scale=scale, device=device)
+    resolver = open_model(model, scale=scale, strength=strength, device=device)
     scale = fitting_scale(resolver, scale)
     scores = []
     chain = named_mixture(degradation) if isinstance(degradation, str) else degradation
@@ -166,18 +169,25 @@ def evaluate(
 
 
 def open_model(
-    model: Model, *, scale: float | None = None, device: str = "auto", precision: Precision = "float32"
+    model: Model,
+    *,
+    scale: float | None = None,
+    strength: float | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
 ) -> SuperResolver:
     """A super-resolver of whatever names or is a model.
 
     Args:
         model: See `Model`.
         scale: For models that are chosen by it.
+        strength: Of a model given by name, see `choose_strength`.
         device: Where to run a model given by name or file.
         precision: Of a model given by name or file, or of a network of ours.
 
     Raises:
         CheckpointError: The model cannot be loaded.
+        ConfigError: It cannot have that strength.
         DeviceError: There is no such device.
 
     Example:
@@ -196,7 +206,13 @@ def open_model(
     if os.fspath(model) == BICUBIC:
         return Bicubic()
     path, name = find_model(model, scale=scale), os.fspath(model)
-    return open_inference(path, name=name, device=choose_device(device), precision=precision).inference
+    return open_inference(
+        path,
+        name=name,
+        device=choose_device(device),
+        precision=precision,
+        strength=choose_strength(model, path, strength),
+    ).inference
 
 
 def fitting_scale(model: SuperResolver, scale: float | None) -> float:

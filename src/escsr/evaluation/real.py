@@ -33,6 +33,7 @@ def evaluate_real(
     folder: str | os.PathLike[str],
     *,
     scale: float | None = None,
+    strength: float | None = None,
     device: str = "auto",
     metrics: Sequence[str] = (),
     on_score: Callable[[Score], None] | None = None,
@@ -48,6 +49,7 @@ def evaluate_real(
         folder: Folder of photos, of any depth, with its subfolders; grey counts as R = G = B, opacity is
             dropped.
         scale: Scale r; None for the model's own.
+        strength: Of model "real", see `UpscaleOptions`.
         device: Where to run a model given by name or file, and `metrics`.
         metrics: Measures of pyiqa beside these, as "musiq" or "maniqa"; they need the extra `pyiqa`.
         on_score: Called after each photo.
@@ -56,7 +58,7 @@ def evaluate_real(
         Figures by photo, named by its place in the folder, and their means.
 
     Raises:
-        ConfigError: The scale does not fit the model, or there is no such metric.
+        ConfigError: Scale or strength do not fit the model, or there is no such metric.
         DataError: The folder holds no photos, one cannot be read, is too small or nearly all flat.
         CheckpointError: The model cannot be loaded.
         DeviceError: There is no such device.
@@ -67,7 +69,7 @@ def evaluate_real(
     """
     if repeated := {name for name in (*_OWN, *metrics) if (*_OWN, *metrics).count(name) > 1}:
         raise ConfigError(f"Metric {', '.join(sorted(repeated))}: measured already; leave it out.")
-    resolver = open_model(model, scale=scale, device=device)
+    resolver = open_model(model, scale=scale, strength=strength, device=device)
     scale = fitting_scale(resolver, scale)
     if isinstance(resolver, Bicubic):
         resolver = Bicubic("pillow")  # the only one for any pair of sizes

@@ -20,7 +20,7 @@ from escsr.networks import ESC
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
 
-__all__ = ["BORDER", "HALF_LIMIT", "Stability", "measure_stability", "stress_patterns"]
+__all__ = ["BORDER", "HALF_LIMIT", "Stability", "measure_stability", "pattern_peak", "stress_patterns"]
 
 HALF_LIMIT = torch.finfo(torch.float16).max
 """Largest number of half precision, 65504."""
@@ -30,6 +30,7 @@ BORDER = 4
 beyond the border, and layers carry that inwards."""
 
 _Model = ESC | SuperResolver
+_PERIODS = (2, 4, 8)
 _GREYS = tuple((level,) * 3 for level in (0, 3, 64, 128, 192, 255))
 _PURE = tuple(colour for colour in itertools.product((0, 255), repeat=3) if len(set(colour)) > 1)
 _SIDE = 32
@@ -106,6 +107,35 @@ def stress_patterns(side: int = _SIDE) -> dict[str, Tensor]:
         "blue on yellow": torch.stack([text, text, 1 - text]),
     }
     return {name: pixels.float().expand(3, side, side).contiguous() for name, pixels in patterns.items()}
+
+
+def pattern_peak(result: Tensor) -> float:
+    """How much of a periodic pattern is in the result of a flat picture with noise.
+
+    The autocorrelation of luma (the mean of the channels) at distances of 2, 4 and 8 pixels, along rows and
+    along columns, above the mean of that of one pixel less and one more.
+
+    Args:
+        result: (3, R, S), without the border.
+
+    Returns:
+        The largest of them: below 0.1 there is no pattern, 2 is the most there can be; 0 of a flat result.
+
+    Example:
+        >>> pattern_peak((torch.arange(64) % 2).expand(3, 64, 64)) > 1
+        True
+    """
+    luma = result.double().mean(0)
+    spectrum = torch.fft.rfft2(luma - luma.mean()).abs().square()
+    correlation = torch.fft.irfft2(spectrum, s=luma.shape)
+    if correlation[0, 0] <= 0:
+        return 0.0
+    correlation = correlation / correlation[0, 0]
+    return max(
+        float(line[period] - (line[period - 1] + line[period + 1]) / 2)
+        for line in (correlation[0], correlation[:, 0])
+        for period in _PERIODS
+    )
 
 
 def _text(rows: Tensor, columns: Tensor) -> Tensor:

@@ -61,8 +61,9 @@ def _conv_ffn(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
 
 def _window_attention(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
     module: Any = stage.module
-    attended = window_attention(g, layers.layer_norm(g, inputs[0], stage.norm), module, part.size)
-    return g.add("Add", inputs[-1], attended)
+    z = layers.layer_norm(g, inputs[0], stage.norm)
+    y = layers.crop(g, inputs[-1], part.margin) if len(inputs) == 1 else inputs[-1]
+    return g.add("Add", y, window_attention(g, z, module, part.size, part.margin))
 
 
 def _conv_attn(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:

@@ -29,7 +29,7 @@ ARCHITECTURE = "ESC"
 
 _PRECISIONS: dict[torch.dtype, Precision] = {torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
-_PUBLISHED = ("proj.weight", "blocks.0.ln_proj.weight", "blocks.0.attn.to_qkv.weight", "last.weight")
+_PUBLISHED = ("proj.weight", "blocks.0.ln_proj.weight", "blocks.0.attn.to_qkv.weight")
 _OURS = ("shallow.weight", "blocks.0.norm_first.weight", "blocks.0.attention.qkv.weight", "last.weight")
 """Keys that every network of this family has, under the authors' names and under ours."""
 
@@ -95,7 +95,10 @@ def _architecture(spandrel: ModuleType) -> Any:
     """An architecture of spandrel, whose classes exist where it is installed only."""
     from spandrel.util import KeyCondition
 
-    published = KeyCondition.has_all(*_PUBLISHED, KeyCondition.has_any("to_img.weight", "to_img.1.weight"))
+    output = KeyCondition.has_any("to_img.weight", "to_img.1.weight", "upsampler.up_conv.weight")
+    published = KeyCondition.has_all(
+        *_PUBLISHED, KeyCondition.has_any("last.weight", "last.1.weight"), output
+    )
     ours = KeyCondition.has_all(
         *_OURS, KeyCondition.has_any("upsampler.conv.weight", "upsampler.convs.0.weight")
     )

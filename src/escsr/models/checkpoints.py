@@ -33,6 +33,7 @@ __all__ = [
     "CONFIG_FILE",
     "DEGRADATION",
     "Checkpoint",
+    "blended",
     "load_network",
     "network_of",
     "read_checkpoint",
@@ -119,6 +120,30 @@ def network_of(checkpoint: Checkpoint, *, name: str, device: str | torch.device 
         problem = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{name}: weights do not fit their network: {problem}") from error
     return network.requires_grad_(True).eval()
+
+
+def blended(one: Checkpoint, other: Checkpoint, share: float) -> Checkpoint:
+    """Weights between those of two models, of which one was trained on from the other.
+
+    Source: network interpolation (ESRGAN, ECCVW 2018, section 3.4).
+
+    Args:
+        one: At share 0; its metadata is kept.
+        other: At share 1, of the same shape.
+        share: From 0 to 1.
+
+    Returns:
+        The weights (1 − share) · one + share · other, float32.
+
+    Raises:
+        CheckpointError: The two differ in their shape.
+    """
+    if one.config != other.config or one.weights.keys() != other.weights.keys():
+        raise CheckpointError("The two forms of this model are networks of different shapes.")
+    weights = {
+        key: value.float().lerp(other.weights[key].float(), share) for key, value in one.weights.items()
+    }
+    return replace(one, weights=weights, extra={})
 
 
 def with_scale(checkpoint: Checkpoint, scale: int) -> Checkpoint:
@@ -218,10 +243,9 @@ def save_network(
         "licence": licence,
         **(metadata or {}),
     }
+    fields |= {"format": "escsr", "config": json.dumps(network.config.to_dict())}
     if published_names:
         weights = to_published(weights, network.config)
-    else:
-        fields |= {"format": "escsr", "config": json.dumps(network.config.to_dict())}
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)

@@ -17,9 +17,11 @@ _PURPOSES = {
     "esc-fp": ("clean pictures, smallest file", 10),
     "esc-lte": ("clean pictures, any scale", 35),
     "esc-real-light": ("noisy and compressed photos", 8),
+    "esc-real-light-gan": ("the same, sharper, with invented detail", 8),
 }
 """By family: what it is for; and seconds per megapixel of the input on two threads of a server CPU, which
-results/models/compare-cpu.json records (esc-real-light is computed as esc-light is)."""
+results/models/compare-cpu.json records (esc-real-light and its GAN form are computed as
+esc-light is)."""
 
 _SET = "Set14"
 
@@ -78,7 +80,7 @@ def _overview(name: str, is_default: bool) -> ModelOverview:
         name=name,
         purpose=purpose,
         scale=None if scale == "any" else int(scale),
-        gain_db=None if _family(name) == FAMILIES[REAL] else _gain(path),
+        gain_db=None if name.startswith(FAMILIES[REAL]) else _gain(path),
         seconds_per_megapixel=seconds,
         is_default=is_default,
         num_parameters=header.num_parameters,

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from escsr.errors import ForeignNetworkError
-from escsr.networks.config import NetworkConfig
+from escsr.networks.config import VARIANTS, NetworkConfig
 from escsr.networks.esc import ESC
+from escsr.networks.implicit_bias import COORDINATE_FEATURES
 
 __all__ = [
     "detect_config",
@@ -43,6 +44,12 @@ _RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"(blocks\.\d+)\.attention\.bias_table", r"\1.attn.relative_position_bias"),
     (r"(blocks\.\d+)\.attention\.bias_query", r"\1.attn.flashbias_q"),
     (r"(blocks\.\d+)\.attention\.bias_key", r"\1.attn.flashbias_k"),
+    (r"(blocks\.\d+)\.attention\.implicit_bias\.", r"\1.attn."),
+    (r"(blocks\.\d+\.attn)\.hidden_weight", r"\1.to_hidden"),
+    (r"(blocks\.\d+\.attn)\.hidden_bias", r"\1.hidden_b"),
+    (r"(blocks\.\d+\.attn)\.(query|key)", lambda m: f"{m[1]}.to_{m[2][0]}"),
+    (r"(blocks\.\d+)\.attention\.gate\.depthwise\.", r"\1.attn.gate.0."),
+    (r"(blocks\.\d+)\.attention\.gate\.project\.", r"\1.attn.gate.1."),
     (r"(blocks\.\d+)\.norms\.", r"\1.lns."),
     (r"(blocks\.\d+)\.conv_ffns\.", r"\1.convffns."),
     (r"(blocks\.\d+\.)conv_attns\.(\d+)\.fuse\.", r"\1pconvs.\2.aggr."),
@@ -53,6 +60,9 @@ _RULES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"upsampler\.imnet\.", "imnet.layers."),
     (r"upsampler\.(coef|freq|phase)\.", r"\1."),
 ]
+
+_RIB = {"ln_last.": "last.0.", "last.": "last.1.", "to_img.": "upsampler.up_conv."}
+"""What ESC-RIB's checkpoints call the ends of the network, where the others' say the former."""
 
 
 def published_name(key: str, config: NetworkConfig) -> str:
@@ -70,6 +80,9 @@ def published_name(key: str, config: NetworkConfig) -> str:
         name = re.sub(rf"^{pattern}", replacement, name)
     if config.large_kernel == "decomposed":
         name = name.replace(".plk.dwc_proj.", ".plk.proj.")
+    if config.bias_hidden_dim is not None:
+        found = next((end for end in _RIB if name.startswith(end)), "")
+        return _RIB.get(found, "") + name.removeprefix(found)
     if config.upsampler == "lte" and not key.startswith("upsampler."):
         return f"encoder.{name}"
     return name
@@ -112,7 +125,7 @@ def detect_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
         sample = ", ".join(sorted(weights)[:3])[:200] or "no tensors"
         raise ForeignNetworkError(
             f"These are not weights of an ESC network ({error}); found {len(weights)} tensors: {sample}, "
-            "... Accepted are checkpoints of ESC, ESC-light, ESC-FP, ESC-XL, ESC-Real and ESC+LTE."
+            "... Accepted are checkpoints of ESC, ESC-light, ESC-FP, ESC-XL, ESC-Real, ESC+LTE and ESC-RIB."
         ) from error
 
 
@@ -124,7 +137,8 @@ def has_own_names(weights: Mapping[str, Tensor]) -> bool:
 def detect_own_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
     """`detect_config` for weights under our names, where no file says what network they are.
 
-    The shapes of the paper's ablations are not told apart this way; their files say them.
+    The shapes of the paper's ablations are not told apart this way, nor is the window of ESC-RIB; their
+    files say them.
 
     Args:
         weights: Tensors under our names.
@@ -138,6 +152,8 @@ def detect_own_config(weights: Mapping[str, Tensor]) -> NetworkConfig:
     named_by = NetworkConfig()
     if "large_kernel.spatial" in weights:
         named_by = named_by.replace(large_kernel="decomposed")
+    if "blocks.0.attention.implicit_bias.query" in weights:
+        named_by = named_by.replace(bias_rank=1, bias_hidden_dim=1)
     if "upsampler.imnet.0.weight" in weights:
         named_by = named_by.replace(scale=None, upsampler="lte", shortcut="bilinear")
     return detect_config(to_published(weights, named_by))
@@ -176,14 +192,16 @@ def _read_settings(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "ffn_ratio_first": _ratio(encoder, "proj", dim),
         "ffn_ratio": _ratio(encoder, "convffns.0", dim),
         "norm_before_ffn": "blocks.0.lns.0.weight" in encoder,
-        "norm_last": "ln_last.weight" in encoder,
+        "norm_last": not {"ln_last.weight", "last.0.weight"}.isdisjoint(encoder),
+        "attention_gate": "blocks.0.attn.gate.0.weight" in encoder,
         **_read_bias(encoder),
     }
     if any_scale:
         return settings | {"scale": None, "upsampler": "lte", "shortcut": "bilinear"}
     if "to_img.1.weight" in encoder:
         return settings | {"scale": 4, "upsampler": "nearest_conv", "shortcut": "conv"}
-    scale = round((encoder["to_img.weight"].shape[0] / 3) ** 0.5)
+    output = "upsampler.up_conv" if "bias_hidden_dim" in settings else "to_img"
+    scale = round((encoder[f"{output}.weight"].shape[0] / 3) ** 0.5)
     return settings | {"scale": scale, "shortcut": "bicubic" if decomposed else "nearest"}
 
 
@@ -191,5 +209,12 @@ def _read_bias(encoder: Mapping[str, Tensor]) -> dict[str, Any]:
     if "blocks.0.attn.flashbias_q" in encoder:
         heads, pixels, rank = encoder["blocks.0.attn.flashbias_q"].shape
         return {"num_heads": heads, "window_size": round(pixels**0.5), "bias_rank": rank}
+    if "blocks.0.attn.to_hidden" in encoder:
+        features, hidden = encoder["blocks.0.attn.to_hidden"].shape
+        if features != COORDINATE_FEATURES:
+            raise ValueError(f"{features} features of coordinates, not {COORDINATE_FEATURES}")
+        heads, _, rank = encoder["blocks.0.attn.to_q"].shape
+        window = VARIANTS["esc-rib"].window_size  # no tensor depends on it
+        return {"num_heads": heads, "window_size": window, "bias_rank": rank, "bias_hidden_dim": hidden}
     heads, entries = encoder["blocks.0.attn.relative_position_bias"].shape
     return {"num_heads": heads, "window_size": (round(entries**0.5) + 1) // 2}

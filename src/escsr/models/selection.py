@@ -1,13 +1,24 @@
-"""Which model upscales an image: the one rule behind `--scale`, and how to tell people."""
+"""Which model upscales an image: the one rule behind `--scale` and `--strength`, and how to tell people."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from escsr.models.bundled import FAMILIES, find_model, model_name
+from escsr.errors import ConfigError
+from escsr.models.bundled import FAMILIES, REAL, find_model, model_name
 
-__all__ = ["ANY_SCALE_UP_TO", "DEFAULT_MODEL", "choose_model", "explain"]
+__all__ = [
+    "ANY_SCALE_UP_TO",
+    "DEFAULT_MODEL",
+    "DEFAULT_STRENGTH",
+    "check_strength",
+    "choose_model",
+    "choose_strength",
+    "explain",
+    "files_of",
+    "gan_form",
+]
 
 DEFAULT_MODEL = "auto"
 """The model where none is named, by the rule of `choose_model`."""
@@ -16,6 +27,9 @@ ANY_SCALE_UP_TO = 1.75
 """Up to this scale the model for any scale is better than one for ×2 whose result is downscaled; above it a
 model for the next whole scale is as good or better, in a fraction of the time
 (results/models/any-scale.json; docs/upscale.md)."""
+
+DEFAULT_STRENGTH = 0.5
+"""Share of the GAN form in model "real" where none is given; `benchmarks/real_blending.py` measures it."""
 
 _FIXED, _ANY = "esc-light", "esc-lte"
 _WHY = {
@@ -47,19 +61,85 @@ def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
     return find_model(_family(name, scale), scale=scale)
 
 
-def explain(name: str | os.PathLike[str], scale: float | None) -> str:
+def gan_form(path: Path) -> Path | None:
+    """The second form of a model, which was trained on from it against a discriminator.
+
+    Args:
+        path: Of the first form, "photo-x4.safetensors".
+
+    Returns:
+        "photo-gan-x4.safetensors" in the same folder; None where there is none.
+    """
+    family, _, scale = path.stem.rpartition("-x")
+    other = path.with_name(f"{family}-gan-x{scale}{path.suffix}")
+    return other if scale.isdigit() and other.is_file() else None
+
+
+def check_strength(strength: float | None) -> None:
+    """Refuses a strength that no model can have.
+
+    Raises:
+        ConfigError: It is not from 0 to 1.
+    """
+    if strength is not None and not 0 <= strength <= 1:
+        raise ConfigError(f"strength must be from 0 to 1, not {strength:g}.")
+
+
+def choose_strength(name: str | os.PathLike[str], path: Path, strength: float | None) -> float:
+    """How much of its GAN form a model gets.
+
+    Args:
+        name: As for `choose_model`.
+        path: What that returned.
+        strength: As asked for; None for `DEFAULT_STRENGTH` of "real" where it has a GAN form, and for 0 of
+            all others, which are what their files hold.
+
+    Returns:
+        0 for the model's file, 1 for its GAN form.
+
+    Raises:
+        ConfigError: It is not from 0 to 1, or above 0 and the model has no GAN form.
+    """
+    if strength is None:
+        has_two = os.fspath(name) == REAL and gan_form(path) is not None
+        return DEFAULT_STRENGTH if has_two else 0.0
+    check_strength(strength)
+    if strength > 0 and gan_form(path) is None:
+        named = "" if os.fspath(name) == REAL else f", or choose model {REAL}"
+        raise ConfigError(
+            f"strength {strength:g} is for models with a GAN form, and {model_name(path)} has none; leave "
+            f"strength out{named}."
+        )
+    return strength
+
+
+def files_of(path: Path, strength: float) -> tuple[Path, ...]:
+    """The files that weights are made of: the model's, and above strength 0 that of its GAN form.
+
+    Raises:
+        ConfigError: As `choose_strength`.
+    """
+    other = gan_form(path) if choose_strength(path, path, strength) > 0 else None
+    return (path,) if other is None else (path, other)
+
+
+def explain(name: str | os.PathLike[str], scale: float | None, strength: float | None = None) -> str:
     """Why the model for a scale is the one it is, in a line for people.
 
     Args:
         name: As for `choose_model`.
         scale: As for `choose_model`; None where each image has its own.
+        strength: As for `choose_strength`.
 
     Returns:
         The model, why it is taken, and whether its result is resized.
     """
-    family, chosen = _family(name, scale), model_name(choose_model(name, scale))
+    path = choose_model(name, scale)
+    family, chosen = _family(name, scale), model_name(path)
     is_default = os.fspath(name) == DEFAULT_MODEL
     reason = _WHY[family] if is_default else "as given"
+    if share := choose_strength(name, path, strength):
+        reason += f", strength {share:g}"
     if not chosen.startswith(f"{family}-x"):  # the name of one model, or a file
         return f"{family} ({reason})"
     if scale is None:

@@ -1,6 +1,7 @@
 """Window self-attention with relative position bias, in three equal implementations.
 
-ESC, ICCV 2025, section 3.2; the low-rank bias after FlashBias (NeurIPS 2025).
+ESC, ICCV 2025, section 3.2; the low-rank bias after FlashBias (NeurIPS 2025); the gate and the bias made
+from coordinates are ESC-RIB's (arXiv 2603.06738).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from torch.nn import functional as F
 
 from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
-from escsr.networks.layers import Projection, initial, reflect_pad
+from escsr.networks.implicit_bias import ImplicitBias
+from escsr.networks.layers import NO_MARGIN, Margin, Projection, crop, initial, reflect_pad
 
 __all__ = [
     "AttentionBackend",
+    "Gate",
     "WindowAttention",
     "choose_backend",
     "merge_windows",
@@ -139,11 +142,24 @@ def _compiled_flex() -> Callable[..., Any]:
     return torch.compile(flex_attention, dynamic=False)
 
 
+class Gate(nn.Module):
+    """How much of what attention gives is used: sigmoid(1×1(depthwise 3×3(x))), less the margin."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.project = Projection(dim, dim)
+
+    def forward(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
+        """(B, C, top + H + bottom, left + W + right) → (B, C, H, W), in (0, 1)."""
+        return self.project(crop(self.depthwise(x), margin)).sigmoid()
+
+
 class WindowAttention(nn.Module):
-    """Self-attention inside windows without shift: softmax(q·kᵀ/√d + bias)·v.
+    """Self-attention inside windows without shift: softmax(q·kᵀ/√d + bias)·v, in ESC-RIB times a gate.
 
     The input is reflect-padded right and bottom to a multiple of the window, queries, keys and
-    values are made after the pad, and the result is cropped before the output projection.
+    values are made after the pad, and the result is cropped before gate and output projection.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -155,8 +171,12 @@ class WindowAttention(nn.Module):
         self.out = Projection(config.dim, config.dim)
         fill = partial(nn.init.normal_, std=1e-3 if rank is None else 1e-2)
         self.bias_table = initial(fill, heads, (2 * window - 1) ** 2) if rank is None else None
-        self.bias_query = initial(fill, heads, window**2, rank) if rank else None
-        self.bias_key = initial(fill, heads, window**2, rank) if rank else None
+        learned = rank if config.bias_hidden_dim is None else None
+        self.bias_query = initial(fill, heads, window**2, learned) if learned else None
+        self.bias_key = initial(fill, heads, window**2, learned) if learned else None
+        self.implicit_bias = ImplicitBias(config) if config.bias_hidden_dim else None
+        self.gate = Gate(config.dim) if config.attention_gate else None
+        self.halo = 0 if self.gate is None else 1
         self.bias: Tensor | None
         self.register_buffer("bias", None, persistent=False)
 
@@ -166,27 +186,41 @@ class WindowAttention(nn.Module):
             return self.bias
         return relative_position_bias(self.bias_table, self.window)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, C, H, W), any size from 1×1."""
-        height, width = x.shape[-2:]
-        x = reflect_pad(x, right=-width % self.window, bottom=-height % self.window)
-        qkv = self.qkv(x)
+    def bias_factors(self) -> tuple[Tensor, Tensor] | None:
+        """φ_q and φ_k, (heads, w², R) each, of a bias φ_q·φ_kᵀ; None where it has a table."""
+        if self.implicit_bias is not None:
+            query, key = self.implicit_bias()
+            return query, key
+        if self.bias_query is not None and self.bias_key is not None:
+            return self.bias_query, self.bias_key
+        return None
+
+    def forward(self, x: Tensor, margin: Margin = NO_MARGIN) -> Tensor:
+        """(B, C, top + H + bottom, left + W + right) → (B, C, H, W), any size from 1×1.
+
+        Only the gate looks at the margin.
+        """
+        inside = crop(x, margin)
+        height, width = inside.shape[-2:]
+        qkv = self.qkv(reflect_pad(inside, right=-width % self.window, bottom=-height % self.window))
         attended = None
         if self.backend == "auto":
             attended = training_kernels.attend(qkv, self.bias_table, self.window)
         if attended is None:
             attended = self._attend(qkv)
-        return self.out(attended[..., :height, :width])
+        attended = attended[..., :height, :width]
+        return self.out(attended if self.gate is None else attended * self.gate(x, margin))
 
     def _attend(self, qkv: Tensor) -> Tensor:
         """Attention without projections: (B, 3·C, H, W) → (B, C, H, W), H and W multiples of the window."""
         q, k, v = partition_windows(qkv, self.window, 3, self.heads)
         head_dim = q.shape[-1]
         scale = head_dim**-0.5
-        if self.bias_query is not None and self.bias_key is not None:
-            q = torch.cat((q * scale, self.bias_query.to(q.dtype).expand(len(q), -1, -1, -1)), -1)
-            k = torch.cat((k, self.bias_key.to(k.dtype).expand(len(k), -1, -1, -1)), -1)
-            v = F.pad(v, (0, self.bias_key.shape[-1]))  # fused kernels want one head dimension
+        factors = self.bias_factors()
+        if factors is not None:
+            of_queries, of_keys = (each.to(q.dtype).expand(len(q), -1, -1, -1) for each in factors)
+            q, k = torch.cat((q * scale, of_queries), -1), torch.cat((k, of_keys), -1)
+            v = F.pad(v, (0, of_keys.shape[-1]))  # fused kernels want one head dimension
             scale = 1.0
         backend = self.backend
         if backend == "auto":

@@ -26,6 +26,8 @@ _ACCEPTED: dict[str, range | tuple[bool | str, ...]] = {
     "window_size": range(1, 257),
     "large_kernel_size": range(3, 256),
     "bias_rank": range(1, 4097),
+    "bias_hidden_dim": range(1, 4097),
+    "attention_gate": (True, False),
     "norm_before_ffn": (True, False),
     "norm_last": (True, False),
     "dynamic_kernel": (True, False),
@@ -67,6 +69,9 @@ class NetworkConfig:
             (nearest_conv), "bilinear" (lte).
         bias_rank: None for a table of relative position biases; an integer R for the low-rank
             bias φ_q·φ_kᵀ of FlashBias (NeurIPS 2025).
+        bias_hidden_dim: None where φ_q and φ_k are learned as they are; an integer for the width of the
+            hidden layer that makes them from coordinates (RIB, arXiv 2603.06738; see `ImplicitBias`).
+        attention_gate: Whether what attention gives is multiplied by a gate made from its input (ESC-RIB).
 
     Raises:
         ConfigError: A value is impossible, alone or together with another.
@@ -92,6 +97,8 @@ class NetworkConfig:
     upsampler: Literal["pixel_shuffle", "nearest_conv", "lte"] = "pixel_shuffle"
     shortcut: Literal["nearest", "bicubic", "conv", "bilinear"] = "nearest"
     bias_rank: int | None = None
+    bias_hidden_dim: int | None = None
+    attention_gate: bool = False
 
     def __post_init__(self) -> None:
         self._check_each()
@@ -134,7 +141,7 @@ class NetworkConfig:
     def _check_each(self) -> None:
         for name, accepted in _ACCEPTED.items():
             value = getattr(self, name)
-            if value is None and name in ("scale", "bias_rank"):
+            if value is None and name in ("scale", "bias_rank", "bias_hidden_dim"):
                 continue
             if type(value) is not type(accepted[0]) or value not in accepted:
                 words = f"one of {', '.join(map(repr, accepted))}"
@@ -159,6 +166,8 @@ class NetworkConfig:
             raise ConfigError(f"attended_dim {self.attended_dim} is too small for the estimator.")
         if self.large_kernel_size % 2 == 0:
             raise ConfigError(f"large_kernel_size must be odd, not {self.large_kernel_size}.")
+        if self.bias_hidden_dim is not None and self.bias_rank is None:
+            raise ConfigError("bias_hidden_dim makes a bias of low rank: set bias_rank too.")
         upsampler, shortcuts = repr(self.upsampler), _SHORTCUTS[self.upsampler]
         if self.shortcut not in shortcuts:
             known = " or ".join(shortcuts)
@@ -194,6 +203,14 @@ VARIANTS: dict[str, NetworkConfig] = {
     "esc-real": _REAL,
     "esc-real-xl": _REAL.replace(dim=128, attended_dim=32, num_blocks=16, num_heads=8),
     "esc-lte": _ESC.replace(scale=None, upsampler="lte", shortcut="bilinear"),
+    "esc-rib": _ESC.replace(
+        window_size=64,
+        ffn_ratio_first=4.0,
+        norm_last=True,
+        bias_rank=16,
+        bias_hidden_dim=32,
+        attention_gate=True,
+    ),
 }
 """Named variants, each at its smallest usual scale; change it with `variant_config`."""
 
@@ -204,7 +221,8 @@ def variant_config(name: str, *, scale: int | None = None, bias_rank: int | None
     Args:
         name: One of `VARIANTS`.
         scale: Per side; None for the variant's own (×2; ESC-Real ×4; LTE any).
-        bias_rank: Rank of the low-rank position bias; None for the table.
+        bias_rank: Rank of the low-rank position bias; None for the variant's own (a table, except in
+            ESC-RIB).
 
     Returns:
         The configuration.
@@ -218,13 +236,14 @@ def variant_config(name: str, *, scale: int | None = None, bias_rank: int | None
     """
     if name not in VARIANTS:
         raise ConfigError(f"Unknown variant {name!r}; known are {', '.join(VARIANTS)}.")
-    config = VARIANTS[name].replace(bias_rank=bias_rank)
-    return config if scale is None else config.replace(scale=scale)
+    changes = {"scale": scale, "bias_rank": bias_rank}
+    return VARIANTS[name].replace(**{key: value for key, value in changes.items() if value is not None})
 
 
 def variant_name(config: NetworkConfig) -> str | None:
     """Returns the name of the variant a configuration is, whatever its scale and bias; else None."""
     for name, variant in VARIANTS.items():
-        if variant.to_dict() == {**config.to_dict(), "scale": variant.scale, "bias_rank": None}:
+        free = {"scale": variant.scale, "bias_rank": variant.bias_rank}
+        if variant.to_dict() == {**config.to_dict(), **free}:
             return name
     return None

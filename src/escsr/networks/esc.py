@@ -75,12 +75,14 @@ class Block(nn.Module):
 
     def stages(self, large_kernel: tuple[Tensor, ...]) -> Iterator[Stage]:
         """`forward`, cut where the whole picture is pooled or the windows begin."""
-        yield Stage("conv_ffn", self.conv_ffn_first, ("x",), (), "y", 1, self.norm_first)
+        is_gated = self.attends and self.attention.gate is not None
+        first = "z" if is_gated else "y"  # what a margin is read of cannot be written at once
+        yield Stage("conv_ffn", self.conv_ffn_first, ("x",), (), first, 1, self.norm_first)
         if self.attends:
-            yield Stage("window_attention", self.attention, (), ("y",), "y", 0, self.norm_attention)
+            yield _attention_stage(self.attention, (first,), self.norm_attention)
         for pair in cast("Iterable[AttentionPair]", self.attention_pairs):
             yield Stage("conv_ffn", pair.conv_ffn, ("y",), (), "z", 1)
-            yield Stage("window_attention", pair.attention, (), ("z", "y"), "y", 0, pair.norm)
+            yield _attention_stage(pair.attention, ("z", "y"), pair.norm)
         for norm, conv_ffn, conv_attn in zip(self.norms, self.conv_ffns, self.conv_attns, strict=True):
             assert isinstance(conv_attn, ConvAttn)
             pool = conv_attn.pool if conv_attn.estimator else None
@@ -88,6 +90,12 @@ class Block(nn.Module):
             inputs = ("z",), ("y",), "y", conv_attn.halo, nn.Identity(), large_kernel
             yield Stage("conv_attn", conv_attn, *inputs, takes_pooled=pool is not None)
         yield Stage("block_last", self.conv_last, ("y",), ("x",), "x", 1, self.norm_last)
+
+
+def _attention_stage(attention: WindowAttention, inputs: tuple[str, ...], norm: nn.Module) -> Stage:
+    """Attention to the first of the inputs, added to the last; a gate reads the first with a margin."""
+    haloed = inputs[:1] if attention.halo else ()
+    return Stage("window_attention", attention, haloed, inputs[len(haloed) :], "y", attention.halo, norm)
 
 
 class ESC(nn.Module):

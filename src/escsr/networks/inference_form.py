@@ -10,6 +10,7 @@ from escsr.networks.attention import WindowAttention
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import DenseLargeKernel, average_symmetries
 from escsr.networks.esc import ESC
+from escsr.networks.implicit_bias import ImplicitBias
 
 __all__ = ["inference_form", "kept_bias_bytes"]
 
@@ -42,11 +43,16 @@ def inference_form(network: ESC) -> ESC:
             module.averaged = average_symmetries(module.weight)
         elif isinstance(module, WindowAttention) and keep_bias:
             module.bias = module.position_bias()
+        elif isinstance(module, ImplicitBias):
+            module.factors = module()
     return form
 
 
 def kept_bias_bytes(config: NetworkConfig) -> int:
     """Bytes, in float32, of the position biases that the inference form of a network keeps."""
     attentions = config.num_blocks * config.num_attention
+    if config.bias_rank is not None:
+        made = attentions if config.bias_hidden_dim else 0
+        return 4 * made * 2 * config.num_heads * config.window_size**2 * config.bias_rank
     size_bytes = 4 * attentions * config.num_heads * config.window_size**4
-    return size_bytes if config.bias_rank is None and size_bytes <= _BIAS_LIMIT else 0
+    return size_bytes if size_bytes <= _BIAS_LIMIT else 0

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from escsr.networks.layers import NO_MARGIN, Margin, crop
 from escsr.networks.upsamplers import OutputRegion
 
-__all__ = ["Operation", "Stage", "StageFunction", "choose", "has_kernels"]
+__all__ = ["Operation", "Stage", "StageFunction", "attention_arguments", "choose", "has_kernels"]
 
 Operation = Literal[
     "shallow", "conv_ffn", "window_attention", "conv_attn", "block_last", "deep", "upsample"
@@ -26,7 +26,8 @@ Operation = Literal[
 
 * "shallow": F_0 = module(lr)
 * "conv_ffn": module(LN(y))
-* "window_attention": y + module(LN(z)), where the only input is both y and z
+* "window_attention": y + module(LN(z)), where the only input is both y and z; with a margin of z where
+  there is a gate
 * "conv_attn": y + module(z), with the large kernel and the pooled mean
 * "block_last": x + module(LN(y))
 * "deep": conv3×3(x) + F_0 (+ shortcut); its module is the network, its inputs x and lr
@@ -102,8 +103,16 @@ def _conv_ffn(stage: Stage, y: Tensor, margin: Margin) -> Tensor:
     return stage.module(stage.norm(y), margin)
 
 
-def _window_attention(stage: Stage, z: Tensor, y: Tensor | None = None) -> Tensor:
-    return (z if y is None else y) + stage.module(stage.norm(z))
+def _window_attention(stage: Stage, *arguments: Any) -> Tensor:
+    z, y, margin = attention_arguments(stage, arguments)
+    return y + stage.module(stage.norm(z), margin)
+
+
+def attention_arguments(stage: Stage, arguments: tuple[Any, ...]) -> tuple[Tensor, Tensor, Margin]:
+    """What a "window_attention" takes: z with its margin, y, which may be z, and the margin."""
+    z, *others = arguments
+    margin: Margin = others.pop() if stage.halo else NO_MARGIN
+    return z, others[0] if others else crop(z, margin), margin
 
 
 def _conv_attn(

@@ -88,7 +88,10 @@ def _blocks(config: NetworkConfig, pixels: int) -> int:
     """Bytes for a tile in the blocks.
 
     The factors are measured (`benchmarks/streaming_memory.py`): attention, with its copies of q, k, v,
-    takes most in a block, besides two forms of the bias matrix and one that is not kept.
+    takes most in a block, besides two forms of the bias matrix and one that is not kept. A bias of low rank
+    has no matrix; its factors make q, k, v and the result wider.
     """
+    if config.bias_rank is not None:
+        return _FLOAT * (16 * config.dim + 4 * config.num_heads * config.bias_rank) * pixels
     forms = 2 if kept_bias_bytes(config) else 3
     return _FLOAT * (16 * config.dim * pixels + forms * config.num_heads * config.window_size**4)

@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.errors import ConfigError
+from escsr.images import Animation, Picture
 from escsr.images.value_range import DEPTHS, srgb_encoded
 
-__all__ = ["Damage", "measure_damage"]
+__all__ = ["Damage", "hint_for", "measure_damage"]
 
 _NOISY, _BLOCKY = 6.0, 0.1
 """From where on pictures count as damaged: of 312 clean ones, which these were chosen by, the noise of four
@@ -96,6 +97,23 @@ class Damage:
         """In words: "noise and JPEG blocks", one of them, or "no damage"."""
         found = ["noise"] * self.is_noisy + ["JPEG blocks"] * self.is_blocky
         return " and ".join(found) or "no damage"
+
+
+def hint_for(picture: Picture | Animation, remedy: str) -> str:
+    """Whether a model for noisy and compressed photos suits a picture better.
+
+    Args:
+        picture: As decoded; of an animation the first frame decides.
+        remedy: How that model is asked for, "--model real".
+
+    Returns:
+        "noise found; --model real will look better"; "" where it does not.
+    """
+    if isinstance(picture, Animation):
+        damage = measure_damage(picture.frames[0])
+    else:
+        damage = measure_damage(picture.pixels, linear=picture.linear)
+    return f"{damage} found; {remedy} will look better" if damage.is_damaged else ""
 
 
 def measure_damage(pixels: NDArray[Any], *, linear: bool = False) -> Damage:

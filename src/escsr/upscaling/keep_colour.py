@@ -8,13 +8,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["KEEP_SIGMA", "keep_colour_"]
+from escsr.networks.layers import reflect_pad
+
+__all__ = ["KEEP_SIGMA", "MIRRORED", "keep_colour_", "mirrored", "without_mirrored"]
 
 KEEP_SIGMA = 10.0
 """LR pixels. Narrower, noise of the photograph comes back as blotches; wider, small things shift."""
 
+MIRRORED = 4
+"""LR pixels that a picture is mirrored by beyond its border, for the time of the network. Its convolutions
+see zeros there, by which a grey's border is off by 2 levels of 255; behind these pixels by 0.3."""
+
 _ROWS = 64
 """LR rows whose correction is computed at a time, so that it takes little memory."""
+
+
+def mirrored(lr: Tensor) -> Tensor:
+    """(B, 3, H, W) with `MIRRORED` more pixels at each side."""
+    return reflect_pad(lr, left=MIRRORED, right=MIRRORED, top=MIRRORED, bottom=MIRRORED)
+
+
+def without_mirrored(sr: Tensor, scale: int) -> Tensor:
+    """The result of a `mirrored` picture at a scale → that of the picture."""
+    edge = scale * MIRRORED
+    return sr[..., edge:-edge, edge:-edge].contiguous()
 
 
 def keep_colour_(sr: Tensor, lr: Tensor, sigma: float = KEEP_SIGMA) -> Tensor:

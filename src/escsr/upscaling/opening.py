@@ -10,8 +10,9 @@ import torch
 
 from escsr.errors import ConfigError, ForeignNetworkError
 from escsr.models.bundled import model_name
-from escsr.models.checkpoints import network_of, read_checkpoint
+from escsr.models.checkpoints import blended, network_of, read_checkpoint
 from escsr.models.foreign import load_foreign
+from escsr.models.selection import files_of
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.tiled import TiledInference
@@ -40,6 +41,7 @@ def open_inference(
     tile_size: int | None = None,
     feature_storage: FeatureStorageChoice = "auto",
     backend: Backend = "torch",
+    strength: float = 0.0,
 ) -> Opened:
     """Loads a model of any architecture: of this family, or by spandrel where that is installed.
 
@@ -51,13 +53,14 @@ def open_inference(
         tile_size: See `Inference` and `TiledInference`.
         feature_storage: See `Inference`; networks of this family only.
         backend: See `Inference`; networks of this family only.
+        strength: Share of the GAN form, see `choose_strength`; networks of this family only.
 
     Returns:
         What runs it.
 
     Raises:
         CheckpointError: The file cannot be used.
-        ConfigError: A setting is impossible.
+        ConfigError: A setting is impossible, or the model has no GAN form and `strength` is above 0.
     """
     name = model_name(path) if name is None else name
     try:
@@ -69,6 +72,8 @@ def open_inference(
             ) from why
         model = load_foreign(path, why, device=device)
         return Opened(TiledInference(model, name=name, precision=precision, tile_size=tile_size), {})
+    for other in files_of(path, strength)[1:]:
+        checkpoint = blended(checkpoint, read_checkpoint(other), strength)
     network = network_of(checkpoint, name=name, device=device).requires_grad_(False)
     inference = Inference(
         network,

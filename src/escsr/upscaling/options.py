@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from escsr.images import WriteOptions
-from escsr.models.selection import DEFAULT_MODEL
+from escsr.models.selection import DEFAULT_MODEL, check_strength, choose_strength
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision
 from escsr.upscaling.target_size import TargetSize, parse_crop
 
@@ -47,11 +48,13 @@ class UpscaleOptions(WriteOptions):
             free memory and speed. Halved where the device runs out of memory. Results do not depend on it.
         feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
+        strength: Of model "real": 0 invents nothing, 1 is the sharpest, with some invented detail; between,
+            the weights of both are blended. None for `DEFAULT_STRENGTH`, see `choose_strength`.
         keep_colour: Keep large-scale colours as they are in the picture; None for models of real
             photographs only, which would shift them.
 
     Raises:
-        ConfigError: A size or a way to write is impossible, or sizes contradict each other.
+        ConfigError: A size, a strength or a way to write is impossible, or sizes contradict each other.
     """
 
     model: str | os.PathLike[str] = DEFAULT_MODEL
@@ -70,6 +73,7 @@ class UpscaleOptions(WriteOptions):
     tile_size: int | None = None
     feature_storage: FeatureStorageChoice = "auto"
     self_ensemble: bool = False
+    strength: float | None = None
     keep_colour: bool | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +81,18 @@ class UpscaleOptions(WriteOptions):
         _ = self.target  # which refuses what cannot be
         if self.crop is not None:
             parse_crop(self.crop)
+        check_strength(self.strength)
+
+    def of_file(self, path: Path) -> UpscaleOptions:
+        """The same options with the file that their model stands for, and the strength that belongs to it.
+
+        Args:
+            path: What `choose_model` returned.
+
+        Raises:
+            ConfigError: The model has no GAN form, and the strength is above 0.
+        """
+        return replace(self, model=path, strength=choose_strength(self.model, path, self.strength))
 
     @property
     def place(self) -> str | torch.device | None:

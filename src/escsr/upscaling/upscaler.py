@@ -22,13 +22,15 @@ from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import DEGRADATION
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
+from escsr.networks.layers import Size
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
+from escsr.upscaling.damage import hint_for
 from escsr.upscaling.image_kinds import upscale_any
-from escsr.upscaling.keep_colour import keep_colour_
+from escsr.upscaling.keep_colour import keep_colour_, mirrored, without_mirrored
 from escsr.upscaling.opening import open_inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_memory, check_result
@@ -43,7 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 Decoded = TypeVar("Decoded", bound="Picture | Animation")
 AnyFile = str | os.PathLike[str] | bytes
-Size = str | TargetSize | None
+AnySize = str | TargetSize | None
 Report = OnProgress | None
 AnyImage = TypeVar("AnyImage", "NDArray[Any]", Tensor, "Image")
 
@@ -59,6 +61,7 @@ class Upscaler:
             run, or others that `UpscaleOptions` takes. With "auto", and with a name without a scale
             ("esc-light"), each call takes the model that suits its size.
         options: See `UpscaleOptions`; None for the usual ones.
+        weights: What `choose_model` returned for the model, where it has been asked already.
         settings: Options by name, in place of those in `options`. What concerns size and files is the
             default of each call.
 
@@ -67,6 +70,7 @@ class Upscaler:
         name: Of the model.
         network: The network, in its inference form.
         options: As given.
+        strength: Share of the model's GAN form, see `UpscaleOptions`; 0 for models without one.
         keeps_colour: Whether large-scale colours are kept as they are in the picture.
 
     Raises:
@@ -89,13 +93,15 @@ class Upscaler:
         /,
         *,
         options: UpscaleOptions | None = None,
+        weights: Path | None = None,
         **settings: Any,
     ) -> None:
         if model is not None:
             settings["model"] = model
         self.options = replace(options or UpscaleOptions(), **settings)
         self.device = choose_device(self.options.place)
-        self._path = choose_model(self.options.model, self.options.scale)
+        self._path = weights or choose_model(self.options.model, self.options.scale)
+        self.strength = choose_strength(self.options.model, self._path, self.options.strength)
         self._has_family = self._path.stem in list_models()
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
@@ -106,6 +112,7 @@ class Upscaler:
             tile_size=self.options.tile_size,
             feature_storage=self.options.feature_storage,
             backend=self.options.backend,
+            strength=self.strength,
         )
         self.name = self.inference.name
         self.network: nn.Module = self.inference.network
@@ -128,12 +135,12 @@ class Upscaler:
 
     @overload
     def __call__(
-        self, image: AnyImage, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+        self, image: AnyImage, *, scale: float | None = ..., size: AnySize = ..., on_progress: Report = ...
     ) -> AnyImage: ...
 
     @overload
     def __call__(
-        self, image: AnyFile, *, scale: float | None = ..., size: Size = ..., on_progress: Report = ...
+        self, image: AnyFile, *, scale: float | None = ..., size: AnySize = ..., on_progress: Report = ...
     ) -> NDArray[Any]: ...
 
     @overload
@@ -142,7 +149,7 @@ class Upscaler:
         image: Sequence[Any],
         *,
         scale: float | None = ...,
-        size: Size = ...,
+        size: AnySize = ...,
         on_progress: Report = ...,
     ) -> list[Any]: ...
 
@@ -234,7 +241,8 @@ class Upscaler:
             write_options: Quality of the file and the like; None for the options'.
             to_srgb: Convert the colours to sRGB, or keep the picture's profile; None for the options'.
             max_pixels: Refuse more pixels, before any work, see `check_result`; None for the options'.
-            on_note: Takes what had to change (CMYK to sRGB, further pages left out); else it is logged.
+            on_note: Takes what had to change (CMYK to sRGB, further pages left out), and with model "auto"
+                that "real" would look better, in words; else it is logged.
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
@@ -256,7 +264,8 @@ class Upscaler:
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
-        for note in (*picture.notes, *self.inference.remarks(_sides(picture))):
+        hint = hint_for(picture, 'model="real"') if options.model == DEFAULT_MODEL else ""
+        for note in (*picture.notes, *self.inference.remarks(_sides(picture)), *filter(None, [hint])):
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
         images.write(larger, target, write_options or options)
@@ -286,7 +295,7 @@ class Upscaler:
             return self
         with self._lock:
             if path not in self._others:
-                self._others[path] = Upscaler(path, options=self.options)
+                self._others[path] = Upscaler(options=self.options, weights=path)
             return self._others[path]
 
     def _run(self, wanted: TargetSize, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
@@ -296,15 +305,21 @@ class Upscaler:
             return model._run(wanted, lr, on_progress)
         out_size = wanted.upscaled(*lr.shape[-2:])
         check_memory("The result", out_size, 4 * lr[:, :, 0, 0].numel() * math.prod(out_size))
-        any_size = out_size if self.scale is None else None
-        sr = self.inference.run(
-            lr, size=any_size, self_ensemble=self.options.self_ensemble, on_progress=on_progress
-        )
-        if self.keeps_colour:
-            keep_colour_(sr, lr)
+        sr = self._result(lr, out_size if self.scale is None else None, on_progress)
         if sr.shape[-2:] != out_size:
             sr = functional.interpolate(sr, size=out_size, mode="bicubic", antialias=True)
         return sr.clamp_(0, 1)
+
+    def _result(self, lr: Tensor, size: Size | None, on_progress: OnProgress | None) -> Tensor:
+        """At the model's scale, or for one of any at a size; with the colours of `lr` if they are kept."""
+        how: dict[str, Any] = {"self_ensemble": self.options.self_ensemble, "on_progress": on_progress}
+        if not self.keeps_colour:
+            return self.inference.run(lr, size=size, **how)
+        if self.scale is None:
+            sr = self.inference.run(lr, size=size, **how)
+        else:
+            sr = without_mirrored(self.inference.run(mirrored(lr), **how), self.scale)
+        return keep_colour_(sr, lr)
 
 
 def _sides(picture: Picture | Animation) -> tuple[int, int]:
@@ -353,7 +368,8 @@ def upscale_file(
     if options.target is not None:
         header = images.read_header(source)
         scale = options.target.scale_of(header.height, header.width)
-    return Upscaler(choose_model(options.model, scale), options=options).upscale_file(source, target)
+    weights = choose_model(options.model, scale)
+    return Upscaler(options=options, weights=weights).upscale_file(source, target)
 
 
 def upscale(

@@ -12,7 +12,7 @@ from pathlib import Path
 from escsr.batch.manifest import key_of
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.files import sha256_of
-from escsr.models.selection import choose_model
+from escsr.models.selection import choose_model, files_of
 from escsr.runtime.choices import VideoCodec
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
@@ -107,7 +107,9 @@ class VideoPlan:
         """Hash of all that the segments depend on."""
         options = self.upscaler.options
         model = choose_model(options.model, self.wanted.scale_of(self.video.height, self.video.width))
-        pictures = key_of(self.video.path, sha256_of(model), self.wanted, options)
+        own = options.of_file(model)
+        digests = map(sha256_of, files_of(model, own.strength or 0))
+        pictures = key_of(self.video.path, " ".join(digests), self.wanted, own)
         settings = {
             "encoding": [
                 self.encoding.name,
@@ -199,7 +201,7 @@ def upscaler_for(
     if is_turned:
         target = replace(target, width=target.height, height=target.width)
     model = choose_model(options.model, target.scale_of(height, width))
-    return target, Upscaler(model, options=options)
+    return target, Upscaler(options=options, weights=model)
 
 
 def _default_target(source: Path, size: TargetSize, format: str | None, suffix: str | None) -> Path:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from escsr.models.bundled import FAMILIES, REAL, list_models
+from escsr.models.bundled import FAMILIES, REAL, find_model, list_models
 from escsr.models.checkpoints import read_checkpoint
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, gan_form
 
 __all__ = ["Offer", "list_offers", "scale_of"]
 
@@ -20,7 +20,8 @@ _ABOUT = {
     "esc": "Clean pictures; the most exact, in half as much time again.",
     "esc-fp": "Clean pictures; the fewest parameters.",
     "esc-lte": "Clean pictures, at any scale; slow.",
-    "esc-real-light": "Photographs with noise or JPEG blocks.",
+    "esc-real-light": "Photographs with noise or JPEG blocks; invents nothing.",
+    "esc-real-light-gan": "Photographs with noise or JPEG blocks; sharp, with invented detail.",
 }
 """By name or family."""
 
@@ -34,12 +35,14 @@ class Offer:
         weights: What `choose_model` takes: a name or a file.
         scale: The model's factor; None where it follows the size.
         about: What it is for; "" for models of one's own.
+        strength: The usual one; None for models that have none.
     """
 
     name: str
     weights: str
     scale: int | None
     about: str
+    strength: float | None
 
 
 def list_offers(models: Sequence[str] = ()) -> dict[str, Offer]:
@@ -55,7 +58,7 @@ def list_offers(models: Sequence[str] = ()) -> dict[str, Offer]:
         ModelNotFoundError: There is no such model.
         CheckpointError: Its file cannot be used.
     """
-    real = [REAL] if any(name.startswith(FAMILIES[REAL]) for name in list_models()) else []
+    real = [REAL] if any(_is_real(name) for name in list_models()) else []
     offers = [_offer(name) for name in models or (DEFAULT_MODEL, *real, *list_models())]
     return {offer.name: offer for offer in offers}
 
@@ -72,4 +75,15 @@ def _offer(model: str) -> Offer:
     is_file = not follows and Path(model).name != path.stem
     name = path.stem if is_file else model
     about = _ABOUT.get(name) or _ABOUT.get(name.rpartition("-x")[0], "")
-    return Offer(name, model, None if follows else scale_of(path), about)
+    return Offer(name, model, None if follows else scale_of(path), about, _usual_strength(model, path))
+
+
+def _usual_strength(model: str, path: Path) -> float | None:
+    """Of "real" that of a scale with a GAN form; others are what their files hold."""
+    files = [find_model(each) for each in list_models() if _is_real(each)] if model == REAL else [path]
+    blends = [file for file in files if gan_form(file) is not None]
+    return choose_strength(model, blends[0], None) if blends else None
+
+
+def _is_real(name: str) -> bool:
+    return name.startswith(FAMILIES[REAL])

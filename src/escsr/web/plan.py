@@ -85,6 +85,7 @@ def plan_job(
         scale = scale_of(choose_model(options.model, None))
         size = options.cropped(TargetSize(scale=2 if scale is None else scale))
     weights = choose_model(options.model, size.scale_of(header.height, header.width))
+    options.of_file(weights)  # refuses a strength that it has not
     named = default_target(Path(name), size)
     if suffix is not None:
         ending = f".{suffix.lower().removeprefix('.')}"

@@ -166,7 +166,13 @@ async def show_models(request: Request) -> list[ModelInfo]:
     """The models that jobs can name, the default first."""
     offers = _service(request).offers.values()
     return [
-        ModelInfo(name=offer.name, scale=offer.scale, about=offer.about, is_default=index == 0)
+        ModelInfo(
+            name=offer.name,
+            scale=offer.scale,
+            about=offer.about,
+            strength=offer.strength,
+            is_default=index == 0,
+        )
         for index, offer in enumerate(offers)
     ]
 

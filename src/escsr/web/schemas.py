@@ -61,6 +61,8 @@ class JobForm(BaseModel):
     """Convert colours to sRGB instead of keeping the profile."""
     self_ensemble: bool = False
     """Average the results of 8 flips and rotations: 8 times the work."""
+    strength: Annotated[float | None, BeforeValidator(_none_if_empty), Field(ge=0, le=1)] = None
+    """Of model real. 0: nothing is invented. 1: as sharp as possible, with invented detail."""
     keep_colour: Annotated[bool | None, BeforeValidator(_none_if_empty)] = None
     """Keep large-scale colours as they are in the picture; if not given, only models of real photos do."""
 
@@ -124,6 +126,8 @@ class ModelInfo(BaseModel):
     """The model's factor; null where it follows the size. Other sizes are reached by resizing."""
     about: str
     """What it is for."""
+    strength: float | None
+    """The usual strength; null for a model that has none."""
     is_default: bool
 
 

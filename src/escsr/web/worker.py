@@ -14,10 +14,9 @@ from escsr.batch.jobs import Job as FileJob
 from escsr.batch.pictures import failure_of
 from escsr.errors import EscError
 from escsr.files import sha256_of
-from escsr.images import Animation, Picture
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.allocator import return_freed_memory
-from escsr.upscaling.damage import measure_damage
+from escsr.upscaling.damage import hint_for
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler
 from escsr.web.jobs import CancelledJobError, Job, Jobs
@@ -88,31 +87,27 @@ class Worker(threading.Thread):
                 job.progress = share
 
             picture = sandbox.read(plan.target, to_srgb=plan.options.to_srgb)
-            hint = _hint(picture) if plan.options.model == DEFAULT_MODEL else ()
+            hint = hint_for(picture, "the model real") if plan.options.model == DEFAULT_MODEL else ""
             upscaler = self._upscaler(plan.weights, plan.options)
             larger = upscaler.upscale_picture(picture, size=plan.size, on_progress=report)
             sandbox.write(larger, plan.options)
-        job.notes = (*picture.notes, *hint)
+        job.notes = (*picture.notes, *([f"{hint}."] if hint else []))
         job.sha256, job.result_bytes = sha256_of(plan.target), plan.target.stat().st_size
 
     def _upscaler(self, weights: Path, options: UpscaleOptions) -> Upscaler:
         """Loaded once; of many, the one that was not used for longest makes room."""
-        key = (weights, options.self_ensemble, options.keep_colour)
+        strength = options.of_file(weights).strength
+        key = (weights, options.self_ensemble, options.keep_colour, strength)
         if key not in self._upscalers:
             own = replace(
-                self._options, self_ensemble=options.self_ensemble, keep_colour=options.keep_colour
+                self._options,
+                model=weights,
+                self_ensemble=options.self_ensemble,
+                keep_colour=options.keep_colour,
+                strength=strength,
             )
-            self._upscalers[key] = Upscaler(weights, options=own)
+            self._upscalers[key] = Upscaler(options=own)
         self._upscalers.move_to_end(key)
         if len(self._upscalers) > _KEPT_MODELS:
             self._upscalers.popitem(last=False)
         return self._upscalers[key]
-
-
-def _hint(picture: Picture | Animation) -> tuple[str, ...]:
-    """What would look better, as `escsr upscale` says it, in words for the page."""
-    if isinstance(picture, Animation):
-        damage = measure_damage(picture.frames[0])
-    else:
-        damage = measure_damage(picture.pixels, linear=picture.linear)
-    return (f"{damage} found; the model real will look better.",) if damage.is_damaged else ()

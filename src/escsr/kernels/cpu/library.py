@@ -27,6 +27,7 @@ __all__ = [
     "map_of",
     "native_library",
     "open_build",
+    "open_library",
     "pointer_to",
     "why_no_library",
 ]
@@ -155,9 +156,13 @@ def open_build(name: str) -> NativeLibrary | None:
     Raises:
         OSError: It cannot be loaded.
     """
-    if not _path_of(name).exists():
-        return None
-    handle = ctypes.CDLL(str(_path_of(name)))
+    path = _path_of(name)
+    return open_library(name, path) if path.exists() else None
+
+
+def open_library(name: str, path: Path) -> NativeLibrary | None:
+    """A build that lies anywhere; see `open_build`."""
+    handle = ctypes.CDLL(str(path))
     if not handle.escsr_is_supported():
         return None
     handle.escsr_use_openmp.argtypes = [c_void_p]

@@ -25,6 +25,7 @@ from escsr.kernels.cpu.library import (
 from escsr.kernels.cpu.packing import Weights, spectrum_of
 from escsr.kernels.cpu.upsamplers import upsample
 from escsr.networks.layers import NO_MARGIN, Margin, crop
+from escsr.networks.stages import attention_arguments
 
 if TYPE_CHECKING:
     from escsr.networks.stages import Stage, StageFunction
@@ -164,7 +165,7 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
         table, stride = None, 0
         if attention.bias_table is not None:
             table, stride = flipped_table(attention.bias_table, window, library.lanes)
-        queries, keys, rank = _low_rank_bias(attention, library.lanes)
+        queries, keys, rank = _low_rank_bias(attention.bias_factors(), window, library.lanes)
         pointers = [pointer_to(None if t is None else weights.keep(t)) for t in (table, queries, keys)]
         shape = (stride, rank, window, heads, head_dim)
         return _WindowAttention(
@@ -173,12 +174,15 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
 
     kernel = Kernel(library, attention, prepare)
 
-    def run(z: Tensor, y: Tensor | None = None) -> Tensor:
-        z = pixels_together(z)
-        residual = z if y is None else pixels_together(y)
+    def run(*arguments: Any) -> Tensor:
+        region, y, margin = attention_arguments(stage, arguments)
+        z, y, gate = pixels_together(crop(region, margin)), pixels_together(y), None
+        if attention.gate is not None:
+            gate = pixels_together(attention.gate(stage.norm(region), margin).float())
         out = new_map(z, NO_MARGIN, channels)
         weights, bfloat16 = kernel.weights()
-        library.call("window_attention", map_of(z), map_of(residual), weights, map_of(out), bfloat16)
+        maps = map_of(z), map_of(y), weights, None if gate is None else map_of(gate), map_of(out)
+        library.call("window_attention", *maps, bfloat16)
         return out
 
     return run
@@ -192,15 +196,17 @@ def flipped_table(table: Tensor, window: int, lanes: int) -> tuple[Tensor, int]:
     return F.pad(grid, (0, stride - side)), stride
 
 
-def _low_rank_bias(attention: Any, lanes: int) -> tuple[Tensor | None, Tensor | None, int]:
+def _low_rank_bias(
+    factors: tuple[Tensor, Tensor] | None, window: int, lanes: int
+) -> tuple[Tensor | None, Tensor | None, int]:
     """φ_q (heads, w, R, ⌈w⌉), in units of log2 and its rows padded, φ_k (heads, w², R), and R."""
-    if attention.bias_query is None:
+    if factors is None:
         return None, None, 0
-    window = attention.window
-    queries = attention.bias_query.detach() * _LOG2E  # (heads, w², R)
-    rows = queries.unflatten(1, (window, window)).mT  # (heads, w, R, w)
+    queries = factors[0].detach() * _LOG2E  # (heads, w², R)
+    rank = queries.shape[-1]
+    rows = queries.reshape(-1, window, window, rank).mT  # (heads, w, R, w)
     padded = F.pad(rows, (0, -window % lanes))  # (heads, w, R, ⌈w⌉)
-    return padded, attention.bias_key, queries.shape[-1]
+    return padded, factors[1].detach(), rank
 
 
 def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:

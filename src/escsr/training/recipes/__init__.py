@@ -45,6 +45,7 @@ _PAPERS: _Recipes = {
     **_at_each_scale("esc-fp-x{}", classic.esc_fp),
     **_at_each_scale("esc-dflip-x{}", classic.esc_dflip),
     **_at_each_scale("esc-xl-x{}", classic.esc_xl),
+    **_at_each_scale("esc-rib-x{}", classic.esc_rib),
     "esc-lte": classic.esc_lte,
     "esc-real": real.esc_real,
     "esc-real-gan": real.esc_real_gan,

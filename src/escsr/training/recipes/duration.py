@@ -18,6 +18,7 @@ _CORE_SECONDS = {
     "esc-lte": 152,
     "esc-real": 400,
     "esc-xl": 2000,
+    "esc-rib": 440,
 }
 """Seconds of one core with bfloat16 products for a megapixel of LR patches in training: of the first four
 those of the recorded runs (results/training), of the others by their multiply-accumulates beside ESC's."""

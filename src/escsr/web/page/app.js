@@ -368,14 +368,19 @@ async function downloadAll() {
 
 // ------------------------------------------------------------------------------------------------ settings
 
+const KEPT = ["model", "strength", "side", "amount", "format", "quality"];
 const CHECKS = ["lossless", "strip", "to_srgb", "self_ensemble"];
 const factor = () => document.querySelector("input[name=factor]:checked").value;
+
+/** The strength of the chosen model where none is given; undefined where it has none. */
+const usualStrength = () => $("model").selectedOptions[0]?.dataset.strength;
 
 /** The options of a job, as the API takes them. */
 function currentSettings() {
   const side = factor() === "other" ? $("side").value : "scale";
   const amount = factor() === "other" ? $("amount").value : factor();
   const settings = { model: $("model").value, [side]: amount, format: $("format").value, quality: $("quality").value };
+  if (!$("strength-field").hidden && $("strength").value !== usualStrength()) settings.strength = $("strength").value;
   for (const name of CHECKS) if ($(name).checked) settings[name] = "true";
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ""));
 }
@@ -385,13 +390,15 @@ function showSettings() {
   $("other").hidden = $("unit").hidden = !isOther;
   $("unit").textContent = SIDES[$("side").value];
   $("about-model").textContent = $("model").selectedOptions[0]?.dataset.about ?? "";
+  $("strength-field").hidden = usualStrength() === undefined;
+  $("strength-value").textContent = $("strength").value;
   const format = about?.formats.find((each) => each.suffixes[0] === $("format").value);
   $("quality-field").hidden = format?.lossless === "always";
 }
 
 function remember() {
   const kept = { factor: factor() };
-  for (const id of ["model", "side", "amount", "format", "quality"]) kept[id] = $(id).value;
+  for (const id of KEPT) kept[id] = $(id).value;
   for (const id of CHECKS) kept[id] = $(id).checked;
   store("settings", kept);
 }
@@ -400,7 +407,7 @@ function recall() {
   const kept = stored("settings") ?? {};
   const radio = document.querySelector(`input[name=factor][value="${CSS.escape(kept.factor ?? "2")}"]`);
   if (radio) radio.checked = true;
-  for (const id of ["model", "side", "amount", "format", "quality"]) {
+  for (const id of KEPT) {
     const isThere = !$(id).options || [...$(id).options].some((option) => option.value === kept[id]);
     if (kept[id] !== undefined && isThere) $(id).value = kept[id];
   }
@@ -483,15 +490,17 @@ async function begin() {
   about = await (await ask("/about")).json();
   const models = await (await ask("/models")).json();
   const names = { auto: "Clean picture", real: "Noisy or compressed photo" };
-  const options = models.map(({ name, about }) => {
+  const options = models.map(({ name, about, strength }) => {
     const option = new Option(names[name] ?? name, name);
     option.dataset.about = about;
+    if (strength !== null) option.dataset.strength = strength;
     return option;
   });
   const group = Object.assign(document.createElement("optgroup"), { label: "By name" });
   group.append(...options.filter((option) => !names[option.value]));
   $("model").replaceChildren(...options.filter((option) => names[option.value]), group);
   $("model").value = models.find((model) => model.is_default).name;
+  $("strength").value = models.find((model) => model.strength !== null)?.strength ?? 0;
   const formats = about.formats.map(({ name, suffixes }) => new Option(name, suffixes[0]));
   $("format").replaceChildren($("format").options[0], ...formats);
   const suffixes = about.formats.flatMap((format) => format.suffixes.map((suffix) => `.${suffix}`));
@@ -517,6 +526,10 @@ function listen() {
   };
   $("download-all").onclick = downloadAll;
   $("viewer-close").onclick = () => $("viewer").close();
+  $("model").onchange = () => {
+    $("strength").value = usualStrength() ?? $("strength").value;
+    showSettings();
+  };
   $("settings").oninput = () => {
     showSettings();
     remember();

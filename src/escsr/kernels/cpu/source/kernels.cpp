@@ -85,12 +85,13 @@ bool run(const Map& in, const Margin& margin, const Conv3x3Weights& w, const Map
 }
 
 template <class Type>
-bool run(const Map& in, const Map& residual, const WindowAttentionWeights& w, const Map& out, int threads) {
+bool run(const Map& in, const Map& residual, const WindowAttentionWeights& w, const Map* gate, const Map& out,
+         int threads) {
   Packed<Type> qkv[kMaxHeads];
   for (int h = 0; h < w.heads; ++h) qkv[h] = w.qkv[h].as<Type>();
   const WindowAttention<Type> attention{w.norm, qkv, w.out.as<Type>(), w.table, w.bias_query, w.bias_key,
                                         w.table_stride, w.rank, w.window, w.heads, w.head_dim};
-  return window_attention(in, residual, attention, out, threads);
+  return window_attention(in, residual, attention, gate, out, threads);
 }
 
 template <class Type>
@@ -190,8 +191,8 @@ ESCSR_EXPORT int escsr_conv3x3(const Map* in, const Margin* margin, const Conv3x
 }
 
 ESCSR_EXPORT int escsr_window_attention(const Map* in, const Map* residual, const WindowAttentionWeights* weights,
-                                        const Map* out, int bfloat16, int threads) {
-  return ESCSR_RUN(*in, *residual, *weights, *out, threads);
+                                        const Map* gate, const Map* out, int bfloat16, int threads) {
+  return ESCSR_RUN(*in, *residual, *weights, gate, *out, threads);
 }
 
 ESCSR_EXPORT int escsr_conv_attn(const Map* z, const Margin* margin, const ConvAttnWeights* weights, const Map* y,

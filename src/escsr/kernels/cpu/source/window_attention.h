@@ -1,4 +1,4 @@
-// Window attention around its projections: residual + out(softmax(q k^T + bias) v), q, k, v from LN(x).
+// Window attention around its projections: residual + out(gate * softmax(q k^T + bias) v), q, k, v from LN(x).
 //
 // Lanes are queries of one row of the window. For a key, the bias of such a row lies side by side in the
 // flipped table (2w - 1)^2, which stays in cache: no bias matrix and no scores are written to memory.
@@ -226,8 +226,10 @@ inline int reflected(int position, int size) {
 }  // namespace attention
 
 // out = residual + attention(LN(in)); maps begin on the window grid and the last windows are reflect-padded.
+// Without a gate (null) what attention gives goes to the last projection as it is.
 template <class Type>
-bool window_attention(const Map& in, const Map& residual, const WindowAttention<Type>& a, const Map& out, int threads) {
+bool window_attention(const Map& in, const Map& residual, const WindowAttention<Type>& a, const Map* gate,
+                      const Map& out, int threads) {
   using Value = typename Type::Value;
   const int w = a.window, pixels = w * w, channels = in.channels, d = a.head_dim, row_queries = padded(w);
   const Blocks blocks(out, w, w);
@@ -275,8 +277,12 @@ bool window_attention(const Map& in, const Map& residual, const WindowAttention<
             attention::attend_queries<Type, 2>(a, head, h, row, column, scores, result);
           for (int x = column; x < w && x < column + vectors * kLanes; ++x) {
             Value* to = merged + size_t(row * w + x) * channels + h * d;
-            for (int channel = 0; channel < d; ++channel)
-              to[channel] = Type::rounded(result[channel * vectors * kLanes + x - column]);
+            const bool is_gated = gate != nullptr && block.top + row < block.bottom && x < block.width();
+            const float* by = is_gated ? gate->pixel(block.image, block.top + row, block.left + x) + h * d : nullptr;
+            for (int channel = 0; channel < d; ++channel) {
+              const float value = result[channel * vectors * kLanes + x - column];
+              to[channel] = Type::rounded(is_gated ? value * by[channel] : value);
+            }
           }
         }
     }

@@ -24,9 +24,11 @@ class ESCArch(Architecture[ESC]):
                 "blocks.0.convffns.0.dwc.weight",
                 "blocks.0.pconvs.0.aggr.weight",
                 "blocks.0.conv_out.weight",
-                "last.weight",
+                KeyCondition.has_any("last.weight", "last.1.weight"),
                 KeyCondition.has_any("plk_filter", "lk_spatial"),
-                KeyCondition.has_any("to_img.weight", "to_img.1.weight"),
+                KeyCondition.has_any(
+                    "to_img.weight", "to_img.1.weight", "upsampler.up_conv.weight"
+                ),
             ),
         )
 
@@ -45,10 +47,16 @@ class ESCArch(Architecture[ESC]):
         last_ln = "ln_last.weight" in state_dict
 
         bias_rank: int | None = None
+        rib_hidden_dim: int | None = None
         if "blocks.0.attn.flashbias_q" in state_dict:
             bias = state_dict["blocks.0.attn.flashbias_q"]
             num_heads, window_size = bias.shape[0], math.isqrt(bias.shape[1])
             bias_rank = bias.shape[2]
+        elif "blocks.0.attn.to_q" in state_dict:
+            num_heads, rib_hidden_dim, bias_rank = state_dict[
+                "blocks.0.attn.to_q"
+            ].shape
+            window_size = 64  # no tensor depends on it
         else:
             bias = state_dict["blocks.0.attn.relative_position_bias"]
             num_heads, window_size = bias.shape[0], (math.isqrt(bias.shape[1]) + 1) // 2
@@ -57,7 +65,8 @@ class ESCArch(Architecture[ESC]):
         if real:
             upscaling_factor = 4
         else:
-            upscaling_factor = math.isqrt(state_dict["to_img.weight"].shape[0] // 3)
+            output = "to_img" if rib_hidden_dim is None else "upsampler.up_conv"
+            upscaling_factor = math.isqrt(state_dict[f"{output}.weight"].shape[0] // 3)
 
         model = ESC(
             dim=dim,
@@ -75,6 +84,7 @@ class ESCArch(Architecture[ESC]):
             decomposed=decomposed,
             real=real,
             bias_rank=bias_rank,
+            rib_hidden_dim=rib_hidden_dim,
         )
 
         return ImageModelDescriptor(

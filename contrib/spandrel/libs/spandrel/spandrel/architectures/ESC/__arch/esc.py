@@ -1,5 +1,7 @@
 """ESC: Emulating Self-attention with Convolution for Efficient Image Super-Resolution (ICCV 2025).
 
+With ESC-RIB, its successor (Rank-factorized Implicit Neural Bias, arXiv 2603.06738).
+
 An independent implementation by the escsr authors, MIT. Modules bear the names of the authors' checkpoints.
 """
 
@@ -49,28 +51,64 @@ class ConvFFN(nn.Module):
         return self.aggr(F.gelu(self.dwc(x)) + x)
 
 
+def coordinate_features(window_size: int, like: Tensor) -> Tensor:
+    """Where each pixel of a window lies: (w*w, 42), coordinates, then sines and cosines of them."""
+    centres = torch.arange(window_size, dtype=like.dtype, device=like.device) + 0.5
+    centres = centres * (2 / window_size) - 1
+    x, y = centres.repeat(window_size), centres.repeat_interleave(window_size)
+    at = torch.stack((x, y), 1)
+    powers = 2.0 ** torch.arange(10, dtype=like.dtype, device=like.device)
+    angles = powers[:, None] * at[:, None]
+    waves = torch.cat((angles.sin(), angles.cos()), -1)
+    return torch.cat((at, waves.flatten(1)), 1)
+
+
 class WindowAttention(nn.Module):
-    """Windows without shift, with a table of relative positions or a low-rank bias (FlashBias)."""
+    """Windows without shift.
+
+    With a table of relative positions, a low-rank bias (FlashBias), or one made from coordinates and
+    a gate (ESC-RIB).
+    """
 
     def __init__(
-        self, dim: int, window_size: int, num_heads: int, bias_rank: int | None
+        self,
+        dim: int,
+        window_size: int,
+        num_heads: int,
+        bias_rank: int | None,
+        rib_hidden_dim: int | None,
     ):
         super().__init__()
         self.window_size = window_size
         self.num_heads = num_heads
         self.bias_rank = bias_rank
+        self.rib_hidden_dim = rib_hidden_dim
         self.to_qkv = nn.Conv2d(dim, 3 * dim, 1)
         self.to_out = nn.Conv2d(dim, dim, 1)
         pixels = window_size**2
         if bias_rank is None:
             table = torch.zeros(num_heads, (2 * window_size - 1) ** 2)
             self.relative_position_bias = nn.Parameter(table)
+        elif rib_hidden_dim is not None:
+            hidden = rib_hidden_dim
+            self.to_hidden = nn.Parameter(torch.zeros(42, hidden))
+            self.hidden_b = nn.Parameter(torch.zeros(1, hidden))
+            self.to_q = nn.Parameter(torch.zeros(num_heads, hidden, bias_rank))
+            self.to_k = nn.Parameter(torch.zeros(num_heads, hidden, bias_rank))
+            self.gate = nn.Sequential(
+                nn.Conv2d(dim, dim, 3, 1, 1, groups=dim), nn.Conv2d(dim, dim, 1)
+            )
         else:
             self.flashbias_q = nn.Parameter(torch.zeros(num_heads, pixels, bias_rank))
             self.flashbias_k = nn.Parameter(torch.zeros(num_heads, pixels, bias_rank))
 
     def position_bias(self) -> Tensor:
         """(heads, w*w, w*w), queries by keys."""
+        if self.rib_hidden_dim is not None:
+            features = coordinate_features(self.window_size, self.to_q)
+            hidden = (features @ self.to_hidden + self.hidden_b).relu()
+            scale = self.to_q.shape[-1] ** -0.5
+            return (hidden @ self.to_q * scale) @ (hidden @ self.to_k).transpose(-2, -1)
         if self.bias_rank is not None:
             return self.flashbias_q @ self.flashbias_k.transpose(-2, -1)
         w = self.window_size
@@ -81,6 +119,7 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         w, heads = self.window_size, self.num_heads
+        gate = None if self.rib_hidden_dim is None else self.gate(x).sigmoid()
         x = reflect_pad(x, 0, -width % w, 0, -height % w)
         b, c, padded_height, padded_width = x.shape
         rows, columns = padded_height // w, padded_width // w
@@ -91,7 +130,8 @@ class WindowAttention(nn.Module):
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         x = x.reshape(b, rows, columns, heads, w, w, c // heads)
         x = x.permute(0, 3, 6, 1, 4, 2, 5).reshape(b, c, padded_height, padded_width)
-        return self.to_out(x[..., :height, :width])
+        x = x[..., :height, :width]
+        return self.to_out(x if gate is None else x * gate)
 
 
 def estimator(dim: int, hidden: int) -> nn.Sequential:
@@ -165,13 +205,16 @@ class Block(nn.Module):
         use_ln: bool,
         decomposed: bool,
         bias_rank: int | None,
+        rib_hidden_dim: int | None,
     ):
         super().__init__()
         pairs = range(conv_blocks)
         self.ln_proj = LayerNorm(dim)
         self.proj = ConvFFN(dim, first_ratio)
         self.ln_attn = LayerNorm(dim)
-        self.attn = WindowAttention(dim, window_size, num_heads, bias_rank)
+        self.attn = WindowAttention(
+            dim, window_size, num_heads, bias_rank, rib_hidden_dim
+        )
         self.lns = nn.ModuleList(
             LayerNorm(dim) if use_ln else nn.Identity() for _ in pairs
         )
@@ -186,6 +229,17 @@ class Block(nn.Module):
         for norm, ffn, conv in zip(self.lns, self.convffns, self.pconvs):
             y = y + conv(ffn(norm(y)), large)
         return x + self.conv_out(self.ln_out(y))
+
+
+class Upsampler(nn.Module):
+    """The output convolution, under ESC-RIB's name."""
+
+    def __init__(self, dim: int, channels: int):
+        super().__init__()
+        self.up_conv = nn.Conv2d(dim, channels, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up_conv(x)
 
 
 @store_hyperparameters()
@@ -210,6 +264,7 @@ class ESC(nn.Module):
         decomposed: bool = False,
         real: bool = False,
         bias_rank: int | None = None,
+        rib_hidden_dim: int | None = None,
     ):
         super().__init__()
         if real and upscaling_factor != 4:
@@ -238,12 +293,17 @@ class ESC(nn.Module):
                 use_ln,
                 decomposed,
                 bias_rank,
+                rib_hidden_dim,
             )
             for _ in range(n_blocks)
         )
+        self.rib = rib_hidden_dim is not None
+        last = nn.Conv2d(dim, dim, 3, 1, 1)
         self.ln_last = LayerNorm(dim) if last_ln else nn.Identity()
-        self.last = nn.Conv2d(dim, dim, 3, 1, 1)
-        if real:
+        self.last = nn.Sequential(LayerNorm(dim), last) if self.rib else last
+        if self.rib:
+            self.upsampler = Upsampler(dim, 3 * upscaling_factor**2)
+        elif real:
             self.skip = nn.Sequential(
                 nn.Conv2d(3, dim * 2, 1),
                 nn.Conv2d(dim * 2, dim * 2, 7, groups=dim * 2),
@@ -287,4 +347,5 @@ class ESC(nn.Module):
             scale_factor=self.upscaling_factor,
             mode="bicubic" if self.decomposed else "nearest",
         )
-        return F.pixel_shuffle(self.to_img(features), self.upscaling_factor) + base
+        detail = self.upsampler(features) if self.rib else self.to_img(features)
+        return F.pixel_shuffle(detail, self.upscaling_factor) + base
