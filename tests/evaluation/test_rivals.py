@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from escsr.evaluation.rivals.windows import merge_windows, relative_index, split
 from escsr.runtime.extras import install_line
 from other_models import INSTALL, real_spandrel
 from rival_weights import set_weights
+from samples import ROOT
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:torch.functional"),
@@ -152,6 +154,33 @@ def test_equal_to_the_authors_definitions(name: str) -> None:
     torch.testing.assert_close(
         sr[:: len(sr) // 7][:7], torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-11
     )
+
+
+def test_record_of_costs() -> None:
+    record = json.loads((ROOT / "results" / "rivals" / "costs.json").read_text())
+    assert {(row["rival"], row["scale"]) for row in record["rows"]} == {
+        (name, scale) for name, rival in RIVALS.items() for scale in rival.scales
+    }
+    page = (ROOT / "docs" / "rivals.md").read_text()
+    unexplained = {("srformer-lt", 3): 0.006, ("mambair-lt", 3): 0.005}
+    for row in record["rows"]:
+        counted = row["products_g"] if row["rival"] == "asid-d8" else row["macs_g"]
+        allowed = unexplained.get((row["rival"], row["scale"]), 0.003)
+        assert abs(counted / row["paper_macs_g"] - 1) < allowed, row
+        assert f"{row['parameters'] / 1000:.1f}" in page
+        assert f"{row['macs_g']:.1f}" in page
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_half_precision_runs(name: str) -> None:
+    network, lr = build_rival(name, 2), torch.rand(1, 3, 9, 17)
+    with torch.no_grad():
+        full = network(lr)
+        half = network.bfloat16()(lr.bfloat16())
+    assert half.dtype == torch.bfloat16
+    assert half.isfinite().all()
+    if name not in ("elan-lt", "mambairv2-lt"):  # softmax of values up to 255², routes that flip
+        assert (half - full).abs().max() < 0.1 * full.abs().max()
 
 
 @pytest.mark.parametrize("name", RIVALS)

@@ -27,7 +27,7 @@ class Transfers:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.overlap = device.type == "cuda"
-        self._stream = torch.cuda.Stream(device) if self.overlap else None
+        self._stream = torch.cuda.Stream(device) if self.overlap else None  # type: ignore[no-untyped-call]
         self._ahead: list[Tensor] | None = None
         self._leaving: Callable[[], None] | None = None
 
@@ -90,7 +90,7 @@ class Transfers:
             for target, part in zip(hosted, parts, strict=True):
                 target.copy_(part, non_blocking=True)
                 part.record_stream(self._stream)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(self._stream)
         return hosted, event.synchronize
 

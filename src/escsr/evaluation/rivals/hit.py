@@ -10,7 +10,7 @@ from escsr.evaluation.rivals.frame import LightFrame, ResidualGroup, convolve
 from escsr.evaluation.rivals.windows import merge_windows, split_windows
 from escsr.networks.layers import reflect_pad
 
-__all__ = ["ConvMLP", "HiTSRF"]
+__all__ = ["ConvMLP", "HiTSRF", "SpatialChannelCorrelation"]
 
 _DIM, _HEADS, _BASE = 60, 6, 8
 _WINDOWS = (4, 8, 16, 32, 48, 64)

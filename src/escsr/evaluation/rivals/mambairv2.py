@@ -36,7 +36,7 @@ class _WindowAttention(nn.Module):
         bias = self.relative_position_bias_table[self.index].permute(2, 0, 1)  # (heads, w², w²)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
         if apart is not None:
-            scores = scores - 100.0 * apart[:, None]
+            scores = scores - 100 * apart[:, None].to(scores.dtype)
         windows = (scores.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
         return merge_windows(self.proj(windows), _WINDOW, qkv.shape[2])
 
