@@ -53,7 +53,7 @@ def _gradients(model: str, hr: Tensor, dtype: torch.dtype | None = None, *, plai
     half = torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16)
     with only_plain_operators() if plain else nullcontext(), half:
         sr = network(lr.clamp(0, 1))
-    F.mse_loss(sr.to(hr.dtype), hr).backward()
+    torch.autograd.backward(F.mse_loss(sr.to(hr.dtype), hr))
     gradients = [each.grad for each in network.parameters() if each.grad is not None]
     return torch.cat([each.double().flatten() for each in gradients])
 
