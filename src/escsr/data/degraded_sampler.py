@@ -16,7 +16,7 @@ from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
 from escsr.data.patch_sampler import shard_of_batch
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, read_rgb
-from escsr.data.sample_threads import SampleThreads
+from escsr.data.sample_thread import SampleThread
 from escsr.data.storage import Group, load_large_enough
 from escsr.errors import DataError
 
@@ -64,7 +64,7 @@ class DegradedSampler:
         self.hr = self.images = hr
         self.scale, self.degradation, self.margin = scale, degradation, margin
         self._sides = np.array([picture.shape[:2] for picture in hr])
-        self._threads = SampleThreads()
+        self._thread = SampleThread()
 
     @classmethod
     def from_folder(
@@ -135,7 +135,7 @@ class DegradedSampler:
         """
         share = shard_of_batch(batch_size, shard, num_shards)
         draw = partial(self._draw, seed, iteration, patch_size)
-        samples = self._threads.map(draw, range(share.start, share.stop))
+        samples = self._thread.map(draw, range(share.start, share.stop))
         return DegradedBatch(*(torch.stack(tensors) for tensors in zip(*samples, strict=True)))
 
     def _draw(self, seed: int, iteration: int, patch_size: int, index: int) -> tuple[Tensor, ...]:
