@@ -286,9 +286,9 @@ def test_a_size_loads_one_model(three: Path, monkeypatch: pytest.MonkeyPatch) ->
     loaded: list[str] = []
     whole = Upscaler.__init__
 
-    def counted(self: Upscaler, model: Path, **options: Any) -> None:
-        loaded.append(model.stem)
-        whole(self, model, **options)
+    def counted(self: Upscaler, *arguments: Any, **options: Any) -> None:
+        loaded.append(options["weights"].stem)
+        whole(self, *arguments, **options)
 
     monkeypatch.setattr(Upscaler, "__init__", counted)
     assert statuses(upscale(three / "a.png", width=30)) == ["done"]

@@ -362,7 +362,7 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
     assert all((folder / name).stat().st_size for name in ("a/all.md", "all.csv", "all.json"))
     told = json.loads(run("small.safetensors", *quick, "--against", "small.safetensors", "--json").stdout)
     assert told["against"]["first"] == "small.safetensors"
-    assert told["command"].startswith("escsr ")
+    assert told["command"].startswith("escsr")
     for option, file in (("-o", "all.txt"), ("--plot", "chart.pdf")):
         with pytest.raises(OutputError, match="is written as"):
             run("small.safetensors", *quick, option, file)

@@ -44,6 +44,9 @@ __all__ = [
 DEGRADATION = "degradation"
 """Text field of models that were trained on damaged photographs: by which."""
 
+_CONFIG_BESIDE_PUBLISHED = "escsr_config"
+"""Text field of weights under the authors' names: what no tensor tells, as the window of ESC-RIB."""
+
 CONFIG_FILE = "config.json"
 """Beside `WEIGHTS_FILE`, holds the shape of a network under "config" where the weights do not tell it."""
 
@@ -243,9 +246,12 @@ def save_network(
         "licence": licence,
         **(metadata or {}),
     }
-    fields |= {"format": "escsr", "config": json.dumps(network.config.to_dict())}
+    config = json.dumps(network.config.to_dict())
     if published_names:
         weights = to_published(weights, network.config)
+        fields = {"format": "pt", **fields, _CONFIG_BESIDE_PUBLISHED: config}
+    else:
+        fields |= {"format": "escsr", "config": config}
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
@@ -253,8 +259,9 @@ def save_network(
 
 def _stated_config(path: Path, metadata: Mapping[str, str]) -> NetworkConfig | None:
     """The shape of a network as its file says, or one beside it; None where neither does."""
-    if metadata.get("format") == "escsr" and "config" in metadata:
-        return validated(NetworkConfig, json.loads(metadata["config"]))
+    own = metadata.get("config" if metadata.get("format") == "escsr" else _CONFIG_BESIDE_PUBLISHED)
+    if own is not None:
+        return validated(NetworkConfig, json.loads(own))
     beside = path.with_name(CONFIG_FILE)
     if path.name != WEIGHTS_FILE or not beside.is_file():
         return None
