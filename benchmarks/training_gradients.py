@@ -2,7 +2,7 @@
 
     python benchmarks/training_gradients.py --data PICTURES
 
-Mean square error of SR of bicubic LR, HR patches of 128. Records results/training/gradients-cpu.json: the
+Mean square error of SR of bicubic LR, HR patches of 128. Records results/precision/gradients-cpu.json: the
 norm of the difference over the norm of all gradients, for float32 and for bfloat16 under autocast.
 """
 
@@ -43,7 +43,7 @@ def main() -> None:
                 by = "operators" if plain else "kernels"
                 rows.append({"model": model, "dtype": str(dtype)[6:], "by": by, "error": float(error)})
                 print(rows[-1], flush=True)
-    print(record("training/gradients-cpu", {"rows": rows}))
+    print(record("precision/gradients-cpu", {"rows": rows}))
 
 
 def _gradients(model: str, hr: Tensor, dtype: torch.dtype | None = None, *, plain: bool) -> Tensor:
