@@ -18,7 +18,7 @@ from torch import Tensor
 from conditions import record
 from escsr import evaluate
 from escsr.evaluation.metrics import psnr
-from escsr.evaluation.protocols import open_model
+from escsr.evaluation.opening import open_model
 from escsr.runtime.allocator import keep_freed_memory
 
 

@@ -14,7 +14,8 @@ from escsr.data.pictures import find_training_images
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y
-from escsr.evaluation.protocols import Evaluation, measure, open_model
+from escsr.evaluation.opening import open_model
+from escsr.evaluation.protocols import Evaluation, measure
 from escsr.images import Picture
 from escsr.runtime.choices import Protocol
 from escsr.upscaling.super_resolver import SuperResolver

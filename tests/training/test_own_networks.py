@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 import escsr
 from escsr.errors import CheckpointError, ConfigError
-from escsr.evaluation.protocols import open_model
+from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
 from escsr.training.config import TrainingConfig
 from escsr.training.hints import hints_for

@@ -18,7 +18,7 @@ from escsr import batch, cli, images
 from escsr.errors import CheckpointError, ConfigError
 from escsr.evaluation.comparison import compare
 from escsr.evaluation.cost import count_macs, count_parameters
-from escsr.evaluation.protocols import open_model
+from escsr.evaluation.opening import open_model
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network

@@ -20,7 +20,8 @@ from escsr.evaluation.benchmark.memory import PeakMemory
 from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
 from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_once
 from escsr.evaluation.cost import count_macs, count_parameters
-from escsr.evaluation.protocols import BICUBIC, Model, evaluate, open_model
+from escsr.evaluation.opening import BICUBIC, Model, open_model
+from escsr.evaluation.protocols import evaluate
 from escsr.files import read_json
 from escsr.models.bundled import find_model, list_models
 from escsr.runtime.choices import Precision

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import named_mixture, preset_name
@@ -21,27 +21,14 @@ from escsr.errors import ConfigError, DataError
 from escsr.evaluation.any_scale import MATLAB_SCALES, lte_psnr
 from escsr.evaluation.bicubic import Bicubic, Interpolation
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
+from escsr.evaluation.opening import Model, fitting_scale, open_model
 from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
 from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network, perceptual_distance
-from escsr.models.bundled import find_model
-from escsr.models.selection import choose_strength
-from escsr.networks import ESC
 from escsr.networks.layers import reflect_pad
-from escsr.runtime.choices import Precision, Protocol
-from escsr.runtime.devices import choose_device
-from escsr.upscaling.inference import Inference
-from escsr.upscaling.opening import open_inference
-from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver, super_resolve
+from escsr.runtime.choices import Protocol
+from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["BICUBIC", "Evaluation", "Model", "Score", "evaluate", "fitting_scale", "measure", "open_model"]
-
-BICUBIC = "bicubic"
-"""Name of the pseudo-model: bicubic interpolation."""
-
-Model = SuperResolver | nn.Module | str | os.PathLike[str]
-"""A model: what `find_model` takes (a bundled name, a file of weights, also of other architectures where
-spandrel is installed, the folder of a training run, ...), "bicubic", any super-resolver, a network of ours
-(used where it is), or a module of your own, for which a scale is given."""
+__all__ = ["Evaluation", "Score", "evaluate", "measure"]
 
 
 @dataclass(frozen=True)
@@ -166,69 +153,6 @@ def evaluate(
     damage = "" if chain is None else f", {preset_name(chain) or 'own'} degradation, seed {seed}"
     lower = () if features is None else (f"{features.kind}_distance",)
     return Evaluation(protocol + damage, resolver.name, str(data), scale, padded, tuple(scores), lower)
-
-
-def open_model(
-    model: Model,
-    *,
-    scale: float | None = None,
-    strength: float | None = None,
-    device: str = "auto",
-    precision: Precision = "float32",
-) -> SuperResolver:
-    """A super-resolver of whatever names or is a model.
-
-    Args:
-        model: See `Model`.
-        scale: For models that are chosen by it.
-        strength: Of a model given by name, see `choose_strength`.
-        device: Where to run a model given by name or file.
-        precision: Of a model given by name or file, or of a network of ours.
-
-    Raises:
-        CheckpointError: The model cannot be loaded.
-        ConfigError: It cannot have that strength.
-        DeviceError: There is no such device.
-
-    Example:
-        >>> open_model("bicubic").scale is None
-        True
-    """
-    if isinstance(model, ESC):
-        return Inference(model, precision=precision)
-    if isinstance(model, nn.Module) and not isinstance(model, SuperResolver):
-        own = getattr(model, "scale", None) if scale is None else scale
-        if own is None or int(own) != own:
-            raise ConfigError(f"Which scale has {type(model).__name__}? Give a whole number, like scale=2.")
-        return ModuleResolver(model, int(own))
-    if not isinstance(model, (str, os.PathLike)):
-        return model
-    if os.fspath(model) == BICUBIC:
-        return Bicubic()
-    path, name = find_model(model, scale=scale), os.fspath(model)
-    return open_inference(
-        path,
-        name=name,
-        device=choose_device(device),
-        precision=precision,
-        strength=choose_strength(model, path, strength),
-    ).inference
-
-
-def fitting_scale(model: SuperResolver, scale: float | None) -> float:
-    """The scale to measure a model at: as asked, or its own; whole numbers as `int`.
-
-    Raises:
-        ConfigError: Neither is given, they differ, or it is below 1.
-    """
-    scale = model.scale if scale is None else scale
-    if scale is None:
-        raise ConfigError(f"Which scale? {model.name} has none of its own; give one.")
-    if model.scale not in (None, scale):
-        raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale:g}.")
-    if not 1 <= scale < float("inf"):
-        raise ConfigError(f"scale must be at least 1, not {scale}.")
-    return int(scale) if float(scale).is_integer() else scale
 
 
 def measure(

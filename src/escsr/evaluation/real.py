@@ -17,8 +17,9 @@ from escsr.evaluation.bicubic import Bicubic
 from escsr.evaluation.learnt import open_learnt
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.no_reference import NIQE_BLOCK, niqe, piqe
+from escsr.evaluation.opening import Model, fitting_scale, open_model
 from escsr.evaluation.pairs import to_tensor
-from escsr.evaluation.protocols import Evaluation, Model, Score, fitting_scale, open_model
+from escsr.evaluation.protocols import Evaluation, Score
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 from escsr.upscaling.target_size import TargetSize
 
@@ -45,7 +46,7 @@ def evaluate_real(
     NIQE takes ringing for detail, and a model that invents nothing is the most faithful.
 
     Args:
-        model: See `escsr.evaluation.protocols.Model`.
+        model: See `escsr.evaluation.opening.Model`.
         folder: Folder of photos, of any depth, with its subfolders; grey counts as R = G = B, opacity is
             dropped.
         scale: Scale r; None for the model's own.

@@ -34,6 +34,9 @@ _WAIT_SECONDS = 1.0
 _REPORT_SECONDS = 0.1
 """Rows of quick pictures are reported together, within this time."""
 
+_MODELS = 4
+"""Kept at once, where rows have options of their own."""
+
 _STOP = -1
 
 Row = dict[str, Any]
@@ -154,7 +157,7 @@ class Upscaling:
             pyvips.voperation.concurrency_set(threads)
         self._output, self._options = output, options
         self._setting = lru_cache(64)(partial(setting_of, options))
-        self._upscaler = cache(_upscaler)
+        self._upscaler = lru_cache(_MODELS)(_upscaler)
         self._tidy = cache(remove_stale_parts)
         self._checked("", model_sha256)  # what is wrong with it shows before any picture
         self._upscaler(options)

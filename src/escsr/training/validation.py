@@ -16,8 +16,9 @@ from escsr.data.degradations.config import Mixture
 from escsr.data.pictures import read_sizes
 from escsr.errors import DataError
 from escsr.evaluation.any_scale import lte_downscale
+from escsr.evaluation.opening import Model, open_model
 from escsr.evaluation.pairs import degraded, lr_side, read_pairs, to_tensor
-from escsr.evaluation.protocols import Model, measure, open_model
+from escsr.evaluation.protocols import measure
 from escsr.runtime.choices import Protocol
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.distributed import Distributed
