@@ -27,9 +27,9 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from conditions import record
+from escsr.fleet.cluster import cluster, run_plan
 from escsr.fleet.outcomes import SCHEMA, claim, outcomes_uri
 from escsr.fleet.plan import Plan, make_plan, plan_uri
-from escsr.fleet.run import cluster, run_plan
 from escsr.upscaling.options import UpscaleOptions
 
 _AT_ONCE = 1_000_000
