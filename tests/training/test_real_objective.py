@@ -19,6 +19,7 @@ from escsr.data.degraded_sampler import DegradedSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, DataError
 from escsr.models.checkpoints import load_network
+from escsr.networks.discriminator import UNetDiscriminator
 from escsr.training import losses
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objective_table import objective_for, sampler_for
@@ -215,3 +216,35 @@ def test_colours_count_and_detail_does_not() -> None:
     checks = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
     assert losses.colour_loss(hr + 0.1 * checks, hr, 4) < 1e-6
     assert losses.colour_loss(hr + 0.1, hr, 4) == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_high_frequencies_are_what_lr_cannot_hold(scale: int) -> None:
+    rows, columns = torch.arange(32.0)[:, None], torch.arange(32.0)
+    slope = (0.2 + 0.01 * rows + 0.005 * columns).expand(1, 3, 32, 32)
+    seen = losses.high_frequencies(slope, scale)
+    assert seen[..., scale:-scale, scale:-scale].abs().max() < 1e-5
+    checks = ((rows + columns) % 2 * 2 - 1).expand(1, 3, 32, 32)
+    both = losses.high_frequencies(slope + 0.1 * checks, scale)
+    torch.testing.assert_close(both - seen, 0.8 * checks)
+
+
+def test_a_discriminator_of_high_frequencies_learns_sooner() -> None:
+    """To tell sharp patches from the same smoothed, whose levels and slopes vary as in photographs."""
+    slopes = F.interpolate(torch.rand(4, 3, 4, 4), (32, 32), mode="bilinear")
+    sharp = slopes + 0.02 * torch.randn(4, 3, 32, 32)
+    smooth = F.avg_pool2d(F.pad(sharp, [1] * 4, mode="replicate"), 3, 1)
+    reached = {}
+    for high in (False, True):
+        torch.manual_seed(1)
+        discriminator = UNetDiscriminator(8)
+        optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
+        images = torch.cat((sharp, smooth))
+        images = losses.high_frequencies(images, 4) if high else images
+        for _ in range(20):
+            loss = losses.discriminator_loss(*discriminator(images).chunk(2), "vanilla")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        reached[high] = loss.item()
+    assert reached[True] < 0.7 * reached[False]

@@ -81,7 +81,7 @@ IMPOSSIBLE = [
         ("iterations=true", "valid integer"),
         ("iterations=0", "iterations should be greater than or equal to 1"),
         ("schedule=linear", "schedule.type should be 'steps' or 'cosine'"),
-        ("precision=float8", "should be 'float32', 'tf32', 'bfloat16' or 'float16'"),
+        ("precision=float8", "should be 'auto', 'float32', 'tf32', 'bfloat16' or 'float16'"),
         ("network.dim=65", "not a multiple"),
         ("ema_decay=1", "ema.decay should be less than 1"),
         *((text, "should") for text in IMPOSSIBLE),

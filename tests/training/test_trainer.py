@@ -17,6 +17,7 @@ from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.models.checkpoints import read_checkpoint
+from escsr.runtime import devices
 from escsr.training.config import TrainingConfig
 from escsr.training.objectives import Batch, Objective
 from escsr.training.recipes import recipe
@@ -330,3 +331,15 @@ def test_networks_of_any_scale_learn(folder: Path, tmp_path: Path) -> None:
     assert upscaler(np.zeros((10, 12, 3), np.uint8), scale=2.5).shape == (25, 30, 3)
     with pytest.raises(ConfigError, match="for any scale"):
         Trainer(config, sampler_of(folder), tmp_path / "b")
+
+
+@pytest.mark.parametrize(("has_products", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_precision_is_chosen_by_the_processor(
+    monkeypatch: pytest.MonkeyPatch, precision: str, *, has_products: bool
+) -> None:
+    monkeypatch.setattr(devices, "has_bfloat16", lambda: has_products)
+    config = recipe("esc-light-x2-quick").replace({"network.dim": 16, "network.attended_dim": 8})
+    assert config.precision == "auto"
+    assert TrainingState(config, torch.device("cpu")).precision == precision
+    asked = config.replace({"precision": "bfloat16"})
+    assert TrainingState(asked, torch.device("cpu")).precision == "bfloat16"

@@ -44,8 +44,9 @@ def _default(context: typer.Context) -> None:
 @recipes.command("list")
 def list_recipes() -> None:
     """List the recipes, with the time that each takes here."""
+    from escsr.runtime.processor import num_cores
     from escsr.training.recipes import GROUPS, about, recipe
-    from escsr.training.recipes.duration import estimate_seconds, num_cores, spoken
+    from escsr.training.recipes.duration import estimate_seconds, spoken
 
     table = Table("recipe", "time here", "what it trains", box=None, pad_edge=False)
     for number, (title, names) in enumerate(GROUPS.items()):

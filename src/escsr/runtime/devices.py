@@ -11,8 +11,9 @@ import psutil
 import torch
 
 from escsr.errors import DeviceError
+from escsr.runtime.processor import has_bfloat16
 
-__all__ = ["choose_device", "device_name", "free_device_memory", "free_host_memory"]
+__all__ = ["choose_device", "device_name", "free_device_memory", "free_host_memory", "multiplies_bfloat16"]
 
 _CONTAINER = Path("/sys/fs/cgroup")
 _CPU = Path("/proc/cpuinfo")
@@ -59,6 +60,13 @@ def device_name(device: torch.device) -> str:
         lines = _CPU.read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return platform.processor() or platform.machine()
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself: GPUs of compute capability 8.0 on, some CPUs."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and has_bfloat16()
 
 
 def free_host_memory() -> int:

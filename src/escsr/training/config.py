@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from escsr.data.degradations.presets import named_mixture
 from escsr.errors import ConfigError
 from escsr.networks import NetworkConfig
+from escsr.runtime.choices import Precision
 from escsr.runtime.settings import Settings, did_you_mean, setting_names, validated
 from escsr.training.objective_settings import (
     OBJECTIVES,
@@ -88,9 +89,10 @@ class TrainingConfig(Settings):
     """The learning rate's course."""
     ema: EmaSettings = EmaSettings()
     """The averaged weights."""
-    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """Of "float32", "tf32" (products of GPUs rounded to 10 bits, as the reference has it), "bfloat16" and
-    "float16" (autocast; weights, loss and averages stay float32; the loss is scaled for float16)."""
+    "float16" (autocast; weights, loss and averages stay float32; the loss is scaled for float16). "auto" is
+    bfloat16 where the device has such products, else float32."""
     compile: bool = False
     """Compile the blocks (`torch.compile`): faster on GPUs, minutes to begin."""
     patience: _Count = 5

@@ -87,6 +87,9 @@ class AdversarialSettings(Settings):
     """Binary cross-entropy of the logits, or hinge."""
     features: _Count = 64
     """Channels of the discriminator's first layer."""
+    high_frequencies: bool = False
+    """Whether it sees images without what LR could hold, see `losses.high_frequencies`, and so learns in
+    hundreds of steps; the paper's sees them whole."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
     """Of the discriminator; its rate follows the same schedule."""
 

@@ -106,7 +106,7 @@ class RealObjective(Objective):
         if settings.adversarial.weight:
             discriminator = state.modules[_DISCRIMINATOR]
             with _frozen(discriminator):
-                logits = discriminator(sr)
+                logits = discriminator(self._judged(sr))
             wanted = losses.generator_loss(logits, settings.adversarial.type)
             yield "adversarial", settings.adversarial.weight * wanted
         if settings.ldl:
@@ -123,8 +123,14 @@ class RealObjective(Objective):
             wanted = network(target, layers)
         return losses.perceptual_loss(network(sr, layers), wanted, layers)
 
+    def _judged(self, images: Tensor) -> Tensor:
+        """What the discriminator sees of images."""
+        if not self.settings.adversarial.high_frequencies:
+            return images
+        return losses.high_frequencies(images, self.sampler.scale)
+
     def _judge(self, state: TrainingState, pair: Batch) -> dict[str, Tensor]:
-        logits = state.modules[_DISCRIMINATOR](torch.cat((pair["real"], pair["fake"])))
+        logits = state.modules[_DISCRIMINATOR](self._judged(torch.cat((pair["real"], pair["fake"]))))
         real, fake = logits.float().chunk(2)
         loss = losses.discriminator_loss(real, fake, self.settings.adversarial.type)
         return {"loss": loss, "real": real.mean(), "fake": fake.mean()}

@@ -21,6 +21,7 @@ from escsr.models.bundled import TRAINING_PREFIX
 from escsr.models.checkpoints import DEGRADATION, Checkpoint, save_network
 from escsr.models.own_modules import save_module
 from escsr.networks import ESC
+from escsr.runtime.devices import multiplies_bfloat16
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
 from escsr.training.config import OptimizerSettings, RealSettings, TrainingConfig
 from escsr.training.distributed import Distributed
@@ -62,6 +63,7 @@ class TrainingState:
         network: Makes the network; None for that of the recipe. Called after `torch.manual_seed`.
 
     Attributes:
+        precision: Of the forward passes, never "auto".
         modules: In training.
         optimizers: Of each module.
         settings: Of the optimisers of each module.
@@ -87,6 +89,9 @@ class TrainingState:
         network: NetworkFactory | None = None,
     ) -> None:
         self.config, self.device = config, device
+        self.precision = config.precision
+        if config.precision == "auto":
+            self.precision = "bfloat16" if multiplies_bfloat16(device) else "float32"
         self.distributed = distributed or Distributed()
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, list[torch.optim.Optimizer]] = {}
@@ -131,9 +136,7 @@ class TrainingState:
         module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules[name], self.settings[name] = module, settings
         self.optimizers[name] = build_optimizers(module, settings)
-        self.scalers[name] = torch.amp.GradScaler(
-            self.device.type, enabled=self.config.precision == "float16"
-        )
+        self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         if ema:
             self.emas[name] = copy.deepcopy(module).eval().requires_grad_(False)
 
@@ -177,9 +180,9 @@ class TrainingState:
         totals: dict[str, Tensor] = {}
         for batch in micro_batches:
             with ExitStack() as products:
-                products.enter_context(compute_in(self.config.precision, self.device))
+                products.enter_context(compute_in(self.precision, self.device))
                 values = {figure: value * share for figure, value in loss(batch).items()}
-                if self.config.precision in HALF_PRECISIONS:
+                if self.precision in HALF_PRECISIONS:
                     products.close()  # autocast is for forward passes
                 for figure, value in values.items():
                     totals[figure] = totals.get(figure, 0) + value.detach().reshape(1)

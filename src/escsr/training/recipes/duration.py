@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from pathlib import Path
-
 from escsr.networks import variant_name
+from escsr.runtime.processor import has_bfloat16, num_cores
 from escsr.training.config import RealSettings, TrainingConfig
 
-__all__ = ["estimate_seconds", "num_cores", "spoken"]
+__all__ = ["estimate_seconds", "spoken"]
 
 _CORE_SECONDS = {
     "esc-light": 80,
@@ -24,7 +21,10 @@ _CORE_SECONDS = {
 those of the recorded runs (results/training), of the others by their multiply-accumulates beside ESC's."""
 
 _WITHOUT_BFLOAT16 = 2.5
-"""How much slower a core without such products is, or float32 with them."""
+"""How much slower float32 is, on a core with such products or without."""
+
+_EMULATED = 25
+"""How much slower bfloat16 is on a core that only emulates its products."""
 
 _DEGRADING, _DISCRIMINATOR = 1.7, 3.0
 """How much longer a step takes that makes damaged pictures, and one that trains a discriminator too."""
@@ -42,18 +42,13 @@ def estimate_seconds(config: TrainingConfig) -> float:
     name = variant_name(config.network) or "esc"
     megapixels = config.batch_size * config.patch_size**2 / 1e6
     seconds = config.iterations * megapixels * _CORE_SECONDS.get(name, _CORE_SECONDS["esc"]) / num_cores()
-    if config.precision != "bfloat16" or not _has_bfloat16():
+    if not has_bfloat16():
+        seconds *= _EMULATED if config.precision == "bfloat16" else _WITHOUT_BFLOAT16
+    elif config.precision not in ("auto", "bfloat16"):
         seconds *= _WITHOUT_BFLOAT16
     if isinstance(config.objective, RealSettings):
         seconds *= _DISCRIMINATOR if config.objective.adversarial.weight else _DEGRADING
     return seconds
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spoken(seconds: float) -> str:
@@ -75,11 +70,3 @@ _UNITS = (
     (3600, "hour"),
     (60, "minute"),
 )
-
-
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; assumed where the system does not tell."""
-    with suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text()
-        return "avx512_bf16" in flags or "amx_bf16" in flags or "bf16" in flags.split()
-    return True

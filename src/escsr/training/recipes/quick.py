@@ -27,7 +27,7 @@ _CONTINUED: dict[str, Any] = {"start": "esc-light-x2", "learning_rate": 1.5e-3, 
 def esc_light_x2_quick() -> TrainingConfig:
     """ESC-light ×2, from random weights.
 
-    Small patches of one attention window, Muon for the matrices, bfloat16 products.
+    Small patches of one attention window, Muon for the matrices, bfloat16 products where there are.
     Command: `escsr train --recipe esc-light-x2-quick --data PICTURES --output runs/esc-light-x2`.
     Hardware: three cores with avx512_bf16, 85 minutes (2.3 steps a second). Reached, Y-PSNR on Set5 /
     Set14 / B100: 37.63 / 33.33 / 31.93 dB; 36.4 / 32.3 after 8 minutes, 37.15 / 32.85 after 20
@@ -117,7 +117,7 @@ def flat(variant: str, scale: int) -> TrainingConfig:
 def esc_light_x2_gpu_hour() -> TrainingConfig:
     """ESC-light ×2, from random weights, in about an hour on one GPU.
 
-    Patches of two windows, compiled blocks, bfloat16 products.
+    Patches of two windows, compiled blocks, bfloat16 products where there are.
     Command: `escsr train --recipe esc-light-x2-gpu-hour --data PICTURES --output RUN --storage cuda`.
     Hardware: one GPU with bfloat16 (compute capability 8.0 on); the time and what it reaches are not
     measured yet. Fewer or more `--set iterations=N` fit the schedule to the time there is.
@@ -138,7 +138,7 @@ def esc_light_x2_gpu_hour() -> TrainingConfig:
 def quick(
     variant: str, scale: int | None, ending: str = "quick", *, iterations: int, **changes: Any
 ) -> TrainingConfig:
-    """Small patches of one attention window, Muon for the matrices, bfloat16 products.
+    """Small patches of one attention window, Muon for the matrices, bfloat16 products where there are.
 
     How the values were found is in `docs/training.md`, with the figures.
 
@@ -165,7 +165,7 @@ def quick(
         ),
         schedule=config.ScheduleSettings(type="cosine", warmup=100, final_ratio=0.01),
         ema=config.EmaSettings(decay=0.997, ramp=True),
-        precision="bfloat16",
+        precision="auto",
         validate_every=500,
     )
     return recipe.replace(changes)
