@@ -24,7 +24,7 @@ from conditions import record
 from escsr.models.bundled import find_model
 from escsr.runtime.allocator import keep_freed_memory
 from escsr.upscaling.upscaler import Upscaler
-from real_photos import Setting, figures_of, read_setting, small_of
+from real_photos import QUICKEST, Setting, figures_of, read_setting, small_of
 
 Pixels = NDArray[np.uint8]
 
@@ -41,7 +41,7 @@ def main() -> None:
         path = Path(folder) / f"pair-x{options.scale}.safetensors"
         shutil.copy(find_model(options.fidelity), path)
         shutil.copy(find_model(options.gan), path.with_name(f"pair-gan-x{options.scale}.safetensors"))
-        models = {each: Upscaler(path, strength=each, precision="bfloat16") for each in strengths}
+        models = {each: Upscaler(path, strength=each, precision=QUICKEST) for each in strengths}
         rows = {preset: _measure(models, setting, preset) for preset in _PRESETS}
     for preset, ways in rows.items():
         print(preset)
@@ -54,7 +54,7 @@ def main() -> None:
         "seeds": options.seeds,
         "perceptual": setting.features.kind,
         "blends": rows,
-        "precision": "bfloat16",
+        "precision": QUICKEST,
     }
     if options.record:
         print(record(options.record, results))

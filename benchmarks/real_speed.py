@@ -23,6 +23,7 @@ from conditions import record
 from escsr import images
 from escsr.data.pictures import read_rgb
 from escsr.runtime.allocator import keep_freed_memory
+from escsr.runtime.processor import has_bfloat16
 from escsr.upscaling.upscaler import Upscaler
 
 Pixels = NDArray[np.uint8]
@@ -45,9 +46,10 @@ def main() -> None:
     lr = np.ascontiguousarray(whole[: options.side, : options.side])
     contenders: dict[str, Callable[[Pixels], Pixels]] = {
         "escsr float32": Upscaler(options.model, device="cpu", precision="float32"),
-        "escsr bfloat16": Upscaler(options.model, device="cpu", precision="bfloat16"),
         "x4plus (ncnn)": opened(options.x4plus),
     }
+    if has_bfloat16():
+        contenders["escsr bfloat16"] = Upscaler(options.model, device="cpu", precision="bfloat16")
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(options.rounds + 1):
         for name, run in contenders.items():

@@ -23,6 +23,7 @@ from escsr.networks.discriminator import UNetDiscriminator
 from escsr.training import losses
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objective_table import objective_for, sampler_for
+from escsr.training.real_objective import RealObjective
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Progress, Trainer
 
@@ -225,8 +226,9 @@ def test_high_frequencies_are_what_lr_cannot_hold(scale: int) -> None:
     seen = losses.high_frequencies(slope, scale)
     assert seen[..., scale:-scale, scale:-scale].abs().max() < 1e-5
     checks = ((rows + columns) % 2 * 2 - 1).expand(1, 3, 32, 32)
-    both = losses.high_frequencies(slope + 0.1 * checks, scale)
-    torch.testing.assert_close(both - seen, 0.8 * checks)
+    added = losses.high_frequencies(slope + 0.1 * checks, scale) - seen
+    inside = (..., slice(scale, -scale), slice(scale, -scale))
+    torch.testing.assert_close(added[inside], 0.8 * checks[inside], rtol=1.1 / (2 * scale - 1) ** 2, atol=0)
 
 
 def test_a_discriminator_of_high_frequencies_learns_sooner() -> None:
@@ -248,3 +250,26 @@ def test_a_discriminator_of_high_frequencies_learns_sooner() -> None:
             optimizer.step()
         reached[high] = loss.item()
     assert reached[True] < 0.7 * reached[False]
+
+
+def test_shifts_come_at_every_offset(config: TrainingConfig, folder: Path) -> None:
+    objective = objective_for(config, sampler_for(config, folder))
+    assert isinstance(objective, RealObjective)
+    images = torch.arange(32 * 32.0).reshape(1, 1, 32, 32)
+    corners = set()
+    for iteration in range(64):
+        seen = objective._shifted(images, iteration)
+        assert seen.shape[-2:] == (24, 24)
+        top, left = divmod(int(seen[0, 0, 0, 0]), 32)
+        torch.testing.assert_close(seen, images[..., top : top + 24, left : left + 24])
+        corners.add((top, left))
+    assert corners == {(top, left) for top in range(8) for left in range(8)}
+
+
+def test_grids_count_and_texture_hardly_does() -> None:
+    hr = torch.rand(1, 3, 48, 48)
+    texture = 0.1 * (torch.rand(1, 3, 48, 48) * 2 - 1)
+    grid = 0.1 * (torch.arange(48) % 4 // 2 * 2.0 - 1)
+    assert losses.grid_loss(hr + grid, hr, 4) == pytest.approx(0.1, abs=1e-6)
+    assert losses.grid_loss(hr + texture, hr, 4) < 0.015
+    assert losses.grid_loss(hr, hr, 4) == 0

@@ -15,6 +15,7 @@ __all__ = [
     "colour_loss",
     "discriminator_loss",
     "generator_loss",
+    "grid_loss",
     "high_frequencies",
     "perceptual_loss",
 ]
@@ -23,6 +24,9 @@ AdversarialType = Literal["vanilla", "hinge"]
 
 _WINDOW = 7
 """Side of the windows that LDL takes local variances in."""
+
+_NEIGHBOURS = 5
+"""Side of the squares of LR pixels that the local means of `grid_loss` are over."""
 
 _GAIN = 8.0
 """Of high frequencies, which are some hundredths of the range, to values of about one."""
@@ -114,8 +118,29 @@ def colour_loss(result: Tensor, target: Tensor, scale: int) -> Tensor:
     return F.l1_loss(F.avg_pool2d(result, scale), F.avg_pool2d(target, scale))
 
 
+def grid_loss(result: Tensor, target: Tensor, scale: int) -> Tensor:
+    """L1 between local means of the pixels at each of the r×r places within an LR pixel.
+
+    A grid of period r, the cheapest detail that a network can invent, changes these means; texture hardly
+    does.
+
+    Args:
+        result: (B, 3, rH, rW), of at least 5×5 LR pixels.
+        target: The same shape: HR as it is.
+        scale: r.
+
+    Returns:
+        A scalar.
+    """
+    means = [
+        F.avg_pool2d(F.pixel_unshuffle(image, scale), _NEIGHBOURS, 1)  # (B, 3r², H - 4, W - 4)
+        for image in (result, target)
+    ]
+    return F.l1_loss(*means)
+
+
 def high_frequencies(image: Tensor, scale: int) -> Tensor:
-    """What a low-resolution image cannot hold: the image less its box means, enlarged bilinearly, times 8.
+    """What a low-resolution image can hardly hold: the image less its means around each pixel, times 8.
 
     A discriminator that sees only this learns in hundreds of steps instead of many thousands (docs/log.md);
     one of wavelet sub-bands is from "Training Generative Image Super-Resolution Models by Wavelet-Domain
@@ -123,10 +148,11 @@ def high_frequencies(image: Tensor, scale: int) -> Tensor:
 
     Args:
         image: (B, 3, rH, rW).
-        scale: Side of the boxes r.
+        scale: r; means are over squares of 2r − 1 pixels.
 
     Returns:
         The same shape.
     """
-    low = F.interpolate(F.avg_pool2d(image, scale), image.shape[-2:], mode="bilinear", align_corners=False)
+    side = 2 * scale - 1
+    low = F.avg_pool2d(image, side, stride=1, padding=scale - 1, count_include_pad=False)
     return (image - low) * _GAIN

@@ -115,6 +115,12 @@ class RealSettings(Settings):
     """Weight of L1 where the result has artefacts that its averaged weights have not (LDL)."""
     colour: _Weight = 0.0
     """Weight of L1 between result and HR, both shrunk to LR by box means: colours stay."""
+    grid: _Weight = 0.0
+    """Weight of L1 between local means of result and HR at each place within an LR pixel: no grids."""
+    shift: bool = False
+    """Whether discriminator and features see results without 8 rows and columns, at another offset each
+    step. They halve images up to three times, and gradients engrave that lattice in results which always
+    lie the same on it, as their own pixels do on those of LR."""
 
 
 ObjectiveSettings = Annotated[

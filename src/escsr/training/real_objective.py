@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["RealObjective"]
 
 _DISCRIMINATOR = "discriminator"
-_SIDE = 8
+_LATTICE = 8
 """HR sides must be multiples of it for the discriminator, which halves them three times."""
+
+_STRIDE = 37
+"""From one step's offset to the next; odd, so that all of them come."""
 
 
 class RealObjective(Objective):
@@ -48,10 +51,15 @@ class RealObjective(Objective):
         assert isinstance(config.objective, RealSettings)
         self.sampler, self.config, self.settings = sampler, config, config.objective
         side = config.patch_size * sampler.scale
-        if self.settings.adversarial.weight and side % _SIDE:
+        if self.settings.adversarial.weight and side % _LATTICE:
             raise ConfigError(
-                f"A discriminator takes HR patches with sides that are multiples of {_SIDE}, not {side}; "
-                "choose another patch_size."
+                f"A discriminator takes HR patches with sides that are multiples of 8, not {side}; choose "
+                "another patch_size."
+            )
+        if self.settings.shift and side < 4 * _LATTICE:
+            raise ConfigError(
+                f"objective.shift takes 8 pixels off HR patches, too many of {side}; choose a larger "
+                "patch_size."
             )
         path = self.settings.perceptual.network
         self._features = None if path is None else load_feature_network(path).requires_grad_(False)
@@ -102,11 +110,12 @@ class RealObjective(Objective):
         settings, target = self.settings, batch.get("target", batch["hr"])
         yield "l1", settings.l1 * F.l1_loss(sr, target)
         if self._features is not None and settings.perceptual.weight:
-            yield "perceptual", settings.perceptual.weight * self._perceptual(self._features, sr, target)
+            seen = (self._shifted(image, state.iteration) for image in (sr, target))
+            yield "perceptual", settings.perceptual.weight * self._perceptual(self._features, *seen)
         if settings.adversarial.weight:
             discriminator = state.modules[_DISCRIMINATOR]
             with _frozen(discriminator):
-                logits = discriminator(self._judged(sr))
+                logits = discriminator(self._judged(sr, state.iteration))
             wanted = losses.generator_loss(logits, settings.adversarial.type)
             yield "adversarial", settings.adversarial.weight * wanted
         if settings.ldl:
@@ -116,6 +125,8 @@ class RealObjective(Objective):
             yield "ldl", settings.ldl * F.l1_loss(weights * sr, weights * target)
         if settings.colour:
             yield "colour", settings.colour * losses.colour_loss(sr, batch["hr"], self.sampler.scale)
+        if settings.grid:
+            yield "grid", settings.grid * losses.grid_loss(sr, batch["hr"], self.sampler.scale)
 
     def _perceptual(self, network: FeatureNetwork, sr: Tensor, target: Tensor) -> Tensor:
         layers = self.settings.perceptual.layers or network.usual_layers
@@ -123,14 +134,23 @@ class RealObjective(Objective):
             wanted = network(target, layers)
         return losses.perceptual_loss(network(sr, layers), wanted, layers)
 
-    def _judged(self, images: Tensor) -> Tensor:
+    def _judged(self, images: Tensor, iteration: int) -> Tensor:
         """What the discriminator sees of images."""
-        if not self.settings.adversarial.high_frequencies:
+        if self.settings.adversarial.high_frequencies:
+            images = losses.high_frequencies(images, self.sampler.scale)
+        return self._shifted(images, iteration)
+
+    def _shifted(self, images: Tensor, iteration: int) -> Tensor:
+        """Without 8 rows and columns of the border, step by step at each of the 64 offsets."""
+        if not self.settings.shift:
             return images
-        return losses.high_frequencies(images, self.sampler.scale)
+        top, left = divmod(iteration * _STRIDE % _LATTICE**2, _LATTICE)
+        rows, columns = (side - _LATTICE for side in images.shape[-2:])
+        return images[..., top : top + rows, left : left + columns]
 
     def _judge(self, state: TrainingState, pair: Batch) -> dict[str, Tensor]:
-        logits = state.modules[_DISCRIMINATOR](self._judged(torch.cat((pair["real"], pair["fake"]))))
+        both = torch.cat((pair["real"], pair["fake"]))
+        logits = state.modules[_DISCRIMINATOR](self._judged(both, state.iteration))
         real, fake = logits.float().chunk(2)
         loss = losses.discriminator_loss(real, fake, self.settings.adversarial.type)
         return {"loss": loss, "real": real.mean(), "fake": fake.mean()}

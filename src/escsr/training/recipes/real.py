@@ -85,7 +85,7 @@ def esc_real_light_gan(scale: int) -> TrainingConfig:
     Hardware: two cores with avx512_bf16.
     """
     generator = config.OptimizerSettings(type="adam", learning_rate=2e-4, betas=(0.9, 0.99), clip_norm=0.5)
-    discriminator = generator.model_copy(update={"clip_norm": None})
+    discriminator = generator.model_copy(update={"learning_rate": 1e-3, "clip_norm": None})
     return esc_real_light(scale).replace(
         {
             "name": f"esc-real-light-gan-x{scale}",
@@ -94,10 +94,13 @@ def esc_real_light_gan(scale: int) -> TrainingConfig:
             "optimizer": generator.model_dump(),
             "objective.perceptual": {"network": _VGG19, "weight": 0.3},
             "objective.adversarial": {
-                "weight": 0.05,
-                "features": 32,
+                "weight": 0.04,
+                "features": 16,
+                "high_frequencies": True,
                 "optimizer": discriminator.model_dump(),
             },
             "objective.colour": 0.5,
+            "objective.grid": 3.0,
+            "objective.shift": True,
         }
     )
