@@ -24,7 +24,7 @@ def test_settings_in_the_text() -> None:
     settings = re.findall(r"`(?:--set )?([a-z_.]+=[^`]+)`", PAGE)
     assert len(settings) > 10
     for setting in settings:
-        real = setting.startswith(("objective.degradation", "objective.perceptual"))
+        real = setting.startswith("objective.")
         recipe("esc-real" if real else "esc-light-x2").with_settings([setting.replace("=N", "=2")])
 
 

@@ -72,7 +72,7 @@ def test_two_networks_train_and_resume_bit_for_bit(
     for name, module in whole.state.modules.items():
         assert not torch.equal(vector(module), before[name])
     figures = seen[-1].figures
-    terms = {"l1", "perceptual", "adversarial", "ldl", "colour"}
+    terms = {"l1", "perceptual", "adversarial", "ldl", "colour", "grid"}
     judged = {f"discriminator_{name}" for name in ("loss", "real", "fake")}
     assert set(figures) == {"loss"} | terms | judged
     assert figures["loss"] == pytest.approx(sum(figures[name] for name in terms), rel=1e-5)
