@@ -132,11 +132,11 @@ def grid_loss(result: Tensor, target: Tensor, scale: int) -> Tensor:
     Returns:
         A scalar.
     """
-    means = [
+    own, wanted = (
         F.avg_pool2d(F.pixel_unshuffle(image, scale), _NEIGHBOURS, 1)  # (B, 3r², H - 4, W - 4)
         for image in (result, target)
-    ]
-    return F.l1_loss(*means)
+    )
+    return F.l1_loss(own, wanted)
 
 
 def high_frequencies(image: Tensor, scale: int) -> Tensor:
