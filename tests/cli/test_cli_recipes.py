@@ -111,7 +111,11 @@ def test_estimates_are_near_the_recorded_runs(monkeypatch: pytest.MonkeyPatch) -
         ("esc-light-x2-quick", ["schedule.milestones", "validation_scales"], ["schedule.final_ratio"]),
         ("esc-x2", ["schedule.final_ratio"], ["schedule.milestones"]),
         ("esc-lte", [], ["validation_scales", "objective.queries"]),
-        ("esc-real", ["objective.adversarial.", "objective.perceptual."], ["objective.degradation."]),
+        (
+            "esc-real",
+            ["objective.adversarial.", "objective.perceptual.", "objective.shift"],
+            ["objective.degradation."],
+        ),
         ("esc-real-gan", [], ["objective.adversarial.", "objective.perceptual."]),
     ],
 )

@@ -274,3 +274,19 @@ def test_grids_count_and_texture_hardly_does() -> None:
     assert losses.grid_loss(hr + grid, hr, 4) == pytest.approx(0.1, abs=1e-6)
     assert losses.grid_loss(hr + texture, hr, 4) < 0.015
     assert losses.grid_loss(hr, hr, 4) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["patch_size=8"], "shift takes 8 pixels off HR patches, too many of 16"),
+        (["patch_size=4", "objective.shift=false"], "grid takes patches of at least 5 LR pixels"),
+        (["patch_size=7"], "multiples of 8, not 14"),
+    ],
+)
+def test_patches_that_a_loss_cannot_take(
+    config: TrainingConfig, folder: Path, settings: list[str], message: str
+) -> None:
+    smaller = config.with_settings(settings)
+    with pytest.raises(ConfigError, match=message):
+        objective_for(smaller, sampler_for(smaller, folder))

@@ -63,10 +63,15 @@ def device_name(device: torch.device) -> str:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 itself: GPUs of compute capability 8.0 on, some CPUs."""
+    """Whether a device multiplies bfloat16 itself.
+
+    NVIDIA's GPUs do from compute capability 8.0 on, Intel's (XPU) all do, some CPUs do (`has_bfloat16`);
+    MPS counts as one that does not.
+    """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and has_bfloat16()
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "xpu" or (device.type == "cpu" and has_bfloat16())
 
 
 def free_host_memory() -> int:

@@ -44,6 +44,8 @@ def without_effect(config: TrainingConfig) -> list[str]:
             idle.append("objective.perceptual.")
         if not objective.adversarial.weight:
             idle.append("objective.adversarial.")
+        if objective.perceptual.network is None and not objective.adversarial.weight:
+            idle.append("objective.shift")
     return idle
 
 

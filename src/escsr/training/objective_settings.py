@@ -88,8 +88,8 @@ class AdversarialSettings(Settings):
     features: _Count = 64
     """Channels of the discriminator's first layer."""
     high_frequencies: bool = False
-    """Whether it sees images without what LR could hold, see `losses.high_frequencies`, and so learns in
-    hundreds of steps; the paper's sees them whole."""
+    """Whether it sees images without what LR could hold, and so learns sooner, see
+    `losses.high_frequencies`; the paper's sees them whole."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
     """Of the discriminator; its rate follows the same schedule."""
 
@@ -119,8 +119,7 @@ class RealSettings(Settings):
     """Weight of L1 between local means of result and HR at each place within an LR pixel: no grids."""
     shift: bool = False
     """Whether discriminator and features see results without 8 rows and columns, at another offset each
-    step. They halve images up to three times, and gradients engrave that lattice in results which always
-    lie the same on it, as their own pixels do on those of LR."""
+    step. They halve images up to three times; so no pixel of a result always has the same place in that."""
 
 
 ObjectiveSettings = Annotated[

@@ -50,17 +50,7 @@ class RealObjective(Objective):
     def __init__(self, sampler: DegradedSampler, config: TrainingConfig) -> None:
         assert isinstance(config.objective, RealSettings)
         self.sampler, self.config, self.settings = sampler, config, config.objective
-        side = config.patch_size * sampler.scale
-        if self.settings.adversarial.weight and side % _LATTICE:
-            raise ConfigError(
-                f"A discriminator takes HR patches with sides that are multiples of 8, not {side}; choose "
-                "another patch_size."
-            )
-        if self.settings.shift and side < 4 * _LATTICE:
-            raise ConfigError(
-                f"objective.shift takes 8 pixels off HR patches, too many of {side}; choose a larger "
-                "patch_size."
-            )
+        _check_patches(config.patch_size, sampler.scale, self.settings)
         path = self.settings.perceptual.network
         self._features = None if path is None else load_feature_network(path).requires_grad_(False)
 
@@ -154,6 +144,25 @@ class RealObjective(Objective):
         real, fake = logits.float().chunk(2)
         loss = losses.discriminator_loss(real, fake, self.settings.adversarial.type)
         return {"loss": loss, "real": real.mean(), "fake": fake.mean()}
+
+
+def _check_patches(patch_size: int, scale: int, settings: RealSettings) -> None:
+    """Refuses patches of sides that a loss cannot take."""
+    side = patch_size * scale
+    if settings.adversarial.weight and side % _LATTICE:
+        raise ConfigError(
+            f"A discriminator takes HR patches with sides that are multiples of {_LATTICE}, not {side}; "
+            "choose another patch_size."
+        )
+    if settings.shift and side < 4 * _LATTICE:
+        raise ConfigError(
+            f"objective.shift takes {_LATTICE} pixels off HR patches, too many of {side}; choose a larger "
+            "patch_size."
+        )
+    if settings.grid and patch_size < losses.NEIGHBOURS:
+        raise ConfigError(
+            f"objective.grid takes patches of at least {losses.NEIGHBOURS} LR pixels, not {patch_size}."
+        )
 
 
 @contextmanager
