@@ -76,8 +76,7 @@ def find_on_hub(name: str) -> Path:
         commit, digest = str(seen["commit"]), str(seen["sha256"])
     except (OSError, ValueError, LookupError) as error:
         raise CheckpointError(f"{note}: unreadable; delete it to download {name} again.") from error
-    path = _download(name, commit, local=True) or _download(name, commit, local=False)
-    assert path is not None
+    path = _cached(name, commit) or _download(name, commit)
     if (found := sha256_of(path)) != digest:
         raise CheckpointError(
             f"{name}: the sha256 of its weights is {found}, but was {digest} at the first download. To use "
@@ -102,7 +101,8 @@ def fetch_from_hub(name: str, *, offline: bool = False) -> Path:
     match = _NAME.fullmatch(name)
     if match is None:
         raise ModelNotFoundError(f"{name:.200} is not a name on the hub; they look like organisation/name.")
-    path = _download(name, match[2] or "main", local=offline)
+    revision = match[2] or "main"
+    path = _cached(name, revision) if offline else _download(name, revision)
     if path is None:
         raise ModelNotFoundError(f"{name} is not in the hub's cache, and --offline does not download it.")
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -116,21 +116,19 @@ def _note_path(name: str) -> Path:
     return cache_folder() / "hub" / (re.sub("[/@]", "--", name) + ".json")
 
 
-def _download(name: str, revision: str, *, local: bool) -> Path | None:
-    """Weights and configuration of a revision; None where they may come from the cache only and are not."""
+def _download(name: str, revision: str) -> Path:
+    """Weights and configuration of a revision, through the hub's cache."""
     hub = _hub(name)
     match = _NAME.fullmatch(name)
     assert match is not None
 
     def get(file: str, revision: str) -> Path:
-        options = {"revision": revision, "local_files_only": local, "tqdm_class": _silent_bar()}
+        options = {"revision": revision, "tqdm_class": _silent_bar()}
         return Path(hub.hf_hub_download(match[1], file, library_name="escsr", **options))
 
     try:
         path = get(_WEIGHTS, revision)
     except hub.errors.LocalEntryNotFoundError as error:
-        if local:
-            return None
         _refuse(name, error)
     except hub.errors.EntryNotFoundError as error:
         raise ModelNotFoundError(f"{name} has no {_WEIGHTS}; download its file and give that.") from error
@@ -143,6 +141,18 @@ def _download(name: str, revision: str, *, local: bool) -> Path | None:
     except Exception as error:
         _refuse(name, error)
     return path
+
+
+def _cached(name: str, revision: str) -> Path | None:
+    """Weights of a revision in the hub's cache, without any network; None where they are not.
+
+    `hf_hub_download(local_files_only=True)` is not that: it asks the hub what calls it.
+    """
+    hub = _hub(name)
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    path = hub.try_to_load_from_cache(match[1], _WEIGHTS, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _hub(name: str) -> ModuleType:
