@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from escsr.networks.discriminator import SpectralConv2d, UNetDiscriminator
+from escsr.networks.discriminator import FeatureDiscriminator, SpectralConv2d, UNetDiscriminator
 
 LAYERS = ("first", "down.0", "down.1", "down.2", "up.0", "up.1", "up.2", "refine.0", "refine.1", "last")
 
@@ -81,3 +81,32 @@ def test_a_saved_state_goes_on_as_if_never_left() -> None:
     other.load_state_dict(one.state_dict())
     assert torch.equal(one(image), other(image))
     assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
+
+
+def test_singular_values_are_in_float32_whatever_products_are_made_in() -> None:
+    conv, image = SpectralConv2d(8, 16), torch.rand(1, 8, 9, 9)
+    same = SpectralConv2d(8, 16)
+    same.load_state_dict(conv.state_dict())
+    exact = same(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = conv(image)
+    assert rough.dtype is torch.bfloat16
+    assert torch.equal(conv.u, same.u)
+    assert torch.equal(conv.v, same.v)
+    torch.testing.assert_close(rough.float(), exact, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_every_layer_is_judged_and_contrast_is_not(width: int) -> None:
+    network = FeatureDiscriminator({"conv1_2": 6, "conv2_2": 12}, width).eval()
+    features = {"conv1_2": torch.randn(2, 6, 32, 24), "conv2_2": torch.randn(2, 12, 16, 12)}
+    leaves = {name: value.requires_grad_() for name, value in features.items()}
+    logits = network(leaves)
+    assert [tuple(each.shape) for each in logits] == [(2, 1, 8, 6), (2, 1, 4, 3)]
+    for each, leaf in zip(logits, leaves.values(), strict=True):
+        torch.autograd.backward([each.sum()])
+        assert leaf.grad is not None
+        assert leaf.grad.abs().sum() > 0
+    louder = network({name: 3 * value.detach() for name, value in features.items()})
+    for one, other in zip(logits, louder, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

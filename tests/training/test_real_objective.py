@@ -54,6 +54,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
     )
 
 
+UNET = ["objective.adversarial.discriminator=unet", "objective.adversarial.type=vanilla"]
+FEATURES = ["objective.adversarial.discriminator=features", "objective.adversarial.type=relativistic"]
+
+
 def vector(module: nn.Module) -> Tensor:
     return torch.cat([weight.detach().flatten() for weight in module.parameters()])
 
@@ -62,9 +66,11 @@ def trainer(config: TrainingConfig, folder: Path, run: Path) -> Trainer:
     return Trainer(config, sampler_for(config, folder), run, validation={"own": folder})
 
 
+@pytest.mark.parametrize(("judge", "conv"), [(UNET, "down.1"), (FEATURES, "heads.conv2_2.0")])
 def test_two_networks_train_and_resume_bit_for_bit(
-    config: TrainingConfig, folder: Path, tmp_path: Path
+    config: TrainingConfig, folder: Path, tmp_path: Path, judge: list[str], conv: str
 ) -> None:
+    config = config.with_settings(judge)
     seen: list[Progress] = []
     whole = trainer(config, folder, tmp_path / "whole")
     before = {name: vector(module) for name, module in whole.state.modules.items()}
@@ -84,7 +90,7 @@ def test_two_networks_train_and_resume_bit_for_bit(
     )
     assert expected.keys() == result.keys()
     assert all(torch.equal(value, result[key]) for key, value in expected.items())
-    for key in ("module.discriminator.down.1.u", "optimizer.discriminator.down.1.weight.exp_avg"):
+    for key in (f"module.discriminator.{conv}.u", f"optimizer.discriminator.{conv}.weight.exp_avg"):
         assert f"training.{key}" in expected
     best = load_network(tmp_path / "whole" / "best.safetensors")
     assert best.config == config.network
@@ -190,13 +196,18 @@ def test_adversarial_losses() -> None:
     real, fake = torch.randn(2, 1, 5, 6), torch.randn(2, 1, 5, 6)
     entropy = F.binary_cross_entropy_with_logits
     ones, zeros = torch.ones_like(real), torch.zeros_like(real)
-    torch.testing.assert_close(losses.generator_loss(fake, "vanilla"), entropy(fake, ones))
+    torch.testing.assert_close(losses.generator_loss("vanilla", fake), entropy(fake, ones))
     torch.testing.assert_close(
-        losses.discriminator_loss(real, fake, "vanilla"), entropy(real, ones) + entropy(fake, zeros)
+        losses.discriminator_loss("vanilla", real, fake), entropy(real, ones) + entropy(fake, zeros)
     )
-    assert losses.discriminator_loss(ones * 2, -ones * 2, "hinge") == 0
-    assert losses.discriminator_loss(ones, ones, "hinge") == 2
-    assert losses.generator_loss(ones * 3, "hinge") == -3
+    assert losses.discriminator_loss("hinge", ones * 2, -ones * 2) == 0
+    assert losses.discriminator_loss("hinge", ones, ones) == 2
+    assert losses.generator_loss("hinge", ones * 3) == -3
+    own = entropy(real - fake, ones)
+    torch.testing.assert_close(losses.discriminator_loss("relativistic", real, fake), own)
+    torch.testing.assert_close(
+        losses.generator_loss("relativistic", real, fake), entropy(fake - real, ones)
+    )
 
 
 def test_artefacts_count_where_errors_are_restless_and_new() -> None:
@@ -245,7 +256,7 @@ def test_a_discriminator_of_high_frequencies_learns_sooner() -> None:
         images = losses.high_frequencies(images, 4) if high else images
         for _ in range(20):
             real, fake = discriminator(images).chunk(2)
-            loss = losses.discriminator_loss(real, fake, "vanilla")
+            loss = losses.discriminator_loss("vanilla", real, fake)
             optimizer.zero_grad()
             torch.autograd.backward([loss])
             optimizer.step()
@@ -282,9 +293,13 @@ def test_grids_count_and_texture_hardly_does() -> None:
         (["patch_size=8"], "shift takes 8 pixels off HR patches, too many of 16"),
         (["patch_size=4", "objective.shift=false"], "grid takes patches of at least 5 LR pixels"),
         (["patch_size=7"], "multiples of 8, not 14"),
+        (
+            [*FEATURES, "objective.perceptual.network=none"],
+            "sees images by the perceptual network, and there",
+        ),
     ],
 )
-def test_patches_that_a_loss_cannot_take(
+def test_what_a_loss_cannot_take(
     config: TrainingConfig, folder: Path, settings: list[str], message: str
 ) -> None:
     smaller = config.with_settings(settings)

@@ -1,17 +1,20 @@
-"""The U-Net discriminator with spectral norm that ESC-Real's second stage trains against.
+"""Discriminators with spectral norm that ESC-Real's second stage trains against.
 
-Source: Real-ESRGAN (ICCVW 2021), section 3; spectral norm by Miyato et al. (ICLR 2018).
+Sources: the U-Net is that of Real-ESRGAN (ICCVW 2021), section 3; discriminators of fixed features are
+from "Projected GANs Converge Faster" (Sauer et al., NeurIPS 2021); spectral norm is by Miyato et al.
+(ICLR 2018).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["SpectralConv2d", "UNetDiscriminator"]
+__all__ = ["FeatureDiscriminator", "SpectralConv2d", "UNetDiscriminator"]
 
 _EPSILON = 1e-12
 
@@ -38,12 +41,17 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C', H', W')."""
+        with torch.autocast(input.device.type, enabled=False):  # in float32, whatever products are made in
+            weight = self.weight / self._largest_singular_value()
+        return self._conv_forward(input, weight, None)
+
+    def _largest_singular_value(self) -> Tensor:
         matrix = self.weight.flatten(1)  # (C', C·k·k)
         if self.training:
             with torch.no_grad():  # new tensors: an earlier pass of the same step still needs the old ones
                 self.v = F.normalize(matrix.T @ self.u, dim=0, eps=_EPSILON)
                 self.u = F.normalize(matrix @ self.v, dim=0, eps=_EPSILON)
-        return self._conv_forward(input, self.weight / (self.u @ matrix @ self.v), None)
+        return self.u @ matrix @ self.v
 
 
 class UNetDiscriminator(nn.Module):
@@ -78,3 +86,44 @@ class UNetDiscriminator(nn.Module):
         for conv in self.refine:
             x = F.leaky_relu(conv(x), 0.2)
         return self.last(x)
+
+
+class FeatureDiscriminator(nn.Module):
+    """Says whether images are real by the features that a trained network has of them.
+
+    One small network for each layer, on features of unit length. Since the features tell much already, it
+    learns within some hundred steps; where a perceptual loss computes the same features, it costs little.
+
+    Args:
+        channels: Of each layer, by name.
+        width: Channels of its own.
+
+    Example:
+        >>> features = {"conv1_2": torch.rand(2, 8, 32, 48), "conv2_2": torch.rand(2, 16, 16, 24)}
+        >>> [logits.shape for logits in FeatureDiscriminator({"conv1_2": 8, "conv2_2": 16})(features)]
+        [torch.Size([2, 1, 8, 12]), torch.Size([2, 1, 4, 6])]
+    """
+
+    def __init__(self, channels: Mapping[str, int], width: int = 64) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    SpectralConv2d(count, width, 4, 2),
+                    nn.LeakyReLU(0.2),
+                    SpectralConv2d(width, width, 4, 2),
+                    nn.LeakyReLU(0.2),
+                    nn.Conv2d(width, 1, 3, padding=1),
+                )
+                for name, count in channels.items()
+            }
+        )
+
+    def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """(B, C, h, w) by layer, sides at least 4 → logits (B, 1, h/4, w/4) of each, positive for real."""
+        return [head(_of_unit_length(features[name])) for name, head in self.heads.items()]
+
+
+def _of_unit_length(features: Tensor) -> Tensor:
+    """With a mean square of 1 over the channels of each pixel."""
+    return F.normalize(features, dim=1) * features.shape[1] ** 0.5

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from escsr.errors import ConfigError
 
 __all__ = [
+    "AdversarialType",
     "Attention",
     "Backend",
     "CkaEstimator",
@@ -23,6 +24,10 @@ __all__ = [
     "VideoCodec",
     "check_choice",
 ]
+
+AdversarialType = Literal["vanilla", "hinge", "relativistic"]
+"""Loss of a discriminator: binary cross-entropy of its logits, hinge, or the cross-entropy of how much more
+HR is taken for real than its own result."""
 
 Attention = Literal["auto", "plain", "sdpa", "flex"]
 """How window attention is computed, see `escsr.networks.attention.AttentionBackend`."""

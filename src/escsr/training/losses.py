@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from escsr.runtime.choices import AdversarialType
+
 __all__ = [
     "NEIGHBOURS",
-    "AdversarialType",
     "artefact_weights",
     "colour_loss",
     "discriminator_loss",
@@ -20,8 +20,6 @@ __all__ = [
     "high_frequencies",
     "perceptual_loss",
 ]
-
-AdversarialType = Literal["vanilla", "hinge"]
 
 _WINDOW = 7
 """Side of the windows that LDL takes local variances in."""
@@ -50,31 +48,37 @@ def perceptual_loss(
     return torch.stack(losses).sum()
 
 
-def generator_loss(logits: Tensor, kind: AdversarialType) -> Tensor:
+def generator_loss(kind: AdversarialType, *logits: Tensor) -> Tensor:
     """How little the discriminator takes the results for real.
 
     Args:
-        logits: Of results, (B, 1, H, W).
-        kind: "vanilla" (binary cross-entropy) or "hinge" (the negative mean).
+        kind: "vanilla" (binary cross-entropy), "hinge" (the negative mean) or "relativistic" (each result
+            against its HR: Jolicoeur-Martineau, ICLR 2019, in pairs).
+        logits: Of results, (B, 1, H, W); for "relativistic" those of HR before them.
 
     Returns:
         A scalar.
     """
-    return F.softplus(-logits.float()).mean() if kind == "vanilla" else -logits.float().mean()
+    if kind == "relativistic":
+        real, fake = logits
+        return F.softplus(real - fake).mean()
+    (fake,) = logits
+    return F.softplus(-fake).mean() if kind == "vanilla" else -fake.mean()
 
 
-def discriminator_loss(real: Tensor, fake: Tensor, kind: AdversarialType) -> Tensor:
-    """How badly the discriminator tells HR from results: the sum of both parts.
+def discriminator_loss(kind: AdversarialType, real: Tensor, fake: Tensor) -> Tensor:
+    """How badly the discriminator tells HR from results: of "vanilla" and "hinge" the sum of both parts.
 
     Args:
+        kind: As of `generator_loss`.
         real: Logits of HR, (B, 1, H, W).
         fake: Logits of results, the same shape.
-        kind: As of `generator_loss`.
 
     Returns:
         A scalar.
     """
-    real, fake = real.float(), fake.float()
+    if kind == "relativistic":
+        return F.softplus(fake - real).mean()
     if kind == "vanilla":
         return F.softplus(-real).mean() + F.softplus(fake).mean()
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import PRESETS
-from escsr.runtime.choices import Resizer
+from escsr.runtime.choices import AdversarialType, Resizer
 from escsr.runtime.settings import Settings
 
 __all__ = [
@@ -79,16 +79,19 @@ class PerceptualSettings(Settings):
 
 
 class AdversarialSettings(Settings):
-    """A discriminator, and how it learns; see `UNetDiscriminator`."""
+    """A discriminator, and how it learns; see `UNetDiscriminator` and `FeatureDiscriminator`."""
 
     weight: _Weight = 0.0
     """Of this loss in the generator's; 0 for no discriminator."""
-    type: Literal["vanilla", "hinge"] = "vanilla"
-    """Binary cross-entropy of the logits, or hinge."""
+    type: AdversarialType = "vanilla"
+    """Binary cross-entropy of the logits, hinge, or each result against its HR ("relativistic")."""
+    discriminator: Literal["unet", "features"] = "unet"
+    """What judges: a U-Net, the paper's; or small networks on the layers of the perceptual network, which
+    learn within some hundred steps."""
     features: _Count = 64
     """Channels of the discriminator's first layer."""
     high_frequencies: bool = False
-    """Whether it sees images without what LR could hold, and so learns sooner, see
+    """Whether the U-Net sees images without what LR could hold, and so learns sooner, see
     `losses.high_frequencies`; the paper's sees them whole."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
     """Of the discriminator; its rate follows the same schedule."""

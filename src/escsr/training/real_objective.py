@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from escsr.data.degraded_sampler import DegradedSampler
 from escsr.errors import ConfigError
-from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network
-from escsr.networks.discriminator import UNetDiscriminator
+from escsr.evaluation.perceptual import load_feature_network
+from escsr.networks.discriminator import FeatureDiscriminator, UNetDiscriminator
 from escsr.training import losses
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objectives import Batch, Objective, flat_patches
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["RealObjective"]
 
 _DISCRIMINATOR = "discriminator"
+_IMAGE = "image"
+"""Key of what a U-Net sees, beside the names of layers."""
+
 _LATTICE = 8
 """HR sides must be multiples of it for the discriminator, which halves them three times."""
 
@@ -43,25 +46,36 @@ class RealObjective(Objective):
         config: The recipe, its objective of type "real".
 
     Raises:
-        ConfigError: Patches are of other sides than the discriminator takes.
+        ConfigError: Patches are of other sides than a loss takes, or there is no network whose features a
+            discriminator could see.
         CheckpointError: The perceptual network cannot be read.
     """
 
     def __init__(self, sampler: DegradedSampler, config: TrainingConfig) -> None:
         assert isinstance(config.objective, RealSettings)
         self.sampler, self.config, self.settings = sampler, config, config.objective
-        _check_patches(config.patch_size, sampler.scale, self.settings)
-        path = self.settings.perceptual.network
-        self._features = None if path is None else load_feature_network(path).requires_grad_(False)
+        _check(config.patch_size, sampler.scale, self.settings)
+        perceptual = self.settings.perceptual
+        self._features, self._layers = None, dict(perceptual.layers or {})
+        if perceptual.network is not None:
+            self._features = load_feature_network(perceptual.network).requires_grad_(False)
+            self._layers = self._layers or self._features.usual_layers
 
     def prepare(self, state: TrainingState) -> None:
         """See `Objective`."""
+        channels = {}
         if self._features is not None:
             self._features.to(state.device)
-            self._features(torch.zeros(1, 3, 64, 64, device=state.device), self.settings.perceptual.layers)
+            seen = self._features(torch.zeros(1, 3, 64, 64, device=state.device), self._layers)
+            channels = {name: features.shape[1] for name, features in seen.items()}
         adversarial = self.settings.adversarial
         if adversarial.weight:
-            state.add(_DISCRIMINATOR, UNetDiscriminator(adversarial.features), adversarial.optimizer)
+            discriminator = (
+                UNetDiscriminator(adversarial.features)
+                if adversarial.discriminator == "unet"
+                else FeatureDiscriminator(channels, adversarial.features)
+            )
+            state.add(_DISCRIMINATOR, discriminator, adversarial.optimizer)
 
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`; "hr" is HR as it is, "target" is there where it differs."""
@@ -78,36 +92,37 @@ class RealObjective(Objective):
 
     def step(self, state: TrainingState, micro_batches: Sequence[Batch]) -> Mapping[str, float]:
         """See `Objective`; each loss by its name, with its weight."""
-        results: list[Tensor] = []
+        pairs: list[_Pair] = []
 
         def loss(batch: Batch) -> dict[str, Tensor]:
             sr = state.network(batch["lr"]).float()
-            results.append(sr.detach())
-            terms = dict(self._terms(state, sr, batch))
+            pair = self._pair(sr, batch, state.iteration)
+            pairs.append(pair.detached())
+            terms = dict(self._terms(state, sr, batch, pair))
             return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
         figures = state.update("network", loss, micro_batches)
         if _DISCRIMINATOR not in state.modules:
             return figures
-        pairs = [
-            {"real": batch["hr"], "fake": sr} for batch, sr in zip(micro_batches, results, strict=True)
-        ]
         judged = state.update(_DISCRIMINATOR, lambda pair: self._judge(state, pair), pairs)
         return {**figures, **{f"discriminator_{name}": value for name, value in judged.items()}}
 
-    def _terms(self, state: TrainingState, sr: Tensor, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    def _terms(
+        self, state: TrainingState, sr: Tensor, batch: Batch, pair: _Pair
+    ) -> Iterator[tuple[str, Tensor]]:
         """Losses of the network by name, with their weights."""
         settings, target = self.settings, batch.get("target", batch["hr"])
         yield "l1", settings.l1 * F.l1_loss(sr, target)
         if self._features is not None and settings.perceptual.weight:
-            seen = (self._shifted(image, state.iteration) for image in (sr, target))
-            yield "perceptual", settings.perceptual.weight * self._perceptual(self._features, *seen)
+            wanted = self._seen(target, state.iteration) if "target" in batch else pair.real
+            loss = losses.perceptual_loss(pair.fake, wanted, self._layers)
+            yield "perceptual", settings.perceptual.weight * loss
         if settings.adversarial.weight:
-            discriminator = state.modules[_DISCRIMINATOR]
-            with _frozen(discriminator):
-                logits = discriminator(self._judged(sr, state.iteration))
-            wanted = losses.generator_loss(logits, settings.adversarial.type)
-            yield "adversarial", settings.adversarial.weight * wanted
+            compared = pair if settings.adversarial.type == "relativistic" else pair[1:]
+            with _frozen(state.modules[_DISCRIMINATOR]):
+                judged = self._logits(state, *compared)
+            each = [losses.generator_loss(settings.adversarial.type, *logits) for logits in judged]
+            yield "adversarial", settings.adversarial.weight * torch.stack(each).mean()
         if settings.ldl:
             with torch.no_grad():
                 averaged = state.ema(batch["lr"]).float()
@@ -118,17 +133,22 @@ class RealObjective(Objective):
         if settings.grid:
             yield "grid", settings.grid * losses.grid_loss(sr, batch["hr"], self.sampler.scale)
 
-    def _perceptual(self, network: FeatureNetwork, sr: Tensor, target: Tensor) -> Tensor:
-        layers = self.settings.perceptual.layers or network.usual_layers
-        with torch.no_grad():
-            wanted = network(target, layers)
-        return losses.perceptual_loss(network(sr, layers), wanted, layers)
+    def _pair(self, sr: Tensor, batch: Batch, iteration: int) -> _Pair:
+        """What discriminator and perceptual loss see; the latter not of HR where it has another target."""
+        unneeded = "target" in batch and self.settings.adversarial.discriminator == "unet"
+        real = self._seen(batch["hr"], iteration, features=not unneeded)
+        return _Pair(real, self._seen(sr, iteration))
 
-    def _judged(self, images: Tensor, iteration: int) -> Tensor:
-        """What the discriminator sees of images."""
-        if self.settings.adversarial.high_frequencies:
-            images = losses.high_frequencies(images, self.sampler.scale)
-        return self._shifted(images, iteration)
+    def _seen(self, images: Tensor, iteration: int, *, features: bool = True) -> _Seen:
+        """What is seen of images: features by layer, and an image for the U-Net."""
+        adversarial, seen = self.settings.adversarial, {}
+        if features and self._features is not None:
+            seen = self._features(self._shifted(images, iteration), self._layers)
+        if adversarial.weight and adversarial.discriminator == "unet":
+            high = adversarial.high_frequencies
+            shown = losses.high_frequencies(images, self.sampler.scale) if high else images
+            seen[_IMAGE] = self._shifted(shown, iteration)
+        return seen
 
     def _shifted(self, images: Tensor, iteration: int) -> Tensor:
         """Without 8 rows and columns of the border, step by step at each of the 64 offsets."""
@@ -138,18 +158,50 @@ class RealObjective(Objective):
         rows, columns = (side - _LATTICE for side in images.shape[-2:])
         return images[..., top : top + rows, left : left + columns]
 
-    def _judge(self, state: TrainingState, pair: Batch) -> dict[str, Tensor]:
-        both = torch.cat((pair["real"], pair["fake"]))
-        logits = state.modules[_DISCRIMINATOR](self._judged(both, state.iteration))
-        real, fake = logits.float().chunk(2)
-        loss = losses.discriminator_loss(real, fake, self.settings.adversarial.type)
-        return {"loss": loss, "real": real.mean(), "fake": fake.mean()}
+    def _judge(self, state: TrainingState, pair: _Pair) -> dict[str, Tensor]:
+        """Loss of the discriminator, and its mean logits."""
+        judged = self._logits(state, *pair)
+        each = [losses.discriminator_loss(self.settings.adversarial.type, *logits) for logits in judged]
+        real, fake = [
+            torch.stack([part.mean() for part in parts]).mean() for parts in zip(*judged, strict=True)
+        ]
+        return {"loss": torch.stack(each).mean(), "real": real, "fake": fake}
+
+    def _logits(self, state: TrainingState, *seen: _Seen) -> list[tuple[Tensor, ...]]:
+        """Logits of each of what is seen, by each head of the discriminator; one pass for all."""
+        discriminator = state.modules[_DISCRIMINATOR]
+        unet = isinstance(discriminator, UNetDiscriminator)
+        together = {
+            name: torch.cat([each[name] for each in seen]) for name in ([_IMAGE] if unet else self._layers)
+        }
+        judged = [discriminator(together[_IMAGE])] if unet else discriminator(together)
+        return [logits.float().chunk(len(seen)) for logits in judged]
 
 
-def _check_patches(patch_size: int, scale: int, settings: RealSettings) -> None:
-    """Refuses patches of sides that a loss cannot take."""
-    side = patch_size * scale
-    if settings.adversarial.weight and side % _LATTICE:
+_Seen = dict[str, Tensor]
+"""Features by layer, and images for a U-Net."""
+
+
+class _Pair(NamedTuple):
+    """What is seen of HR and of the results."""
+
+    real: _Seen
+    fake: _Seen
+
+    def detached(self) -> _Pair:
+        """The same without gradients."""
+        return _Pair(self.real, {name: tensor.detach() for name, tensor in self.fake.items()})
+
+
+def _check(patch_size: int, scale: int, settings: RealSettings) -> None:
+    """Refuses patches of sides that a loss cannot take, and a discriminator that would see nothing."""
+    side, adversarial = patch_size * scale, settings.adversarial
+    if adversarial.weight and adversarial.discriminator == "features" and not settings.perceptual.network:
+        raise ConfigError(
+            "objective.adversarial.discriminator=features sees images by the perceptual network, and there "
+            "is none: set objective.perceptual.network to its file, or the discriminator to unet."
+        )
+    if adversarial.weight and side % _LATTICE:
         raise ConfigError(
             f"A discriminator takes HR patches with sides that are multiples of {_LATTICE}, not {side}; "
             "choose another patch_size."

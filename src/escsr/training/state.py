@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from pydantic import BaseModel
@@ -36,6 +36,9 @@ __all__ = ["NetworkFactory", "TrainingState"]
 NetworkFactory = Callable[[TrainingConfig], nn.Module]
 """Makes a network of the caller's own: LR, (B, 3, p, p) in [0, 1], to SR, (B, 3, rp, rp), at the scale of
 `config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded."""
+
+_Part = TypeVar("_Part")
+"""A batch, or what was made of one."""
 
 
 class _Counters(BaseModel):
@@ -157,7 +160,7 @@ class TrainingState:
         return figures
 
     def update(
-        self, name: str, loss: Callable[[Batch], Mapping[str, Tensor]], micro_batches: Sequence[Batch]
+        self, name: str, loss: Callable[[_Part], Mapping[str, Tensor]], micro_batches: Sequence[_Part]
     ) -> dict[str, float]:
         """Updates a module by the gradients of a loss, and its averaged weights.
 
