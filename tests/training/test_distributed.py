@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import REAL, TINY, tiny_arguments, write_pictures
+from tiny_runs import GAN, REAL, TINY, tiny_arguments, write_pictures
 
 from escsr.errors import ConfigError
 from escsr.training.distributed import Distributed, _settings
@@ -90,10 +90,10 @@ def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None
 
 def test_two_processes_train_two_networks_as_one_does(folder: Path, tmp_path: Path) -> None:
     """Generator, discriminator and the vectors of its spectral norm."""
-    settings = [*REAL, "iterations=4", "validate_every=4", "objective.colour=0.5"]
+    settings = [*GAN, "iterations=4", "validate_every=4", "objective.colour=0.5"]
     command = ["train", "--recipe", "esc-real-light-gan-x2", "--device", "cpu", "--data", str(folder)]
     command += [part for setting in settings for part in ("--set", setting)]
-    first = recipe("esc-real-light-x2").with_settings([*REAL[:-2], "start=none", "iterations=1"])
+    first = recipe("esc-real-light-x2").with_settings([*REAL, "start=none", "iterations=1"])
     Trainer(first, sampler_for(first, folder), tmp_path / "start").train()
     # torchrun takes --start for its own --start-method
     command += ["--set", f"start={tmp_path / 'start' / 'best.safetensors'}", "--output"]

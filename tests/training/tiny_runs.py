@@ -32,10 +32,18 @@ REAL = [
     "schedule.warmup=3",
     "iterations=8",
     "precision=float32",
+]
+"""For the recipes of real photographs."""
+
+GAN = [
+    *REAL,
     "objective.adversarial.features=8",
+    "objective.adversarial.discriminator=unet",
+    "objective.adversarial.type=vanilla",
+    "objective.perceptual.layers=none",
     "objective.ldl=0.5",
 ]
-"""For the recipes of real photographs; the last two are of the second stage alone."""
+"""For those of the second stage."""
 
 
 def write_pictures(folder: Path) -> Path:

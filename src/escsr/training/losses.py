@@ -17,7 +17,6 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "grid_loss",
-    "high_frequencies",
     "perceptual_loss",
 ]
 
@@ -26,9 +25,6 @@ _WINDOW = 7
 
 NEIGHBOURS = 5
 """Side of the squares of LR pixels that the local means of `grid_loss` are over."""
-
-_GAIN = 8.0
-"""Of high frequencies, which are some hundredths of the range, to values of about one."""
 
 
 def perceptual_loss(
@@ -142,22 +138,3 @@ def grid_loss(result: Tensor, target: Tensor, scale: int) -> Tensor:
         for image in (result, target)
     )
     return F.l1_loss(own, wanted)
-
-
-def high_frequencies(image: Tensor, scale: int) -> Tensor:
-    """What a low-resolution image can hardly hold: the image less its means around each pixel, times 8.
-
-    A discriminator that sees only this tells results from HR after 180 steps; of whole images it had learnt
-    nothing after 640 (docs/log.md). One of wavelet sub-bands is from "Training Generative Image
-    Super-Resolution Models by Wavelet-Domain Losses Enables Better Control of Artifacts" (CVPR 2024).
-
-    Args:
-        image: (B, 3, rH, rW).
-        scale: r; means are over squares of 2r − 1 pixels.
-
-    Returns:
-        The same shape.
-    """
-    side = 2 * scale - 1
-    low = F.avg_pool2d(image, side, stride=1, padding=scale - 1, count_include_pad=False)
-    return (image - low) * _GAIN

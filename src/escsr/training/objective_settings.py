@@ -90,9 +90,6 @@ class AdversarialSettings(Settings):
     learn within some hundred steps."""
     features: _Count = 64
     """Channels of the discriminator's first layer."""
-    high_frequencies: bool = False
-    """Whether the U-Net sees images without what LR could hold, and so learns sooner, see
-    `losses.high_frequencies`; the paper's sees them whole."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
     """Of the discriminator; its rate follows the same schedule."""
 

@@ -145,9 +145,7 @@ class RealObjective(Objective):
         if features and self._features is not None:
             seen = self._features(self._shifted(images, iteration), self._layers)
         if adversarial.weight and adversarial.discriminator == "unet":
-            high = adversarial.high_frequencies
-            shown = losses.high_frequencies(images, self.sampler.scale) if high else images
-            seen[_IMAGE] = self._shifted(shown, iteration)
+            seen[_IMAGE] = self._shifted(images, iteration)
         return seen
 
     def _shifted(self, images: Tensor, iteration: int) -> Tensor:

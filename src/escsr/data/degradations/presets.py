@@ -74,11 +74,11 @@ PRESETS: dict[str, Mixture] = {
     "compressed": _mixture(compressed=(1.0, _COMPRESSED)),
     "bsrgan": _mixture(bsrgan=(1.0, Shuffled())),
     "mixed": _mixture(
-        clean=(0.15, _CLEAN),
-        web=(0.1, _WEB),
-        compressed=(0.1, _COMPRESSED),
-        gentle=(0.42, _GENTLE),
-        full=(0.23, _FULL),
+        clean=(0.12, _CLEAN),
+        web=(0.06, _WEB),
+        compressed=(0.2, _COMPRESSED),
+        gentle=(0.45, _GENTLE),
+        full=(0.17, _FULL),
     ),
 }
 """`real-esrgan` is the paper's, number by number; `resshift` that of ResShift, half of it without a second
