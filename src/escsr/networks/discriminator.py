@@ -106,24 +106,26 @@ class FeatureDiscriminator(nn.Module):
 
     def __init__(self, channels: Mapping[str, int], width: int = 64) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict(
-            {
-                name: nn.Sequential(
-                    SpectralConv2d(count, width, 4, 2),
-                    nn.LeakyReLU(0.2),
-                    SpectralConv2d(width, width, 4, 2),
-                    nn.LeakyReLU(0.2),
-                    nn.Conv2d(width, 1, 3, padding=1),
-                )
-                for name, count in channels.items()
-            }
-        )
+        self.heads = nn.ModuleDict({name: _Head(count, width) for name, count in channels.items()})
 
     def forward(self, features: Mapping[str, Tensor]) -> list[Tensor]:
         """(B, C, h, w) by layer, sides at least 4 → logits (B, 1, h/4, w/4) of each, positive for real."""
-        return [head(_of_unit_length(features[name])) for name, head in self.heads.items()]
+        return [head(features[name]) for name, head in self.heads.items()]
 
 
-def _of_unit_length(features: Tensor) -> Tensor:
-    """With a mean square of 1 over the channels of each pixel."""
-    return F.normalize(features, dim=1) * features.shape[1] ** 0.5
+class _Head(nn.Module):
+    """Judges one layer: two convolutions of stride 2 on features of unit length, and logits in float32."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.first = SpectralConv2d(channels, width, 4, 2)
+        self.second = SpectralConv2d(width, width, 4, 2)
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, h, w) → (B, 1, h/4, w/4)."""
+        x = F.normalize(features, dim=1) * features.shape[1] ** 0.5  # mean square 1 over channels
+        x = F.leaky_relu(self.first(x), 0.2)
+        x = F.leaky_relu(self.second(x), 0.2)
+        with torch.autocast(x.device.type, enabled=False):  # small differences of large logits count
+            return self.last(x.float())

@@ -23,6 +23,9 @@ __all__ = [
 _WINDOW = 7
 """Side of the windows that LDL takes local variances in."""
 
+_DRIFT = 1e-3
+"""Weight of the square of what a relativistic discriminator says of HR and results alike."""
+
 NEIGHBOURS = 5
 """Side of the squares of LR pixels that the local means of `grid_loss` are over."""
 
@@ -65,6 +68,9 @@ def generator_loss(kind: AdversarialType, *logits: Tensor) -> Tensor:
 def discriminator_loss(kind: AdversarialType, real: Tensor, fake: Tensor) -> Tensor:
     """How badly the discriminator tells HR from results: of "vanilla" and "hinge" the sum of both parts.
 
+    "relativistic" leaves the mean of both logits free; a small weight on its square keeps it near 0, as in
+    Karras et al. (ICLR 2018), appendix A.1.
+
     Args:
         kind: As of `generator_loss`.
         real: Logits of HR, (B, 1, H, W).
@@ -74,7 +80,7 @@ def discriminator_loss(kind: AdversarialType, real: Tensor, fake: Tensor) -> Ten
         A scalar.
     """
     if kind == "relativistic":
-        return F.softplus(fake - real).mean()
+        return F.softplus(fake - real).mean() + _DRIFT * ((real + fake) / 2).square().mean()
     if kind == "vanilla":
         return F.softplus(-real).mean() + F.softplus(fake).mean()
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()

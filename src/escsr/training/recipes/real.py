@@ -86,9 +86,7 @@ def esc_real_light_gan(scale: int) -> TrainingConfig:
     Hardware: two cores with avx512_bf16, an hour (1.9 steps a second). Reached: see the card of
     esc-real-light-gan-x4.
     """
-    generator = config.OptimizerSettings(
-        type="adam", learning_rate=1e-4, betas=(0.9, 0.99), clip_norm=0.5
-    )
+    generator = config.OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99), clip_norm=0.5)
     discriminator = config.OptimizerSettings(type="adam", learning_rate=5e-4, betas=(0.5, 0.99))
     return esc_real_light(scale).replace(
         {
