@@ -54,7 +54,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
 
 
 UNET = ["objective.adversarial.discriminator=unet", "objective.adversarial.type=vanilla"]
-FEATURES = ["objective.adversarial.discriminator=features", "objective.adversarial.type=relativistic"]
+FEATURES = [
+    "objective.adversarial.discriminator=features",
+    "objective.adversarial.type=relativistic",
+    "objective.adversarial.steps=2",
+]
 
 
 def vector(module: nn.Module) -> Tensor:

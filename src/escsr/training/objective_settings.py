@@ -90,6 +90,8 @@ class AdversarialSettings(Settings):
     learn within some hundred steps."""
     features: _Count = 64
     """Channels of the discriminator's first layer."""
+    steps: _Count = 1
+    """Updates of the discriminator to one of the network, all by the same batch."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
     """Of the discriminator; its rate follows the same schedule."""
 

@@ -104,7 +104,8 @@ class RealObjective(Objective):
         figures = state.update("network", loss, micro_batches)
         if _DISCRIMINATOR not in state.modules:
             return figures
-        judged = state.update(_DISCRIMINATOR, lambda pair: self._judge(state, pair), pairs)
+        for _ in range(self.settings.adversarial.steps):
+            judged = state.update(_DISCRIMINATOR, lambda pair: self._judge(state, pair), pairs)
         return {**figures, **{f"discriminator_{name}": value for name, value in judged.items()}}
 
     def _terms(
