@@ -24,6 +24,13 @@ MODELS = escsr.list_models()
 RECORDS = {record["model"]: record for record in model_tables.read_records()}
 
 
+def least_gain(name: str, usual: float) -> float:
+    """dB above bicubic: fewer for photographs as they are, and hardly any where detail is invented."""
+    if "-gan-" in name:
+        return 0.2 * usual
+    return 0.6 * usual if "degradation" in RECORDS[name] else usual
+
+
 def test_pages_and_cards_are_rendered_from_the_records() -> None:
     assert set(RECORDS) == set(MODELS)
     for page, text in model_tables.pages(list(RECORDS.values())).items():
@@ -31,7 +38,7 @@ def test_pages_and_cards_are_rendered_from_the_records() -> None:
     for name, record in RECORDS.items():
         assert (model_tables.CARDS / f"{name}.md").read_text() == model_cards.card(record)
         for data, sets in record["sets"].items():
-            least = 0.5 if data.endswith(("×6", "×8")) else 1
+            least = 0.4 if "-gan-" in name else 0.5 if data.endswith(("×6", "×8")) else 1
             assert sets["model"][0] > sets["bicubic"][0] + least
 
 
@@ -55,8 +62,7 @@ def test_better_than_bicubic(name: str, picture: str) -> None:
     truth, ours, bicubic = (
         torch.from_numpy(pixels) for pixels in (hr, upscaler(lr, scale=scale), imresize(lr, scale))
     )
-    least = 0.5 if "degradation" in RECORDS[name] else 0.8
-    assert psnr(ours, truth) > psnr(bicubic, truth) + least
+    assert psnr(ours, truth) > psnr(bicubic, truth) + least_gain(name, 0.8)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -23,6 +23,9 @@ INSIDE, BORDER, REAL_BORDER = 0.5, 1.5, 2.5
 beyond the border: a result of 8 bits is off by one level at most, and only there. Networks for real
 photographs are off by two, and their results by one, because `Upscaler` mirrors their pictures."""
 
+GAN_INSIDE, GAN_BORDER = 1.0, 8.0
+"""The same of GAN forms; `Upscaler` keeps their colours too (`benchmarks/real_photos.py`: 0.5 of 255)."""
+
 
 @pytest.mark.parametrize("name", MODELS)
 def test_figures_are_the_recorded_ones(name: str) -> None:
@@ -35,8 +38,11 @@ def test_figures_are_the_recorded_ones(name: str) -> None:
     assert figures.constant_inside == pytest.approx(recorded["constant_inside"], abs=0.02)
     assert figures.constant_border == pytest.approx(recorded["constant_border"], abs=0.02)
     assert figures.pure_border == pytest.approx(recorded["pure_border"], abs=0.1)
-    assert figures.constant_inside < INSIDE
-    assert figures.constant_border < (REAL_BORDER if "degradation" in _ALL[name] else BORDER)
+    inside, border = INSIDE, REAL_BORDER if "degradation" in _ALL[name] else BORDER
+    if "-gan-" in name:
+        inside, border = GAN_INSIDE, GAN_BORDER
+    assert figures.constant_inside < inside
+    assert figures.constant_border < border
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -72,7 +78,7 @@ def test_no_picture_blows_up(name: str, side: int) -> None:
     assert sr.min() > -1.5
     assert sr.max() < 2.5
     # What was trained on noise takes single-pixel patterns for it.
-    most = 0.12 if "degradation" in _ALL[name] else 0.05
+    most = 0.15 if "degradation" in _ALL[name] else 0.05
     assert (sr.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() < most
 
 
