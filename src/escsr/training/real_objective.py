@@ -97,7 +97,7 @@ class RealObjective(Objective):
         def loss(batch: Batch) -> dict[str, Tensor]:
             sr = state.network(batch["lr"]).float()
             pair = self._pair(sr, batch, state.iteration)
-            pairs.append(pair.detached())
+            pairs.append(pair.only(self._judged))
             terms = dict(self._terms(state, sr, batch, pair))
             return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
@@ -169,12 +169,17 @@ class RealObjective(Objective):
     def _logits(self, state: TrainingState, *seen: _Seen) -> list[tuple[Tensor, ...]]:
         """Logits of each of what is seen, by each head of the discriminator; one pass for all."""
         discriminator = state.modules[_DISCRIMINATOR]
+        together = {name: torch.cat([each[name] for each in seen]) for name in self._judged}
         unet = isinstance(discriminator, UNetDiscriminator)
-        together = {
-            name: torch.cat([each[name] for each in seen]) for name in ([_IMAGE] if unet else self._layers)
-        }
         judged = [discriminator(together[_IMAGE])] if unet else discriminator(together)
         return [logits.float().chunk(len(seen)) for logits in judged]
+
+    @property
+    def _judged(self) -> list[str]:
+        """Names of what the discriminator looks at, of all that is seen."""
+        if not self.settings.adversarial.weight:
+            return []
+        return [_IMAGE] if self.settings.adversarial.discriminator == "unet" else list(self._layers)
 
 
 _Seen = dict[str, Tensor]
@@ -187,9 +192,9 @@ class _Pair(NamedTuple):
     real: _Seen
     fake: _Seen
 
-    def detached(self) -> _Pair:
-        """The same without gradients."""
-        return _Pair(self.real, {name: tensor.detach() for name, tensor in self.fake.items()})
+    def only(self, names: Sequence[str]) -> _Pair:
+        """Some of it, without gradients."""
+        return _Pair(*({name: seen[name].detach() for name in names} for seen in self))
 
 
 def _check(patch_size: int, scale: int, settings: RealSettings) -> None:
