@@ -150,6 +150,16 @@ def test_killed_and_resumed_by_the_command(config: TrainingConfig, folder: Path,
     assert all(torch.equal(value, run_[key]) for key, value in whole.items())
 
 
+def test_layers_too_small_to_judge(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
+    layers = 'objective.perceptual.layers={"conv2_2":1}'
+    small = config.with_settings(
+        [*FEATURES, layers, "patch_size=5", "objective.shift=false", "objective.grid=0"]
+    )
+    trainer(small, folder, tmp_path / "enough")
+    with pytest.raises(ConfigError, match=r"4 pixels or more a side, and conv2_2 has 3"):
+        trainer(small.replace({"patch_size": 3}), folder, tmp_path / "small")
+
+
 @pytest.mark.parametrize("num_shards", [2, 4])
 def test_shards_are_of_one_batch(config: TrainingConfig, folder: Path, num_shards: int) -> None:
     chosen = objective_for(config, sampler_for(config, folder))

@@ -15,7 +15,7 @@ from escsr.data.resize import imresize
 from escsr.evaluation.metrics import psnr
 from escsr.evaluation.stability import pattern_peak
 from escsr.models.bundled import find_model
-from escsr.models.selection import choose_model, explain
+from escsr.models.selection import DEFAULT_STRENGTH, choose_model, explain
 from samples import EXAMPLES
 
 Pixels = NDArray[np.uint8]
@@ -47,6 +47,7 @@ def test_the_name_stands_for_the_bundled_models() -> None:
     assert choose_model("real", 4).stem == "esc-real-light-x4"
     assert choose_model("real", 3).stem == "esc-real-light-x4"
     assert "esc-real-light" in explain("real", 4)
+    assert escsr.Upscaler("real", scale=4, device="cpu").strength == DEFAULT_STRENGTH
 
 
 @pytest.mark.parametrize(("picture", "least"), [("flowers", 0.02), ("city", 0.2)])

@@ -119,12 +119,11 @@ def _note_path(name: str) -> Path:
 def _download(name: str, revision: str) -> Path:
     """Weights and configuration of a revision, through the hub's cache."""
     hub = _hub(name)
-    match = _NAME.fullmatch(name)
-    assert match is not None
+    repository = name.partition("@")[0]
 
     def get(file: str, revision: str) -> Path:
         options = {"revision": revision, "tqdm_class": _silent_bar()}
-        return Path(hub.hf_hub_download(match[1], file, library_name="escsr", **options))
+        return Path(hub.hf_hub_download(repository, file, library_name="escsr", **options))
 
     try:
         path = get(_WEIGHTS, revision)
@@ -148,10 +147,7 @@ def _cached(name: str, revision: str) -> Path | None:
 
     `hf_hub_download(local_files_only=True)` is not that: it asks the hub what calls it.
     """
-    hub = _hub(name)
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    path = hub.try_to_load_from_cache(match[1], _WEIGHTS, revision=revision)
+    path = _hub(name).try_to_load_from_cache(name.partition("@")[0], _WEIGHTS, revision=revision)
     return Path(path) if isinstance(path, str) else None
 
 

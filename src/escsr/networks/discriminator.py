@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FeatureDiscriminator", "SpectralConv2d", "UNetDiscriminator"]
+__all__ = ["LEAST_SIDE", "FeatureDiscriminator", "SpectralConv2d", "UNetDiscriminator"]
+
+LEAST_SIDE = 4
+"""Rows and columns of features that `FeatureDiscriminator` takes at least."""
 
 _EPSILON = 1e-12
 

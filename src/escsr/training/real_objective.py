@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from escsr.data.degraded_sampler import DegradedSampler
 from escsr.errors import ConfigError
 from escsr.evaluation.perceptual import load_feature_network
-from escsr.networks.discriminator import FeatureDiscriminator, UNetDiscriminator
+from escsr.networks.discriminator import LEAST_SIDE, FeatureDiscriminator, UNetDiscriminator
 from escsr.training import losses
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.objectives import Batch, Objective, flat_patches
@@ -28,7 +28,7 @@ _IMAGE = "image"
 """Key of what a U-Net sees, beside the names of layers."""
 
 _LATTICE = 8
-"""HR sides must be multiples of it for the discriminator, which halves them three times."""
+"""HR sides must be multiples of it for the U-Net, which halves them three times."""
 
 _STRIDE = 37
 """From one step's offset to the next; odd, so that all of them come."""
@@ -63,17 +63,17 @@ class RealObjective(Objective):
 
     def prepare(self, state: TrainingState) -> None:
         """See `Objective`."""
-        channels = {}
+        seen: _Seen = {}
         if self._features is not None:
-            self._features.to(state.device)
-            seen = self._features(torch.zeros(1, 3, 64, 64, device=state.device), self._layers)
-            channels = {name: features.shape[1] for name, features in seen.items()}
+            side = self.config.patch_size * self.sampler.scale
+            patch = torch.zeros(1, 3, side, side, device=state.device)
+            seen = self._features.to(state.device)(self._shifted(patch, 0), self._layers)
         adversarial = self.settings.adversarial
         if adversarial.weight:
             discriminator = (
                 UNetDiscriminator(adversarial.features)
                 if adversarial.discriminator == "unet"
-                else FeatureDiscriminator(channels, adversarial.features)
+                else FeatureDiscriminator(_channels(seen), adversarial.features)
             )
             state.add(_DISCRIMINATOR, discriminator, adversarial.optimizer)
 
@@ -205,9 +205,9 @@ def _check(patch_size: int, scale: int, settings: RealSettings) -> None:
             "objective.adversarial.discriminator=features sees images by the perceptual network, and there "
             "is none: set objective.perceptual.network to its file, or the discriminator to unet."
         )
-    if adversarial.weight and side % _LATTICE:
+    if adversarial.weight and adversarial.discriminator == "unet" and side % _LATTICE:
         raise ConfigError(
-            f"A discriminator takes HR patches with sides that are multiples of {_LATTICE}, not {side}; "
+            f"A U-Net takes HR patches with sides that are multiples of {_LATTICE}, not {side}; "
             "choose another patch_size."
         )
     if settings.shift and side < 4 * _LATTICE:
@@ -219,6 +219,17 @@ def _check(patch_size: int, scale: int, settings: RealSettings) -> None:
         raise ConfigError(
             f"objective.grid takes patches of at least {losses.NEIGHBOURS} LR pixels, not {patch_size}."
         )
+
+
+def _channels(seen: _Seen) -> dict[str, int]:
+    """Channels of each layer that a discriminator is to judge; refuses layers that are too small for it."""
+    for name, features in seen.items():
+        if (side := min(features.shape[-2:])) < LEAST_SIDE:
+            raise ConfigError(
+                f"A discriminator of features takes {LEAST_SIDE} pixels or more a side, and {name} has "
+                f"{side}; choose a larger patch_size, or take it out of objective.perceptual.layers."
+            )
+    return {name: features.shape[1] for name, features in seen.items()}
 
 
 @contextmanager
