@@ -58,6 +58,7 @@ FEATURES = [
     "objective.adversarial.discriminator=features",
     "objective.adversarial.type=relativistic",
     "objective.adversarial.steps=2",
+    "objective.perceptual.type=normalized",
 ]
 
 
@@ -221,6 +222,15 @@ def test_adversarial_losses() -> None:
     torch.testing.assert_close(
         losses.generator_loss("relativistic", real, fake), entropy(fake - real, ones)
     )
+
+
+def test_perceptual_losses() -> None:
+    one, two = torch.rand(2, 8, 5, 6), torch.rand(2, 8, 5, 6)
+    by_l1 = losses.perceptual_loss("l1", {"a": one, "b": two}, {"a": two, "b": two}, {"a": 0.3, "b": 1})
+    torch.testing.assert_close(by_l1, 0.3 * (one - two).abs().mean())
+    cosines = F.cosine_similarity(one, two, dim=1)
+    own = losses.perceptual_loss("normalized", {"a": one}, {"a": 3 * two}, {"a": 0.5})
+    torch.testing.assert_close(own, 0.5 * (2 - 2 * cosines).mean())  # however long the features are
 
 
 def test_artefacts_count_where_errors_are_restless_and_new() -> None:

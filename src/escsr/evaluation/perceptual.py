@@ -23,7 +23,13 @@ from torch.nn import functional as F
 
 from escsr.errors import CheckpointError, ConfigError
 
-__all__ = ["ACCEPTED", "FeatureNetwork", "load_feature_network", "perceptual_distance"]
+__all__ = [
+    "ACCEPTED",
+    "FeatureNetwork",
+    "load_feature_network",
+    "normalized_difference",
+    "perceptual_distance",
+]
 
 ACCEPTED = (
     "VGG16 or VGG19 under torchvision's names (.pth or .safetensors; the first convolutions suffice), or "
@@ -181,14 +187,24 @@ def perceptual_distance(network: FeatureNetwork, image: Tensor, reference: Tenso
         reference: The same shape.
 
     Returns:
-        0 for equal pictures, at most 4 for each layer.
+        0 for equal pictures, at most 2 for each layer.
     """
     one, two = (network(each.reshape(-1, *each.shape[-3:])) for each in (image, reference))
-    total = 0.0
-    for name, features in one.items():
-        difference = F.normalize(features, dim=1, eps=1e-10) - F.normalize(two[name], dim=1, eps=1e-10)
-        total += float(difference.square().sum(1).mean())
-    return total
+    return sum(float(normalized_difference(features, two[name])) for name, features in one.items())
+
+
+def normalized_difference(one: Tensor, two: Tensor) -> Tensor:
+    """Squared difference of features of unit length, after ReLU, as in LPIPS without its learnt weights.
+
+    Args:
+        one: (B, C, h, w), before ReLU or after it.
+        two: The same shape.
+
+    Returns:
+        A scalar, the mean over pictures and places: 0 for equal ones, at most 2.
+    """
+    one, two = (F.normalize(F.relu(features), dim=1, eps=1e-10) for features in (one, two))
+    return (one - two).square().sum(1).mean()
 
 
 def _plan(kind: str) -> list[_Layer]:

@@ -17,6 +17,7 @@ __all__ = [
     "Fit",
     "LamRule",
     "NetworkForm",
+    "PerceptualType",
     "Precision",
     "Protocol",
     "Resizer",
@@ -62,6 +63,9 @@ NetworkForm = Literal["inference", "trained", "streaming"]
 in which the large kernel is averaged and the position biases are made once. "trained": of the network as it
 is trained, as the paper's authors measure. "streaming": in exact tiles from host memory to host memory,
 with native kernels on a CPU, as `escsr upscale` runs it."""
+
+PerceptualType = Literal["l1", "normalized"]
+"""Distance between features: L1; or the squared difference of features of unit length, as in LPIPS."""
 
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 """Precision of the network. "float32" is IEEE everywhere; "tf32" rounds the factors of products to 10

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escsr.runtime.choices import AdversarialType
+from escsr.evaluation.perceptual import normalized_difference
+from escsr.runtime.choices import AdversarialType, PerceptualType
 
 __all__ = [
     "NEIGHBOURS",
@@ -31,11 +32,16 @@ NEIGHBOURS = 5
 
 
 def perceptual_loss(
-    result: Mapping[str, Tensor], target: Mapping[str, Tensor], weights: Mapping[str, float]
+    kind: PerceptualType,
+    result: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+    weights: Mapping[str, float],
 ) -> Tensor:
-    """L1 between features, weighted by layer (Johnson et al., ECCV 2016; layers as in Real-ESRGAN).
+    """How far features are apart, weighted by layer.
 
     Args:
+        kind: "l1" (Johnson et al., ECCV 2016; layers as in Real-ESRGAN) or "normalized": squared
+            differences of features of unit length, see `normalized_difference`.
         result: (B, C, h, w) by layer, see `FeatureNetwork`.
         target: The same of the target.
         weights: By layer.
@@ -43,8 +49,9 @@ def perceptual_loss(
     Returns:
         A scalar.
     """
-    losses = [w * F.l1_loss(result[name].float(), target[name].float()) for name, w in weights.items()]
-    return torch.stack(losses).sum()
+    difference = F.l1_loss if kind == "l1" else normalized_difference
+    each = [w * difference(result[name].float(), target[name].float()) for name, w in weights.items()]
+    return torch.stack(each).sum()
 
 
 def generator_loss(kind: AdversarialType, *logits: Tensor) -> Tensor:

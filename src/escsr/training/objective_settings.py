@@ -8,7 +8,7 @@ from pydantic import Field
 
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import PRESETS
-from escsr.runtime.choices import AdversarialType, Resizer
+from escsr.runtime.choices import AdversarialType, PerceptualType, Resizer
 from escsr.runtime.settings import Settings
 
 __all__ = [
@@ -67,11 +67,13 @@ class ArbitraryScaleSettings(Settings):
 
 
 class PerceptualSettings(Settings):
-    """L1 between features of a network that was trained to tell things apart; see `PerceptualLoss`."""
+    """Differences of features of a network that was trained to tell things apart; see `perceptual_loss`."""
 
     network: str | None = None
     """File of its weights: VGG19, VGG16 or SqueezeNet 1.0 (docs/training.md says which files); None for no
     perceptual loss."""
+    type: PerceptualType = "l1"
+    """L1, or squared differences of features of unit length ("normalized"), as in LPIPS."""
     weight: _Weight = 1.0
     """Of this loss."""
     layers: dict[str, _Weight] | None = None

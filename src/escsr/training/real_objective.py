@@ -116,7 +116,7 @@ class RealObjective(Objective):
         yield "l1", settings.l1 * F.l1_loss(sr, target)
         if self._features is not None and settings.perceptual.weight:
             wanted = self._seen(target, state.iteration) if "target" in batch else pair.real
-            loss = losses.perceptual_loss(pair.fake, wanted, self._layers)
+            loss = losses.perceptual_loss(settings.perceptual.type, pair.fake, wanted, self._layers)
             yield "perceptual", settings.perceptual.weight * loss
         if settings.adversarial.weight:
             compared = pair if settings.adversarial.type == "relativistic" else pair[1:]

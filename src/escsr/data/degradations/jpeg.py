@@ -44,12 +44,11 @@ def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tenso
     """
     pixels = (image.clamp(0, 1) * 255).round_().byte().permute(1, 2, 0).contiguous().numpy()  # (H, W, 3)
     height, width = pixels.shape[:2]
-    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar").copy(
-        interpretation="srgb"
-    )
+    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar")
     file = source.jpegsave_buffer(Q=quality, subsample_mode="on" if chroma_halved else "off", keep="none")
-    decoded = pyvips.Image.jpegload_buffer(file).write_to_memory()
-    values = np.frombuffer(decoded, np.uint8).reshape(height, width, 3)
+    decoded = pyvips.Image.jpegload_buffer(file, access="sequential")
+    region = pyvips.Region.new(decoded).fetch(0, 0, width, height)  # starts no threads for so few pixels
+    values = np.frombuffer(region, np.uint8).reshape(height, width, 3)
     return torch.from_numpy(values.astype(np.float32)).div_(255).permute(2, 0, 1)
 
 
