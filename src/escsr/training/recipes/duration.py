@@ -9,16 +9,17 @@ from escsr.training.config import RealSettings, TrainingConfig
 __all__ = ["estimate_seconds", "spoken"]
 
 _CORE_SECONDS = {
-    "esc-light": 80,
-    "esc": 144,
-    "esc-fp": 152,
-    "esc-lte": 152,
-    "esc-real": 400,
-    "esc-xl": 2000,
-    "esc-rib": 440,
+    "esc-light": 46,
+    "esc": 82,
+    "esc-fp": 87,
+    "esc-lte": 87,
+    "esc-real": 230,
+    "esc-xl": 1150,
+    "esc-rib": 250,
 }
 """Seconds of one core with bfloat16 products for a megapixel of LR patches in training: of the first four
-those of the recorded runs (results/training), of the others by their multiply-accumulates beside ESC's."""
+those of the recorded runs (results/training) over 1.74, what native kernels gain
+(results/speed/training-cpu-native.json); of the others by their multiply-accumulates beside ESC's."""
 
 _WITHOUT_BFLOAT16 = 2.5
 """How much slower float32 is, on a core with such products or without."""
@@ -26,7 +27,7 @@ _WITHOUT_BFLOAT16 = 2.5
 _EMULATED = 25
 """How much slower bfloat16 is on a core that only emulates its products."""
 
-_DEGRADING, _DISCRIMINATOR = 1.7, 3.0
+_DEGRADING, _DISCRIMINATOR = 1.2, 3.5
 """How much longer a step takes that makes damaged pictures, and one that trains a discriminator too."""
 
 
