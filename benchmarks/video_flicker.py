@@ -65,7 +65,8 @@ def _contenders(device: str) -> dict[str, tuple[int, Upscale]]:
         "bicubic x2": (2, bicubic(2)),
         light.name: (2, light),
         "bicubic x4": (4, bicubic(4)),
-        real.name: (4, real),
+        "real x4, strength 0": (4, Upscaler("real", device=device, scale=4, strength=0)),
+        f"real x4, strength {real.strength:g}": (4, real),
     }
 
 

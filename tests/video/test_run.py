@@ -20,8 +20,10 @@ from clips import ffmpeg, hashes, make_clip, moving, needs_ffmpeg, noise, times
 from escsr import Upscaler, upscale_video
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling import upscaler as upscaling
+from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoProgress
 from escsr.video.colour import Colours, from_rgb, to_rgb
+from escsr.video.plan import upscaler_for
 from escsr.video.planes import Layout, views
 from escsr.video.segments import SegmentWriter
 
@@ -395,3 +397,9 @@ def test_segments_join_without_a_seam_in_time(tmp_path: Path, nearest: Path) -> 
         result = upscale_video(clip, tmp_path / f"{codec}.mkv", model=nearest, codec=codec, segment=0.25)
         assert times(result.target) == times(clip), codec
         assert hashes(result.target, "a") == hashes(clip, "a")
+
+
+def test_videos_are_given_no_invented_detail_unless_asked_for() -> None:
+    for asked, strength in ((None, 0), (0.4, 0.4)):
+        _, upscaler = upscaler_for(48, 64, UpscaleOptions(model="real", scale=4, strength=asked))
+        assert upscaler.strength == strength

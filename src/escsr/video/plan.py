@@ -185,6 +185,8 @@ def upscaler_for(
 ) -> tuple[TargetSize, Upscaler]:
     """What stored frames become, and the model that brings them there.
 
+    Strength is 0 unless it is given: what a GAN form invents changes from frame to frame.
+
     Args:
         height: Stored pixels.
         width: Stored pixels.
@@ -194,6 +196,8 @@ def upscaler_for(
     Raises:
         EscError: Model or device are not as they should be.
     """
+    if options.strength is None:
+        options = replace(options, strength=0.0)
     target = options.target
     if target is None:
         upscaler = Upscaler(options=options)
