@@ -49,8 +49,8 @@ class UpscaleOptions(WriteOptions):
         feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
         strength: Of model "real": 0 invents nothing, 1 is the sharpest, with some invented detail; between,
-            the weights of both are blended. None for `DEFAULT_STRENGTH`, see `choose_strength`, and for 0 of
-            videos.
+            the weights of both are blended. None for `DEFAULT_STRENGTH`, see `choose_strength`; of
+            videos for 0.
         keep_colour: Keep large-scale colours as they are in the picture; None for models of real
             photographs only, which would shift them.
 
