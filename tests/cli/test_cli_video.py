@@ -128,7 +128,7 @@ def test_refusals(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.usefixtures("heeded_signals")
 def test_control_c_finishes_the_segment(tmp_path: Path, nearest: Path) -> None:
-    clip = make_clip(tmp_path / "clip.mkv", noise(100, (120, 160)), codec="libx264", pixels="yuv420p")
+    clip = make_clip(tmp_path / "clip.mkv", noise(60, (120, 160)), codec="libx264", pixels="yuv420p")
     line = [*COMMAND, "clip.mkv", "--json", "--segment", "0.4", "--model", str(nearest), "--device", "cpu"]
     with subprocess.Popen(
         line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -149,7 +149,7 @@ def test_control_c_finishes_the_segment(tmp_path: Path, nearest: Path) -> None:
     done = call(clip, nearest, "clip.mkv", "--segment", "0.4", "-q")
     assert (done.returncode, done.stdout) == (0, "")
     with av.open(str(tmp_path / "clip_x2.mkv")) as container:
-        assert len(list(container.decode(video=0))) == 100
+        assert len(list(container.decode(video=0))) == 60
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of POSIX")

@@ -122,7 +122,8 @@ def compare(
 @given(data=st.data())
 def test_a_stage_is_the_plain_one(name: str, stage_name: str, data: st.DataObject) -> None:
     build = data.draw(st.sampled_from(BUILDS), "build")
-    size = data.draw(st.tuples(st.integers(1, 70), st.integers(1, 70)), "size")
+    side = st.integers(1, 40 if stage_name == "upsampler" else 70)  # its results are several times larger
+    size = data.draw(st.tuples(side, side), "size")
     halo, batch = data.draw(st.booleans(), "halo"), data.draw(st.sampled_from((1, 2)), "batch")
     torch.manual_seed(data.draw(st.integers(0, 99), "seed"))
     arguments = arguments_of(stage_of(FORMS[name], stage_name), FORMS[name], size, halo, batch)
@@ -302,7 +303,7 @@ def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:
     options = [
         "-std=c++17",
         "-O1",
-        "-g",
+        "-g1",  # more of it triples the time to compile
         "-Wno-psabi",
         "-pthread",
         f"-fsanitize={sanitizer}",
