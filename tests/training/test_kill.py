@@ -46,7 +46,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "hr")
     finish(data, tmp_path / "whole")
     run, moments, kills = tmp_path / "run", random.Random(), 0
-    while not (run / LAST).exists() and kills < 4:
+    while not (run / LAST).exists() and kills < 3:
         with start(data, run) as process:
             assert process.stdout is not None
             process.stdout.readline()  # the first checkpoint of this start
