@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 import escsr
 from escsr import images
 from escsr.batch import upscale
+from escsr.cli.picture_options import StrengthOption
 from escsr.errors import CheckpointError, ConfigError
 from escsr.models import bundled
 from escsr.models.bundled import find_model
@@ -150,3 +152,8 @@ def test_the_second_form_is_listed(weights: Path) -> None:
     assert first.purpose != second.purpose
     assert first.gain_db is None
     assert second.gain_db is None
+
+
+def test_the_help_names_the_usual_one() -> None:
+    _, option = get_args(StrengthOption)
+    assert f"If not given: {DEFAULT_STRENGTH:g}, for videos 0." in option.help
