@@ -17,6 +17,7 @@ _SOURCE = Path("src/escsr/kernels/cpu/source")
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx2", "-mfma"]
 _INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {
+        "amx": [*_AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
         "avx512_bf16": [*_AVX512, "-mavx512bf16"],
         "avx512": _AVX512,
         "avx2": ["-mavx2", "-mfma"],
@@ -48,6 +49,10 @@ def _extensions() -> list[Extension]:
 
 class _BuildLibraries(build_ext):  # type: ignore[misc]
     """They are no Python modules: their names say neither a version nor an interpreter."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.parallel = True  # a core compiles each
 
     def get_ext_filename(self, fullname: str) -> str:
         return f"{Path(*fullname.split('.'))}.so"

@@ -31,6 +31,7 @@ from escsr.streaming import run
 from samples import ROOT, call_options
 
 BUILDS = [name for name in libraries.BUILDS if libraries.open_build(name) is not None]
+BFLOAT16_BUILDS = [name for name in BUILDS if libraries.open_build(name).has_bfloat16]  # type: ignore[union-attr]
 SMALL = {"num_blocks": 1, "num_conv_attn": 1, "window_size": 8}
 
 pytestmark = pytest.mark.skipif(not BUILDS, reason=f"no native library: {why_no_library()}")
@@ -54,6 +55,7 @@ NETWORKS = {
     "two attentions": network_of("esc", num_attention=2, norm_last=True, scale=3),
     "window of 24": network_of("esc", window_size=24, num_heads=2),
     "low rank": network_of("esc", bias_rank=5, window_size=16, scale=4),
+    "window of 32": network_of("esc", window_size=32, num_heads=2),
     "gate and implicit bias": network_of("esc-rib", window_size=16),
     "gate, two attentions": network_of("esc", num_attention=2, attention_gate=True),
     "kernel of 17, static": network_of("esc", large_kernel_size=17, dynamic_kernel=False),
@@ -156,13 +158,13 @@ def test_a_stage_with_vectors_of_four(
     assert (actual - expected).abs().max() <= 4e-6 * expected.abs().max().clamp_min(1)
 
 
-@pytest.mark.skipif("avx512_bf16" not in BUILDS, reason="this CPU has no products of bfloat16")
+@pytest.mark.parametrize("build", BFLOAT16_BUILDS)
 @pytest.mark.parametrize(("name", "stage_name"), CASES)
-def test_products_of_bfloat16(name: str, stage_name: str) -> None:
+def test_products_of_bfloat16(name: str, stage_name: str, build: str) -> None:
     """Only products are rounded: sums, norms, exponentials and residuals stay in float32."""
     arguments = arguments_of(stage_of(FORMS[name], stage_name), FORMS[name], (37, 41), True, 1)
     with torch.autocast("cpu", torch.bfloat16):
-        expected, actual = compare(name, stage_name, "avx512_bf16", arguments)
+        expected, actual = compare(name, stage_name, build, arguments)
     error = (actual - expected).abs().max() / expected.abs().max()
     assert 0 < error < 0.02
 
@@ -241,6 +243,21 @@ def test_threads_of_the_caller_do_not_mix_pictures() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(results[index], each) for index, each in enumerate(expected))
+
+
+@pytest.mark.skipif("amx" not in BUILDS, reason="this CPU, or its system, has no tiles")
+def test_tiles_are_left_as_other_libraries_configured_them() -> None:
+    """oneDNN, in PyTorch, uses tiles too, and does not configure them anew for every product."""
+    stage = next(stage for stage in FORMS["esc"].stages() if stage.operation == "conv_ffn")
+    kernel = native_stage(stage, libraries.open_build("amx"))
+    arguments = arguments_of(stage, FORMS["esc"], (70, 70), False, 1)
+    x, weight = torch.randn(1, 64, 48, 48), torch.randn(96, 64, 3, 3)
+    assert kernel is not None
+    with torch.autocast("cpu", torch.bfloat16):
+        expected, own = torch.nn.functional.conv2d(x, weight), kernel(*arguments)
+        for _ in range(3):
+            assert torch.equal(kernel(*arguments), own)
+            assert torch.equal(torch.nn.functional.conv2d(x, weight), expected)
 
 
 def test_without_the_threads_of_openmp_the_caller_works_alone() -> None:

@@ -24,6 +24,8 @@ from escsr.networks.training_kernels import only_plain_operators
 
 BUILDS = [name for name in libraries.BUILDS if libraries.open_build(name) is not None]
 
+BFLOAT16_BUILDS = [name for name in BUILDS if libraries.open_build(name).has_bfloat16]  # type: ignore[union-attr]
+
 pytestmark = pytest.mark.skipif(not BUILDS, reason=f"no native library: {why_no_library()}")
 
 Operator = Callable[..., Tensor | None]
@@ -185,20 +187,33 @@ def test_gradients_of_the_networks_shapes(name: str, build: str) -> None:
     assert max(errors(CASES[name](), build)) < 1e-5
 
 
-@pytest.mark.skipif("avx512_bf16" not in BUILDS, reason="this CPU has no products of bfloat16")
-@pytest.mark.parametrize("name", CASES)
-def test_gradients_by_products_of_bfloat16(name: str) -> None:
-    torch.manual_seed(0)
-    case = CASES[name]()
+def in_bfloat16(case: Case) -> Case:
+    """The same with native products of bfloat16."""
     native = case.native
 
-    def in_bfloat16(*arguments: Any) -> Tensor | None:
+    def rounded(*arguments: Any) -> Tensor | None:
         with torch.autocast("cpu", torch.bfloat16):
             return native(*arguments)
 
-    largest = max(errors(Case(in_bfloat16, case.plain, case.tensors), "avx512_bf16"))
+    return Case(rounded, case.plain, case.tensors)
+
+
+@pytest.mark.parametrize("build", BFLOAT16_BUILDS)
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_by_products_of_bfloat16(name: str, build: str) -> None:
+    torch.manual_seed(0)
+    largest = max(errors(in_bfloat16(CASES[name]()), build))
     assert largest < 1e-2
     assert (largest > 1e-5) != name.startswith("large kernel")  # that one stays in float32
+
+
+@pytest.mark.skipif(not BFLOAT16_BUILDS, reason="this CPU has no products of bfloat16")
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_all_shapes_by_products_of_bfloat16(data: st.DataObject) -> None:
+    torch.manual_seed(data.draw(st.integers(0, 99), "seed"))
+    build = data.draw(st.sampled_from(BFLOAT16_BUILDS), "build")
+    assert max(errors(in_bfloat16(data.draw(SHAPES, "case")), build)) < 2e-2
 
 
 @pytest.mark.parametrize("build", BUILDS)

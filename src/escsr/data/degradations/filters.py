@@ -32,8 +32,7 @@ def blur(image: Tensor, kernel: NDArray[np.float64]) -> Tensor:
     """
     radius = kernel.shape[-1] // 2
     height, width = image.shape[-2:]
-    rows, columns = (torch.from_numpy(_reflected(side, radius)) for side in (height, width))
-    padded = image.index_select(1, rows).index_select(2, columns)
+    padded = _padded(image, radius)
     size = tuple(_fast_length(side) for side in padded.shape[-2:])
     flipped = torch.from_numpy(np.ascontiguousarray(kernel[::-1, ::-1])).to(image.dtype)
     product = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(flipped, s=size)
@@ -102,6 +101,15 @@ def _reflected(side: int, radius: int) -> NDArray[np.int64]:
     return np.minimum(place, period - place) if side > 1 else np.zeros(side + 2 * radius, np.int64)
 
 
+def _padded(image: Tensor, radius: int) -> Tensor:
+    """(C, H, W) → (C, H + 2·radius, W + 2·radius), reflected as often as it takes."""
+    if radius < min(image.shape[-2:]):
+        return F.pad(image, [radius] * 4, mode="reflect")
+    rows, columns = (torch.from_numpy(_reflected(side, radius)) for side in image.shape[-2:])
+    return image.index_select(1, rows).index_select(2, columns)
+
+
+@lru_cache(maxsize=1024)
 def _fast_length(size: int) -> int:
     """The next length whose only factors are 2, 3 and 5."""
     while True:

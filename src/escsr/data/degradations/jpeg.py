@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from io import BytesIO
 
 import numpy as np
-import pyvips
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,13 +44,10 @@ def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tenso
         (3, H, W), multiples of 1/255.
     """
     pixels = (image.clamp(0, 1) * 255).round_().byte().permute(1, 2, 0).contiguous().numpy()  # (H, W, 3)
-    height, width = pixels.shape[:2]
-    source = pyvips.Image.new_from_memory(pixels.data, width, height, 3, "uchar")
-    file = source.jpegsave_buffer(Q=quality, subsample_mode="on" if chroma_halved else "off", keep="none")
-    decoded = pyvips.Image.jpegload_buffer(file, access="sequential")
-    region = pyvips.Region.new(decoded).fetch(0, 0, width, height)  # starts no threads for so few pixels
-    values = np.frombuffer(region, np.uint8).reshape(height, width, 3)
-    return torch.from_numpy(values.astype(np.float32)).div_(255).permute(2, 0, 1)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=2 if chroma_halved else 0)
+    values = np.asarray(Image.open(file), np.float32)
+    return torch.from_numpy(values).div_(255).permute(2, 0, 1)
 
 
 def differentiable_jpeg(image: Tensor, quality: float) -> Tensor:

@@ -32,7 +32,7 @@ __all__ = [
     "why_no_library",
 ]
 
-BUILDS = ("avx512_bf16", "avx512", "avx2", "neon")
+BUILDS = ("amx", "avx512_bf16", "avx512", "avx2", "neon")
 """The best first."""
 
 _INTERFACE = 2

@@ -40,7 +40,7 @@ struct TrainingHead {
   Word *q_lanes, *grad_lanes;    // [row][d / kStep][query of the row]
   Word *q_pixels, *grad_pixels;  // [row][query of the row / kStep][d]
   Word *k_channels, *v_channels;  // [key][d / kStep]
-  Word* k_pixels;                // [key / kStep][d]
+  Word* k_pixels;                // [key / kStep][d]; for tiles [row of keys][d][key of the row / kStep]
   float* log_sum;                // [row][query of the row]; where there is no query, large
   float* delta;                  // sum over channels of do * o; there 0
   float* grad_q;                 // [row][d][query of the row]
@@ -87,7 +87,13 @@ struct TrainingHead {
     const size_t keys = size_t(y) * window * head_dim / kStep;
     take_row(qkv + channels, qkv_stride, window, window, head_dim, 1.0f, row);
     Words<Type>::write_channels(row, window * head_dim, k_channels + keys);
-    write_pixels(row, window, k_pixels + keys);
+    if (takes_tiles<Type>(window, head_dim)) {
+      auto* to = reinterpret_cast<typename Type::Value*>(k_pixels + keys);
+      for (int d = 0; d < head_dim; ++d)
+        for (int x = 0; x < window; ++x) to[d * window + x] = Type::rounded(row[x * head_dim + d]);
+    } else {
+      write_pixels(row, window, k_pixels + keys);
+    }
     take_row(qkv + 2 * channels, qkv_stride, window, window, head_dim, 1.0f, row);
     Words<Type>::write_channels(row, window * head_dim, v_channels + keys);
   }
@@ -103,10 +109,13 @@ struct Tile {
 
   Word *p_queries, *ds_queries;  // [key of a block][query / kStep]
   Word* ds_keys;                 // [key / kStep][query]
+  float *p_sums, *ds_sums;       // [key of a block][query]
 
   template <class Take>
   void lay_out(Take&& take, int window) {
-    for (Word** each : {&p_queries, &ds_queries}) *each = reinterpret_cast<Word*>(take(size_t(kKeys) * 2 * kLanes));
+    const size_t block = kTileRows * 2 * kLanes;
+    for (Word** each : {&p_queries, &ds_queries}) *each = reinterpret_cast<Word*>(take(block));
+    for (float** each : {&p_sums, &ds_sums}) *each = take(block);
     ds_keys = reinterpret_cast<Word*>(take(size_t(window) * 2 * kLanes));
   }
 };
@@ -129,11 +138,19 @@ ESCSR_INLINE void add_over_queries(const typename Words<Type>::Word* words, int 
   }
 }
 
+// `backward_tile` by tiles; defined below, where there are any.
+template <class Type, int kWidth>
+void backward_in_tiles(const TrainingHead<Type>& head, const Tile<Type>& tile, const AttentionShape& a,
+                       const float* table, int row, int column, int key_row, float* grad_k, float* grad_v, float* bias);
+
 // Adds what kWidth vectors of queries of a row and a row of keys give to the gradients; `bias` is
 // [key of the row][query of the row].
 template <class Type, int kWidth>
 void backward_tile(const TrainingHead<Type>& head, const Tile<Type>& tile, const AttentionShape& a, const float* table,
                    int row, int column, int key_row, float* grad_k, float* grad_v, float* bias) {
+  if constexpr (kMayUseTiles<Type>)
+    if (takes_tiles<Type>(a.window, a.head_dim))
+      return backward_in_tiles<Type, kWidth>(head, tile, a, table, row, column, key_row, grad_k, grad_v, bias);
   constexpr int kStep = Type::kStep;
   const int w = a.window, d = a.head_dim, queries = kWidth * kLanes;
   const size_t lanes = head.row_at(row) + column, pixels = head.row_at(row) + size_t(column) * d / kStep;
@@ -196,6 +213,65 @@ void backward_tile(const TrainingHead<Type>& head, const Tile<Type>& tile, const
       for (int n = 0; n < kWidth; ++n) store(at + m * head.queries + n * kLanes, sums[m][n]);
   }
 }
+
+#if defined(ESCSR_HAS_TILES)
+template <class Type, int kWidth>
+void backward_in_tiles(const TrainingHead<Type>& head, const Tile<Type>& tile, const AttentionShape& a,
+                       const float* table, int row, int column, int key_row, float* grad_k, float* grad_v,
+                       float* bias) {
+  const int w = a.window, d = a.head_dim, queries = kWidth * kLanes;
+  const ptrdiff_t sums_bytes = queries * 4, pairs_bytes = queries * 2, row_bytes = head.queries * 4;
+  const size_t lanes = head.row_at(row) + column, pixels = head.row_at(row) + size_t(column) * d / 2;
+  Vec log_sum[kWidth], delta[kWidth];
+  for (int n = 0; n < kWidth; ++n) {
+    log_sum[n] = load(head.log_sum + row * head.queries + column + n * kLanes);
+    delta[n] = load(head.delta + row * head.queries + column + n * kLanes);
+  }
+  for (int key = 0; key < w; key += kTileRows) {
+    const size_t keys = (size_t(key_row) * w + key) * d / 2;
+    const float* from = table + (row - key_row + w - 1) * a.table_stride + column - key + w - 1;
+    tiles::for_each<kWidth>([&](auto n) { tiles::load<n>(from + n * kLanes, -4); });  // as in score_in_tiles
+    tiles::add_products<kWidth>(head.k_channels + keys, d * 2, head.q_lanes + lanes, row_bytes, d);
+    tiles::for_each<kWidth>([&](auto n) { tiles::store<n>(tile.p_sums + n * kLanes, sums_bytes); });
+    tiles::for_each<kWidth>([&](auto n) { tiles::clear<n>(); });
+    tiles::add_products<kWidth>(head.v_channels + keys, d * 2, head.grad_lanes + lanes, row_bytes, d);
+    tiles::for_each<kWidth>([&](auto n) { tiles::store<n>(tile.ds_sums + n * kLanes, sums_bytes); });
+    for (int m = 0; m < kTileRows; m += 2) {
+      Vec p[2][kWidth], ds[2][kWidth];
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 4
+        for (int n = 0; n < kWidth; ++n) {
+          const int at = (m + i) * queries + n * kLanes;
+          p[i][n] = exp2_for_bfloat16(load(tile.p_sums + at) - log_sum[n]);
+          ds[i][n] = p[i][n] * (load(tile.ds_sums + at) - delta[n]);
+          float* sum = bias + size_t(key + m + i) * head.queries + column + n * kLanes;
+          store(sum, load(sum) + ds[i][n]);
+        }
+        Words<Type>::write_row(p[i], tile.p_queries + (m + i) * queries / 2);
+        Words<Type>::write_row(ds[i], tile.ds_queries + (m + i) * queries / 2);
+      }
+      Words<Type>::write_two_rows(ds[0], ds[1], tile.ds_keys + (key + m) / 2 * queries);
+    }
+    for (int c = 0; c < d; c += kLanes) {
+      float *to_v = grad_v + key * d + c, *to_k = grad_k + key * d + c;
+      tiles::load<0>(to_v, d * 4);
+      tiles::add_products<1>(tile.p_queries, pairs_bytes, head.grad_pixels + pixels + c, d * 4, queries);
+      tiles::store<0>(to_v, d * 4);
+      tiles::load<0>(to_k, d * 4);
+      tiles::add_products<1>(tile.ds_queries, pairs_bytes, head.q_pixels + pixels + c, d * 4, queries);
+      tiles::store<0>(to_k, d * 4);
+    }
+  }
+  const auto* k = reinterpret_cast<const uint16_t*>(head.k_pixels + size_t(key_row) * w * d / 2);
+  for (int channel = 0; channel < d; channel += kTileRows) {
+    float* to = head.grad_q + (size_t(row) * d + channel) * head.queries + column;
+    tiles::for_each<kWidth>([&](auto n) { tiles::load<n>(to + n * kLanes, row_bytes); });
+    tiles::add_products<kWidth>(k + channel * w, w * 2, tile.ds_keys, queries * 4, w);
+    tiles::for_each<kWidth>([&](auto n) { tiles::store<n>(to + n * kLanes, row_bytes); });
+  }
+}
+#endif
 
 }  // namespace attention
 

@@ -4,7 +4,7 @@
 // In bfloat16 a step is two neighbouring input channels, interleaved: [...][width * lanes][2].
 #pragma once
 
-#include "simd.h"
+#include "tiles.h"
 
 namespace escsr {
 
@@ -46,6 +46,15 @@ struct BFloat16 {
     return x != x ? 0x7fc0 : uint16_t((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
   }
 };
+#endif
+
+// Whether its products may be taken by tiles.
+#if defined(ESCSR_HAS_TILES)
+template <class Type>
+constexpr bool kMayUseTiles = Type::kStep == 2;
+#else
+template <class Type>
+constexpr bool kMayUseTiles = false;
 #endif
 
 // Pixels at once for a panel of so many vectors: as many sums as registers hold.
@@ -116,9 +125,45 @@ ESCSR_INLINE void multiply_panels(const typename Type::Value* const (&taps)[kTap
   }
 }
 
+#if defined(ESCSR_HAS_TILES)
+// The same by tiles, for depths that are multiples of 16: kCount vectors of a panel from the first one on.
+template <int kCount, int kTaps, class Finish>
+ESCSR_INLINE void multiply_in_tiles(const uint16_t* const (&taps)[kTaps], ptrdiff_t pixel_stride, int count,
+                                    const Packed<BFloat16>& weights, int panel, int first, Finish&& finish) {
+  alignas(64) float sums[kTileRows * kCount * kLanes];
+  const int wide = weights.width * kLanes, channel = panel * wide + first * kLanes;
+  const size_t tap_size = size_t(weights.depth) * wide;
+  const uint16_t* panel_values = weights.values + panel * kTaps * tap_size + first * kLanes * 2;
+  for (int row = 0; row < count; row += kTileRows) {
+    tiles::for_each<kCount>([&](auto n) { tiles::load<n>(weights.bias + channel + n * kLanes, 0); });
+    for (int tap = 0; tap < kTaps; ++tap)
+      tiles::add_products<kCount>(taps[tap] + row * pixel_stride, pixel_stride * 2, panel_values + tap * tap_size,
+                                  ptrdiff_t(wide) * 4, weights.depth);
+    tiles::for_each<kCount>([&](auto n) { tiles::store<n>(sums + n * kLanes, kCount * kLanes * 4); });
+    const int rows = count - row < kTileRows ? count - row : kTileRows;
+    for (int m = 0; m < rows; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kCount; ++n)
+        finish(row + m, channel + n * kLanes, load(sums + (m * kCount + n) * kLanes));
+  }
+}
+
+template <int kTaps, class Finish>
+void multiply_in_tiles(const uint16_t* const (&taps)[kTaps], ptrdiff_t pixel_stride, int count,
+                       const Packed<BFloat16>& weights, Finish&& finish) {
+  for (int panel = 0; panel < weights.panels; ++panel)
+    for (int first = 0; first < weights.width; first += tiles::kSums)
+      tiles::with_count(weights.width - first, [&](auto count_here) {
+        multiply_in_tiles<count_here>(taps, pixel_stride, count, weights, panel, first, finish);
+      });
+}
+#endif
+
 template <class Type, int kTaps, class Finish>
 void multiply(const typename Type::Value* const (&taps)[kTaps], ptrdiff_t pixel_stride, int count,
               const Packed<Type>& weights, Finish&& finish) {
+  if constexpr (kMayUseTiles<Type>)
+    if (weights.depth % (kTileDepth / 2) == 0) return multiply_in_tiles(taps, pixel_stride, count, weights, finish);
   switch (weights.width) {
     case 1: return multiply_panels<Type, 1>(taps, pixel_stride, count, weights, finish);
     case 2: return multiply_panels<Type, 2>(taps, pixel_stride, count, weights, finish);

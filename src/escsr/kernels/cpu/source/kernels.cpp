@@ -151,6 +151,9 @@ bool run(const Map& x, const ConvFfnMatrices& weights, const Map& grad, const Ma
 
 // Whether this CPU, and the system on it, has the instructions that this file was compiled for.
 ESCSR_EXPORT int escsr_is_supported() {
+#if defined(ESCSR_HAS_TILES)
+  if (!tiles::are_allowed()) return 0;
+#endif
 #if defined(__AVX512BF16__)
   if (!__builtin_cpu_supports("avx512bf16")) return 0;
 #endif

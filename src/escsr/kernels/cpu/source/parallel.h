@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "tiles.h"
+
 namespace escsr {
 
 // GOMP_parallel(function, argument, threads, flags) of that runtime; none: everything runs on the caller.
@@ -71,6 +73,7 @@ bool share_out(int items, int threads, Work& work) {
   team.work = &work;
   auto run = [](void* argument) {
     Team& team = *static_cast<Team*>(argument);
+    const TileUse use;
     try {
       for (int item; (item = team.next.fetch_add(1, std::memory_order_relaxed)) < team.items;) (*team.work)(item);
     } catch (const std::bad_alloc&) {

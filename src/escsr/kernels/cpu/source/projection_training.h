@@ -67,13 +67,51 @@ void add_columns(const typename Words<Type>::Word* first, int rows, const typena
   }
 }
 
+#if defined(ESCSR_HAS_TILES)
+// The same by tiles, for whole tiles of sums and of steps; `first` is transposed on the way.
+template <int kCount>
+ESCSR_INLINE void add_columns_in_tiles(const uint32_t* transposed, const uint32_t* second, int columns, float* sums) {
+  tiles::for_each<kCount>([&](auto n) { tiles::load<n>(sums + n * kLanes, ptrdiff_t(columns) * 4); });
+  tiles::add_products<kCount>(transposed, 64, second, ptrdiff_t(columns) * 4, kTileDepth);
+  tiles::for_each<kCount>([&](auto n) { tiles::store<n>(sums + n * kLanes, ptrdiff_t(columns) * 4); });
+}
+
+inline void add_products_in_tiles(const uint32_t* first, int rows, const uint32_t* second, int columns, int steps,
+                                  float* sums) {
+  constexpr int kSteps = kTileDepth / 2;
+  alignas(64) uint32_t transposed[kTileRows * kSteps];
+  const __m512i places = _mm512_mullo_epi32(
+      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), _mm512_set1_epi32(rows));
+  for (int m = 0; m < rows; m += kTileRows)
+    for (int step = 0; step < steps; step += kSteps) {
+      for (int i = 0; i < kTileRows; ++i)
+        _mm512_store_si512(transposed + i * kSteps,
+                           _mm512_i32gather_epi32(places, first + size_t(step) * rows + m + i, 4));
+      for (int column = 0; column < columns; column += tiles::kSums * kLanes) {
+        const uint32_t* from = second + size_t(step) * columns + column;
+        float* to = sums + size_t(m) * columns + column;
+        tiles::with_count((columns - column) / kLanes,
+                          [&](auto count) { add_columns_in_tiles<count>(transposed, from, columns, to); });
+      }
+    }
+}
+#endif
+
 template <class Type>
 void add_products(const typename Words<Type>::Word* first, int rows, const typename Words<Type>::Word* second,
                   int columns, int steps, float* sums) {
+  if constexpr (kMayUseTiles<Type>)
+    if (rows % kTileRows == 0 && columns % kLanes == 0) {
+      const int whole = steps / (kTileDepth / 2) * (kTileDepth / 2);
+      add_products_in_tiles(first, rows, second, columns, whole, sums);
+      first += size_t(whole) * rows;
+      second += size_t(whole) * columns;
+      steps -= whole;
+    }
   int column = 0;
-  for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
+  for (; steps > 0 && column + 2 * kLanes <= columns; column += 2 * kLanes)
     add_columns<Type, 2>(first, rows, second, columns, column, steps, sums);
-  if (column < columns) add_columns<Type, 1>(first, rows, second, columns, column, steps, sums);
+  if (steps > 0 && column < columns) add_columns<Type, 1>(first, rows, second, columns, column, steps, sums);
 }
 
 // sums[c] += sum over pixels

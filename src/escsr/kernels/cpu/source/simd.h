@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__AVX2__)
 #pragma GCC diagnostic push
@@ -91,6 +92,20 @@ ESCSR_INLINE Vec exp2_of_nonpositive(Vec x) {
   p = p * fraction + 6.93146978e-1f;
   p = p * fraction + 1.0f;
   return (Vec)((IntVec)p + ((IntVec)shifted << 23));
+}
+
+// 2^x for x at most 0, relative error below 1e-4, which products of bfloat16 round away; NaN gives NaN.
+ESCSR_INLINE Vec exp2_for_bfloat16(Vec x) {
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+  const Vec fraction = (Vec)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);  // [0, 1)
+  Vec p = broadcast(7.802452e-2f);
+  p = p * fraction + 2.2606716e-1f;
+  p = p * fraction + 6.9583354e-1f;
+  p = p * fraction + 9.9992522e-1f;
+  return (Vec)_mm512_scalef_ps((__m512)p, (__m512)x);
+#else
+  return exp2_of_nonpositive(x);
+#endif
 }
 
 // erf(x / sqrt(2)) as x * P(x^2) / Q(x^2), fitted to |x| below 5.4; NaN gives NaN.

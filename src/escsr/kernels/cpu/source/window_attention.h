@@ -29,6 +29,12 @@ namespace attention {
 
 constexpr int kKeys = kRegisters == 32 ? 8 : 4;  // keys whose scores are in registers at once
 
+// Whether products of a head are taken by tiles.
+template <class Type>
+constexpr bool takes_tiles(int window, int head_dim) {
+  return kMayUseTiles<Type> && window % kTileRows == 0 && head_dim % kTileRows == 0;
+}
+
 #if defined(ESCSR_HAS_BFLOAT16)
 // Two vectors as pairs of bfloat16, the first in the low halves.
 ESCSR_INLINE BitVec pair_of(Vec low, Vec high) {
@@ -91,7 +97,7 @@ template <>
 struct Head<BFloat16> {
   uint32_t* q;  // [row][d / 2][query of the row], pairs of channels
   uint32_t* k;  // [key][d / 2]
-  uint32_t* v;  // [key / 2][d], pairs of keys
+  uint32_t* v;  // [key / 2][d], pairs of keys; for tiles [key / 32][d][16 pairs]
 
   template <class Take>
   static Head laid_out(Take&& take, int queries, int keys, int head_dim) {
@@ -111,10 +117,12 @@ struct Head<BFloat16> {
       for (int d = 0; d < head_dim; d += 2)
         k[(size_t(row * window + x) * head_dim + d) / 2] = pair(from[d], from[d + 1]);
     }
+    const bool is_tiled = takes_tiles<BFloat16>(window, head_dim);
     for (int x = 0; x < window; x += 2) {
       const float* from = projected + x * stride + 2 * head_dim;
-      for (int d = 0; d < head_dim; ++d)
-        v[size_t(row * window + x) / 2 * head_dim + d] = pair(from[d], from[stride + d]);
+      const size_t keys = size_t(row * window + x) / 2;  // the number of the pair
+      uint32_t* to = v + (is_tiled ? keys / 16 * 16 * head_dim + keys % 16 : keys * head_dim);
+      for (int d = 0; d < head_dim; ++d) to[is_tiled ? 16 * d : d] = pair(from[d], from[stride + d]);
     }
   }
   template <int kWidth>
@@ -127,8 +135,8 @@ struct Head<BFloat16> {
   static ESCSR_INLINE void exponentiate(float* scores, const Vec (&largest)[kWidth], Vec (&total)[kWidth]) {
 #pragma GCC unroll 4
     for (int n = 0; n < kWidth; ++n) {
-      const Vec even = exp2_of_nonpositive(load(scores + n * kLanes) - largest[n]);
-      const Vec odd = exp2_of_nonpositive(load(scores + (kWidth + n) * kLanes) - largest[n]);
+      const Vec even = exp2_for_bfloat16(load(scores + n * kLanes) - largest[n]);
+      const Vec odd = exp2_for_bfloat16(load(scores + (kWidth + n) * kLanes) - largest[n]);
       total[n] += even + odd;
       store(scores + n * kLanes, (Vec)pair_of(even, odd));
     }
@@ -144,12 +152,129 @@ struct Head<BFloat16> {
 
 constexpr int kChunk = 128;  // keys whose scores are kept before their exponentials are taken
 
+// The scores of a chunk of keys, [key][query], and the largest so far of every query.
+template <class Type, int kWidth>
+ESCSR_INLINE void score(const WindowAttention<Type>& a, const Head<Type>& head, const float* table, int head_index,
+                        int row, int column, int chunk, int keys, float* scores, Vec (&peak)[kWidth]) {
+  const int w = a.window;
+  for (int key = 0; key < keys; key += kKeys) {
+    const int key_row = (chunk + key) / w, key_column = (chunk + key) % w;
+    Vec sums[kKeys][kWidth];
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) {
+        const int at = (row - key_row + w - 1) * a.table_stride + column - key_column - m + w - 1 + n * kLanes;
+        sums[m][n] = table == nullptr ? Vec{} : load(table + at);
+      }
+    if (a.rank > 0)
+      Words<Float32>::add(sums, a.bias_query + size_t(head_index * w + row) * a.rank * padded(w) + column, padded(w),
+                          a.bias_key + (size_t(head_index) * w * w + chunk + key) * a.rank, a.rank, 1, a.rank);
+    head.template scores<kWidth>(sums, row, column, w, chunk + key, a.head_dim);
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) {
+        peak[n] = max_or_second(sums[m][n], peak[n]);
+        store(scores + ((key + m) * kWidth + n) * kLanes, sums[m][n]);
+      }
+  }
+}
+
+// Adds the values of a chunk of keys, weighted by what is left of their scores, to `result`, [d][query], which is
+// multiplied by `shrink` first.
+template <class Type, int kWidth>
+ESCSR_INLINE void add_values(const Head<Type>& head, const float* scores, int chunk, int keys, int head_dim,
+                             const Vec (&shrink)[kWidth], float* result) {
+  for (int channel = 0; channel < head_dim; channel += kKeys) {
+    Vec sums[kKeys][kWidth];
+    float* at = result + channel * kWidth * kLanes;
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) sums[m][n] = load(at + (m * kWidth + n) * kLanes) * shrink[n];
+    head.template values<kWidth>(sums, scores, chunk, keys, channel, head_dim);
+#pragma GCC unroll 8
+    for (int m = 0; m < kKeys; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) store(at + (m * kWidth + n) * kLanes, sums[m][n]);
+  }
+}
+
+#if defined(ESCSR_HAS_TILES)
+struct TileRows {
+  const float* first;
+  ptrdiff_t stride;  // bytes
+};
+
+// Where the bias of 16 keys lies: in the table itself, in which the next key is one place to the left, or, of low
+// rank or none, in `scores`, where it is written to.
+template <int kWidth>
+ESCSR_INLINE TileRows bias_for_tiles(const WindowAttention<BFloat16>& a, const float* table, int head_index, int row,
+                                     int column, int key, float* scores) {
+  const int w = a.window, key_row = key / w, key_column = key % w;
+  if (a.rank == 0 && table != nullptr)
+    return {table + (row - key_row + w - 1) * a.table_stride + column - key_column + w - 1, -4};
+  for (int m = 0; m < kTileRows; m += kKeys) {
+    Vec sums[kKeys][kWidth] = {};
+    if (a.rank > 0)
+      Words<Float32>::add(sums, a.bias_query + size_t(head_index * w + row) * a.rank * w + column, w,
+                          a.bias_key + (size_t(head_index) * w * w + key + m) * a.rank, a.rank, 1, a.rank);
+    std::memcpy(scores + m * kWidth * kLanes, sums, sizeof sums);
+  }
+  return {scores, kWidth * kLanes * 4};
+}
+
+template <int kWidth>
+void score_in_tiles(const WindowAttention<BFloat16>& a, const Head<BFloat16>& head, const float* table, int head_index,
+                    int row, int column, int chunk, int keys, float* scores, Vec (&peak)[kWidth]) {
+  constexpr ptrdiff_t kRowBytes = kWidth * kLanes * 4;
+  const int w = a.window, d = a.head_dim;
+  const uint32_t* queries = head.q + row * d / 2 * w + column;
+  for (int key = 0; key < keys; key += kTileRows) {
+    float* at = scores + key * kWidth * kLanes;
+    const TileRows bias = bias_for_tiles<kWidth>(a, table, head_index, row, column, chunk + key, at);
+    tiles::for_each<kWidth>([&](auto n) { tiles::load<n>(bias.first + n * kLanes, bias.stride); });
+    tiles::add_products<kWidth>(head.k + size_t(chunk + key) * d / 2, d * 2, queries, w * 4, d);
+    tiles::for_each<kWidth>([&](auto n) { tiles::store<n>(at + n * kLanes, kRowBytes); });
+  }
+  Vec largest[kWidth];
+  for (int n = 0; n < kWidth; ++n) largest[n] = peak[n];
+  for (int key = 0; key < keys; ++key)
+#pragma GCC unroll 4
+    for (int n = 0; n < kWidth; ++n)
+      largest[n] = max_or_second(escsr::load(scores + (key * kWidth + n) * kLanes), largest[n]);
+  for (int n = 0; n < kWidth; ++n) peak[n] = largest[n];
+}
+
+template <int kWidth>
+void add_values_in_tiles(const Head<BFloat16>& head, const float* scores, int chunk, int keys, int head_dim,
+                         const Vec (&shrink)[kWidth], float* result) {
+  constexpr ptrdiff_t kRowBytes = kWidth * kLanes * 4;
+  for (int channel = 0; channel < head_dim; channel += kTileRows) {
+    float* at = result + channel * kWidth * kLanes;
+    for (int m = 0; m < kTileRows; ++m)
+#pragma GCC unroll 4
+      for (int n = 0; n < kWidth; ++n) {
+        float* sum = at + (m * kWidth + n) * kLanes;
+        escsr::store(sum, escsr::load(sum) * shrink[n]);
+      }
+    tiles::for_each<kWidth>([&](auto n) { tiles::load<n>(at + n * kLanes, kRowBytes); });
+    for (int key = 0; key < keys; key += kTileDepth)
+      tiles::add_products<kWidth>(head.v + (size_t(chunk + key) / kTileDepth * head_dim + channel) * 16, 64,
+                                  scores + key * kWidth * kLanes, 2 * kRowBytes, kTileDepth);
+    tiles::for_each<kWidth>([&](auto n) { tiles::store<n>(at + n * kLanes, kRowBytes); });
+  }
+}
+#endif
+
 // Attention of kWidth vectors of queries of one window row; `result` is [d][kWidth * lanes]. Writes the
 // logarithms of the sums of exponentials, in units of log2, where they are asked for.
 template <class Type, int kWidth>
 void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int head_index, int row, int column,
                     float* scores, float* result, float* log_sums = nullptr) {
   const int w = a.window, d = a.head_dim;
+  const bool is_tiled = takes_tiles<Type>(w, d);
   const float* table = a.table == nullptr ? nullptr : a.table + size_t(head_index) * (2 * w - 1) * a.table_stride;
   Vec largest[kWidth], total[kWidth];
   for (int n = 0; n < kWidth; ++n) {
@@ -162,28 +287,9 @@ void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int 
     const int keys = w * w - chunk < kChunk ? w * w - chunk : kChunk;
     Vec peak[kWidth];
     for (int n = 0; n < kWidth; ++n) peak[n] = largest[n];
-    for (int key = 0; key < keys; key += kKeys) {
-      const int key_row = (chunk + key) / w, key_column = (chunk + key) % w;
-      Vec sums[kKeys][kWidth];
-#pragma GCC unroll 8
-      for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-        for (int n = 0; n < kWidth; ++n) {
-          const int at = (row - key_row + w - 1) * a.table_stride + column - key_column - m + w - 1 + n * kLanes;
-          sums[m][n] = table == nullptr ? Vec{} : load(table + at);
-        }
-      if (a.rank > 0)
-        Words<Float32>::add(sums, a.bias_query + size_t(head_index * w + row) * a.rank * padded(w) + column, padded(w),
-                            a.bias_key + (size_t(head_index) * w * w + chunk + key) * a.rank, a.rank, 1, a.rank);
-      head.template scores<kWidth>(sums, row, column, w, chunk + key, d);
-#pragma GCC unroll 8
-      for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-        for (int n = 0; n < kWidth; ++n) {
-          peak[n] = max_or_second(sums[m][n], peak[n]);
-          store(scores + ((key + m) * kWidth + n) * kLanes, sums[m][n]);
-        }
-    }
+    if constexpr (kMayUseTiles<Type>)
+      if (is_tiled) score_in_tiles(a, head, table, head_index, row, column, chunk, keys, scores, peak);
+    if (!is_tiled) score(a, head, table, head_index, row, column, chunk, keys, scores, peak);
     Vec shrink[kWidth];
     for (int n = 0; n < kWidth; ++n) {
       shrink[n] = exp2_of_nonpositive(largest[n] - peak[n]);
@@ -192,19 +298,9 @@ void attend_queries(const WindowAttention<Type>& a, const Head<Type>& head, int 
     }
     for (int key = 0; key < keys; key += 2)
       Head<Type>::template exponentiate<kWidth>(scores + key * kWidth * kLanes, largest, total);
-    for (int channel = 0; channel < d; channel += kKeys) {
-      Vec sums[kKeys][kWidth];
-      float* at = result + channel * kWidth * kLanes;
-#pragma GCC unroll 8
-      for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-        for (int n = 0; n < kWidth; ++n) sums[m][n] = load(at + (m * kWidth + n) * kLanes) * shrink[n];
-      head.template values<kWidth>(sums, scores, chunk, keys, channel, d);
-#pragma GCC unroll 8
-      for (int m = 0; m < kKeys; ++m)
-#pragma GCC unroll 4
-        for (int n = 0; n < kWidth; ++n) store(at + (m * kWidth + n) * kLanes, sums[m][n]);
-    }
+    if constexpr (kMayUseTiles<Type>)
+      if (is_tiled) add_values_in_tiles(head, scores, chunk, keys, d, shrink, result);
+    if (!is_tiled) add_values(head, scores, chunk, keys, d, shrink, result);
   }
   for (int n = 0; n < kWidth; ++n) {
     const Vec share = 1.0f / total[n];
