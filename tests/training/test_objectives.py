@@ -11,8 +11,9 @@ from tiny_runs import TINY, write_pictures
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import ConfigError
+from escsr.training.losses import psnr_loss
 from escsr.training.objective_table import objective_for
-from escsr.training.objectives import Objective
+from escsr.training.objectives import Objective, PixelObjective
 from escsr.training.recipes import recipe
 
 ANY = ["network.scale=none", "network.upsampler=lte", "network.shortcut=bilinear"]
@@ -69,6 +70,15 @@ def test_what_belongs_to_a_flat_patch_is_its_colour(folder: Path, kind: str) -> 
     assert 0.25 < grey.float().mean() < 0.55
     assert 0.25 < corner.float().mean() < 0.45
     assert (~grey & ~corner).float().mean() > 0.2
+
+
+def test_the_loss_is_the_recipes(folder: Path) -> None:
+    sr, hr = torch.rand(2, 2, 3, 8, 8)
+    by_l1, by_psnr = (objective(folder, "fixed", *more) for more in ((), ("objective.loss=psnr",)))
+    assert isinstance(by_l1, PixelObjective)
+    assert isinstance(by_psnr, PixelObjective)
+    assert by_l1.loss(sr, hr) == (sr - hr).abs().mean()
+    assert by_psnr.loss(sr, hr) == psnr_loss(sr, hr)
 
 
 def test_a_share_is_at_most_all() -> None:

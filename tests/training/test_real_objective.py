@@ -53,6 +53,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
     )
 
 
+NO_LOSS = [
+    f"objective.{name}=0"
+    for name in ("l1", "perceptual.weight", "adversarial.weight", "ldl", "colour", "grid")
+]
 UNET = ["objective.adversarial.discriminator=unet", "objective.adversarial.type=vanilla"]
 FEATURES = [
     "objective.adversarial.discriminator=features",
@@ -246,6 +250,25 @@ def test_artefacts_count_where_errors_are_restless_and_new() -> None:
     assert weights[:, 0, 0, 0].max() == 0
 
 
+def test_psnr_is_a_mean_over_samples() -> None:
+    hr = torch.rand(2, 3, 16, 16)
+    result = hr + torch.tensor([0.1, 0.02])[:, None, None, None]
+    assert losses.psnr_loss(result, hr) == pytest.approx(-(20 + 33.98) / 2, abs=0.3)  # its floor is at 40
+    assert losses.psnr_loss(hr, hr) == pytest.approx(-40, abs=1e-3)
+
+
+def test_a_stage_may_be_measured_by_psnr_alone(
+    config: TrainingConfig, folder: Path, tmp_path: Path
+) -> None:
+    one = recipe("esc-real-light-x2").with_settings(
+        [*REAL, "start=none", "iterations=1", "objective.l1=0", "objective.psnr=0.003"]
+    )
+    seen: list[Progress] = []
+    assert trainer(one, folder, tmp_path / "run").train(seen.append)
+    assert set(seen[-1].figures) == {"loss", "psnr"}
+    assert -0.003 * 40 < seen[-1].figures["loss"] < -0.003 * 5
+
+
 def test_colours_count_and_detail_does_not() -> None:
     hr = torch.rand(1, 3, 16, 16)
     checks = (torch.arange(16)[:, None] + torch.arange(16)) % 2 * 2.0 - 1
@@ -279,6 +302,10 @@ def test_grids_count_and_texture_hardly_does() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (
+            ["objective.l1=0", "objective.perceptual.weight=0", "objective.adversarial.weight=0"],
+            "weight of a loss",
+        ),
         (["patch_size=8"], "shift takes 8 pixels off HR patches, too many of 16"),
         (["patch_size=4", "objective.shift=false"], "grid takes patches of at least 5 LR pixels"),
         (["patch_size=7"], "multiples of 8, not 14"),

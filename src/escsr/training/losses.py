@@ -19,6 +19,7 @@ __all__ = [
     "generator_loss",
     "grid_loss",
     "perceptual_loss",
+    "psnr_loss",
 ]
 
 _WINDOW = 7
@@ -27,8 +28,27 @@ _WINDOW = 7
 _DRIFT = 1e-3
 """Weight of the square of what a relativistic discriminator says of HR and results alike."""
 
+_PSNR_FLOOR = 1e-4
+"""Mean squared error, 40 dB, below which samples count little: flat patches would outweigh all others."""
+
 NEIGHBOURS = 5
 """Side of the squares of LR pixels that the local means of `grid_loss` are over."""
+
+
+def psnr_loss(result: Tensor, target: Tensor) -> Tensor:
+    """The negative PSNR, a mean over samples: the mean of what may be there, where L1 asks for the median.
+
+    Source: the loss of NAFNet (Chen et al., ECCV 2022), with a larger floor.
+
+    Args:
+        result: (B, 3, H, W), in [0, 1].
+        target: The same shape.
+
+    Returns:
+        A scalar, dB.
+    """
+    error = (result - target).square().mean((1, 2, 3))  # (B,)
+    return 10 * (error + _PSNR_FLOOR).log10().mean()
 
 
 def perceptual_loss(

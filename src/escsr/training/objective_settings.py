@@ -45,10 +45,12 @@ class OptimizerSettings(Settings):
 
 
 class PixelSettings(Settings):
-    """L1 between result and HR patch at one scale; see `PixelObjective`."""
+    """Result and HR patch at one scale; see `PixelObjective`."""
 
     type: Literal["pixel"] = "pixel"
     """What a step makes better."""
+    loss: Literal["l1", "psnr"] = "l1"
+    """Their L1, or the negative PSNR in dB, for a last stage that is measured by it."""
     resizer: Resizer = "matlab-bicubic"
     """What makes LR from HR where LR is not given."""
     flat_patches: _Share = 0.0
@@ -111,6 +113,8 @@ class RealSettings(Settings):
     """Share of the patches in whose place flat ones come, so that flat images stay flat to the border."""
     l1: _Weight = 1.0
     """Weight of L1 to the target, which the degradation may sharpen."""
+    psnr: _Weight = 0.0
+    """Weight of the negative PSNR to the target, dB: for a last stage that is measured by it."""
     perceptual: PerceptualSettings = PerceptualSettings()
     """Features of target and result."""
     adversarial: AdversarialSettings = AdversarialSettings()

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler, shard_of_batch
-from escsr.training.config import TrainingConfig
+from escsr.training.config import PixelSettings, TrainingConfig
+from escsr.training.losses import psnr_loss
 
 if TYPE_CHECKING:
     from escsr.training.state import TrainingState
@@ -57,7 +58,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class PixelObjective(Objective):
-    """L1 between result and HR patch, (B, 3, rp, rp), both in [0, 1]; a subclass may have another loss.
+    """Result against HR patch, (B, 3, rp, rp), both in [0, 1], by the recipe's loss or that of a subclass.
 
     Example:
         >>> class MeanSquare(PixelObjective):
@@ -71,7 +72,9 @@ class PixelObjective(Objective):
 
     def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
         """What is made small: a scalar from result and HR patch, (B, 3, rp, rp), float32."""
-        return F.l1_loss(sr, hr)
+        settings = self.config.objective
+        is_psnr = isinstance(settings, PixelSettings) and settings.loss == "psnr"
+        return psnr_loss(sr, hr) if is_psnr else F.l1_loss(sr, hr)
 
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""

@@ -37,9 +37,9 @@ _STRIDE = 37
 class RealObjective(Objective):
     """A weighted sum of losses of the network and, where they ask for it, a step of a discriminator.
 
-    L1, perceptual and LDL compare with the target, which the degradation may have sharpened; discriminator
-    and colours see HR as it is (Real-ESRGAN, ICCVW 2021; ESC, supplement 6.3). The discriminator learns
-    from the results of the same step, made before the network's update.
+    L1, PSNR, perceptual and LDL compare with the target, which the degradation may have sharpened;
+    discriminator and colours see HR as it is (Real-ESRGAN, ICCVW 2021; ESC, supplement 6.3). The
+    discriminator learns from the results of the same step, made before the network's update.
 
     Args:
         sampler: Where patches come from.
@@ -113,7 +113,10 @@ class RealObjective(Objective):
     ) -> Iterator[tuple[str, Tensor]]:
         """Losses of the network by name, with their weights."""
         settings, target = self.settings, batch.get("target", batch["hr"])
-        yield "l1", settings.l1 * F.l1_loss(sr, target)
+        if settings.l1:
+            yield "l1", settings.l1 * F.l1_loss(sr, target)
+        if settings.psnr:
+            yield "psnr", settings.psnr * losses.psnr_loss(sr, target)
         if self._features is not None and settings.perceptual.weight:
             wanted = self._seen(target, state.iteration) if "target" in batch else pair.real
             loss = losses.perceptual_loss(settings.perceptual.type, pair.fake, wanted, self._layers)
@@ -200,6 +203,10 @@ class _Pair(NamedTuple):
 def _check(patch_size: int, scale: int, settings: RealSettings) -> None:
     """Refuses patches of sides that a loss cannot take, and a discriminator that would see nothing."""
     side, adversarial = patch_size * scale, settings.adversarial
+    perceptual = settings.perceptual.network and settings.perceptual.weight
+    weights = (settings.l1, settings.psnr, perceptual, adversarial.weight, settings.ldl, settings.colour)
+    if not any((*weights, settings.grid)):
+        raise ConfigError("A recipe needs the weight of a loss above 0, such as objective.l1.")
     if adversarial.weight and adversarial.discriminator == "features" and not settings.perceptual.network:
         raise ConfigError(
             "objective.adversarial.discriminator=features sees images by the perceptual network, and there "
