@@ -65,7 +65,7 @@ def _real_limits(record: Record) -> str:
     training, preset = record["training"], record["degradation"]
     losses, network = training.get("losses", "L1"), training.get("perceptual")
     perceptual = f" Perceptual network: {network}." if network else ""
-    invents = "It smooths what it cannot tell." if losses == "L1" else "It invents detail."
+    invents = "It smooths what it cannot tell." if network is None else "It invents detail."
     return f"""Trained on photographs damaged by the degradation `{preset}`; losses: {losses}.{perceptual}
 Figures on damaged pictures: docs/real-world.md.
 
