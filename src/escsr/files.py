@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from escsr.errors import OutputError
 
-__all__ = ["atomic_path", "read_json", "remove_stale_parts", "sha256_of"]
+__all__ = ["atomic_path", "check_not_source", "only_finite", "read_json", "remove_stale_parts", "sha256_of"]
 
 _BLOCK = 1 << 20
 
@@ -90,6 +90,21 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_not_source(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> None:
+    """Refuses a target that is the very file it is made from.
+
+    Raises:
+        OutputError: They are one file.
+    """
+    if Path(target).exists() and Path(target).samefile(source):
+        raise OutputError(f"{target} is what it would be made from; choose another name.")
+
+
+def only_finite(values: Any) -> Any:
+    """Plain values as JSON has them: null for infinity and NaN, and the text of what else it lacks."""
+    return json.loads(json.dumps(values, default=str), parse_constant=lambda _: None)
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

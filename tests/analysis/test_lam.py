@@ -132,6 +132,11 @@ def test_area_of_contribution_is_a_kernel_density() -> None:
     torch.testing.assert_close(area_of_contribution(weights), density / density.max())
 
 
+@pytest.mark.parametrize("attribution", [torch.zeros(5, 7), torch.ones(1, 1)])
+def test_an_area_where_nothing_contributes(attribution: torch.Tensor) -> None:
+    assert torch.equal(area_of_contribution(attribution), attribution.double())
+
+
 def test_impossible_windows_and_settings() -> None:
     model, lr = as_differentiable(nearest_network()), picture()
     with pytest.raises(ConfigError, match="at least one pixel from its right"):

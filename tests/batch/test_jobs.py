@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from escsr.batch import plan
+from escsr.batch.manifest import Manifest
 from escsr.errors import ConfigError, DataError, NoImagesError, OutputError
 from escsr.upscaling.target_size import TargetSize
 
@@ -95,3 +96,26 @@ def test_mistakes(files: Path) -> None:
     except OSError:
         with pytest.raises(OutputError, match="may not be written"):
             targets(files, ["a.png"], "closed/deep/b.png")
+
+
+def test_results_among_the_pictures_are_no_inputs_of_a_second_run(files: Path) -> None:
+    (files / "x" / "large").mkdir()
+    for name in ("x/large/a.png", "y/a_big.png"):
+        (files / name).write_bytes(b"")
+    for folder, output, options in (("x", "x/large", {}), ("y", "y", {"suffix": "_big"})):
+        with pytest.raises(OutputError, match="is an input"):  # it may be a picture of the user's
+            targets(files, [folder], output, **options)
+    for name in ("x/large/a.png", "y/a_big.png"):
+        Manifest().add(files / name, "key")
+    assert targets(files, ["x"], "x/large") == ["x/large/a.png"]
+    assert targets(files, ["y"], "y", suffix="_big") == ["y/[c]_big.png", "y/a_big.png", "y/b_big.gif"]
+    assert targets(files, ["x/large"], "out") == ["out/a.png"], "results can be upscaled again"
+
+
+def test_an_output_that_is_misread(files: Path) -> None:
+    with pytest.raises(OutputError, match=r"out\.png is named as one picture; several require a folder"):
+        targets(files, ["x/a.png", "y/b.gif"], "out.png")
+    assert targets(files, ["y"], "out.png/") == ["out.png/[c].png", "out.png/a.png", "out.png/b.gif"]
+    with pytest.raises(ConfigError, match=r"out\.png is no \.jpg file"):
+        targets(files, ["a.png"], "out.png", format="jpg")
+    assert targets(files, ["a.png"], "out.jpeg", format="jpg") == ["out.jpeg"]

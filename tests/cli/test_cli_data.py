@@ -241,3 +241,13 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     wrong = run("degrade", str(EXAMPLES / "flowers.png"), "-o", str(sheet), "--preset", "fax")
     assert wrong.returncode == 2
     assert "Use one of bicubic" in wrong.stderr
+
+
+def test_a_sheet_does_not_replace_its_picture(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    images.write(images.read(EXAMPLES / "flowers.png"), picture)
+    before = picture.read_bytes()
+    done = run("degrade", str(picture), "-o", str(picture), "--preset", "bicubic", "--count", "1")
+    assert done.returncode == 2
+    assert "is what it would be made from" in done.stderr
+    assert picture.read_bytes() == before

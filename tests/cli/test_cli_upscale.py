@@ -122,6 +122,22 @@ def test_control_c(folder: Path, interrupts: int) -> None:
     assert not list((folder / "in_x2").glob(".*.part*"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
+def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    for name in ("b.png", "c.png"):
+        images.write(Picture(large), folder / "in" / name)
+    command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["status"] == "done"
+        process.send_signal(signal.SIGTERM)
+        last = json.loads(process.stdout.read().splitlines()[-1])
+    assert process.returncode == 128 + signal.SIGTERM
+    assert (last["event"], last["done"], last["interrupted"]) == ("end", 1, True)
+
+
 def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     command = f"{sys.executable} -m escsr upscale --model small.safetensors {line}"
     return subprocess.run(

@@ -189,3 +189,37 @@ def test_degraded_pictures_are_the_same_for_all(tmp_path: Path) -> None:
         escsr.evaluate(network, tmp_path, degradation="gentle", lr=tmp_path)
     with pytest.raises(ConfigError, match="Did you mean gentle"):
         escsr.evaluate(network, tmp_path, degradation="gentel")
+
+
+def test_names_that_are_there_twice_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for index, name in enumerate(("a", "b")):
+        pixels = images.read(EXAMPLES / "flowers.png").pixels[index * 200 :][:64, :64]
+        images.write(Picture(pixels), tmp_path / "hr" / name / "001.png")
+        lr = np.asarray(imresize(pixels, 0.5))
+        images.write(Picture(lr), tmp_path / "lr" / name / "001.png")
+    result = escsr.evaluate("bicubic", tmp_path / "hr", scale=2, lr=tmp_path / "lr")
+    assert [score.name for score in result.scores] == ["a/001", "b/001"]
+    made = escsr.evaluate("bicubic", tmp_path / "hr", scale=2)
+    assert [score.figures for score in result.scores] == [score.figures for score in made.scores]
+
+
+def test_lr_may_lie_in_another_subfolder(tmp_path: Path) -> None:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels[:64, :64]
+    images.write(Picture(pixels), tmp_path / "hr" / "001.png")
+    images.write(Picture(np.asarray(imresize(pixels, 0.5))), tmp_path / "bicubic" / "X2" / "001x2.png")
+    assert escsr.evaluate("bicubic", tmp_path / "hr", scale=2, lr=tmp_path / "bicubic").scores
+
+
+def test_a_picture_too_small_is_named_before_the_work(tmp_path: Path) -> None:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    images.write(Picture(pixels[:64, :64]), tmp_path / "a.png")
+    images.write(Picture(pixels[:14, :64]), tmp_path / "small.png")
+    seen: list[object] = []
+    with pytest.raises(DataError, match=r"small\.png: 64×14 pixels are too small .* at ×2 sides of 15"):
+        escsr.evaluate("bicubic", tmp_path, scale=2, on_score=seen.append)
+    assert not seen
+
+
+def test_a_strength_is_for_models_with_names(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="strength is for models given by name"):
+        escsr.evaluate("bicubic", tmp_path, scale=2, strength=0.5)

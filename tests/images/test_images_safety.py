@@ -19,7 +19,7 @@ from test_images_golden import need, noise
 from escsr import images
 from escsr.batch.jobs import plan
 from escsr.errors import DataError, EscError, ImageError, OutputError
-from escsr.images import FORMATS, Format, Picture
+from escsr.images import FORMATS, Animation, Format, Picture
 from escsr.models.checkpoints import save_network
 from escsr.runtime.extras import install_line
 from escsr.upscaling.target_size import TargetSize
@@ -194,6 +194,14 @@ def test_limits_of_pixels_and_formats(upscaler: Upscaler, tmp_path: Path) -> Non
         upscaler.upscale_file(tmp_path / "a.png", tmp_path / "b.png", max_pixels=0)
     upscaler.upscale_file(tmp_path / "a.png", tmp_path / "b.png", scale=1, max_pixels=80_000)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_a_still_of_an_animation_counts_one_frame(upscaler: Upscaler, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 12, 14, 3), dtype=np.uint8)
+    images.write(Animation(frames, (100, 100, 100)), tmp_path / "a.gif")
+    upscaler.upscale_file(tmp_path / "a.gif", tmp_path / "a.png", max_pixels=1000)
+    with pytest.raises(OutputError, match="28×24 pixels of 3 frames"):
+        upscaler.upscale_file(tmp_path / "a.gif", tmp_path / "b.gif", max_pixels=1000)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from torch import Tensor
 
 from escsr.kernels.cpu import library as libraries
 from escsr.kernels.cpu import native_library, native_stage, why_no_library
-from escsr.kernels.cpu.packing import spectrum_of
+from escsr.kernels.cpu.kernel import Kernel
+from escsr.kernels.cpu.library import Packed
+from escsr.kernels.cpu.packing import Weights, spectrum_of
 from escsr.networks import ESC, VARIANTS
 from escsr.networks.conv_attn import average_symmetries, convolve
 from escsr.networks.inference_form import inference_form
@@ -243,6 +246,33 @@ def test_threads_of_the_caller_do_not_mix_pictures() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(results[index], each) for index, each in enumerate(expected))
+
+
+def test_weights_are_packed_once_for_all_threads() -> None:
+    """Packed again, the first ones would be freed while a kernel reads them."""
+    module, packed = torch.nn.Conv2d(16, 16, 1), []
+    library = native_library()
+    assert library is not None
+
+    def prepare(weights: Weights) -> Packed:
+        time.sleep(0.02)
+        packed.append(weights.conv1x1(module))
+        return packed[-1]
+
+    seen: list[object] = []
+    kernel, gate = Kernel(library, module, prepare), threading.Barrier(4)
+
+    def ask() -> None:
+        gate.wait()
+        seen.append(kernel.weights()[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(packed) == 1
+    assert all(each is packed[0] for each in seen)
 
 
 @pytest.mark.skipif("amx" not in BUILDS, reason="this CPU, or its system, has no tiles")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from escsr.errors import ConfigError
+from escsr.errors import ConfigError, OutputError
 from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.conversion import convert, low_rank_factors
 from escsr.networks import variant_name
@@ -60,3 +60,7 @@ def test_what_cannot_be_converted(tmp_path: Path) -> None:
     for rank in (0, 65, True):
         with pytest.raises(ConfigError, match="from 1 to 64"):
             convert(tmp_path / "m.safetensors", bias_rank=rank)
+    before = (tmp_path / "m.safetensors").read_bytes()
+    with pytest.raises(OutputError, match="is what it would be made from"):
+        convert(tmp_path / "m.safetensors", bias_rank=4, output=tmp_path / "m.safetensors")
+    assert (tmp_path / "m.safetensors").read_bytes() == before

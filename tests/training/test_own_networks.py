@@ -89,6 +89,21 @@ def test_a_run_of_an_own_network(pictures: Path, tmp_path: Path) -> None:
         escsr.load_network(find_model(tmp_path / "whole"))
 
 
+def test_a_network_with_dropout_resumes_bit_for_bit(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(self: Tiny, lr: Tensor) -> Tensor:
+        return self.last(F.dropout(self.norm(self.first(lr)).relu(), 0.5, self.training))
+
+    monkeypatch.setattr(Tiny, "forward", make)
+    whole = run(pictures, tmp_path / "whole")
+    torch.rand(7)
+    run(pictures, tmp_path / "halves", stop_at=3)
+    torch.rand(5)  # another process would have drawn other numbers
+    halves = load_file(run(pictures, tmp_path / "halves"))
+    assert all(torch.equal(value, halves[name]) for name, value in load_file(whole).items())
+
+
 def test_the_loss_is_the_own_one(pictures: Path, tmp_path: Path) -> None:
     losses: list[float] = []
     for name, objective in (("own", MeanSquare), ("usual", None)):

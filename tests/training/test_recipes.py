@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from escsr import streaming
+from escsr.data.degradations import PRESETS
 from escsr.errors import ConfigError
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.models.checkpoints import load_network, save_network
 from escsr.networks import ESC
 from escsr.networks.ablations import ABLATIONS
-from escsr.training.config import TrainingConfig, flat
+from escsr.training.config import PixelSettings, RealSettings, TrainingConfig, flat
 from escsr.training.recipes import RECIPES, about, recipe, source_of
 from escsr.training.schedule import learning_rate_at
 from samples import lively
@@ -207,3 +208,52 @@ def test_ablations_are_whole_networks(name: str, tmp_path: Path) -> None:
     assert loaded.config == config
     with torch.no_grad():
         assert torch.equal(loaded(lr.float()), network(lr.float()))
+
+
+def test_names_of_the_user_are_replaced_whole(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'base = "esc-real-light-gan-x4"\n'
+        "objective.perceptual.layers = {conv3_4 = 1.0}\n"
+        '[objective.degradation.parts.only.degradation]\nkind = "bicubic"\n'
+    )
+    objective = recipe(str(file)).objective
+    assert isinstance(objective, RealSettings)
+    assert objective.perceptual.layers == {"conv3_4": 1.0}
+    assert list(objective.degradation.parts) == ["only"]
+    assert objective.colour == 0.5, "what the file does not name stays"
+    file.write_text('base = "esc-real-light-x4"\n[objective.degradation.parts.gentle]\nweight = 0.5\n')
+    objective = recipe(str(file)).objective
+    assert isinstance(objective, RealSettings)
+    assert objective.degradation.parts["gentle"].weight == 0.5
+    assert len(objective.degradation.parts) > 1
+    file.write_text('base = "esc-real-light-x4"\nobjective.perceptual.layers = {conv3_4 = 1.0}\n')
+    objective = recipe(str(file)).objective
+    assert isinstance(objective, RealSettings)
+    assert objective.perceptual.layers == {"conv3_4": 1.0}
+
+
+def test_a_presets_name_and_single_numbers_in_any_order() -> None:
+    name, number = "objective.degradation=gentle", "objective.degradation.parts.gentle.weight=0.25"
+    for settings in ([name, number], [number, name]):
+        objective = recipe("esc-real-light-x2").with_settings(settings).objective
+        assert isinstance(objective, RealSettings)
+        assert objective.degradation.parts["gentle"].weight == 0.25
+        assert list(objective.degradation.parts) == list(PRESETS["gentle"].parts)
+    whole = recipe("esc-real-light-x2").to_dict()
+    whole["objective"]["degradation"] = "gentle"
+    objective = TrainingConfig.from_dict(whole).objective
+    assert isinstance(objective, RealSettings)
+    assert objective.degradation == PRESETS["gentle"]
+
+
+def test_another_objective_leaves_behind_what_it_lacks() -> None:
+    config = recipe("esc-real-light-x2").with_settings(["objective.type=pixel"])
+    assert config.objective == PixelSettings(flat_patches=0.03)
+    with pytest.raises(ConfigError, match=r"Unknown setting 'objective\.ldl'"):
+        recipe("esc-real-light-x2").with_settings(["objective.type=pixel", "objective.ldl=1"])
+
+
+def test_a_discriminator_has_no_muon() -> None:
+    with pytest.raises(ConfigError, match="a discriminator's optimizer"):
+        recipe("esc-real-light-gan-x4").with_settings(["objective.adversarial.optimizer.type=muon"])

@@ -16,6 +16,7 @@ from escsr import images
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, EscError
+from escsr.images import Picture
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime import devices
 from escsr.training.config import TrainingConfig
@@ -222,7 +223,7 @@ def test_a_batch_in_parts_gives_the_same_step(folder: Path, tmp_path: Path) -> N
         weights.append(trainer.state.network.last.weight)
     torch.testing.assert_close(weights[1], weights[0], atol=2e-5, rtol=0)
     torch.testing.assert_close(weights[2], weights[0], atol=2e-5, rtol=0)
-    with pytest.raises(ConfigError, match="cannot be split"):
+    with pytest.raises(ConfigError, match="must be a multiple of accumulation"):
         Trainer(tiny("accumulation=3"), sampler_of(folder), tmp_path / "3").train()
 
 
@@ -286,6 +287,65 @@ def test_a_folder_of_another_recipe_is_refused(folder: Path, tmp_path: Path) -> 
     fewer = PatchSampler(fewer.lr[:2], fewer.hr[:2], 2)
     with pytest.raises(ConfigError, match=r"on other images \(data was '\w{16}', now '\w{16}'\)"):
         Trainer(tiny("iterations=4"), fewer, tmp_path / "run").train()
+
+
+def test_a_run_without_a_checkpoint_binds_nobody(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(tiny("iterations=4"), sampler_of(folder), tmp_path / "run").train(interrupt)
+    assert (tmp_path / "run" / "recipe.json").exists()
+    assert Trainer(tiny("iterations=4", "batch_size=6"), sampler_of(folder), tmp_path / "run").train()
+
+
+def interrupt(_: Progress) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_blank_page_does_not_decide_which_model_is_best(folder: Path, tmp_path: Path) -> None:
+    """Any model gets it without an error, and infinity for it."""
+    images.write(Picture(np.full((40, 40, 3), 255, np.uint8)), tmp_path / "set" / "blank.png")
+    images.write(images.read(folder / "0.png"), tmp_path / "set" / "other.png")
+    run = tmp_path / "run"
+    settings = ["iterations=1", "batch_size=4", "optimizer.learning_rate=1e-9", "start=esc-light-x2"]
+    sets = {"own": tmp_path / "set"}
+    escsr.train("esc-light-x2-quick", folder, run, settings=settings, validate=sets, device="cpu")
+    (line,) = (json.loads(line) for line in (run / "log.jsonl").read_text().splitlines())
+    assert 60 < line["validation"]["own"] < 80, "the mean of 100 dB and of the other picture's"
+
+
+def test_another_validation_set_begins_another_competition(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = images.read(folder / "0.png").pixels
+    noise = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
+    images.write(Picture(noise), tmp_path / "hard" / "noise.png")
+    run, seen = tmp_path / "run", []
+    for iterations, name, path in ((4, "own", folder), (8, "hard", tmp_path / "hard")):
+        trainer = Trainer(
+            tiny("iterations=8", "learning_rate=1e-3"), sampler_of(folder), run, validation={name: path}
+        )
+        if newest := latest_checkpoint(run):
+            trainer.state.load(newest)
+        stop = threading.Event()
+        trainer.train(lambda at, n=iterations, s=stop: s.set() if at.iteration == n else None, stop=stop)
+        seen.append((trainer.state.best, (run / "best.safetensors").read_bytes()))
+    assert seen[1][0] < seen[0][0], "noise is harder, and yet"
+    assert seen[1][1] != seen[0][1], "the best by it was kept"
+    assert "Other validation sets than before" in caplog.text
+
+
+def test_a_batch_that_cannot_be_shared_out_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of accumulation"):
+        tiny("batch_size=3", "accumulation=2")
+
+
+def test_the_start_is_a_part_of_the_recipe(folder: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "iterations=4", "precision=float32"]
+    first = escsr.train("esc-light-x2-quick", folder, tmp_path / "first", settings=settings, device="cpu")
+    run = tmp_path / "run"
+    escsr.train("esc-light-x2-quick", folder, run, settings=settings, start=first, device="cpu")
+    assert json.loads((run / "recipe.json").read_text())["start"] == str(first)
+    with pytest.raises(ConfigError, match="start was"):
+        escsr.train("esc-light-x2-quick", folder, run, settings=settings, start="esc-x2", device="cpu")
 
 
 def test_lines_beyond_the_checkpoint_are_forgotten(folder: Path, tmp_path: Path) -> None:

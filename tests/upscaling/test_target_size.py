@@ -172,3 +172,9 @@ def test_the_result_is_resized_before_it_is_rounded(upscaler: Upscaler) -> None:
 def test_scale_and_size_are_not_both_given(upscaler: Upscaler) -> None:
     with pytest.raises(ConfigError, match="Give only one of"):
         upscaler(np.zeros((4, 4, 3), np.uint8), scale=2, size=TargetSize(scale=2))
+
+
+def test_a_crop_at_the_border_of_a_smaller_side_is_inside() -> None:
+    """Both sides as asked, of which one is smaller than the picture's."""
+    rows, _ = TargetSize(width=100, height=6, fit="exact", crop=(0, 11, 4, 1)).kept(12, 16)
+    assert rows == slice(5, 6)

@@ -120,6 +120,26 @@ def test_packed_formats_are_only_unpacked(name: str) -> None:
         assert (before == after).all()
 
 
+@pytest.mark.parametrize("name", ["rgb555le", "rgb555be", "bgr555le", "rgb565le", "bgr565be", "rgb444le"])
+def test_colours_in_a_word_are_stretched_to_8_bits(name: str) -> None:
+    widths = [int(bits) for bits in name[3:6]]
+    values = [np.random.default_rng(0).integers(0, 2**bits, (8, 10)) for bits in widths]
+    for value, bits in zip(values, widths, strict=True):
+        value[0] = 2**bits - 1
+    words = (values[0] << sum(widths[1:])) | (values[1] << widths[2]) | values[2]
+    frame = av.VideoFrame(10, 8, name)
+    plane = frame.planes[0]
+    kind = np.dtype("<u2" if name.endswith("le") else ">u2")
+    np.frombuffer(plane, kind).reshape(8, -1)[:, :10] = words  # type: ignore[call-overload]
+    layout = Layout.of(name)
+    assert (layout.family, layout.bits) == ("rgb", 8)
+    rgb = to_rgb(frame, Colours.of(frame))
+    for index, (value, bits) in enumerate(zip(values, widths, strict=True)):
+        channel = rgb[..., index if name.startswith("rgb") else 2 - index]
+        assert np.abs(channel - value / (2**bits - 1)).max() <= 0.501 / 255
+    assert (rgb[0] == 1).all()
+
+
 @pytest.mark.parametrize("chroma", ["420", "422", "440", "444"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (16, 9)])
 def test_chroma_of_any_size(chroma: str, size: tuple[int, int]) -> None:

@@ -11,10 +11,13 @@ import av
 import numpy as np
 import pytest
 
-from clips import make_clip, needs_ffmpeg, noise
+from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise
 from escsr import Upscaler
+from escsr.cli.video import upscale_pipe
 from escsr.errors import ConfigError, VideoError
+from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
+from escsr.video import VideoOptions
 from escsr.video.pipes import frames_of_pipe, read_format, write_frames
 from escsr.video.planes import views
 
@@ -59,6 +62,34 @@ def test_bare_frames_of_10_bits(nearest: Path) -> None:
     assert (after == values.repeat(2, 2).repeat(2, 3)).all()
 
 
+@pytest.mark.parametrize("name", ["gbrp", "gbrap"])
+def test_bare_planes_are_green_blue_red(nearest: Path, name: str) -> None:
+    """As FFmpeg sends and takes them; the last one is opacity."""
+    planes = np.repeat(np.arange(1, len(name), dtype=np.uint8) * 50, 6 * 4)
+    kind = f"raw:6x4:{name}"
+    source = io.BytesIO(planes.tobytes())
+    (frame,) = frames_of_pipe(source, read_format(source, kind))
+    assert (frame * 255).round()[0, 0].tolist() == [150, 50, 100, 200][: len(name) - 1]
+    assert through(nearest, planes.tobytes(), kind) == planes.repeat(4).tobytes()
+    form, target = read_format(source, kind), io.BytesIO()
+    list(write_frames(iter([frame]), form, target, Upscaler(nearest, device="cpu"), TargetSize(scale=2)))
+    assert target.getvalue() == planes.repeat(4).tobytes()
+
+
+def test_a_result_that_is_too_large(nearest: Path) -> None:
+    form = read_format(io.BytesIO(b"YUV4MPEG2 W9000 H9000\n"), "y4m")
+    target = io.BytesIO()
+    with pytest.raises(VideoError, match="18000×18000 pixels are too large"):
+        list(write_frames(iter([]), form, target, Upscaler(nearest, device="cpu"), TargetSize(scale=2)))
+    assert not target.getvalue()
+
+
+def test_a_comment_in_any_bytes_stays(nearest: Path) -> None:
+    header = HEADER.replace(b"\n", b" X\xe9t\xe9\n")
+    result = through(nearest, header + b"FRAME\n" + frames(1, 36)[0], "y4m")
+    assert result.partition(b"\n")[0].endswith(b" X\xe9t\xe9")
+
+
 def test_a_size_that_is_asked_for(nearest: Path) -> None:
     data = HEADER + b"FRAME\n" + frames(1, 36)[0]
     result = through(nearest, data, "y4m", TargetSize(width=9, height=5, fit="exact"))
@@ -73,6 +104,9 @@ def test_a_size_that_is_asked_for(nearest: Path) -> None:
         (b"YUV4MPEG2 W6 H4 C444alpha\n", "of a format that is known"),
         (b"YUV4MPEG2 W6 H4 It\n", "interlaced"),
         (b"YUV4MPEG2 H4\n", "is not YUV4MPEG2"),
+        (b"YUV4MPEG2 W6 H4 \xe9t\xe9\n", "of a format that is known"),
+        (b"YUV4MPEG2 W99999 H99999\n", "99999×99999 pixels are too large"),
+        (b"YUV4MPEG2 W999999999999 H4\n", "pixels are too large"),
         (HEADER + b"FRAME\n" + bytes(35), "ends within frame 1"),
         (HEADER + b"FRAME\n" + bytes(36) + b"NOISE\n", "no frame where frame 2"),
     ],
@@ -86,6 +120,19 @@ def test_what_is_no_y4m(nearest: Path, data: bytes, message: str) -> None:
 def test_what_is_no_format(kind: str) -> None:
     with pytest.raises(ConfigError, match="pipe"):
         read_format(io.BytesIO(), kind)
+
+
+def test_bare_frames_that_are_too_large() -> None:
+    with pytest.raises(VideoError, match="99999×99999 pixels are too large"):
+        read_format(io.BytesIO(), "raw:99999x99999:gray")
+
+
+@needs_ffmpeg
+def test_an_interlaced_file_is_refused(tmp_path: Path, nearest: Path) -> None:
+    clip = tmp_path / "fields.mpg"
+    ffmpeg(*moving(frames=3), "-vf", "setfield=tff", "-c:v", "mpeg2video", "-flags", "+ildct+ilme", clip)
+    with pytest.raises(VideoError, match="interlaced, which would be upscaled as combs; add --deinterlace"):
+        upscale_pipe([str(clip)], None, "y4m", UpscaleOptions(model=nearest), VideoOptions())
 
 
 @needs_ffmpeg

@@ -29,6 +29,8 @@ from escsr.video.segments import SegmentWriter
 
 COMMAND = [sys.executable, "-m", "escsr", "upscale"]
 
+needs_x264 = pytest.mark.skipif("libx264" not in av.codecs_available, reason="PyAV has no libx264")
+
 
 def decoded(path: Path) -> list[av.VideoFrame]:
     with av.open(str(path)) as container:
@@ -151,6 +153,51 @@ def test_damage_is_the_same_in_one_piece_and_in_parts(tmp_path: Path, nearest: P
     ]
 
 
+def avi_with_b_frames(path: Path, *, broken: int | None = None) -> Path:
+    """H.264 of 10 frames, each brighter than the one before; a packet may be nothing but 255."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(
+            "libx264", rate=25, options={"crf": "10", "x264-params": "bframes=3:b-adapt=0:scenecut=0"}
+        )
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        packets = []
+        for index in range(10):
+            frame = av.VideoFrame(32, 24, "yuv420p")
+            for view, value in zip(views(frame), (60 + 9 * index, 128, 128), strict=True):
+                view[...] = value
+            frame.pts = index
+            packets += stream.encode(frame)
+        for number, packet in enumerate([*packets, *stream.encode(None)]):
+            if number == broken:
+                packet.update(b"\xff" * packet.size)
+            container.mux(packet)
+    return path
+
+
+@needs_x264
+def test_b_frames_in_avi_stay_in_order(tmp_path: Path, nearest: Path) -> None:
+    """AVI has times of decoding alone."""
+    clip = avi_with_b_frames(tmp_path / "clip.avi")
+    times_of_decoding = [frame.pts or 0 for frame in decoded(clip)]
+    assert sorted(times_of_decoding) != times_of_decoding
+    result = upscale_video(clip, codec="ffv1", model=nearest)
+    after = decoded(result.target)
+    assert np.diff([frame.pts for frame in after]).tolist() == [40] * 9
+    means = [views(frame)[0].mean() for frame in after]
+    assert means == pytest.approx([60 + 9 * index for index in range(10)], abs=2)
+    assert [note for note in result.notes if "matrix" not in note] == []
+
+
+@needs_x264
+def test_a_damaged_packet_in_avi_moves_no_other_frame(tmp_path: Path, nearest: Path) -> None:
+    clip = avi_with_b_frames(tmp_path / "clip.avi", broken=6)
+    result = upscale_video(clip, codec="ffv1", model=nearest)
+    after = decoded(result.target)
+    assert np.diff([frame.pts for frame in after]).tolist() == [40] * 9
+    assert views(after[-1])[0].mean() == pytest.approx(60 + 9 * 9, abs=4)
+    assert any(note.endswith(": 1") for note in result.notes if "shown by the one before" in note)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
 def test_files_that_are_cut_off_are_refused(tmp_path: Path, nearest: Path, suffix: str) -> None:
     codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
@@ -177,6 +224,25 @@ def test_a_file_for_streaming_that_is_cut_off_is_refused(tmp_path: Path, nearest
     with av.open(str(clip)) as container:
         assert container.streams.video
     with pytest.raises(VideoError, match="cut off: 500 bytes are missing"):
+        upscale_video(clip, model=nearest)
+
+
+@pytest.mark.parametrize("flags", ["faststart", "frag_keyframe+empty_moov"])
+def test_bytes_behind_the_last_box_are_passed_over(tmp_path: Path, nearest: Path, flags: str) -> None:
+    """As cameras write them; a box that is cut off is still seen."""
+    clip = tmp_path / "clip.mp4"
+    with av.open(str(clip), "w", options={"movflags": flags}) as container:
+        stream = container.add_stream("mpeg4", rate=25, options={"g": "4"})
+        stream.width, stream.height = 32, 24
+        for rgb in noise(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb)))
+        container.mux(stream.encode(None))
+    whole = clip.read_bytes()
+    clip.write_bytes(whole + b"INSTA360-TRAILER-0123456789")
+    assert upscale_video(clip, model=nearest).frames == 12
+    end = whole.rindex(b"mfra") - 4 if "frag" in flags else len(whole)
+    clip.write_bytes(whole[: end - 100])
+    with pytest.raises(VideoError, match="cut off: 100 bytes are missing"):
         upscale_video(clip, model=nearest)
 
 

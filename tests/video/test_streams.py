@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,70 @@ def test_interlaced_material(tmp_path: Path, nearest: Path) -> None:
     result = upscale_video(clip, model=nearest, deinterlace=True)
     assert times(result.target) == times(clip)
     assert streams(result.target)[0].get("field_order", "progressive") == "progressive"
+
+
+@pytest.mark.parametrize(("size", "pixels"), [("48x32", "yuv420p"), ("32x24", "yuv422p")])
+def test_interlaced_frames_that_change_are_refused(
+    tmp_path: Path, nearest: Path, size: str, pixels: str
+) -> None:
+    """Before they reach the filter, which takes all frames for such as the first one."""
+    clip = tmp_path / "clip.ts"
+    for number, (of, form) in enumerate([("32x24", "yuv420p"), (size, pixels)]):
+        part = tmp_path / f"{number}.ts"
+        fields = ("-flags", "+ildct+ilme", "-vf", "setfield=tff")
+        ffmpeg(*moving(of, 3), *fields, "-c:v", "mpeg2video", "-pix_fmt", form, part)
+    clip.write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in (0, 1)))
+    message = "32×24 to 48×32" if size == "48x32" else "yuv420p to yuv422p"
+    with pytest.raises(VideoError, match=f"frames change from {message} at .*; cut it there"):
+        upscale_video(clip, model=nearest, deinterlace=True)
+
+
+def test_subtitles_that_matroska_cannot_hold_can_be_converted_as_is_told(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    (tmp_path / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,300\nWords\n")
+    ffmpeg(*moving(), "-i", tmp_path / "words.srt", "-c:v", "libx264", "-c:s", "mov_text", clip)
+    with pytest.raises(OutputError, match=r"cannot hold stream 1 \(subtitle, mov_text\)") as refused:
+        upscale_video(clip, tmp_path / "large.mkv", model=nearest)
+    _, _, told = str(refused.value).partition("like: ffmpeg ")
+    assert told == "-i clip.mp4 -c copy -c:s srt clip.mkv."
+    monkeypatch.chdir(tmp_path)
+    ffmpeg(*told.rstrip(".").split())
+    result = upscale_video(tmp_path / "clip.mkv", tmp_path / "large.mkv", model=nearest)
+    assert [stream["codec_name"] for stream in streams(result.target)][1] == "subrip"
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_tags_that_are_not_utf8_are_kept(tmp_path: Path, nearest: Path, suffix: str) -> None:
+    clip, title = tmp_path / f"clip{suffix}", "Été à la mer"
+    with av.open(str(clip), "w", metadata_encoding="latin-1") as container:
+        container.metadata["title"] = title
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 32, 24
+        if suffix == ".mkv":
+            stream.metadata["title"] = title
+            container.set_chapters(
+                [
+                    {
+                        "id": 1,
+                        "start": 0,
+                        "end": 40,
+                        "time_base": Fraction(1, 1000),
+                        "metadata": {"title": title},
+                    }
+                ]
+            )
+        container.mux(stream.encode(av.VideoFrame(32, 24, "yuv420p")))
+        container.mux(stream.encode(None))
+    with pytest.raises(UnicodeDecodeError), av.open(str(clip)):
+        pass
+    result = upscale_video(clip, tmp_path / "large.mkv", model=nearest)
+    with av.open(str(result.target)) as container:
+        assert container.metadata["title"] == title
+        if suffix == ".mkv":
+            assert container.streams[0].metadata["title"] == title
+            assert container.chapters()[0]["metadata"]["title"] == title
 
 
 def test_a_stream_that_no_container_holds_is_told(tmp_path: Path, nearest: Path) -> None:

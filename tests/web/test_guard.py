@@ -49,6 +49,7 @@ def test_names_of_other_hosts_do_not_lead_here(served: Served, host: str, status
         ({"origin": "null"}, 403),
         ({"origin": "http://127.0.0.1:1"}, 403),
         ({"origin": "http://localhost"}, 403),
+        ({"origin": "http://[::1"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
         ({"sec-fetch-site": "same-origin"}, 202),
@@ -129,6 +130,10 @@ def test_without_the_token_nothing_but_an_empty_page(serve: Serve, photo: Path) 
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
         assert stranger.get("/models").status_code == 200
+    for others in ('prefs={"dark":true,"n":2}', "_xsrf=a b", "x"):  # of other servers of this machine
+        with httpx.Client(base_url=served.url, trust_env=False) as browser:
+            cookie = f"{others}; escsr-token={TOKEN}"
+            assert browser.get("/models", headers={"cookie": cookie}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -218,12 +218,14 @@ def area_of_contribution(attribution: Tensor) -> Tensor:
     The estimate of `scipy.stats.gaussian_kde` with the map as weights, at every pixel, as a convolution.
 
     Args:
-        attribution: (H, W), not negative, not all zero.
+        attribution: (H, W), not negative.
 
     Returns:
-        (H, W), float64, over its largest.
+        (H, W), float64, over its largest; the map itself where it is all zero or a single pixel.
     """
     height, width = attribution.shape
+    if not attribution.any() or attribution.numel() == 1:
+        return attribution.double()
     weights = attribution.double() / attribution.double().sum()
     rows = torch.arange(height, dtype=torch.float64)[:, None].expand(height, width)
     columns = torch.arange(width, dtype=torch.float64).expand(height, width)

@@ -86,6 +86,7 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     scale, most = batch.size.scale_of(*size), batch.options.max_pixels
     upscaler = batch.upscaler(scale)
     kept, computed = check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
+    frames = header.frames if images.check_suffix(job.target).is_animated else 1
     seconds = speed_of(upscaler, upscaler.scale or math.ceil(scale))
     return Forecast(
         job,
@@ -95,7 +96,7 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
         device=str(upscaler.device),
         tile_size=upscaler.inference.usual_tile_size,
         memory_bytes=upscaler.inference.predict(size, computed).total,
-        seconds=seconds * header.height * header.width * header.frames,
+        seconds=seconds * header.height * header.width * frames,
     )
 
 

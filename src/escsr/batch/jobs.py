@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr import images
+from escsr.batch.manifest import Manifest
 from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
 from escsr.upscaling.default_target import default_target
@@ -48,7 +49,8 @@ def plan(
         shard: "2/5" for the second of five parts of the jobs, which together are all of them.
 
     Returns:
-        The jobs, in the order of the inputs; within folders and patterns sorted by name.
+        The jobs, in the order of the inputs; within folders and patterns sorted by name. Results of an
+        earlier run that lie among the pictures, and would be made again, are no inputs.
 
     Raises:
         ConfigError: There are no inputs or one without a name, or suffix or shard are impossible.
@@ -73,12 +75,14 @@ def plan(
         or str(output).endswith(("/", os.sep))
     )
     if target is None or needs_folder or _is(target, stat.S_ISDIR):
-        if target is not None and _is(target, stat.S_ISREG):
-            raise OutputError(f"{target} is a file; several pictures require a folder.")
+        if target is not None:
+            _check_folder(target, str(output))
         names = _Names(target, size, format, suffix)
-        jobs = [job for source in sources for job in names.jobs_of(source)]
+        jobs = _without_results([job for source in sources for job in names.jobs_of(source)])
     else:
-        images.check_suffix(target)
+        chosen = images.check_suffix(target)
+        if format is not None and images.WRITABLE[format] is not chosen:
+            raise ConfigError(f"{target} is no {format} file; leave the format out, or name the file so.")
         if suffix is not None:
             raise ConfigError(f"suffix is for names that are made; {target} is a whole name already.")
         jobs = [Job(sources[0], target)]
@@ -187,6 +191,25 @@ def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
         return kind(path.stat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def _check_folder(target: Path, given: str) -> None:
+    """Refuses as a folder what is a file, or is named as one and not there yet."""
+    if _is(target, stat.S_ISREG):
+        raise OutputError(f"{target} is a file; several pictures require a folder.")
+    if target.suffix.lower() in images.WRITABLE and not _is(target) and not given.endswith(("/", os.sep)):
+        raise OutputError(
+            f"{target} is named as one picture; several require a folder. For a folder of this name end it "
+            f"with {os.sep}."
+        )
+
+
+def _without_results(jobs: list[Job]) -> list[Job]:
+    """Without what an earlier run made of the others, where results lie among the pictures."""
+    targets, manifest = {os.path.realpath(job.target) for job in jobs}, Manifest()
+    return [
+        job for job in jobs if not (os.path.realpath(job.source) in targets and manifest.lists(job.source))
+    ]
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:

@@ -37,6 +37,10 @@ class Manifest:
         """Whether the target is there, and was made from just this."""
         return self._read(target.parent).get(target.name) == key and target.is_file()
 
+    def lists(self, path: Path) -> bool:
+        """Whether a file is called as a result in its folder."""
+        return path.name in self._read(path.parent)
+
     def add(self, target: Path, key: str) -> None:
         """Notes a result that has been written."""
         text = json.dumps({"result": target.name, "key": key}, ensure_ascii=False) + "\n"

@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from escsr.files import only_finite
 from escsr.runtime.choices import Precision
 
 __all__ = [
@@ -135,8 +136,8 @@ def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
 
 
 def print_json(value: object) -> None:
-    """Prints a value as JSON; what that does not have, as its text."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
+    """Prints a value as JSON; see `only_finite` for what that does not have."""
+    sys.stdout.write(json.dumps(only_finite(value), indent=1, ensure_ascii=False) + "\n")
 
 
 def print_table(table: Table) -> None:

@@ -85,6 +85,14 @@ def prepare(
         failed = f"; {len(preparation.failures)} failed" if preparation.failures else ""
         OUT.print(f"From {_count(preparation.num_sources, 'source')}{skipped}{failed}.")
         OUT.print(f"Fingerprint {preparation.fingerprint}")
+    if preparation.others:
+        named = ", ".join(preparation.others[:5]) + (", ..." if len(preparation.others) > 5 else "")
+        ERR.print(
+            plain(
+                f"Still there from earlier runs, and of no source given now: {named}. A training takes "
+                "these too; to be rid of them, prepare the set in a new folder."
+            )
+        )
     if preparation.failures:
         raise typer.Exit(ExitCode.FAILED)
 

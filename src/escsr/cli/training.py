@@ -142,7 +142,9 @@ _SIGNALS = ("SIGTERM", "SIGUSR1", "SIGHUP")
 
 def _named_folders(folders: list[Path]) -> dict[str, Path]:
     """Validation folders by a short name: Set5/HR is called Set5."""
-    named = {(path.parent.name if path.name in ("HR", "hr") else path.name): path for path in folders}
+    from escsr.evaluation.comparison import set_name
+
+    named = {set_name(path): path for path in folders}
     if len(named) != len(folders):
         raise ConfigError("Validation folders must have different names.")
     return named

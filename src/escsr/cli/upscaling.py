@@ -176,7 +176,7 @@ def upscale(
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
     from escsr.batch import Batch, forecast
-    from escsr.batch.pipes import piped
+    from escsr.batch.pipes import PIPE, piped
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
     from escsr.video.jobs import plan_videos
@@ -232,6 +232,8 @@ def upscale(
             "--codec, --crf, --preset, --segment, --deinterlace, --fps are for videos, and there is none."
         )
     else:
+        if suffix is not None and PIPE in (output, *([] if output else inputs)):
+            raise ConfigError("--suffix is for names that are made; standard output has none.")
         with piped(inputs, output, format) as (sources, target):
             batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
             report.begin(batch, can_continue=skip_existing)
@@ -260,6 +262,10 @@ def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
                     report.add(outcome)
         except KeyboardInterrupt:
             stop.set()
+        except SystemExit:  # of a signal that ends the process, see `end_on_signals`
+            report.stopped = True
+            report.end()
+            raise
     report.stopped = stop.is_set()
 
 

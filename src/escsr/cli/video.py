@@ -143,7 +143,7 @@ def upscale_pipe(
 
     Raises:
         ConfigError: Inputs or output are others.
-        VideoError: The source cannot be read.
+        VideoError: The source cannot be read, or is interlaced.
     """
     from escsr.video.frames import Damage
     from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
@@ -159,6 +159,7 @@ def upscale_pipe(
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     elif pipe == "y4m":
         video = describe(Path(inputs[0]))
+        video.check_fields(deinterlace=how.deinterlace)
         form, notes = PipeFormat.of_video(video), video.notes
         frames = frames_of_video(video, damage, deinterlace=how.deinterlace)
         wanted, upscaler = upscaler_for(form.height, form.width, options)

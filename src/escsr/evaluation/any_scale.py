@@ -14,12 +14,12 @@ from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, to_tensor
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["MATLAB_SCALES", "lte_downscale", "lte_psnr"]
+__all__ = ["DIV2K_BORDER", "MATLAB_SCALES", "lte_downscale", "lte_psnr"]
 
 MATLAB_SCALES = (2, 3, 4)
 """Scales whose LR pictures the data sets publish, downscaled by MATLAB's bicubic."""
 
-_DIV2K_BORDER = 6
+DIV2K_BORDER = 6
 """Pixels cropped at each side beside the scale's, from NTIRE's rules for DIV2K."""
 
 
@@ -41,7 +41,7 @@ def lte_psnr(model: SuperResolver, pair: Pair, scale: float, *, div2k: bool = Fa
         DataError: Nothing is left of the picture.
     """
     truth = to_tensor(pair.hr).double().expand(3, -1, -1)
-    border = math.ceil(scale) + (_DIV2K_BORDER if div2k else 0)
+    border = math.ceil(scale) + (DIV2K_BORDER if div2k else 0)
     if min(truth.shape[-2:]) <= 2 * border:
         raise DataError(f"{pair.name}: nothing is left of it where {border} pixels are cropped.")
     lr = to_tensor(lte_downscale(pair.hr, scale) if pair.lr is None else pair.lr).expand(3, -1, -1)

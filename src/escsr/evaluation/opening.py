@@ -54,6 +54,9 @@ def open_model(
         >>> open_model("bicubic").scale is None
         True
     """
+    is_named = isinstance(model, (str, os.PathLike)) and os.fspath(model) != BICUBIC
+    if strength is not None and not is_named:
+        raise ConfigError("strength is for models given by name, such as real; leave it out.")
     if isinstance(model, ESC):
         return Inference(model, precision=precision)
     if isinstance(model, nn.Module) and not isinstance(model, SuperResolver):

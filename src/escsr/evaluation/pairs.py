@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,10 @@ from torch import Tensor
 from escsr import images
 from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
-from escsr.data.pictures import find_unmixed, lr_name, read_uint8
+from escsr.data.pictures import find_unmixed, lr_name, read_sizes, read_uint8
 from escsr.errors import DataError
 
-__all__ = ["Pair", "degraded", "lr_side", "read_pairs", "to_tensor"]
+__all__ = ["Pair", "check_sizes", "degraded", "lr_side", "read_pairs", "to_tensor"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Pair:
     """A picture to measure on.
 
     Attributes:
-        name: Its file's, without the ending.
+        name: Its place below the folder, without the ending, with forward slashes.
         hr: uint8 (H, W, C), cropped to what an LR picture of the scale covers.
         lr: uint8 (h, w, C), or None where the protocol makes it.
     """
@@ -42,6 +43,26 @@ def lr_side(side: int, scale: float) -> int:
     return math.floor(side / scale + 1e-9)
 
 
+def check_sizes(data: Path, scale: float, least: int) -> None:
+    """Looks at the sizes in the headers of all HR pictures, so that nothing fails after hours of work.
+
+    Args:
+        data: Folder of HR pictures.
+        scale: From LR to HR.
+        least: Sides that are needed, HR pixels.
+
+    Raises:
+        DataError: The folder holds no pictures, or one that is too small.
+    """
+    files = find_unmixed(data)
+    for file, sides in zip(files, read_sizes(files), strict=True):
+        if min(round(lr_side(side, scale) * scale) for side in sides) < least:
+            raise DataError(
+                f"{file}: {sides[1]}×{sides[0]} pixels are too small to be measured: at ×{scale:g} sides "
+                f"of {least} pixels are needed. Remove it from the set."
+            )
+
+
 def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
     """Reads a folder of HR pictures, and the LR pictures that belong to them.
 
@@ -49,7 +70,8 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
 
     Args:
         data: Folder of HR pictures.
-        lr: Folder of LR pictures named as the HR ones, or as `lr_name` says; None for none.
+        lr: Folder of LR pictures named as the HR ones, or as `lr_name` says, in the same subfolders or,
+            where names are there once, in any; None for none.
         scale: From LR to HR.
 
     Yields:
@@ -59,21 +81,34 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
         DataError: LR pictures lie among the HR ones; a picture is missing, too small, of other than 8
             bits; or LR and HR do not fit.
     """
-    lr_paths = {path.stem: path for path in images.find_images(lr)} if lr else {}
+    lr_paths = {} if lr is None else _by_name(lr)
     for path in find_unmixed(data):
-        hr, small = read_uint8(path), None
+        hr, small, name = read_uint8(path), None, _name_of(path, data)
         sides = [lr_side(side, scale) for side in hr.shape[:2]]
         if min(sides) < 1:
             raise DataError(f"{path}: too small for ×{scale:g}.")
         if lr is not None:
-            source = lr_paths.get(path.stem) or lr_paths.get(lr_name(path.stem, scale))
+            names = (name, lr_name(name, scale), path.stem, lr_name(path.stem, scale))
+            source = next((lr_paths[each] for each in names if each in lr_paths), None)
             if source is None:
                 raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
             small = read_uint8(source)
             if list(small.shape[:2]) != sides:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
         height, width = (round(side * scale) for side in sides)
-        yield Pair(path.stem, hr[:height, :width], small)
+        yield Pair(name, hr[:height, :width], small)
+
+
+def _name_of(path: Path, root: Path) -> str:
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def _by_name(root: Path) -> dict[str, Path]:
+    """The pictures below a folder by their place in it and, where there is one alone, by their own name."""
+    paths = images.find_images(root)
+    counts = Counter(path.stem for path in paths)
+    alone = {path.stem: path for path in paths if counts[path.stem] == 1}
+    return alone | {_name_of(path, root): path for path in paths}
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:

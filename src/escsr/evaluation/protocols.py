@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,17 +19,19 @@ from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import named_mixture, preset_name
 from escsr.data.resize import imresize
 from escsr.errors import ConfigError, DataError
-from escsr.evaluation.any_scale import MATLAB_SCALES, lte_psnr
+from escsr.evaluation.any_scale import DIV2K_BORDER, MATLAB_SCALES, lte_psnr
 from escsr.evaluation.bicubic import Bicubic, Interpolation
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 from escsr.evaluation.opening import Model, fitting_scale, open_model
-from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
+from escsr.evaluation.pairs import Pair, check_sizes, degraded, read_pairs, to_tensor
 from escsr.evaluation.perceptual import FeatureNetwork, load_feature_network, perceptual_distance
 from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Protocol
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["Evaluation", "Score", "evaluate", "measure"]
+__all__ = ["Evaluation", "Score", "evaluate", "least_side", "measure"]
+
+_SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def evaluate(
 
     Raises:
         ConfigError: Scale, strength or protocol do not fit the model.
-        DataError: Pictures are missing, lie among others, or LR and HR do not fit.
+        DataError: Pictures are missing, too small, lie among others, or LR and HR do not fit.
         CheckpointError: The model cannot be loaded.
 
     Example:
@@ -141,6 +144,7 @@ def evaluate(
     """
     resolver = open_model(model, scale=scale, strength=strength, device=device)
     scale = fitting_scale(resolver, scale)
+    check_sizes(Path(data), scale, least_side(scale, protocol))
     scores = []
     chain = named_mixture(degradation) if isinstance(degradation, str) else degradation
     features = None if perceptual is None else load_feature_network(perceptual)
@@ -214,6 +218,12 @@ def measure(
         with torch.no_grad():
             score = Score(pair.name, measures(model, pair, scale))
         yield score
+
+
+def least_side(scale: float, protocol: Protocol) -> int:
+    """HR pixels that a protocol needs of a side: a border is cropped, and SSIM takes windows of 11."""
+    border = math.ceil(scale) + (DIV2K_BORDER if protocol == "lte-div2k" else 0)
+    return 2 * border + (1 if protocol.startswith("lte") else _SSIM_WINDOW)
 
 
 def _figure(figures: Mapping[str, float], name: str) -> float:

@@ -204,6 +204,14 @@ def _write_file(rows: Iterator[tuple[Any, ...]], path: Path) -> int:
     return count
 
 
+def _check_name(each: Input) -> None:
+    """Refuses names that tables cannot hold."""
+    try:
+        f"{each.path}{each.target}".encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{each.path}: a fleet takes names in UTF-8 only; rename the file.") from error
+
+
 class _Names:
     """All names of inputs and results, as 8 bytes each, to find those that are there twice."""
 
@@ -216,6 +224,7 @@ class _Names:
         """Takes note of some inputs."""
         targets = [self._target_of(each) for each in inputs]
         for each in inputs:
+            _check_name(each)
             if each.target.startswith(f"{FOLDER}/"):
                 raise OutputError(f"{each.path}: its result would be among the outcomes, in {FOLDER}/.")
         self._targets.append(_hashes(targets))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from escsr.errors import ConfigError
+from escsr.files import check_not_source
 from escsr.models.bundled import find_model, model_name
 from escsr.models.checkpoints import Checkpoint, network_of, read_checkpoint, save_network
 from escsr.networks.attention import relative_position_bias
@@ -45,7 +46,7 @@ def convert(
         ModelNotFoundError: There is no such model.
         CheckpointError: Its weights cannot be used.
         ConfigError: It has no table, or the rank is impossible.
-        OutputError: The file has another ending, or cannot be written.
+        OutputError: The file has another ending, cannot be written, or is the model's own.
 
     Example:
         >>> convert("esc-x2", bias_rank=48)  # doctest: +SKIP
@@ -55,6 +56,7 @@ def convert(
     name = model_name(source)
     checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
     target = Path(f"{name.replace('/', '-')}-rank{bias_rank}.safetensors" if output is None else output)
+    check_not_source(target, source)
     kept = {key: value for key, value in checkpoint.metadata.items() if key not in ("config", "format")}
     how = f"position bias of rank {bias_rank} by SVD of {name}"
     training = "; ".join(part for part in (kept.pop("training", ""), how) if part)

@@ -102,5 +102,6 @@ def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) ->
         return str(cause)
     given = repr(error["input"])
     given = given if len(given) < 200 else f"{given[:200]}…"
-    problem = error["msg"] if key in error["msg"] else error["msg"].replace("Input", key, 1)
+    message = error["msg"].removeprefix("Value error, ")
+    problem = message if key in message else message.replace("Input", key, 1)
     return f"{problem if key in problem else f'{key}: {problem}'}, not {given}."

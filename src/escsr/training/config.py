@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -113,6 +113,11 @@ class TrainingConfig(Settings):
     @model_validator(mode="after")
     def _check(self) -> TrainingConfig:
         objective, scale = self.objective, self.network.scale
+        if self.batch_size % self.accumulation:
+            raise ConfigError(
+                f"batch_size must be a multiple of accumulation: {self.batch_size} cannot be computed in "
+                f"{self.accumulation} equal parts."
+            )
         if (objective.type == "arbitrary_scale") != (scale is None):
             raise ConfigError(
                 f"objective.type {objective.type!r} does not go with network.scale {scale!r}: "
@@ -127,8 +132,12 @@ class TrainingConfig(Settings):
 
     @property
     def newest_is_best(self) -> bool:
-        """Whether PSNR says nothing of how good the model is: it falls while a discriminator sharpens."""
-        return isinstance(self.objective, RealSettings) and self.objective.adversarial.weight > 0
+        """Whether PSNR does not tell the best: it falls while features or a discriminator sharpen."""
+        if not isinstance(self.objective, RealSettings):
+            return False
+        perceptual = self.objective.perceptual
+        sees = perceptual.network is not None and perceptual.weight > 0
+        return sees or self.objective.adversarial.weight > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, ready for JSON."""
@@ -166,12 +175,23 @@ class TrainingConfig(Settings):
         return self.replace(dict(map(_parse, settings)))
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested keys joined by dots."""
+def flat(
+    values: Mapping[str, Any], whole: Callable[[str, Mapping[str, Any]], bool] | None = None
+) -> dict[str, Any]:
+    """Nested keys joined by dots.
+
+    Args:
+        values: Nested values.
+        whole: Whether a group, by its joined key, stays one value; None for none.
+    """
     joined: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = flat(value) if isinstance(value, Mapping) else None
-        joined |= {key: value} if inner is None else {f"{key}.{name}": v for name, v in inner.items()}
+    waiting = list(reversed(values.items()))
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, Mapping) and not (whole is not None and whole(key, value)):
+            waiting += [(f"{key}.{name}", inner) for name, inner in reversed(value.items())]
+        else:
+            joined[key] = value
     return joined
 
 
@@ -194,27 +214,38 @@ _MOVED = {
 
 
 def _merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with changes put in their places, those under old keys too."""
-    for key, value in changes.items():
-        nested = isinstance(value, Mapping | NetworkConfig)
-        *groups, name = (key if nested else _MOVED.get(key, key)).split(".")
-        target = values
+    """Plain values with changes put in their places, those under old keys too; whole groups come first."""
+    placed = {key: _place_of(key, value).split(".") for key, value in changes.items()}
+    for key, (*groups, name) in sorted(placed.items(), key=lambda item: len(item[1])):
+        target, value = values, changes[key]
         for group in groups:
-            target = target.setdefault(group, {})
+            if target.get(group) is None:
+                target[group] = {}
+            target = target[group]
             if not isinstance(target, dict):
                 raise ConfigError(
                     f"Unknown setting {key!r}.{did_you_mean(key, setting_names(TrainingConfig))}"
                 )
         target[name] = value.to_dict() if isinstance(value, NetworkConfig) else value
+        _name_to_degradation(values)
     _fit_objective(values, changes)
     return values
 
 
-def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """The objective follows the network's scale, unless asked for; old keys that it lacks are dropped.
+def _place_of(key: str, value: Any) -> str:
+    """Where a setting belongs, with dots, which older recipes kept elsewhere."""
+    return key if isinstance(value, Mapping | NetworkConfig) else _MOVED.get(key, key)
 
-    The name of a preset becomes its settings.
-    """
+
+def _name_to_degradation(values: dict[str, Any]) -> None:
+    """The name of a preset becomes its settings."""
+    objective = values.get("objective")
+    if isinstance(objective, dict) and isinstance(name := objective.get("degradation"), str):
+        values["objective"] = {**objective, "degradation": named_mixture(name).model_dump(mode="json")}
+
+
+def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """The objective follows the network's scale; what it lacks is dropped; both unless asked for."""
     network, objective = values.get("network"), values.setdefault("objective", {})
     if not isinstance(network, Mapping) or not isinstance(objective, dict) or "objective" in changes:
         return
@@ -222,11 +253,9 @@ def _fit_objective(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
     if "objective.type" not in changes and kind in OBJECTIVES and any_scale != (kind == "arbitrary_scale"):
         objective["type"] = "arbitrary_scale" if any_scale else "pixel"
     objective.setdefault("type", "pixel")
-    if isinstance(name := objective.get("degradation"), str):
-        objective["degradation"] = named_mixture(name).model_dump(mode="json")
     own = OBJECTIVES.get(objective["type"], PixelSettings).model_fields
-    lacking = set(_MOVED.values()) - {f"objective.{key}" for key in own} - changes.keys()
-    values["objective"] = {k: value for k, value in objective.items() if f"objective.{k}" not in lacking}
+    asked = {key.split(".")[1] for key in changes if key.startswith("objective.")}
+    values["objective"] = {k: value for k, value in objective.items() if k in own or k in asked}
 
 
 def _parse(text: str) -> tuple[str, Any]:

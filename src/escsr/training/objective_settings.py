@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.presets import PRESETS
+from escsr.errors import ConfigError
 from escsr.runtime.choices import AdversarialType, PerceptualType, Resizer
 from escsr.runtime.settings import Settings
 
@@ -39,7 +40,7 @@ class OptimizerSettings(Settings):
     betas: tuple[_Decay, _Decay] = (0.9, 0.9)
     """Averaging constants of Adam and AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled decay."""
+    """Decoupled decay; with "adam" it is added to the gradient instead, as an L2 penalty."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm, or None."""
 
@@ -98,7 +99,15 @@ class AdversarialSettings(Settings):
     steps: _Count = 1
     """Updates of the discriminator to one of the network, all by the same batch."""
     optimizer: OptimizerSettings = OptimizerSettings(type="adam", learning_rate=1e-4, betas=(0.9, 0.99))
-    """Of the discriminator; its rate follows the same schedule."""
+    """Of the discriminator, without Muon; its rate follows the same schedule."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AdversarialSettings:
+        if self.optimizer.type == "muon":
+            raise ConfigError(
+                "Muon is for ESC's blocks; a discriminator's optimizer.type is adam or adamw."
+            )
+        return self
 
 
 class RealSettings(Settings):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, OutputError
-from escsr.files import atomic_path
+from escsr.files import atomic_path, only_finite
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
 from escsr.training.config import TrainingConfig, flat
@@ -85,8 +85,8 @@ class RunFolder:
             data: Fingerprint of the training pictures.
 
         Raises:
-            ConfigError: The folder holds a run of another recipe, or on other images, its recipe is
-                unreadable, or another training writes to it.
+            ConfigError: The folder holds checkpoints of another recipe, or of one on other images, its
+                recipe is unreadable, or another training writes to it.
             OutputError: It cannot be written.
         """
         try:
@@ -98,7 +98,7 @@ class RunFolder:
             raise OutputError(f"Cannot write to {self.path}: {error.strerror}.") from error
         now = {**config.to_dict(), "data": data}
         path = self.path / "recipe.json"
-        if path.exists():
+        if path.exists() and any(self.path.glob("iter_*.safetensors")):
             self._check(_read_recipe(path, data), now)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1) + "\n")
@@ -129,7 +129,7 @@ class RunFolder:
         """Appends a line to the log; numbers also go to other logs, by their "iteration"."""
         try:
             with open(self.path / "log.jsonl", "a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(only_finite(line)) + "\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self.path / 'log.jsonl'}: {error.strerror}.") from error
         figures = {

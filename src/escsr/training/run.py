@@ -87,12 +87,14 @@ def train(
         >>> train("esc-light-x2-quick", "photos", "runs/tiny", network=tiny)  # doctest: +SKIP
     """
     config = named_recipe(recipe).with_settings(settings)
+    if start is not None:
+        config = config.replace({"start": os.fspath(start)})
     chosen = choose_device(device)
     with join_process_group(chosen.type) as distributed:
         if chosen.type == "cuda" and distributed.world_size > 1:
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))
-        source = config.start if start is None and network is None else start
+        source = config.start if network is None else start
         model = find_model(source, scale=config.network.scale) if source and newest is None else None
         told = on_load if distributed.is_first else None
         sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -47,6 +48,7 @@ class _Counters(BaseModel):
     iteration: int
     bad_steps: int
     best: float | None
+    best_of: list[str] | None = None
     pending: dict[str, Any] | None
     optimizers: dict[str, list[str]]
     scalers: dict[str, dict[str, Any]]
@@ -75,6 +77,7 @@ class TrainingState:
         iteration: Steps done.
         bad_steps: Steps in a row without finite numbers.
         best: Highest mean of the validation sets so far, dB.
+        best_of: Names of these sets; None where nothing was measured yet.
         skipped: Whether the last step left a module as it was, since numbers were not finite.
         pending: The log's line of the step behind which is still to be measured, or None.
 
@@ -103,6 +106,7 @@ class TrainingState:
         self.emas: dict[str, nn.Module] = {}
         self.iteration = self.bad_steps = 0
         self.best = -math.inf
+        self.best_of: list[str] | None = None
         self.pending: dict[str, Any] | None = None
         self.skipped, self._excused = False, True
         torch.manual_seed(config.seed)
@@ -154,6 +158,7 @@ class TrainingState:
             Figures of the whole batch, by name; "loss" is among them.
         """
         self.iteration += 1
+        torch.manual_seed(_seed_of(self.config.seed, self.iteration, self.distributed.rank))
         self.skipped, self._excused = False, True
         figures = objective.step(self, micro_batches)
         self.bad_steps = 0 if self._excused else self.bad_steps + 1
@@ -275,6 +280,7 @@ class TrainingState:
             ) from error
         self.iteration, self.bad_steps = counters.iteration, counters.bad_steps
         self.best = -math.inf if counters.best is None else counters.best
+        self.best_of = counters.best_of
         self.pending = counters.pending
 
     def _counters(self) -> _Counters:
@@ -282,6 +288,7 @@ class TrainingState:
             iteration=self.iteration,
             bad_steps=self.bad_steps,
             best=self.best if math.isfinite(self.best) else None,
+            best_of=self.best_of,
             pending=self.pending,
             optimizers={name: [type(o).__name__ for o in each] for name, each in self.optimizers.items()},
             scalers={name: scaler.state_dict() for name, scaler in self.scalers.items()},
@@ -322,6 +329,11 @@ class TrainingState:
             optimizer.state[weight] = {
                 part: value.to(weight.device) if value.dim() else value for part, value in state.items()
             }
+
+
+def _seed_of(seed: int, iteration: int, rank: int) -> int:
+    """Seed of PyTorch's generators in a step, so that a network with dropout resumes bit for bit too."""
+    return int(np.random.SeedSequence((seed, iteration, rank)).generate_state(1, np.uint64)[0])
 
 
 def _below(packed: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

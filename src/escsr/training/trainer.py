@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import threading
 import time
@@ -31,6 +33,8 @@ from escsr.training.state import NetworkFactory, TrainingState
 from escsr.training.validation import Validation
 
 __all__ = ["Progress", "Trainer"]
+
+_LOG = logging.getLogger(__name__)
 
 _LOG_EVERY = 20
 
@@ -90,8 +94,8 @@ class Trainer:
         network: Makes the network, see `NetworkFactory`; None for that of the recipe.
 
     Raises:
-        ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch does
-            not fit the memory.
+        ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch cannot
+            be shared out or does not fit the memory.
         DataError: An image to validate on is too small.
     """
 
@@ -113,6 +117,7 @@ class Trainer:
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
         self.distributed = distributed or Distributed()
+        _check_shares(config, self.distributed.world_size)
         _check_memory(config, self.device, self.distributed.world_size)
         self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
         self.validation.check()
@@ -206,6 +211,10 @@ class Trainer:
         """Measures the state that was saved last; log, best model and checkpoint take note."""
         state = self.state
         results = self.validation.measure(state.ema, self.distributed)
+        if results and state.best_of not in (None, sorted(results)):
+            _LOG.warning("Other validation sets than before: the best model is now the best by these.")
+            state.best = -math.inf
+        state.best_of = sorted(results) or state.best_of
         mean = sum(results.values()) / len(results) if results else state.best
         line, state.pending = {**(state.pending or {}), "validation": results}, None
         is_best, state.best = mean > state.best or self.config.newest_is_best, max(mean, state.best)
@@ -264,6 +273,16 @@ def _line(progress: Progress) -> dict[str, Any]:
         "data_share": round(progress.data_share, 4),
         **({"skipped": True} if progress.skipped else {}),
     }
+
+
+def _check_shares(config: TrainingConfig, num_processes: int) -> None:
+    """Refuses a batch that processes cannot share, before anything is written."""
+    shares = num_processes * config.accumulation
+    if config.batch_size % shares:
+        raise ConfigError(
+            f"batch_size {config.batch_size} cannot be shared evenly by {num_processes} processes with "
+            f"accumulation {config.accumulation}; choose a multiple of {shares}."
+        )
 
 
 def _check_memory(config: TrainingConfig, device: torch.device, num_processes: int) -> None:

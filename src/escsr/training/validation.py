@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from escsr import images
 from escsr.data.degradations.config import Mixture
-from escsr.data.pictures import read_sizes
-from escsr.errors import DataError
 from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.opening import Model, open_model
-from escsr.evaluation.pairs import degraded, lr_side, read_pairs, to_tensor
-from escsr.evaluation.protocols import measure
+from escsr.evaluation.pairs import check_sizes, degraded, lr_side, read_pairs, to_tensor
+from escsr.evaluation.protocols import least_side, measure
 from escsr.runtime.choices import Protocol
 from escsr.training.config import RealSettings, TrainingConfig
 from escsr.training.distributed import Distributed
@@ -31,8 +27,8 @@ _SAMPLE_SIDE = 64
 
 _GAP = 4
 
-_SSIM_WINDOW = 11
-"""Least side that SSIM, and so protocol `classic`, measures; its border of `scale` pixels comes on top."""
+_EXACT = 100.0
+"""PSNR that a picture without any error counts as, dB: infinity would make every mean infinite."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +49,14 @@ class Validation:
         Raises:
             DataError: A folder holds no images, or one that is too small to be measured.
         """
-        for name, folder, scale in self._sets():
-            files = images.find_images(folder)
-            least = (1 if self.config.network.scale is None else _SSIM_WINDOW) + 2 * math.ceil(scale)
-            for file, sides in zip(files, read_sizes(files), strict=True):
-                if min(round(lr_side(side, scale) * scale) for side in sides) < least:
-                    raise DataError(
-                        f"{file}: {sides[1]}×{sides[0]} pixels are too small to validate on ({name}): at "
-                        f"×{scale:g} sides of {least} pixels are needed. Remove it from the set."
-                    )
+        protocol: Protocol = "lte" if self.config.network.scale is None else "classic"
+        for _, folder, scale in self._sets():
+            check_sizes(folder, scale, least_side(scale, protocol))
 
     def measure(self, network: Model, distributed: Distributed | None = None) -> dict[str, float]:
         """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
+
+        A picture that comes out without any error, such as a blank page, counts as 100 dB.
 
         Args:
             network: What to measure.
@@ -81,7 +73,8 @@ class Validation:
             scores = measure(
                 model, folder, scale=scale, protocol=protocol, degradation=self._chain, **shard
             )
-            means[name] = float(np.mean(place.gather(score.psnr_y for score in scores)))
+            figures = place.gather(min(score.psnr_y, _EXACT) for score in scores)
+            means[name] = float(np.mean(figures))
         return means
 
     def samples(self, network: Model) -> dict[str, NDArray[np.uint8]]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from escsr.errors import ConfigError
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL, check_strength, choose_strength
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision
@@ -16,7 +17,7 @@ from escsr.upscaling.target_size import TargetSize, parse_crop
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["UpscaleOptions"]
+__all__ = ["UpscaleOptions", "check_max_pixels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class UpscaleOptions(WriteOptions):
             photographs only, which would shift them.
 
     Raises:
-        ConfigError: A size, a strength or a way to write is impossible, or sizes contradict each other.
+        ConfigError: A size, limit, strength or way to write is impossible, or sizes contradict each other.
     """
 
     model: str | os.PathLike[str] = DEFAULT_MODEL
@@ -83,6 +84,7 @@ class UpscaleOptions(WriteOptions):
         if self.crop is not None:
             parse_crop(self.crop)
         check_strength(self.strength)
+        check_max_pixels(self.max_pixels)
 
     def of_file(self, path: Path) -> UpscaleOptions:
         """The same options with the file that their model stands for, and the strength that belongs to it.
@@ -110,3 +112,13 @@ class UpscaleOptions(WriteOptions):
     def cropped(self, wanted: TargetSize) -> TargetSize:
         """A size, of the part that `crop` asks for."""
         return wanted if self.crop is None else replace(wanted, crop=parse_crop(self.crop))
+
+
+def check_max_pixels(max_pixels: int | None) -> None:
+    """Refuses a limit that nothing can keep.
+
+    Raises:
+        ConfigError: It is below 1.
+    """
+    if max_pixels is not None and max_pixels < 1:
+        raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}.")

@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 
 from escsr import images
-from escsr.errors import ConfigError, DeviceError, OutputError
+from escsr.errors import DeviceError, OutputError
 from escsr.images import Header
 from escsr.runtime.devices import free_host_memory
+from escsr.upscaling.options import check_max_pixels
 from escsr.upscaling.target_size import TargetSize
 
 __all__ = ["check_memory", "check_result"]
@@ -43,13 +44,13 @@ def check_result(
         Rows and columns of the result, and of what the network makes.
 
     Raises:
-        ConfigError: `max_pixels` is impossible.
+        ConfigError: `max_pixels` is below 1, or the size is impossible for the source.
         OutputError: The target's name cannot be, its format cannot hold such sides, or there are too many
             pixels.
         DeviceError: The memory does not suffice for the source and the result.
     """
-    if max_pixels is not None and max_pixels < 1:
-        raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}.")
+    check_max_pixels(max_pixels)
+    frames = header.frames if images.check_suffix(target).is_animated else 1
     out_size = wanted.upscaled(header.height, header.width)
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
     rows, columns = (part.stop - part.start for part in wanted.kept(header.height, header.width))
@@ -57,15 +58,15 @@ def check_result(
     images.check_size(target, columns, rows)
     sizes = (header.height, header.width), (rows, columns), computed
     for name, (height, width) in zip(("source", "result", "network's result"), sizes, strict=True):
-        if max_pixels is not None and height * width * header.frames > max_pixels:
-            frames = f" of {header.frames} frames" if header.frames > 1 else ""
+        if max_pixels is not None and height * width * frames > max_pixels:
+            of = f" of {frames} frames" if frames > 1 else ""
             raise OutputError(
-                f"{target}: the {name} would have {width}×{height} pixels{frames}, more than the "
+                f"{target}: the {name} would have {width}×{height} pixels{of}, more than the "
                 f"{max_pixels} allowed; choose a smaller size, or a higher --max-pixels."
             )
     source, _, network = (math.prod(size) for size in sizes)
     whole = math.prod(out_size)  # of which a part may be kept
-    held = header.channels * (1 if header.frames > 1 else _DEPTH_BYTES) * header.frames
+    held = header.channels * (1 if frames > 1 else _DEPTH_BYTES) * frames
     check_memory(f"{target}", (rows, columns), (source + whole) * held + (source + network) * _FLOAT_PLANES)
     return (rows, columns), computed
 

@@ -142,7 +142,7 @@ class TargetSize:
                 raise ConfigError(
                     f"crop {left},{top},{width},{height} reaches beyond the picture ({columns}×{rows})."
                 )
-            return _scaled(top, height, out_rows / rows), _scaled(left, width, out_columns / columns)
+            return _scaled(top, height, rows, out_rows), _scaled(left, width, columns, out_columns)
         if self.fit != "cover" or self.width is None or self.height is None:
             return slice(0, out_rows), slice(0, out_columns)
         top, left = (out_rows - self.height) // 2, (out_columns - self.width) // 2
@@ -190,6 +190,7 @@ def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, in
     return parts
 
 
-def _scaled(start: int, length: int, factor: float) -> slice:
-    begin = round(start * factor)
-    return slice(begin, max(begin + 1, round((start + length) * factor)))
+def _scaled(start: int, length: int, side: int, out_side: int) -> slice:
+    """A part of a side, in that of the result; a pixel at least."""
+    begin = min(round(start * out_side / side), out_side - 1)
+    return slice(begin, max(begin + 1, round((start + length) * out_side / side)))

@@ -97,8 +97,7 @@ def upscale_to_frames(
     """
     images.check_suffix(pattern)
     video, damage, times = describe(source), Damage(), []
-    if video.is_interlaced and not how.deinterlace:
-        raise VideoError(f"{source}: its frames are interlaced; add --deinterlace.")
+    video.check_fields(deinterlace=how.deinterlace)
     height, width = video.shown_size
     wanted, upscaler = upscaler_for(height, width, options)
     network = FrameUpscaler(upscaler, wanted)

@@ -22,6 +22,12 @@ __all__ = ["Damage", "Shown", "shown_frames"]
 _HIDES_FRAMES = ("vp8",)
 """Codecs with packets that are never shown; what is missing there is told by errors alone."""
 
+_REORDERED = ("h264", "hevc")
+"""Codecs whose frames have times of decoding where they are from AVI, which holds no others."""
+
+_MOST_AHEAD = 16
+"""Frames that may be decoded after another and shown before it: encoders make no more B-frames in a row."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -83,20 +89,13 @@ def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> 
         Frames, their times rising.
 
     Raises:
-        VideoError: The size changes on the way, or nothing can be decoded.
+        VideoError: The size changes on the way (deinterlaced, the pixel format), or nothing can be decoded.
     """
-    frames = _decoded(video, damage)
+    frames = _of_one_size(_decoded(video, damage), video)
     if deinterlace:
-        frames = _deinterlaced(frames)
+        frames = _deinterlaced(frames, video)
     last: Shown | None = None
     for shown in frames:
-        size = shown.frame.width, shown.frame.height
-        if size != (video.width, video.height):
-            seconds = float(shown.time * video.time_base)
-            raise VideoError(
-                f"{video.path}: frames change from {video.width}×{video.height} to {size[0]}×{size[1]} at "
-                f"{seconds:.1f} s; cut it there, and upscale the parts."
-            )
         if last is not None and shown.time <= last.time:
             damage.moved += 1
             shown = Shown(last.time + 1, shown.frame, shown.is_repeated)  # noqa: PLW2901
@@ -106,6 +105,22 @@ def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> 
         raise VideoError(f"{video.path}: no frame of it can be decoded.")
 
 
+def _of_one_size(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
+    for shown in frames:
+        size = shown.frame.width, shown.frame.height
+        if size != (video.width, video.height):
+            raise _changed(video, shown, f"{video.width}×{video.height}", f"{size[0]}×{size[1]}")
+        yield shown
+
+
+def _changed(video: Video, shown: Shown, before: str, after: str) -> VideoError:
+    seconds = float(shown.time * video.time_base)
+    return VideoError(
+        f"{video.path}: frames change from {before} to {after} at {seconds:.1f} s; cut it there, and "
+        "upscale the parts."
+    )
+
+
 def _decoded(video: Video, damage: Damage) -> Iterator[Shown]:
     waiting: list[int] = []  # times of packets whose frames have not come yet
     last: Shown | None = None
@@ -113,12 +128,15 @@ def _decoded(video: Video, damage: Damage) -> Iterator[Shown]:
     fills = video.codec not in _HIDES_FRAMES and not video.is_interlaced
     with opened(video.path) as container:
         stream = video_stream(container, video.path)
+        is_mixed = container.format.name == "avi" and video.codec in _REORDERED
+        times = _Times(_MOST_AHEAD if is_mixed else 0)
         for packet in container.demux(stream):
             time = time_of(packet)
             frames, failed = _frames_of(packet, damage)
             if time is not None and not packet.is_discard and (fills or failed):
                 heapq.heappush(waiting, time)
-            for frame in frames:
+            is_end = not packet.size and packet.dts is None
+            for frame in times.given(frames, is_end=is_end):
                 time = time_of(frame)
                 if time is None:  # raw streams have none at all
                     time = 0 if last is None else last.time + step
@@ -140,6 +158,30 @@ def _decoded(video: Video, damage: Damage) -> Iterator[Shown]:
                 yield last
 
 
+class _Times:
+    """Gives times that are mixed to frames anew: decoders give frames in the order they are shown.
+
+    Args:
+        ahead: How many more frames are waited for, until the least of their times is known.
+    """
+
+    def __init__(self, ahead: int) -> None:
+        self._ahead = ahead
+        self._frames: deque[VideoFrame] = deque()
+        self._times: list[int] = []
+
+    def given(self, frames: list[VideoFrame], *, is_end: bool) -> Iterator[VideoFrame]:
+        """All frames but those that wait for more, each with its time; at the end all of them."""
+        for frame in frames:
+            self._frames.append(frame)
+            if (time := time_of(frame)) is not None:
+                heapq.heappush(self._times, time)
+        while len(self._frames) > (0 if is_end else self._ahead):
+            frame = self._frames.popleft()
+            frame.pts = heapq.heappop(self._times) if self._times else None
+            yield frame
+
+
 def _frames_of(packet: Packet[VideoStream], damage: Damage) -> tuple[list[VideoFrame], bool]:
     """A packet's frames, and whether it could not be decoded."""
     try:
@@ -156,13 +198,16 @@ def _repeated(last: Shown, time: int, damage: Damage) -> Shown:
     return Shown(time, last.frame, is_repeated=True)
 
 
-def _deinterlaced(frames: Iterator[Shown]) -> Iterator[Shown]:
+def _deinterlaced(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
     """One whole frame for each; the filter looks at the next one, so it is one behind."""
     pushed: deque[Shown] = deque()
     graph: Any = None
+    name = ""
     for shown in frames:
         if graph is None:
-            graph = _bwdif(shown.frame)
+            graph, name = _bwdif(shown.frame), shown.frame.format.name
+        if shown.frame.format.name != name:
+            raise _changed(video, shown, name, shown.frame.format.name)
         pushed.append(shown)
         graph.vpush(shown.frame)
         yield from _pulled(graph, pushed)

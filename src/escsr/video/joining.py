@@ -66,9 +66,9 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
                     continue
                 advice = "name the output .mkv"
                 if container.name == "Matroska":
-                    name = video.path.name
+                    name, codec = video.path.name, "-c:s srt" if stream.type == "subtitle" else "-c:a flac"
                     advice = (
-                        f"convert it first, like: ffmpeg -i {name} -c copy -c:a flac {video.path.stem}.mkv"
+                        f"convert it first, like: ffmpeg -i {name} -c copy {codec} {video.path.stem}.mkv"
                     )
                 raise OutputError(
                     f"{target}: {container.name} cannot hold {what} of {video.path.name}; {advice}."
@@ -169,16 +169,32 @@ def _describe(result: Stream, stream: Stream) -> None:
     result.metadata.update(
         {
             name: value
-            for name, value in stream.metadata.items()
+            for name, value in _texts(stream.metadata).items()
             if stream.type == "attachment" or not name.lower().startswith(_OF_STREAM)
         }
     )
 
 
 def _copy_about(out: OutputContainer, source: InputContainer) -> None:
-    out.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in _OF_FILE})
+    about = _texts(source.metadata)
+    out.metadata.update({k: v for k, v in about.items() if k.lower() not in _OF_FILE})
     if chapters := source.chapters():
+        for chapter in chapters:
+            chapter["metadata"] = _texts(chapter["metadata"])
         out.set_chapters(chapters)
+
+
+def _texts(tags: Mapping[str, str]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in tags.items()}
+
+
+def _text(value: str) -> str:
+    """A tag as text: bytes that are not UTF-8 are taken for Latin-1, in which old programs write."""
+    raw = value.encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _is_cover(stream: Stream) -> bool:
@@ -187,15 +203,12 @@ def _is_cover(stream: Stream) -> bool:
 
 def _attach_cover(out: OutputContainer, path: Path, stream: Stream) -> None:
     """Matroska keeps a cover as an attachment; copied as a stream it would be a second video."""
+    tags = _texts(stream.metadata)
     with opened(path) as again:
         for packet in again.demux(again.streams[stream.index]):
             if packet.size:
-                name = (
-                    stream.metadata.get("filename") or f"cover.{'png' if stream.name == 'png' else 'jpg'}"
-                )
-                kind = (
-                    stream.metadata.get("mimetype") or f"image/{'png' if stream.name == 'png' else 'jpeg'}"
-                )
+                name = tags.get("filename") or f"cover.{'png' if stream.name == 'png' else 'jpg'}"
+                kind = tags.get("mimetype") or f"image/{'png' if stream.name == 'png' else 'jpeg'}"
                 out.add_attachment(name, kind, bytes(packet))
                 return
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import BinaryIO
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from escsr.video.network import FrameUpscaler
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import Video
 
+if TYPE_CHECKING:
+    from av import VideoFrame
+
 __all__ = ["PipeFormat", "frames_of_pipe", "frames_of_video", "read_format", "write_frames"]
 
 _MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME"
@@ -29,6 +33,11 @@ _LONGEST_LINE = 1024
 _QUEUE = 4
 _OLD_NAMES = {"420jpeg": "420", "420mpeg2": "420", "420paldv": "420"}
 """Three places of chroma, all of which are taken for the usual one."""
+
+_MOST_VALUES = 2**28
+"""Columns and margin by rows and margin of a frame, for FFmpeg; a frame with more cannot be made."""
+
+_MARGIN = 128
 
 _RAW = re.compile(r"raw:(\d{1,5})[x×](\d{1,5}):([a-z0-9]+)")
 
@@ -43,6 +52,9 @@ class PipeFormat:
         layout: Of the frames.
         colours: By which they become RGB, and RGB them.
         tokens: Of y4m's header without the size; None for bare frames.
+
+    Raises:
+        VideoError: Frames are larger than FFmpeg's can be.
     """
 
     width: int
@@ -51,12 +63,19 @@ class PipeFormat:
     colours: Colours
     tokens: tuple[str, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if (self.width + _MARGIN) * (self.height + _MARGIN) >= _MOST_VALUES:
+            raise VideoError(f"Frames of {self.width}×{self.height} pixels are too large.")
+
     @property
     def header(self) -> bytes:
         """What stands before all frames."""
         if self.tokens is None:
             return b""
-        return " ".join(("YUV4MPEG2", f"W{self.width}", f"H{self.height}", *self.tokens)).encode() + b"\n"
+        return (
+            " ".join(("YUV4MPEG2", f"W{self.width}", f"H{self.height}", *self.tokens)).encode("latin-1")
+            + b"\n"
+        )
 
     @classmethod
     def of_video(cls, video: Video) -> PipeFormat:
@@ -111,8 +130,8 @@ def read_format(stream: BinaryIO, kind: str) -> PipeFormat:
 
 def _y4m_format(stream: BinaryIO) -> PipeFormat:
     magic, *tokens = stream.readline(_LONGEST_LINE).split() or [b""]
-    values = {token[:1].decode(): token[1:].decode(errors="replace") for token in tokens}
     try:
+        values = {token[:1].decode("ascii"): token[1:].decode("latin-1") for token in tokens}
         if magic != _MAGIC:
             raise ValueError
         width, height = int(values["W"]), int(values["H"])
@@ -128,7 +147,7 @@ def _y4m_format(stream: BinaryIO) -> PipeFormat:
     layout = Layout(family, int(found[2] or 8), "444" if family == "grey" else found[1])
     is_full = b"XCOLORRANGE=FULL" in tokens
     colours = Colours.guessed(width, height, replace(layout, is_full=is_full))
-    kept = tuple(token.decode(errors="replace") for token in tokens if token[:1] not in (b"W", b"H"))
+    kept = tuple(token.decode("latin-1") for token in tokens if token[:1] not in (b"W", b"H"))
     return PipeFormat(width, height, layout, colours, kept)
 
 
@@ -153,7 +172,7 @@ def frames_of_pipe(stream: BinaryIO, form: PipeFormat) -> Iterator[NDArray[np.fl
             if not line.startswith(_FRAME):
                 raise VideoError(f"Standard input: no frame where frame {number} should be.")
         frame = new_frame(form.width, form.height, form.layout)
-        for index, view in enumerate(views(frame)):
+        for index, view in enumerate(_sent(frame)):
             wanted = view.size * view.itemsize
             data = stream.read(wanted)
             if not data and index == 0 and form.tokens is None:
@@ -162,6 +181,12 @@ def frames_of_pipe(stream: BinaryIO, form: PipeFormat) -> Iterator[NDArray[np.fl
                 raise VideoError(f"Standard input ends within frame {number}.")
             view[...] = np.frombuffer(data, view.dtype).reshape(view.shape)
         yield to_rgb(frame, form.colours)
+
+
+def _sent(frame: VideoFrame) -> list[NDArray[Any]]:
+    """Views of a frame's planes in the order they are sent: of RGB green, blue and red."""
+    places = [part.plane for part in frame.format.components]
+    return [view for _, view in sorted(zip(places, views(frame), strict=True), key=itemgetter(0))]
 
 
 def frames_of_video(video: Video, damage: Damage, *, deinterlace: bool) -> Iterator[NDArray[np.float32]]:
@@ -206,7 +231,7 @@ def write_frames(
     def write(pixels: NDArray[np.float32]) -> bool:
         if form.tokens is not None:
             target.write(_FRAME + b"\n")
-        for view in views(from_rgb(pixels, form.layout, form.colours)):
+        for view in _sent(from_rgb(pixels, form.layout, form.colours)):
             target.write(np.ascontiguousarray(view).tobytes())
         target.flush()
         return True

@@ -154,10 +154,7 @@ def plan_video(
         raise ConfigError("crop is for pictures, not for videos.")
     video = describe(source)
     _check_size(video, options.target)
-    if video.is_interlaced and not how.deinterlace:
-        raise VideoError(
-            f"{source}: its frames are interlaced, which would be upscaled as combs; add --deinterlace."
-        )
+    video.check_fields(deinterlace=how.deinterlace)
     wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
     named = target if target is not None else _default_target(source, wanted, format, suffix)
     container = container_of(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ _MOST_BITS = 16
 _HIGH_BITS = re.compile("p[024]1[026]le")
 """Luma in a plane, chroma in pairs in another, values in the upper bits of 16: FFmpeg's scaler is at times
 one off in them."""
+
+_WORDS = re.compile("(rgb|bgr)(444|555|565)(le|be)")
+"""Colours in a word, the first one in the upper bits; FFmpeg's scaler makes grey of white in them."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Layout:
         Raises:
             VideoError: It is none that can be converted (floating values, Bayer patterns).
         """
+        if _WORDS.fullmatch(format_name):
+            return cls("rgb", 8)
         if format_name in _UNLIKE or format_name.startswith(("rgb4", "rgb8", "bgr4", "bgr8")):
             if format_name in ("rgb48le", "rgb48be", "bgr48le", "bgr48be"):
                 return cls("rgb", _MOST_BITS)
@@ -91,6 +97,8 @@ class Layout:
 def planar(frame: VideoFrame) -> tuple[VideoFrame, Layout]:
     """The frame with its values in planes, unchanged: packed formats are only unpacked.
 
+    Colours of less than 8 bits are stretched to 8.
+
     Args:
         frame: As decoded.
 
@@ -104,23 +112,41 @@ def planar(frame: VideoFrame) -> tuple[VideoFrame, Layout]:
         return frame, layout
     if _HIGH_BITS.fullmatch(frame.format.name):
         return _without_pairs(frame, layout), layout
+    if words := _WORDS.fullmatch(frame.format.name):
+        return _without_words(frame, layout, *words.groups()), layout
     return frame.reformat(format=layout.name), layout
 
 
 def _without_pairs(frame: VideoFrame, layout: Layout) -> VideoFrame:
     """A frame of `_HIGH_BITS` in three planes."""
     luma, pairs = (_words(plane) >> (_MOST_BITS - layout.bits) for plane in frame.planes)
+    return _of_planes((luma, pairs[:, 0::2], pairs[:, 1::2]), frame, layout)
+
+
+def _without_words(frame: VideoFrame, layout: Layout, order: str, widths: str, end: str) -> VideoFrame:
+    """A frame of `_WORDS` in three planes."""
+    words = _words(frame.planes[0], "<u2" if end == "le" else ">u2")
+    values = {}
+    for name, bits in zip(reversed(order), reversed(widths), strict=True):
+        most = 2 ** int(bits) - 1
+        values[name] = ((words & most) * 255 + most // 2) // most
+        words = words >> np.uint16(int(bits))
+    return _of_planes([values[name] for name in "rgb"], frame, layout)
+
+
+def _of_planes(planes: Sequence[NDArray[Any]], frame: VideoFrame, layout: Layout) -> VideoFrame:
+    """A frame of given values, wider or higher than it perhaps, at another's time."""
     out = new_frame(frame.width, frame.height, layout)
     if frame.time_base is not None:
         out.pts, out.time_base = frame.pts, frame.time_base
-    for view, values in zip(views(out), (luma, pairs[:, 0::2], pairs[:, 1::2]), strict=True):
+    for view, values in zip(views(out), planes, strict=True):
         view[...] = values[: view.shape[0], : view.shape[1]]
     return out
 
 
-def _words(plane: Any) -> NDArray[np.uint16]:
+def _words(plane: Any, kind: str = "<u2") -> NDArray[np.uint16]:
     """Values of 16 bits, (rows, line)."""
-    return np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)
+    return np.frombuffer(plane, kind).reshape(-1, plane.line_size // 2)
 
 
 def views(frame: VideoFrame) -> list[NDArray[Any]]:

@@ -86,6 +86,21 @@ class Video:
         """Rows and columns of a frame as it is shown."""
         return (self.width, self.height) if self.is_turned else (self.height, self.width)
 
+    def check_fields(self, *, deinterlace: bool) -> None:
+        """Refuses interlaced frames, unless they are made whole.
+
+        Args:
+            deinterlace: Whether they are.
+
+        Raises:
+            VideoError: They would be upscaled as combs.
+        """
+        if self.is_interlaced and not deinterlace:
+            raise VideoError(
+                f"{self.path}: its frames are interlaced, which would be upscaled as combs; add "
+                "--deinterlace."
+            )
+
     def upright(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """A frame's pixels as they are shown, where no declaration can go with them; mirroring is left out.
 

@@ -12,6 +12,10 @@ __all__ = ["check_whole"]
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid", b"styp", b"moof")
+"""What MP4 and MOV begin with."""
+
+_LATER = (b"sidx", b"ssix", b"mfra", b"meta", b"udta", b"emsg", b"prft", b"pdin")
+"""Boxes that come behind others."""
 
 
 def check_whole(path: Path) -> None:
@@ -51,10 +55,14 @@ def _end(file: BinaryIO, size: int) -> int:
 
 
 def _end_of_boxes(file: BinaryIO, size: int) -> int:
-    place = 0
+    """Where the last box ends; cameras put data of their own behind it, which is no box."""
+    place, needed = 0, {b"moov", b"mdat"}
     while place + 8 <= size:
         file.seek(place)
         head = file.read(16)
+        if not needed and head[4:8] not in (*_BOXES, *_LATER):
+            break
+        needed.discard(head[4:8])
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")

@@ -9,10 +9,9 @@ import json
 import re
 from collections.abc import Collection
 from contextlib import ExitStack
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escsr.web.jobs import FullError, Jobs
@@ -114,7 +113,7 @@ class Guard:
         if len(headers.getlist("host")) != 1 or not self._is_ours(host := headers["host"]):
             raise _RefusedError(400, "This server does not answer to that host name; see --allow-host.")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise _RefusedError(403, "Pages of other sites may not use this server.")
         opens_page = scope["method"] == "GET" and scope["path"] == "/"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not opens_page:
@@ -146,11 +145,7 @@ class Guard:
         assert self._token is not None
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            try:
-                cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-            except CookieError:
-                cookie = None
-            given = cookie.value if cookie else ""
+            given = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         return hmac.compare_digest(given.strip().encode(), self._token.encode())
 
     def _most(self, scope: Scope) -> int:

@@ -98,6 +98,8 @@ async def create_job(request: Request, response: Response, form: Annotated[JobFo
     """Takes a picture and its options, and answers at once; the work is done in the order of arrival."""
     service = _service(request)
     job = await run_in_threadpool(_add, service, form, request.scope[PLACE])
+    if await request.is_disconnected():
+        await run_in_threadpool(service.jobs.delete, job)  # nobody knows its id
     response.headers["location"] = f"/jobs/{job.id}"
     return _status_of(job, service.jobs)
 

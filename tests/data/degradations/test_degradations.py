@@ -297,6 +297,31 @@ def test_clean_is_matlabs_bicubic() -> None:
     assert (lr - imresize(hr, 0.25).clamp(0, 1)).abs().max() <= 0.5 / 255 + 1e-6
 
 
+def first_order(**part: dict[str, Any]) -> dict[str, Any]:
+    return {"parts": {"a": {"degradation": {"kind": "second_order", "first": part}}}}
+
+
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
+    ({"resize": {"factor": [0.2, 0.8]}}, "must reach from at most 1"),
+    ({"resize": {"factor": [0.0, 1.5]}}, "must reach from at most 1"),
+    ({"resize": {"up": 0.9}}, "shares of one whole"),
+    ({"blur": {"size": [8, 20]}}, "must be odd"),
+    ({"blur": {"size": [21, 7]}}, "must rise"),
+    ({"blur": {"sigma": [0.0, 0.0]}}, "greater than 0"),
+    ({"blur": {"shapes": [0.0] * 6}}, "must not all be 0"),
+    ({"blur": {"beta": [0.3, 0.8]}}, "must reach from at most 1"),
+    ({"noise": {"sigma": [-5.0, -1.0]}}, "greater than or equal to 0"),
+    ({"jpeg": {"quality": [0.0, 90.0]}}, "greater than or equal to 1"),
+    ({"jpeg": {"quality": [30.0, 150.0]}}, "less than or equal to 100"),
+    ({"jpeg": {"quality": [30.0, 100.0], "codec": "differentiable"}}, "below 100"),
+]
+
+
+def test_a_seed_is_a_natural_number() -> None:
+    with pytest.raises(ConfigError, match="from 0 to"):
+        degrade(torch.rand(3, 16, 16), PRESETS["gentle"], scale=2, seed=-1)
+
+
 def test_settings_that_cannot_be() -> None:
     for values, message in (
         (
@@ -308,6 +333,8 @@ def test_settings_that_cannot_be() -> None:
             "must rise",
         ),
         ({"parts": {"a": {"degradation": {"kind": "fax"}}}}, "fax|kind"),
+        ({"parts": {"a": {"degradation": {"kind": "bicubic"}, "weight": 0.0}}}, "a weight above 0"),
+        *((first_order(**part), message) for part, message in IMPOSSIBLE),
         ({"parts": {}}, "at least 1 item"),
         (
             {"parts": {"a": {"degradation": {"kind": "bicubic"}}}, "sharpen": True},

@@ -132,6 +132,14 @@ def test_a_source_that_changed(source: Path, tmp_path: Path) -> None:
     assert not verify(after.hr, lr=after.lr[2], scale=2, patch_size=24).faults
 
 
+def test_sources_of_earlier_runs_are_named(source: Path, tmp_path: Path) -> None:
+    assert prepare(source, tmp_path / "set").others == ()
+    (source / "a.png").unlink()
+    again = prepare(source, tmp_path / "set")
+    assert again.others == ("a",), "a training would take what was made of it"
+    assert (tmp_path / "set" / "HR" / "a.png").exists(), "nothing is deleted"
+
+
 def test_a_bad_source_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:
     (source / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no more")
     images.write(images.Picture(np.zeros((2, 9, 3), np.uint8)), source / "thin.png")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from escsr.errors import ConfigError
 from escsr.runtime.settings import Settings
 
 __all__ = [
@@ -25,13 +26,40 @@ __all__ = [
 
 def _rising(values: tuple[float, float]) -> tuple[float, float]:
     if values[0] > values[1]:
-        raise ValueError(f"must rise, not {values}")
+        raise ValueError("must rise")
     return values
 
 
+def _around_one(values: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < values[0] <= 1 <= values[1]:
+        raise ValueError("must reach from at most 1, above 0, to at least 1")
+    return values
+
+
+def _odd(values: tuple[int, int]) -> tuple[int, int]:
+    if not (values[0] % 2 and values[1] % 2):
+        raise ValueError("must be odd")
+    return values
+
+
+def _not_all_zero(values: tuple[float, ...]) -> tuple[float, ...]:
+    if not sum(values):
+        raise ValueError("must not all be 0")
+    return values
+
+
+_Natural = Annotated[float, Field(ge=0)]
+_Positive = Annotated[float, Field(gt=0)]
+_Quality = Annotated[float, Field(ge=1, le=100)]
+_Side = Annotated[int, Field(ge=1)]
+
 Share = Annotated[float, Field(ge=0, le=1)]
-Range = Annotated[tuple[float, float], AfterValidator(_rising)]
+Range = Annotated[tuple[_Natural, _Natural], AfterValidator(_rising)]
 """Lowest and highest value of an even draw."""
+PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
+QualityRange = Annotated[tuple[_Quality, _Quality], AfterValidator(_rising)]
+AroundOne = Annotated[tuple[float, float], AfterValidator(_around_one)]
+"""Lowest and highest of factors of which half are below 1."""
 
 
 class Kernels(Settings):
@@ -48,12 +76,14 @@ class Kernels(Settings):
     """
 
     probability: Share = 1.0
-    size: tuple[int, int] = (7, 21)
+    size: Annotated[tuple[_Side, _Side], AfterValidator(_odd), AfterValidator(_rising)] = (7, 21)
     sinc: Share = 0.1
-    sigma: Range = (0.2, 3.0)
-    shapes: tuple[float, float, float, float, float, float] = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
-    beta: Range = (0.5, 4.0)
-    beta_plateau: Range = (1.0, 2.0)
+    sigma: PositiveRange = (0.2, 3.0)
+    shapes: Annotated[
+        tuple[_Natural, _Natural, _Natural, _Natural, _Natural, _Natural], AfterValidator(_not_all_zero)
+    ] = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
+    beta: AroundOne = (0.5, 4.0)
+    beta_plateau: AroundOne = (1.0, 2.0)
 
 
 class Resizing(Settings):
@@ -67,7 +97,13 @@ class Resizing(Settings):
 
     up: Share = 0.2
     down: Share = 0.7
-    factor: Range = (0.15, 1.5)
+    factor: AroundOne = (0.15, 1.5)
+
+    @model_validator(mode="after")
+    def _check(self) -> Resizing:
+        if self.up + self.down > 1:
+            raise ConfigError(f"up and down are shares of one whole: {self.up} + {self.down} is above 1.")
+        return self
 
 
 class Noise(Settings):
@@ -98,8 +134,16 @@ class Jpeg(Settings):
     """
 
     probability: Share = 1.0
-    quality: Range = (30.0, 95.0)
+    quality: QualityRange = (30.0, 95.0)
     codec: Literal["libjpeg", "differentiable"] = "libjpeg"
+
+    @model_validator(mode="after")
+    def _check(self) -> Jpeg:
+        if self.codec == "differentiable" and self.quality[1] == 100:
+            raise ConfigError(
+                "quality of the codec 'differentiable' must be below 100, where it has no steps."
+            )
+        return self
 
 
 class Order(Settings):
@@ -137,7 +181,7 @@ class Shuffled(Settings):
     """BSRGAN's chain: seven steps in random order, and a JPEG at the end."""
 
     kind: Literal["shuffled"] = "shuffled"
-    quality: Range = (30.0, 95.0)
+    quality: QualityRange = (30.0, 95.0)
 
 
 class Bicubic(Settings):
@@ -178,3 +222,9 @@ class Mixture(Settings):
 
     parts: Annotated[dict[str, Part], Field(min_length=1)]
     sharpen_target: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Mixture:
+        if not sum(part.weight for part in self.parts.values()):
+            raise ConfigError("A mixture needs a part with a weight above 0.")
+        return self

@@ -9,6 +9,7 @@ from escsr.data.degradations.chain import apply_steps, draw_steps
 from escsr.data.degradations.config import Mixture
 from escsr.data.degradations.filters import sharpen
 from escsr.data.degradations.steps import Step
+from escsr.errors import ConfigError
 
 __all__ = ["degrade", "draw_sample"]
 
@@ -42,7 +43,13 @@ def degrade(
 def draw_sample(
     settings: Mixture, *, seed: int, iteration: int = 0, index: int = 0
 ) -> tuple[list[Step], np.random.Generator]:
-    """The steps of a sample, and the generator that goes on with their noise."""
+    """The steps of a sample, and the generator that goes on with their noise.
+
+    Raises:
+        ConfigError: The seed is not one, from 0 to 2⁶⁴ − 1.
+    """
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"A seed is a number from 0 to 2^64 - 1, not {seed}.")
     key, counter = np.array([seed, iteration], np.uint64), np.array([0, 0, _STREAM, index], np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
     parts = list(settings.parts.values())

@@ -20,6 +20,7 @@ from escsr.data.degradations.sample import draw_sample
 from escsr.data.degradations.steps import Step
 from escsr.data.pictures import read_rgb
 from escsr.errors import ConfigError, DataError
+from escsr.files import check_not_source
 
 __all__ = ["Sheet", "contact_sheet", "write_contact_sheet"]
 
@@ -107,10 +108,11 @@ def write_contact_sheet(
     Raises:
         ConfigError: There is no such preset, or a number is too small.
         DataError: The picture is too small, or cannot be read.
-        OutputError: The sheet cannot be written.
+        OutputError: The sheet cannot be written, or would replace the picture.
     """
     settings = named_mixture(preset)
     images.check_suffix(Path(output))
+    check_not_source(output, picture)
     if side < 1:
         raise ConfigError(f"side must be at least 1, not {side}.")
     pixels = read_rgb(Path(picture))

@@ -33,6 +33,8 @@ class Preparation:
         num_images: HR pictures made of them, those of earlier runs included.
         num_skipped: Sources that an earlier run had done.
         failures: Sources that could not be used, and why.
+        others: Names of sources of earlier runs that are not among those of this one; what was made of them
+            is still in the folders, so that a training takes it too.
         fingerprint: sha256 over the settings and the sources' names and digests.
     """
 
@@ -42,6 +44,7 @@ class Preparation:
     num_images: int
     num_skipped: int
     failures: tuple[tuple[Path, str], ...]
+    others: tuple[str, ...]
     fingerprint: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,6 +151,7 @@ def prepare(
         num_images=sum(entry.pictures for entry in entries),
         num_skipped=sum(entry is manifest.entries.get(entry.source) for entry in entries),
         failures=tuple(failures),
+        others=tuple(sorted(manifest.entries.keys() - dict(targets))),
         fingerprint=manifest.fingerprint(entries),
     )
 

@@ -79,5 +79,7 @@ def quality_of(
         return {each.data: (each.psnr_y, each.ssim_y) for each in card}, "card" if card else ""
     else:
         model = str(subject.path)
+    if len({set_name(folder) for folder in data}) != len(data):
+        raise ConfigError("Folders to measure on must have different names.")
     results = {set_name(folder): evaluate(model, folder, scale=scale, device=device) for folder in data}
     return {name: (each.psnr_y, each.ssim_y) for name, each in results.items()}, "measured" if data else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from ctypes import Array, Structure
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,16 +16,32 @@ from escsr.kernels.cpu.library import NativeLibrary, Packed
 from escsr.kernels.cpu.packing import Prepared, Weights
 from escsr.networks.layers import Margin
 
-__all__ = ["Kernel", "new_map", "pixels_together", "prepared_for", "wants_bfloat16"]
+__all__ = ["Kernel", "new_map", "pixels_together", "prepared_for", "prepared_once", "wants_bfloat16"]
 
 _prepared: Any = WeakIdKeyDictionary()
 """By module or large kernel: its weights as packed for a library and a type of products."""
 
+_PREPARING = threading.RLock()
+"""Held while anything is prepared: what one thread's kernel reads must not be replaced by another's."""
+
+_Made = TypeVar("_Made")
+
 
 def prepared_for(owner: object) -> dict[object, Any]:
     """What was prepared from a module or tensor; it is dropped together with it."""
-    made: dict[object, Any] = _prepared.setdefault(owner, {})
-    return made
+    with _PREPARING:
+        made: dict[object, Any] = _prepared.setdefault(owner, {})
+        return made
+
+
+def prepared_once(owner: object, key: object, make: Callable[[], _Made]) -> _Made:
+    """What is prepared from a module or tensor under a key; made by the first of all threads that ask."""
+    with _PREPARING:
+        made = prepared_for(owner)
+        if key not in made:
+            made[key] = make()
+        found: _Made = made[key]
+        return found
 
 
 @dataclass(frozen=True)
@@ -44,11 +61,12 @@ class Kernel:
     def weights(self) -> tuple[Any, bool]:
         """The structure, and whether products are of bfloat16."""
         bfloat16 = wants_bfloat16(self.library)
-        made, key = prepared_for(self.owner), (self.library.name, bfloat16)
-        if key not in made:
+
+        def pack() -> Prepared:
             weights = Weights(self.library, bfloat16=bfloat16)
-            made[key] = Prepared(self.prepare(weights), weights.kept)
-        return made[key].structure, bfloat16
+            return Prepared(self.prepare(weights), weights.kept)
+
+        return prepared_once(self.owner, (self.library.name, bfloat16), pack).structure, bfloat16
 
 
 def wants_bfloat16(library: NativeLibrary) -> bool:

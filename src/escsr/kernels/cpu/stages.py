@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from escsr.kernels.cpu.convolution import convolution
-from escsr.kernels.cpu.kernel import Kernel, new_map, pixels_together, prepared_for
+from escsr.kernels.cpu.kernel import Kernel, new_map, pixels_together, prepared_once
 from escsr.kernels.cpu.library import (
     Margins,
     NativeLibrary,
@@ -223,11 +223,9 @@ def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         if attn.decomposed:
             channel = weights.keep(kernels[0].flatten(1).T)  # (C_a, C_a), inputs first
             return _ConvAttn(None, pointer_to(channel), None, fuse, attended, size)
-        made = prepared_for(kernels[0])
-        if "spectrum" not in made:
-            made["spectrum"] = spectrum_of(kernels[0])
-        weights.kept.append(made["spectrum"])
-        return _ConvAttn(pointer_to(made["spectrum"]), None, None, fuse, attended, size)
+        spectrum = prepared_once(kernels[0], "spectrum", lambda: spectrum_of(kernels[0]))
+        weights.kept.append(spectrum)
+        return _ConvAttn(pointer_to(spectrum), None, None, fuse, attended, size)
 
     kernel = Kernel(library, attn, prepare)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def read_recipe(path: str | os.PathLike[str], named: Callable[[str], TrainingCon
 
     Args:
         path: JSON or TOML, by its ending: all settings, nested or with dots, or `base = "NAME"` and the
-            settings that differ from that recipe. "none" stands for no value.
+            settings that differ from that recipe; layers, and parts of a mixture that are given with their
+            degradation, take the place of all that it has. "none" stands for no value.
         named: Returns a recipe by name.
 
     Returns:
@@ -62,9 +63,18 @@ def read_recipe(path: str | os.PathLike[str], named: Callable[[str], TrainingCon
     try:
         if base is None:
             return TrainingConfig.from_dict(settings)
-        return named(str(base)).replace({key: _none(value) for key, value in flat(settings).items()})
+        changes = flat(settings, whole=_is_whole)
+        return named(str(base)).replace({key: _none(value) for key, value in changes.items()})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _is_whole(key: str, value: Mapping[str, Any]) -> bool:
+    """Whether a group takes the place of the base's: layers, and parts that come with their degradation."""
+    if key == "objective.perceptual.layers":
+        return True
+    full = all(isinstance(part, Mapping) and "degradation" in part for part in value.values())
+    return key == "objective.degradation.parts" and full
 
 
 def _none(value: Any) -> Any:
