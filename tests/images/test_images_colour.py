@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 from test_images_golden import need, noise, twice
 
@@ -171,6 +172,31 @@ def test_grey_is_converted_to_srgb_and_stays_grey(tmp_path: Path) -> None:
     assert np.abs(picture.colour.astype(int) - 128).max() <= 2, "WebP knows no grey profile"
 
 
-def test_a_profile_of_another_space_is_not_passed_on(tmp_path: Path) -> None:
-    Image.fromarray(noise(1, "uint8")[..., 0]).save(tmp_path / "a.jpg", icc_profile=SRGB)
-    assert "icc-profile-data" not in images.read(tmp_path / "a.jpg").metadata
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+def test_a_profile_of_another_space_is_not_passed_on(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(noise(1, "uint8")[..., 0]).save(tmp_path / f"a{suffix}", icc_profile=SRGB)
+    picture = images.read(tmp_path / f"a{suffix}")
+    assert "icc-profile-data" not in picture.metadata
+    (note,) = picture.notes
+    assert "does not fit its pixels" in note
+
+
+def test_a_damaged_profile_of_a_png_is_noted(tmp_path: Path) -> None:
+    Image.fromarray(noise(3, "uint8")).save(tmp_path / "a.png", icc_profile=b"x" * 300)
+    (note,) = images.read(tmp_path / "a.png").notes
+    assert note.startswith("its colour profile is damaged")
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(5, "1 channel beside colour and alpha is"), (6, "2 channels")]
+)
+def test_further_channels_are_noted(tmp_path: Path, count: int, words: str) -> None:
+    pixels = np.arange(4 * 4 * count, dtype=np.uint8).reshape(4, 4, count)
+    image = pyvips.Image.new_from_array(pixels, interpretation="srgb")
+    image.tiffsave(str(tmp_path / "a.tif"))
+    (note,) = images.read(tmp_path / "a.tif").notes
+    assert note.startswith(words)
+    image.copy(interpretation="cmyk").tiffsave(str(tmp_path / "b.tif"))
+    assert ("1 channel beside colour and alpha is dropped" in images.read(tmp_path / "b.tif").notes) == (
+        count == 6
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageCms
 
 from escsr import images
@@ -149,3 +150,41 @@ def test_lab_has_signs(tmp_path: Path) -> None:
     path.write_bytes(first_ifd_in_front([values.tobytes()], 1, rows=64, photometric=8))
     red, green, blue = images.read(path).pixels[0, 0].astype(int)
     assert green < red < blue
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_lab_keeps_its_opacity(tmp_path: Path, depth: type) -> None:
+    """The values of a picture that libvips writes as RGB with alpha, called CIELAB."""
+    scale = np.iinfo(depth).max // 255
+    values: np.ndarray = np.full((4, 4, 4), 50 * scale, depth)
+    values[..., 3] = np.arange(16).reshape(4, 4) * 17 * scale
+    path = tmp_path / "a.tif"
+    images.write(Picture(values), path)
+    data = path.read_bytes()
+    space = struct.pack("<HHI", 262, 3, 1)
+    assert data.count(space + b"\2\0") == 1
+    path.write_bytes(data.replace(space + b"\2\0", space + b"\x08\0"))
+    picture = images.read(path)
+    assert picture.pixels.dtype == depth
+    assert np.array_equal(picture.pixels[..., 3], values[..., 3])
+
+
+@pytest.mark.parametrize(
+    ("photometric", "name"),
+    [(6, "YCbCr without JPEG compression"), (9, "ICCLab"), (10, "ITULab"), (32844, "LogL"), (1000, "1000")],
+)
+def test_spaces_that_would_pass_for_rgb_are_refused(tmp_path: Path, photometric: int, name: str) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(first_ifd_in_front([photo()[:64, :64].tobytes()], 1, rows=64, photometric=photometric))
+    for read in (images.read, images.read_header):
+        with pytest.raises(ImageError, match=rf"its colour space, .*{name}.*, is not supported; save it"):
+            read(path)
+
+
+def test_spaces_that_libtiff_converts_are_read(tmp_path: Path) -> None:
+    pixels = np.full((16, 16, 3), (200, 60, 30), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.tif", compression="jpeg")  # YCbCr
+    assert np.abs(images.read(tmp_path / "a.tif").pixels.astype(int) - pixels).max() < 5
+    xyz = pyvips.Image.new_from_array(pixels, interpretation="srgb").colourspace("xyz")
+    xyz.tiffsave(str(tmp_path / "b.tif"))  # LogLuv
+    assert np.abs(images.read(tmp_path / "b.tif").pixels / 257.0 - pixels).max() < 8

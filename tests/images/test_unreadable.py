@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 
 from escsr import images
 from escsr.errors import ImageError
@@ -62,3 +64,18 @@ def test_damage_within_is_told_apart(tmp_path: Path) -> None:
     content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
     path.write_bytes(content)
     assert "the file is damaged" in told(path)
+
+
+@pytest.mark.parametrize("kind", ["double", "complex", "zstd", "12 bits"])
+def test_whole_files_of_a_kind_that_is_not_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tif"
+    image = pyvips.Image.black(64, 64, bands=1 if kind == "12 bits" else 3)
+    image.cast(kind if kind in ("double", "complex") else "uchar").tiffsave(str(path))
+    tag, old, new = {"zstd": (259, 1, 50000), "12 bits": (258, 8, 12)}.get(kind, (259, 1, 1))
+    entry = struct.pack("<HHIH", tag, 3, 1, old)
+    assert entry in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(entry, struct.pack("<HHIH", tag, 3, 1, new)))
+    words = told(path)
+    assert "damaged" not in words
+    assert "this kind of TIFF is not supported" in words
+    assert "save it with LZW or deflate compression, in 8 or 16 bits" in words

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from escsr.images.metadata import ICC, carried_by, number, profile_space, with_sound_profile
 
 __all__ = [
+    "UNFIT_PROFILE",
     "cmyk_as_srgb",
+    "dropped_channels",
     "from_lab",
     "from_pixels",
     "grey_as_rgb",
@@ -19,6 +21,8 @@ __all__ = [
     "to_srgb",
     "with_profile",
 ]
+
+UNFIT_PROFILE = "its colour profile does not fit its pixels and is dropped"
 
 _SPACES = {"uint8": ("b-w", "srgb"), "uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}
 _GREY_SPACES = ("b-w", "grey16")
@@ -43,7 +47,7 @@ def with_profile(image: pyvips.Image, profile: bytes | None) -> pyvips.Image:
 def from_lab(image: pyvips.Image) -> pyvips.Image:
     """Bytes as TIFF keeps CIELAB (L from 0 to 255 for 100, a and b signed) → an image of libvips in Lab."""
     lab = [image[0] * (100 / 255), *((image[band] + 128) % 256 - 128 for band in (1, 2))]
-    return lab[0].bandjoin(lab[1:]).copy(interpretation="lab")
+    return lab[0].bandjoin([*lab[1:], *image.bandsplit()[3:]]).copy(interpretation="lab")
 
 
 def cmyk_as_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> tuple[NDArray[np.uint8], bytes]:
@@ -77,20 +81,27 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     space = image.interpretation
     if space == "cmyk":
         own = _profile_is_for(image, "CMYK")
+        image, dropped = _with_bands(image, 5)
+        notes += dropped
         image = _through_profile(image, 4, None if own else "cmyk")
         through = "its profile" if own else "a usual profile, as it has none"
         notes.append(f"CMYK, converted to sRGB through {through}")
     elif space not in _PLAIN:
-        deep = image.format in ("ushort", "short", "float") and number(image, "bits-per-sample", 0) != 8
-        image = image.colourspace("rgb16" if deep else "srgb")
+        image = with_profile(_by_space(image), None)
         notes.append(f"{space}, converted to sRGB")
     grey = image.interpretation in _GREY_SPACES or image.bands < 3
-    most = 2 if grey else 4
-    if image.bands > most:
-        notes.append(f"{image.bands - most} channels beside colour and alpha are dropped")
-        image = image[:most]
-    fits = _profile_is_for(image, "GRAY" if grey else "RGB")
-    return image if fits else with_profile(image, None), notes
+    image, dropped = _with_bands(image, 2 if grey else 4)
+    notes += dropped
+    if image.get_typeof(ICC) and not _profile_is_for(image, "GRAY" if grey else "RGB"):
+        notes.append(UNFIT_PROFILE)
+        image = with_profile(image, None)
+    return image, notes
+
+
+def dropped_channels(count: int) -> str:
+    """The note on channels, at least one, that no result has."""
+    noun, verb = ("channel", "is") if count == 1 else ("channels", "are")
+    return f"{count} {noun} beside colour and alpha {verb} dropped"
 
 
 def to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
@@ -135,6 +146,20 @@ def _through_profile(image: pyvips.Image, colours: int, input_profile: str | Non
         "srgb", depth=depth, intent="relative", black_point_compensation=True, **source
     )
     return converted.bandjoin(image[colours]) if image.bands > colours else converted
+
+
+def _by_space(image: pyvips.Image) -> pyvips.Image:
+    """Lab and other spaces that libvips knows to sRGB."""
+    deep = image.format in ("ushort", "short", "float") and number(image, "bits-per-sample", 0) != 8
+    if image.interpretation != "labs" or image.bands == 3:
+        return image.colourspace("rgb16" if deep else "srgb")
+    beside = ((image[3:].cast("int") + 65536) % 65536).cast("ushort")  # opacity has no sign
+    return image[:3].colourspace("rgb16").bandjoin(beside)
+
+
+def _with_bands(image: pyvips.Image, most: int) -> tuple[pyvips.Image, list[str]]:
+    """The first bands of an image, and a note where it has more."""
+    return (image[:most], [dropped_channels(image.bands - most)]) if image.bands > most else (image, [])
 
 
 def _profile_is_for(image: pyvips.Image, space: str) -> bool:

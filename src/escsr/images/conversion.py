@@ -11,12 +11,13 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr.images.colour import from_pixels, to_srgb, with_profile
+from escsr.images.colour_tags import in_words
 from escsr.images.formats import Format
-from escsr.images.metadata import ICC, carried_by, without_profile
-from escsr.images.picture import Picture
+from escsr.images.metadata import ICC, carried_by, held_blocks, without_profile
+from escsr.images.picture import Animation, Picture
 from escsr.images.value_range import ValueRange, srgb_decoded, srgb_encoded
 
-__all__ = ["held_by", "in_srgb"]
+__all__ = ["held_by", "in_srgb", "losses"]
 
 _DEEPEST_FIRST = ("float32", "uint16", "uint8")
 
@@ -59,6 +60,16 @@ def held_by(picture: Picture, format: Format) -> Picture:
     return _associated(done, premultiplied=format.is_linear)
 
 
+def losses(picture: Picture | Animation, format: Format) -> list[str]:
+    """Notes on what a format cannot hold of a picture, which `write` leaves out or cuts without a word."""
+    _, notes = held_blocks(picture.metadata, format.name)
+    holds_floats = any(depth.startswith("float") for depth in format.depths)
+    if isinstance(picture, Picture) and picture.pixels.dtype.kind == "f" and not holds_floats:
+        bright = picture.colour.max(initial=0) > 1
+        notes += [f"values above 1 are cut to white, {format.name} holds none"] if bright else []
+    return notes
+
+
 def in_srgb(picture: Picture) -> Picture:
     """The picture with its colours converted from its profile to sRGB; without a profile, as it is.
 
@@ -68,6 +79,9 @@ def in_srgb(picture: Picture) -> Picture:
     Raises:
         pyvips.Error: The profile is damaged.
     """
+    if tags := in_words(picture.metadata):
+        note = f"its colour tags ({tags}) are not converted to sRGB"
+        return replace(picture, notes=(*picture.notes, note))
     if ICC not in picture.metadata:
         return picture
     floating = picture.pixels.dtype.kind == "f"

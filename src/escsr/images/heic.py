@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from escsr.images.colour_tags import CICP, cicp_tags
 from escsr.images.formats import Format, package_of
 from escsr.images.metadata import ICC, fitted, without_profile
 from escsr.images.picture import Picture
@@ -17,6 +18,9 @@ from escsr.images.value_range import from_upper_bits
 __all__ = ["read", "read_header", "write"]
 
 _BLOCKS = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": ICC}
+_BT601, _BT2020 = 6, 9
+"""Numbers of ITU-T H.273."""
+
 _MODES = {3: "RGB", 4: "RGBA"}
 
 
@@ -45,6 +49,8 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     pixels = from_upper_bits(pixels, bits) if pixels.dtype == np.uint16 else pixels
     width, height = file.size
     metadata = {ours: bytes(file.info[name]) for name, ours in _BLOCKS.items() if file.info.get(name)}
+    if nclx := file.info.get("nclx_profile"):
+        metadata |= cicp_tags(nclx["color_primaries"], nclx["transfer_characteristics"])
     return Picture(
         np.ascontiguousarray(pixels).reshape(height, width, -1),
         fitted(metadata, width, height),
@@ -74,6 +80,14 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
     kept = without_profile(picture.metadata) if picture.is_grey else picture.metadata
     options: dict[str, Any] = {name: kept[ours] for name, ours in _BLOCKS.items() if ours in kept}
     options |= {"quality": quality, "chroma": subsampling}
+    if CICP in kept:
+        primaries, transfer = kept[CICP][:2]
+        options |= {"color_primaries": primaries, "transfer_characteristics": transfer}
+        options |= {
+            "matrix_coefficients": _BT2020 if primaries == _BT2020 else _BT601,
+            "full_range_flag": 1,
+        }
+        options["save_nclx_profile"] = True
     try:
         package_of(format, path).encode(mode, (width, height), pixels.tobytes(), os.fspath(path), **options)
     except Exception as error:  # what libheif throws depends on its version

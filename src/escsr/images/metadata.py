@@ -1,4 +1,4 @@
-"""EXIF and XMP fitted to their picture: upright, of its size, without a thumbnail."""
+"""Blocks beside the pixels: EXIF and XMP fitted to their picture, and what a format has room for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from escsr.images.colour_tags import CICP, PNG_TAGS, in_words
+from escsr.images.iptc import wrapped_iptc
+from escsr.images.jpeg_segments import MOST_XMP
 from escsr.images.tiff_exif import fitted_exif
 
 __all__ = [
@@ -15,6 +18,8 @@ __all__ = [
     "ICC",
     "carried_by",
     "fitted",
+    "held_blocks",
+    "is_of_colour",
     "number",
     "profile_space",
     "with_sound_profile",
@@ -26,6 +31,19 @@ DAMAGED_PROFILE = "its colour profile is damaged and dropped"
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 """Names of the blocks that a picture carries, as libvips calls them."""
+
+_OF_COLOUR = {"PNG": (CICP, PNG_TAGS), "HEIC": (CICP,)}
+"""Formats that hold tags of colour."""
+
+_ROOM_IN_JPEG = {
+    "xmp-data": ("XMP", MOST_XMP),
+    "iptc-data": ("IPTC", 65_533 - len(wrapped_iptc(b"")) - 1),
+}
+"""What a block is called, and the most bytes of it."""
+
+_MOST_EXIF = 65_000
+_CUT_EXIF = ("PNG", "JPEG", "WebP", "AVIF")
+"""Formats whose EXIF goes through libexif, which fills it up and leaves out what stands beyond 64 KB."""
 
 _PROFILE_HEAD = 132
 _CONNECTION_SPACES = (b"XYZ ", b"Lab ")
@@ -58,6 +76,34 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     return {
         name: fit[name](block, width, height) if name in fit else block for name, block in metadata.items()
     }
+
+
+def is_of_colour(name: str) -> bool:
+    """Whether a block, by its name, says what the colours mean."""
+    return name in (ICC, CICP, PNG_TAGS)
+
+
+def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, bytes], list[str]]:
+    """The blocks that a format has room for, and notes on what is lost although it holds the kind.
+
+    Args:
+        metadata: As a picture has it.
+        format: Its name.
+
+    Returns:
+        The blocks, a large EXIF block among them of which encoders leave out a part; and notes, in words.
+    """
+    held, notes = dict(metadata), []
+    for name, (words, most) in _ROOM_IN_JPEG.items() if format == "JPEG" else ():
+        if len(held.get(name, b"")) > most:
+            del held[name]
+            notes.append(f"its {words} is too large for JPEG (above 64 KB) and is dropped")
+    if format in _CUT_EXIF and len(held.get("exif-data", b"")) > _MOST_EXIF:
+        notes.append(f"its EXIF is too large for {format} (above 64 KB), and large values are dropped")
+    tags = {CICP, PNG_TAGS} - set(_OF_COLOUR.get(format, ()))
+    if lost := in_words({name: held.pop(name) for name in tags & held.keys()}):
+        notes.append(f"its colour tags ({lost}) are not kept in {format}, so colours may look different")
+    return held, notes
 
 
 def without_profile(metadata: Mapping[str, bytes]) -> dict[str, bytes]:

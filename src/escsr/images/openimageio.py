@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from escsr.images.colour import dropped_channels
 from escsr.images.formats import Format, package_of
 from escsr.images.jxl_boxes import read_boxes, write_boxes
 from escsr.images.metadata import ICC, fitted, profile_space
@@ -61,7 +62,7 @@ def read(path: str | os.PathLike[str], format: Format) -> Picture:
     wanted = _channels(spec)
     pixels = pixels.reshape(spec.full_height, spec.full_width, spec.nchannels)[..., wanted]
     left_out = spec.nchannels - len(wanted)
-    notes = (f"{left_out} channels beside colour and alpha are dropped",) if left_out else ()
+    notes = (dropped_channels(left_out),) if left_out else ()
     profile = spec.getattribute("ICCProfile")
     block = b"" if profile is None else np.asarray(profile, np.uint8).tobytes()
     metadata = {ICC: block} if profile_space(block) == ("GRAY" if len(wanted) < 3 else "RGB") else {}

@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 
-__all__ = ["png_chunks", "states_resolution", "without_png_resolution"]
+__all__ = ["chunk", "png_chunks", "states_resolution", "without_png_resolution"]
 
 _RESOLUTION = b"pHYs"
 
@@ -24,6 +24,11 @@ def png_chunks(path: str | os.PathLike[str]) -> dict[bytes, int]:
             places.setdefault(head[4:], file.tell())
             file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
     return places
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk as it stands in a file, with its length and checksum."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def states_resolution(path: str | os.PathLike[str]) -> bool:
@@ -44,7 +49,6 @@ def without_png_resolution(path: str | os.PathLike[str]) -> None:
         OSError: The file cannot be read or written.
     """
     if place := png_chunks(path).get(_RESOLUTION):
-        chunk = _RESOLUTION + struct.pack(">IIB", 1, 1, 0)
         with open(path, "r+b") as file:
-            file.seek(place - len(_RESOLUTION))
-            file.write(chunk + struct.pack(">I", zlib.crc32(chunk)))
+            file.seek(place - 8)
+            file.write(chunk(_RESOLUTION, struct.pack(">IIB", 1, 1, 0)))

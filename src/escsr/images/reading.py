@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from escsr.errors import ImageError
 from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
-from escsr.images.conversion import in_srgb
+from escsr.images.colour_tags import avif_tags, png_tags
+from escsr.images.conversion import in_srgb, losses
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
-from escsr.images.metadata import carried_by, number, with_sound_profile
+from escsr.images.iptc import bare_iptc
+from escsr.images.metadata import ICC, carried_by, number, with_sound_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import png_chunks, states_resolution
-from escsr.images.tiff import check_checksums, lab8_as_rgb
+from escsr.images.tiff import check_checksums, lab8_as_rgb, unsupported_space
 from escsr.images.unreadable import damaged, reason, unreadable
 from escsr.images.value_range import from_upper_bits
 from escsr.runtime.fork import claim_process
@@ -33,6 +35,9 @@ _USUAL_DELAY_MS = 100
 _MOST_PIXELS_PER_MM = 10_000
 _MOST_PADDING = 1 << 24
 """Bytes by which tiles may reach beyond a small picture."""
+
+_LOST_PROFILE = "its colour profile is damaged or does not fit its pixels, and is dropped"
+"""Of a PNG, whose decoder does not say why."""
 
 _DEPTHS = {"uchar": "uint8", "ushort": "uint16", "float": "float32", "double": "float32"}
 
@@ -129,7 +134,8 @@ def read_for(
 
     Returns:
         An animation, where the file has several frames and the target can hold them; else a picture,
-        without its alpha where that is opaque throughout and the target knows none.
+        without its alpha where that is opaque throughout and the target knows none. Its notes also say
+        what the target cannot hold.
 
     Raises:
         ImageError: As for `read`.
@@ -137,12 +143,13 @@ def read_for(
     """
     format = check_suffix(Path(target))
     if format.is_animated and read_header(path).frames > 1:
-        return read_animation(path, to_srgb=to_srgb)
+        animation = read_animation(path, to_srgb=to_srgb)
+        return replace(animation, notes=(*animation.notes, *losses(animation, format)))
     picture = read(path, to_srgb=to_srgb)
     if not format.has_alpha and picture.is_opaque:
         picture = replace(picture, pixels=np.ascontiguousarray(picture.colour), premultiplied=False)
     check_suffix(Path(target), has_alpha=picture.has_alpha)
-    return picture
+    return replace(picture, notes=(*picture.notes, *losses(picture, format)))
 
 
 def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Animation:
@@ -163,7 +170,7 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         raise ImageError(f"{path}: {format.name} files hold no animation; GIF and WebP do.")
     with _refused(path):
         image = _opened(path, format, n=-1)
-        image, _ = colour.to_grey_or_rgb(image)
+        image, notes = colour.to_grey_or_rgb(image)
         image = colour.to_srgb(image)[0] if to_srgb else image
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
@@ -172,7 +179,8 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         frames = pyvips.Image.arrayjoin(pages, across=1).numpy()
         frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
     delays += [_USUAL_DELAY_MS] * len(frames)
-    return Animation(frames, tuple(delays[: len(frames)]), number(image, "loop", 0), carried_by(image))
+    loops, metadata = number(image, "loop", 0), carried_by(image)
+    return Animation(frames, tuple(delays[: len(frames)]), loops, metadata, tuple(notes))
 
 
 def _reader_of(format: Format) -> ModuleType:
@@ -183,14 +191,16 @@ def _reader_of(format: Format) -> ModuleType:
 def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
     image = _opened(path, format)
     bits, pages = number(image, "bits-per-sample", 0), number(image, "n-pages", 1)
+    lost_profile = format.name == "PNG" and not image.get_typeof(ICC) and b"iCCP" in png_chunks(path)
     image, notes = colour.to_grey_or_rgb(image.autorot())
+    notes += [_LOST_PROFILE] if lost_profile else []
     if image.format not in _DEPTHS:
         raise ImageError(f"{path}: pixels of type {image.format} are not supported; use 8, 16 or float32.")
-    metadata = carried_by(image)
+    metadata = carried_by(image) | _beside(path, format, has_profile=bool(image.get_typeof(ICC)))
+    metadata["iptc-data"] = bare_iptc(metadata.get("iptc-data", b""))
     pixels = image.numpy().astype(_DEPTHS[image.format], copy=False)
     if format.name == "TIFF":
         check_checksums(path, 2 * pixels.nbytes + _MOST_PADDING)
-        metadata |= {"exif-data": exif} if (exif := tiff_exif.read_exif(path)) else {}
     if pages > 1:
         notes.append(f"the first of {pages} {'frames' if format.is_animated else 'pages'}")
     elif _moves(path, format):
@@ -199,17 +209,29 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
         pixels = from_upper_bits(pixels, bits)
     return Picture(
         pixels=pixels[..., None] if pixels.ndim == 2 else pixels,
-        metadata=metadata,
+        metadata={name: block for name, block in metadata.items() if block},
         pixels_per_mm=_resolution(image, path, format),
         bits=bits or None if format.name == "AVIF" else None,
         notes=tuple(notes),
     )
 
 
+def _beside(path: str | os.PathLike[str], format: Format, *, has_profile: bool) -> dict[str, bytes]:
+    """Blocks of a file that libvips passes over."""
+    if format.name == "TIFF":
+        blocks = {"exif-data": tiff_exif.read_exif(path), "iptc-data": tiff_exif.read_iptc(path)}
+        return {name: block for name, block in blocks.items() if block}
+    if format.name == "PNG":
+        return png_tags(path)
+    return avif_tags(path) if format.name == "AVIF" and not has_profile else {}
+
+
 def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyvips.Image:
     """Through a descriptor: libvips takes names in UTF-8 only, and may give one thread's to another."""
     claim_process()
     tiff = format.name == "TIFF"
+    if tiff and (space := unsupported_space(path)) is not None:
+        raise unreadable(path, f"its colour space, {space}, is not supported; save it as RGB")
     options["fail_on"] = "error" if tiff else "truncated"  # a TIFF reader leaves black what it cannot read
     if tiff and (lab := lab8_as_rgb(path)) is not None:
         return colour.from_lab(pyvips.Image.tiffload_buffer(lab, **options))

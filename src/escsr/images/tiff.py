@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Tiff", "check_checksums", "lab8_as_rgb", "reordered", "without_resolution"]
+__all__ = ["Tiff", "check_checksums", "lab8_as_rgb", "reordered", "unsupported_space", "without_resolution"]
 
 SHORT, LONG, IFD = 3, 4, 13
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
@@ -22,7 +22,22 @@ _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _STARTS, _LENGTHS = (273, 324), (279, 325)
 """Of strips, and of tiles."""
 
-_RGB, _CIE_LAB = 2, 8
+_RGB, _YCBCR, _CIE_LAB = 2, 6, 8
+_JPEG, _LOG_LUV = 7, 32845
+_PLAIN_SPACES = (0, 1, _RGB, 3, 4, 5, _CIE_LAB)
+"""Grey of both directions, RGB, palettes, masks, CMYK and CIELAB."""
+
+_COMPRESSIONS = {_YCBCR: (_JPEG,), _LOG_LUV: (34676, 34677)}
+"""For spaces that libtiff converts, those in which it does so."""
+
+_SPACE_NAMES = {
+    _YCBCR: "YCbCr without JPEG compression",
+    9: "ICCLab",
+    10: "ITULab",
+    32803: "the pattern of a camera's sensor",
+    32844: "LogL",
+    _LOG_LUV: "LogLuv",
+}
 _DEFLATE = ([8], [32946])
 _MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more of a file is damaged
 _PIECE = 1 << 16
@@ -137,6 +152,24 @@ def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
             data = bytearray(Path(path).read_bytes())
             struct.pack_into(tiff.order + "H", data, tiff.entries[_PHOTOMETRIC][0] + 8, _RGB)
             return bytes(data)
+    return None
+
+
+def unsupported_space(path: str | os.PathLike[str]) -> str | None:
+    """The colour space of a file whose values libtiff would pass on as if they were grey or RGB, in words.
+
+    Returns:
+        The words; None for what is read as it should be, for a BigTIFF, and where the file is damaged.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file)
+        for space in tiff.numbers(tiff.entries, _PHOTOMETRIC)[:1]:
+            converted = tiff.numbers(tiff.entries, _COMPRESSION)[:1]
+            if space not in _PLAIN_SPACES and not set(converted) & set(_COMPRESSIONS.get(space, ())):
+                return _SPACE_NAMES.get(space, f"number {space}")
     return None
 
 

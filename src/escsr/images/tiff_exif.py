@@ -1,4 +1,4 @@
-"""EXIF: fitted to its picture, and into and out of TIFF files, where libvips passes it over."""
+"""EXIF fitted to its picture; EXIF and IPTC of TIFF files, which libvips passes over or cuts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Entries, Tiff, reordered
 
-__all__ = ["exif_resolution", "fitted_exif", "read_exif", "write_exif"]
+__all__ = ["exif_resolution", "fitted_exif", "read_exif", "read_iptc", "write_exif"]
 
 _PREFIX = b"Exif\x00\x00"
+_IPTC, _UNDEFINED = 33723, 7
 _IFD0, _EXIF, _GPS, _INTEROPERABILITY = 0, 34665, 34853, 40965
 _SUB_IFDS = {_IFD0: (_EXIF, _GPS), _EXIF: (_INTEROPERABILITY,), _GPS: (), _INTEROPERABILITY: ()}
 """For each IFD, named by the tag that points to it, the tags that point on from there."""
@@ -61,7 +62,28 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     return None
 
 
-def write_exif(path: str | os.PathLike[str], exif: bytes) -> None:
+def read_iptc(path: str | os.PathLike[str]) -> bytes | None:
+    """Reads the IPTC records of a TIFF file's first picture.
+
+    They are bytes, whatever the type they are declared as: numbers of four bytes are not reordered.
+
+    Args:
+        path: A TIFF file of either byte order.
+
+    Returns:
+        The records; None where the file has none, is damaged, a BigTIFF or not a TIFF.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error, KeyError):
+        tiff = Tiff(file)
+        kind, value = tiff.value(tiff.entries[_IPTC][1])
+        return reordered(value, kind, tiff.order) or None
+    return None
+
+
+def write_exif(path: str | os.PathLike[str], exif: bytes, iptc: bytes = b"") -> None:
     """Adds EXIF to a TIFF file in place: descriptive tags and the Exif, Interoperability and GPS sub-IFDs.
 
     Nothing else of the block is taken over: no orientation, resolution or thumbnail. An Exif sub-IFD is
@@ -72,13 +94,17 @@ def write_exif(path: str | os.PathLike[str], exif: bytes) -> None:
     Args:
         path: A TIFF file of either byte order.
         exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
+        iptc: Records to add as well.
 
     Raises:
         OSError: The file cannot be read or written.
     """
-    with open(path, "r+b") as file, suppress(struct.error):
+    fields: _Fields = {_IPTC: _Entry(_UNDEFINED, iptc)} if iptc else {}
+    with suppress(struct.error):
         block = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
-        if fields := _fields(block, block.entries):
+        fields |= _fields(block, block.entries)
+    if fields:
+        with open(path, "r+b") as file, suppress(struct.error):
             _append(file, fields)
 
 

@@ -16,6 +16,11 @@ _ENDS_EARLY = re.compile(
 )
 """What decoders say where a file ends before its picture does."""
 
+_OTHER_TIFF = re.compile(
+    r"tiff2vips.*(not configured|out of range|not a whole number|unsupported|not supported)", re.IGNORECASE
+)
+"""What libvips says of a TIFF that is whole, but of a kind it does not read."""
+
 
 def unreadable(path: str | os.PathLike[str], why: str) -> ImageError:
     """The error for a file that should be a picture."""
@@ -29,6 +34,9 @@ def damaged(path: str | os.PathLike[str], why: str) -> ImageError:
         path: The file.
         why: What the decoder says.
     """
+    if _OTHER_TIFF.search(why):
+        advice = "save it with LZW or deflate compression, in 8 or 16 bits"
+        return unreadable(path, f"this kind of TIFF is not supported ({why}); {advice}")
     if _ENDS_EARLY.search(why) or _is_cut(Path(path)):
         return unreadable(path, f"the file ends too early, it was not copied or saved completely ({why})")
     return unreadable(path, f"the file is damaged ({why})")

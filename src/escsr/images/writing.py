@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,12 @@ from escsr.errors import ConfigError, OutputError
 from escsr.files import atomic_path
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
+from escsr.images.colour_tags import add_png_tags
 from escsr.images.conversion import held_by
 from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
-from escsr.images.metadata import ICC, fitted
+from escsr.images.iptc import wrapped_iptc
+from escsr.images.jpeg_segments import add_jfif, add_xmp
+from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_colour
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
 from escsr.images.tiff import without_resolution
@@ -39,8 +42,6 @@ _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """As EXIF has it where none is known."""
 
-_MOST_DPI = 65535
-
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:
@@ -50,7 +51,7 @@ class WriteOptions:
         quality: 1 to 100 for JPEG, WebP, AVIF, JPEG XL and HEIC; None for 95, in AVIF 85, in HEIC 90.
         lossless: Pixels come back equal, where the format can (WebP, AVIF, JPEG XL).
         subsampling: See `Subsampling`; for JPEG, AVIF, HEIC and lossy WebP (which is always "420").
-        strip: Leave out EXIF, XMP and IPTC; the colour profile stays, colours need it.
+        strip: Leave out EXIF, XMP and IPTC; colour profile and tags stay, colours need them.
 
     Raises:
         ConfigError: A value is impossible.
@@ -74,7 +75,7 @@ def write(
 
     The file appears whole or not at all.
     Depth and values are brought to what the format holds, see `held_by`. EXIF and XMP are fitted to the
-    picture's size.
+    picture's size. What the format has no room for is left out or cut; `read_for` notes it.
 
     Args:
         picture: The picture or animation.
@@ -96,8 +97,10 @@ def write(
         picture = Picture(picture.frames.reshape(-1, width, channels), picture.metadata)
     format = check_suffix(path, has_alpha=picture.has_alpha)
     check_size(path, width, height)
-    kept = {name: block for name, block in picture.metadata.items() if name == ICC or not options.strip}
-    metadata = fitted(kept, width, height)
+    kept = {
+        name: block for name, block in picture.metadata.items() if is_of_colour(name) or not options.strip
+    }
+    metadata, _ = held_blocks(fitted(kept, width, height), format.name)
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
     picture = held_by(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
@@ -122,7 +125,7 @@ def _write_by_vips(
             pixels = to_upper_bits(pixels, settings["bitdepth"])
         across, down = picture.pixels_per_mm or _UNKNOWN_RESOLUTION
         image = from_pixels(pixels).copy(xres=across, yres=down)
-        for name, block in picture.metadata.items():
+        for name, block in _for_vips(picture.metadata, format).items():
             image.set_type(pyvips.GValue.blob_type, name, block)
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
@@ -132,24 +135,34 @@ def _write_by_vips(
         with open(path, "w+b") as file:
             target = pyvips.Target.new_to_descriptor(file.fileno())
             getattr(image, f"{VIPS_NAMES[format.name]}save_target")(target, **settings)
-        if picture.pixels_per_mm is None and format.name in _WITHOUT_RESOLUTION:
-            _WITHOUT_RESOLUTION[format.name](path)
-        if format.name == "JPEG" and "exif-data" not in picture.metadata and picture.pixels_per_mm:
-            _add_jfif(path, picture.pixels_per_mm)
-        if format.name == "TIFF" and "exif-data" in picture.metadata:
-            tiff_exif.write_exif(path, picture.metadata["exif-data"])
+        _complete(picture, path, format)
     except pyvips.Error as error:
         raise OSError(reason(error)) from error
 
 
-def _add_jfif(path: Path, pixels_per_mm: tuple[float, float]) -> None:
-    """Tells the resolution in a JPEG file: libvips does so only where it writes EXIF."""
-    across, down = (round(25.4 * resolution) for resolution in pixels_per_mm)
-    if not (0 < across <= _MOST_DPI and 0 < down <= _MOST_DPI):
-        return
-    data = path.read_bytes()
-    segment = struct.pack(">HH5sHBHHBB", 0xFFE0, 16, b"JFIF\0", 0x0101, 1, across, down, 0, 0)
-    path.write_bytes(data[:2] + segment + data[2:])
+def _for_vips(metadata: Mapping[str, bytes], format: Format) -> dict[str, bytes]:
+    """The blocks that libvips writes as they should be; see `_complete` for others."""
+    blocks = {name: metadata[name] for name in CARRIED if name in metadata}
+    if format.name == "JPEG":
+        blocks.pop("xmp-data", None)
+    iptc = blocks.pop("iptc-data", None)
+    return blocks | ({"iptc-data": wrapped_iptc(iptc)} if iptc and format.name == "JPEG" else {})
+
+
+def _complete(picture: Picture, path: Path, format: Format) -> None:
+    """Adds to a file what libvips did not write, or not as it should be."""
+    metadata, resolution = picture.metadata, picture.pixels_per_mm
+    if resolution is None and format.name in _WITHOUT_RESOLUTION:
+        _WITHOUT_RESOLUTION[format.name](path)
+    if format.name == "JPEG":
+        if resolution and "exif-data" not in metadata:
+            add_jfif(path, resolution)
+        if "xmp-data" in metadata:
+            add_xmp(path, metadata["xmp-data"])
+    elif format.name == "TIFF":
+        tiff_exif.write_exif(path, metadata.get("exif-data", b""), metadata.get("iptc-data", b""))
+    elif format.name == "PNG":
+        add_png_tags(path, metadata)
 
 
 def _encoder_settings(
