@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -312,13 +313,19 @@ def test_a_blank_page_does_not_decide_which_model_is_best(folder: Path, tmp_path
     assert 60 < line["validation"]["own"] < 80, "the mean of 100 dB and of the other picture's"
 
 
+def stop_at(stop: threading.Event, iteration: int, progress: Progress) -> None:
+    if progress.iteration == iteration:
+        stop.set()
+
+
 def test_another_validation_set_begins_another_competition(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pixels = images.read(folder / "0.png").pixels
     noise = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
     images.write(Picture(noise), tmp_path / "hard" / "noise.png")
-    run, seen = tmp_path / "run", []
+    run = tmp_path / "run"
+    seen: list[tuple[float, bytes]] = []
     for iterations, name, path in ((4, "own", folder), (8, "hard", tmp_path / "hard")):
         trainer = Trainer(
             tiny("iterations=8", "learning_rate=1e-3"), sampler_of(folder), run, validation={name: path}
@@ -326,7 +333,7 @@ def test_another_validation_set_begins_another_competition(
         if newest := latest_checkpoint(run):
             trainer.state.load(newest)
         stop = threading.Event()
-        trainer.train(lambda at, n=iterations, s=stop: s.set() if at.iteration == n else None, stop=stop)
+        trainer.train(partial(stop_at, stop, iterations), stop=stop)
         seen.append((trainer.state.best, (run / "best.safetensors").read_bytes()))
     assert seen[1][0] < seen[0][0], "noise is harder, and yet"
     assert seen[1][1] != seen[0][1], "the best by it was kept"

@@ -176,22 +176,25 @@ class TrainingConfig(Settings):
 
 
 def flat(
-    values: Mapping[str, Any], whole: Callable[[str, Mapping[str, Any]], bool] | None = None
+    values: Mapping[str, Any],
+    whole: Callable[[str, Mapping[str, Any]], bool] | None = None,
+    *,
+    prefix: str = "",
 ) -> dict[str, Any]:
     """Nested keys joined by dots.
 
     Args:
         values: Nested values.
-        whole: Whether a group, by its joined key, stays one value; None for none.
+        whole: Whether a group, by its joined key, stays one value; None for no group.
+        prefix: What stands before each key.
     """
     joined: dict[str, Any] = {}
-    waiting = list(reversed(values.items()))
-    while waiting:
-        key, value = waiting.pop()
-        if isinstance(value, Mapping) and not (whole is not None and whole(key, value)):
-            waiting += [(f"{key}.{name}", inner) for name, inner in reversed(value.items())]
+    for key, value in values.items():
+        name = prefix + key
+        if isinstance(value, Mapping) and not (whole is not None and whole(name, value)):
+            joined |= flat(value, whole, prefix=f"{name}.")
         else:
-            joined[key] = value
+            joined[name] = value
     return joined
 
 

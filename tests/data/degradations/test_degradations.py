@@ -323,7 +323,7 @@ def test_a_seed_is_a_natural_number() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    for values, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         (
             {"parts": {"a": {"degradation": {"kind": "second_order", "final_sinc": 2.0}}}},
             "less than or equal to 1, not 2.0",
@@ -340,7 +340,8 @@ def test_settings_that_cannot_be() -> None:
             {"parts": {"a": {"degradation": {"kind": "bicubic"}}}, "sharpen": True},
             "Did you mean sharpen_target",
         ),
-    ):
+    ]
+    for values, message in cases:
         with pytest.raises(ConfigError, match=message):
             validated(Mixture, values)
 

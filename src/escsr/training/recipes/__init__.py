@@ -38,6 +38,7 @@ _BUNDLED: _Recipes = {
 _REAL: _Recipes = {
     **{f"esc-real-light-x{scale}": partial(real.esc_real_light, scale) for scale in (2, 4)},
     **{f"esc-real-light-psnr-x{scale}": partial(real.esc_real_light_psnr, scale) for scale in (2, 4)},
+    **{f"esc-real-light-features-x{s}": partial(real.esc_real_light_features, s) for s in (2, 4)},
     **{f"esc-real-light-gan-x{scale}": partial(real.esc_real_light_gan, scale) for scale in (2, 4)},
 }
 _ONE_GPU: _Recipes = {"esc-light-x2-gpu-hour": quick.esc_light_x2_gpu_hour}
