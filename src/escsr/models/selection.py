@@ -28,7 +28,7 @@ ANY_SCALE_UP_TO = 1.75
 model for the next whole scale is as good or better, in a fraction of the time
 (results/models/any-scale.json; docs/upscale.md)."""
 
-DEFAULT_STRENGTH = 0.75
+DEFAULT_STRENGTH = 0.9
 """Share of the GAN form in model "real" where none is given; `benchmarks/real_blending.py` measures it."""
 
 _FIXED, _ANY = "esc-light", "esc-lte"
