@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--perceptual", type=Path, required=True, help="a feature network's file")
     parser.add_argument("--fidelity", required=True, help="name or file")
     parser.add_argument("--gan", required=True, help="name or file of the same shape")
-    parser.add_argument("--strength", type=float, nargs="+", default=[0.25, 0.5, 0.75])
+    parser.add_argument("--strength", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9])
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--record", help="name of the record under results/")
