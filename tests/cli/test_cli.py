@@ -160,7 +160,7 @@ def test_evaluate_table_and_json(run: Run) -> None:
     as_json = run("evaluate", "--model", "small.safetensors", "--data", "in", "--json")
     result = json.loads(as_json.stdout)
     assert result["padded_to_window"] is True
-    assert [score["name"] for score in result["scores"]] == ["a", "b"]
+    assert [score["name"] for score in result["scores"]] == ["a", "deep/b"]
     assert result["psnr_y"] == pytest.approx(np.mean([score["psnr_y"] for score in result["scores"]]))
 
 

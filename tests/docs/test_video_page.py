@@ -14,7 +14,7 @@ from samples import ROOT
 
 PAGE = (ROOT / "docs" / "video.md").read_text()
 RESULTS = ROOT / "results" / "video"
-COLUMNS = ("bicubic x2", "esc-light-x2", "bicubic x4", "real x4, strength 0", "real x4, strength 0.75")
+COLUMNS = ("bicubic x2", "esc-light-x2", "bicubic x4", "real x4, strength 0", "real x4, strength 0.9")
 
 
 def rows(first: str) -> list[str]:
