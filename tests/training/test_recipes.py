@@ -254,6 +254,12 @@ def test_another_objective_leaves_behind_what_it_lacks() -> None:
         recipe("esc-real-light-x2").with_settings(["objective.type=pixel", "objective.ldl=1"])
 
 
+def test_where_psnr_does_not_tell_the_best() -> None:
+    newest = {name for name in RECIPES if recipe(name).newest_is_best}
+    assert {"esc-real-gan", "esc-real-light-gan-x4", "esc-real-light-features-x2"} <= newest
+    assert not newest & {"esc-light-x2", "esc-real", "esc-real-light-x4", "esc-real-light-psnr-x2"}
+
+
 def test_a_discriminator_has_no_muon() -> None:
     with pytest.raises(ConfigError, match="a discriminator's optimizer"):
         recipe("esc-real-light-gan-x4").with_settings(["objective.adversarial.optimizer.type=muon"])

@@ -17,7 +17,7 @@ from escsr.batch.jobs import Job
 from escsr.batch.pictures import failure_of
 from escsr.batch.run import Batch
 from escsr.errors import EscError
-from escsr.upscaling.preflight import check_result
+from escsr.upscaling.preflight import check_result, frames_of_result
 from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["Forecast", "forecast", "seconds_per_pixel"]
@@ -86,7 +86,7 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     scale, most = batch.size.scale_of(*size), batch.options.max_pixels
     upscaler = batch.upscaler(scale)
     kept, computed = check_result(header, job.target, batch.size, scale=upscaler.scale, max_pixels=most)
-    frames = header.frames if images.check_suffix(job.target).is_animated else 1
+    frames = frames_of_result(header, job.target)
     seconds = speed_of(upscaler, upscaler.scale or math.ceil(scale))
     return Forecast(
         job,

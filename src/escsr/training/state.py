@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from escsr.data.degradations.presets import preset_name
 from escsr.errors import CheckpointError, ConfigError
-from escsr.models.bundled import TRAINING_PREFIX
 from escsr.models.checkpoints import DEGRADATION, Checkpoint, save_network
 from escsr.models.own_modules import save_module
 from escsr.networks import ESC
@@ -28,6 +26,7 @@ from escsr.training.config import OptimizerSettings, RealSettings, TrainingConfi
 from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
+from escsr.training.packing import packed, unpack
 from escsr.training.resumable import counters_of, read_training_checkpoint, sealed
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
@@ -244,7 +243,7 @@ class TrainingState:
         if isinstance(objective := self.config.objective, RealSettings):
             metadata[DEGRADATION] = preset_name(objective.degradation) or "own"
         if resumable:
-            extra = self._pack()
+            extra = packed(self.modules, self.emas, self.optimizers)
             metadata |= sealed({**self.ema.state_dict(), **extra}, self._counters().model_dump_json())
         training = f"recipe {self.config.name}, {self.iteration} of {self.config.iterations} iterations"
         if isinstance(self.ema, ESC):
@@ -269,7 +268,7 @@ class TrainingState:
                     f"({counters.optimizers} there, {kinds} here)."
                 )
             self.ema.load_state_dict(checkpoint.weights)
-            self._unpack(checkpoint.extra)
+            unpack(checkpoint.extra, self.modules, self.emas, self.optimizers)
             for name, scaler in self.scalers.items():
                 if scaler.is_enabled() and counters.scalers[name]:
                     scaler.load_state_dict(counters.scalers[name])
@@ -294,47 +293,7 @@ class TrainingState:
             scalers={name: scaler.state_dict() for name, scaler in self.scalers.items()},
         )
 
-    def _pack(self) -> dict[str, Tensor]:
-        """Everything but the network's averaged weights, `training.KIND.NAME.KEY`, in host memory."""
-        packed = {
-            f"{name}.{key}": value
-            for name, module in self._packed_modules()
-            for key, value in module.state_dict().items()
-        }
-        for name, optimizer, weight in self._weights():
-            for part, value in optimizer.state.get(weight, {}).items():
-                packed[f"{name}.{part}"] = value
-        return {f"{TRAINING_PREFIX}{key}": value.detach().cpu() for key, value in packed.items()}
-
-    def _packed_modules(self) -> list[tuple[str, nn.Module]]:
-        emas = [(f"ema.{name}", ema) for name, ema in self.emas.items() if name != "network"]
-        return [*((f"module.{name}", module) for name, module in self.modules.items()), *emas]
-
-    def _weights(self) -> Iterator[tuple[str, torch.optim.Optimizer, Tensor]]:
-        """Name, optimiser and weight, of every weight that an optimiser holds."""
-        for name, module in self.modules.items():
-            keys = {weight: key for key, weight in module.named_parameters()}
-            for optimizer in self.optimizers[name]:
-                for weight in chain(*(group["params"] for group in optimizer.param_groups)):
-                    yield f"optimizer.{name}.{keys[weight]}", optimizer, weight
-
-    def _unpack(self, packed: Mapping[str, Tensor]) -> None:
-        """The inverse of `_pack`; a step counter stays in host memory, the rest goes to its weight."""
-        for name, module in self._packed_modules():
-            module.load_state_dict(_below(packed, f"{TRAINING_PREFIX}{name}."))
-        for name, optimizer, weight in self._weights():
-            state = _below(packed, f"{TRAINING_PREFIX}{name}.")
-            if any(value.dim() and value.shape != weight.shape for value in state.values()):
-                raise KeyError(name)
-            optimizer.state[weight] = {
-                part: value.to(weight.device) if value.dim() else value for part, value in state.items()
-            }
-
 
 def _seed_of(seed: int, iteration: int, rank: int) -> int:
     """Seed of PyTorch's generators in a step, so that a network with dropout resumes bit for bit too."""
     return int(np.random.SeedSequence((seed, iteration, rank)).generate_state(1, np.uint64)[0])
-
-
-def _below(packed: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in packed.items() if key.startswith(prefix)}

@@ -13,7 +13,7 @@ from escsr.runtime.devices import free_host_memory
 from escsr.upscaling.options import check_max_pixels
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["check_memory", "check_result"]
+__all__ = ["check_memory", "check_result", "frames_of_result"]
 
 _FLOAT_PLANES = 3 * 4
 """Bytes per pixel of colour in float, once of what a network takes and once of what it gives."""
@@ -50,7 +50,7 @@ def check_result(
         DeviceError: The memory does not suffice for the source and the result.
     """
     check_max_pixels(max_pixels)
-    frames = header.frames if images.check_suffix(target).is_animated else 1
+    frames = frames_of_result(header, target)
     out_size = wanted.upscaled(header.height, header.width)
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
     rows, columns = (part.stop - part.start for part in wanted.kept(header.height, header.width))
@@ -69,6 +69,11 @@ def check_result(
     held = header.channels * (1 if frames > 1 else _DEPTH_BYTES) * frames
     check_memory(f"{target}", (rows, columns), (source + whole) * held + (source + network) * _FLOAT_PLANES)
     return (rows, columns), computed
+
+
+def frames_of_result(header: Header, target: Path) -> int:
+    """Frames that a result has: those of the source where its format holds an animation, else one."""
+    return header.frames if images.check_suffix(target).is_animated else 1
 
 
 def check_memory(name: str, size: tuple[int, int], needed: int) -> None:

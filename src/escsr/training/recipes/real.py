@@ -152,7 +152,7 @@ def esc_real_light_features(scale: int) -> TrainingConfig:
     """Stage 2 for real photos by features alone: nearer to the original to the eye, no discriminator.
 
     What a discriminator asks for changes with it; features ask for the same in every step, so that more
-    steps go on helping. SqueezeNet costs little: a step takes as long as one of stage 1. PSNR beside it
+    steps go on helping. SqueezeNet costs little: a step takes hardly longer than in stage 1. PSNR beside it
     keeps the result above bicubic. At ×4 from the bundled GAN form, else from stage 1.
     Command: `escsr train --recipe esc-real-light-features-x4 --data PICTURES --output RUN --set
     objective.perceptual.network=FILE`, SqueezeNet 1.0; docs/training.md says where from.
