@@ -13,10 +13,12 @@ from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise, probe, streams
 from escsr import Upscaler, images, upscale_video
 from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
 from escsr.images import Picture
+from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
 from escsr.video.frame_files import TIMES, upscale_to_frames
+from escsr.video.planes import views
 
 PLAIN = VideoOptions()
 
@@ -75,6 +77,75 @@ def test_a_video_becomes_pictures(tmp_path: Path, nearest: Path) -> None:
         assert (found == upscaler(frame)).all()
     with pytest.raises(OutputError, match="its ending must be"):
         upscale_to_frames(clip, tmp_path / "%d.xyz", options, PLAIN)
+
+
+def one_frame(path: Path, pixels: str, **said: int) -> Path:
+    """A clip of FFV1 of one grey frame, with what it declares of its colours."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, pixels
+        for name, value in said.items():
+            setattr(stream.codec_context, name, value)
+        frame = av.VideoFrame(32, 24, pixels)
+        for view in views(frame):
+            view[...] = 100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_pictures_declare_the_colours_of_hdr(tmp_path: Path, nearest: Path) -> None:
+    said = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    clip = one_frame(tmp_path / "hdr.mkv", "yuv420p10le", **said)
+    options = UpscaleOptions(model=nearest, device="cpu")
+    notes = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
+    found = images.read(tmp_path / "1.png")
+    assert found.metadata["cicp-data"] == bytes([9, 16, 0, 1])
+    assert found.pixels.dtype == np.uint16
+    assert notes == ()
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN)
+    assert "colour tags (BT.2020, PQ) are not kept in JPEG" in note
+    options = UpscaleOptions(model=nearest, device="cpu", to_srgb=True)
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
+    assert "colour tags (BT.2020, PQ) are not converted to sRGB" in note
+
+
+def test_pictures_declare_no_colours_that_were_guessed(tmp_path: Path, nearest: Path) -> None:
+    clip = one_frame(tmp_path / "clip.mkv", "yuv420p")
+    options = UpscaleOptions(model=nearest, device="cpu")
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN)
+    assert "the colour matrix is not declared" in note
+    upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
+    assert "cicp-data" not in images.read(tmp_path / "1.png").metadata
+    declared = one_frame(tmp_path / "sd.mkv", "yuv420p", colorspace=6, color_primaries=6, color_trc=6)
+    upscale_to_frames(declared, tmp_path / "sd%d.png", options, PLAIN)
+    assert images.read(tmp_path / "sd1.png").metadata["cicp-data"] == bytes([6, 6, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name", "size", "message"),
+    [
+        ("yuva420p", "%d.jpg", "64x48", "JPEG cannot hold transparency"),
+        ("yuv420p", "%d.webp", "16500x24", "WebP holds up to 16383 pixels a side, not 16500×24"),
+    ],
+)
+def test_what_pictures_cannot_hold_is_refused_before_work(
+    tmp_path: Path,
+    nearest: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pixels: str,
+    name: str,
+    size: str,
+    message: str,
+) -> None:
+    clip = one_frame(tmp_path / "clip.mkv", pixels)
+    calls: list[Any] = []
+    monkeypatch.setattr(upscaling.Upscaler, "__call__", lambda *_, **how: calls.append(how))
+    options = UpscaleOptions(model=nearest, device="cpu", size=size, fit="exact")
+    with pytest.raises(OutputError, match=message):
+        upscale_to_frames(clip, tmp_path / name, options, PLAIN)
+    assert calls == []
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
 
 
 @needs_ffmpeg

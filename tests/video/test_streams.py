@@ -220,6 +220,52 @@ def test_odd_sizes(tmp_path: Path, nearest: Path, size: str, codec: Any) -> None
             upscale_video(clip, tmp_path / "same.mkv", model=nearest, codec=codec, **odd)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize(("codec", "start"), [("h264", 0), ("hevc", 2)])
+def test_constant_rates_stay_constant(
+    tmp_path: Path, nearest: Path, suffix: str, codec: Any, start: int
+) -> None:
+    """With B-frames the first packets are decoded before the first frame is shown: by whole frames."""
+    clip = tmp_path / f"clip{suffix}"
+    ffmpeg(
+        *moving(frames=50), "-c:v", "libx264", "-pix_fmt", "yuv420p", "-output_ts_offset", str(start), clip
+    )
+    result = upscale_video(clip, tmp_path / f"large{suffix}", model=nearest, codec=codec, segment=0.7)
+    before, after = streams(clip)[0], streams(result.target)[0]
+    assert after["has_b_frames"] > 0
+    for key in ("avg_frame_rate", "r_frame_rate", "duration", "start_time"):
+        assert after.get(key) == before.get(key), key
+    assert after["avg_frame_rate"] == "25/1"
+    durations = [probe(path, "-show_format")["format"]["duration"] for path in (result.target, clip)]
+    assert durations[0] == durations[1]
+
+
+@pytest.mark.parametrize("gap", ["first", "last"])
+def test_uneven_times_last_as_long_as_before(tmp_path: Path, nearest: Path, gap: str) -> None:
+    """A frame that is shown for two seconds, among others of 1/25 s."""
+    clip = tmp_path / "clip.mp4"
+    late = {"first": "gt(N,0)", "last": "gt(N,18)"}[gap]
+    filters = ("-vf", f"setpts='(N+50*{late})/25/TB'", "-vsync", "vfr", "-bf", "0")
+    ffmpeg(*moving(frames=20), *filters, "-c:v", "libx264", "-pix_fmt", "yuv420p", clip)
+    result = upscale_video(clip, model=nearest)
+    before, after = streams(clip)[0], streams(result.target)[0]
+    assert after["has_b_frames"] > before["has_b_frames"] == 0
+    assert times(result.target) == times(clip)
+    assert after["duration"] == before["duration"] == "2.800000"
+    assert after["avg_frame_rate"] == before["avg_frame_rate"]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_very_short_clips(tmp_path: Path, nearest: Path, count: int) -> None:
+    clip = tmp_path / "clip.mp4"
+    ffmpeg(*moving(frames=count), "-c:v", "libx264", "-pix_fmt", "yuv420p", clip)
+    result = upscale_video(clip, model=nearest)
+    before, after = streams(clip)[0], streams(result.target)[0]
+    assert [(stream["duration"], stream["avg_frame_rate"]) for stream in (before, after)] == [
+        (f"{count / 25:.6f}", "25/1")
+    ] * 2
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".webm"])
 def test_av1(tmp_path: Path, nearest: Path, suffix: str) -> None:
     clip = tmp_path / f"clip{suffix}"
@@ -273,6 +319,23 @@ def test_a_cover_stays_one(tmp_path: Path, nearest: Path) -> None:
         assert [stream["disposition"]["attached_pic"] for stream in found] == [0, 1]
         assert (found[1]["width"], found[0]["width"]) == (16, 64)
         assert hashes(result.target, "v:1")[0].split("=")[1] == hashes(clip, "v:1")[0].split("=")[1]
+
+
+def test_even_sides_are_advised_as_they_are_shown(tmp_path: Path, nearest: Path) -> None:
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
+    ffmpeg(*moving("32x48", 3), "-c:v", "libx264", "-pix_fmt", "yuv420p", plain)
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        stream.set_display_rotation(-90)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    with pytest.raises(OutputError, match=r"unlike 91×61; choose --size 92x62 --fit exact"):
+        upscale_video(clip, model=nearest, longest=91)
+    result = upscale_video(clip, model=nearest, size="92x62", fit="exact")
+    assert result.size == (92, 62), "as it is shown"
+    assert result.target.name == "turned_92x62.mp4"
 
 
 def test_interlaced_material(tmp_path: Path, nearest: Path) -> None:

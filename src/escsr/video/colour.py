@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from escsr.errors import VideoError
+from escsr.images.colour_tags import cicp_tags
 from escsr.video.chroma import chroma_down, chroma_up
 from escsr.video.planes import Layout, new_frame, planar, views
 
@@ -37,6 +38,9 @@ _WEIGHTS = {
     9: (0.2627, 0.0593),  # BT.2020, not constant luminance
 }
 """Weights of red and blue in luma by matrix, ITU-T H.273, table 4."""
+
+_SD_PRIMARIES = (5, 6)
+"""Of BT.601, which are guessed for standard definition."""
 
 _NAMES = {1: "BT.709", 5: "BT.601", 6: "BT.601"}
 _SD_WIDTH, _SD_HEIGHT, _NTSC_HEIGHT = 1280, 576, 480
@@ -125,6 +129,13 @@ class Colours:
         if layout.family != "yuv" or self.matrix in _WEIGHTS:
             return self
         return replace(self, matrix=1, range=self.range or _FULL)
+
+    @property
+    def picture_tags(self) -> dict[str, bytes]:
+        """What tells a picture of these colours, see `cicp_tags`; what was guessed is not told."""
+        is_guess = self.note != "" and self.primaries in _SD_PRIMARIES
+        primaries = 2 if is_guess or self.primaries in _UNSPECIFIED else self.primaries
+        return cicp_tags(primaries, 2 if self.transfer in _UNSPECIFIED else self.transfer)
 
 
 def to_rgb(frame: VideoFrame, colours: Colours) -> NDArray[np.float32]:

@@ -183,9 +183,10 @@ def choose_encoding(
     chosen = CODECS[name]
     layout = _layout_for(video, chosen, name)
     if chosen.even and any(_is_odd(side, half) for side, half in zip(size, _halved(layout), strict=True)):
-        even = "x".join(str(side + side % 2) for side in size)
+        shown = size[::-1] if video.is_turned else size
+        even = "x".join(str(side + side % 2) for side in shown)
         raise OutputError(
-            f"{name} needs even sides where colour has half the resolution, unlike {size[0]}×{size[1]}; "
+            f"{name} needs even sides where colour has half the resolution, unlike {shown[0]}×{shown[1]}; "
             f"choose --size {even} --fit exact, or --codec ffv1."
         )
     encoding = Encoding(

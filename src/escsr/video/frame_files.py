@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +18,11 @@ from escsr import images
 from escsr.errors import ConfigError, VideoError
 from escsr.files import atomic_path
 from escsr.images import Picture
+from escsr.images.conversion import in_srgb, losses
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import to_rgb
 from escsr.video.frames import Damage, shown_frames
+from escsr.video.kinds import CONTAINERS
 from escsr.video.library import library
 from escsr.video.network import FrameUpscaler
 from escsr.video.plan import VideoOptions, upscaler_for
@@ -38,8 +41,10 @@ _TICK = Fraction(1, 1_000_000)
 
 
 def is_frame_pattern(target: Path | None) -> bool:
-    """Whether a target is a file for each frame, like frames/%06d.png."""
-    return target is not None and _PATTERN.search(target.name) is not None
+    """Whether a target is a file for each frame, like frames/%06d.png; a video may be called clip%d.mkv."""
+    if target is None or target.suffix.lower() in CONTAINERS:
+        return False
+    return _PATTERN.search(target.name) is not None
 
 
 @contextmanager
@@ -83,7 +88,8 @@ def upscale_to_frames(
     Args:
         source: The video.
         pattern: Like frames/%06d.png; frames count from 1 and are upright. Pictures have 16 bits where the
-            video has more than 8 and the format holds them.
+            video has more than 8 and the format holds them; what the video declares of its colours is
+            declared of them, where the format can.
         options: How frames are upscaled, and pictures written.
         how: Whether interlaced frames are made whole.
         on_progress: Takes the number of a frame, and that of all.
@@ -92,21 +98,25 @@ def upscale_to_frames(
         What a user should know, in words.
 
     Raises:
-        OutputError: The pattern's format cannot be written.
+        OutputError: The pattern's format cannot be written, or not hold the video's opacity.
         EscError: As `plan_video`.
     """
-    images.check_suffix(pattern)
     video, damage, times = describe(source), Damage(), []
+    format = images.check_suffix(pattern, has_alpha=video.layout.has_alpha)
     video.check_fields(deinterlace=how.deinterlace)
     height, width = video.shown_size
     wanted, upscaler = upscaler_for(height, width, options)
+    rows, columns = (part.stop - part.start for part in wanted.kept(height, width))
+    images.check_size(pattern, columns, rows)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
+    declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)
+    declared = in_srgb(declared) if options.to_srgb else declared
     for number, shown in enumerate(shown_frames(video, damage, deinterlace=how.deinterlace), 1):
         result = network(video.upright(to_rgb(shown.frame, video.colours)))
         pixels = np.rint(result * np.float32(np.iinfo(depth).max)).astype(depth)
         target = pattern.with_name(_PATTERN.sub(lambda found: found[0] % number, pattern.name, 1))  # noqa: B023
-        images.write(Picture(pixels), target, options)
+        images.write(replace(declared, pixels=pixels), target, options)
         times.append(float(shown.time * video.time_base * 1000))
         if on_progress is not None:
             on_progress(number, video.frames)
@@ -114,7 +124,7 @@ def upscale_to_frames(
         start = times[0]
         lines = (f"{time - start:.6f}".rstrip("0").rstrip(".") for time in times)
         temporary.write_text("\n".join((_HEAD, *lines, "")))
-    return (*video.notes, *damage.notes())
+    return (*video.notes, *declared.notes, *losses(declared, format), *damage.notes())
 
 
 def _rate(fps: str) -> Fraction:

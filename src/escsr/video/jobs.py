@@ -9,37 +9,49 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr.batch.jobs import check_name_suffix
+from escsr.batch.manifest import Manifest
 from escsr.errors import ConfigError, OutputError
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.upscaler import Upscaler
 from escsr.video.kinds import CONTAINERS, ending_of, is_video
+from escsr.video.plan import default_target
 
 __all__ = ["VideoJob", "plan_videos"]
 
 
 @dataclass(frozen=True)
 class VideoJob:
-    """One video and where its result goes; None for a name beside it."""
+    """One video and where its result goes; None, of a video alone, for a name beside it."""
 
     source: Path
     target: Path | None
 
 
 def plan_videos(
-    inputs: Sequence[str], output: str | None, *, format: str | None = None, suffix: str | None = None
+    inputs: Sequence[str],
+    output: str | None,
+    options: UpscaleOptions,
+    *,
+    format: str | None = None,
+    suffix: str | None = None,
 ) -> list[VideoJob]:
     """Pairs videos with the files their results go to.
 
     Args:
         inputs: Files and patterns; or one folder of frames.
         output: File for one video, folder for several, or None; a video for a folder of frames.
+        options: How frames are upscaled, for the names of results beside the inputs.
         format: Ending of results in a folder, "mkv"; None for that of each input, where it can be written.
         suffix: What to put behind their names.
 
     Returns:
-        The jobs, in the order of the inputs; none where no input is a video.
+        The jobs, in the order of the inputs; none where no input is a video. Without `output`, results of
+        an earlier run that are among the videos, and would be made again, are no inputs.
 
     Raises:
         ConfigError: Videos and pictures stand side by side, or `suffix` is impossible.
         OutputError: Results would have one name, or replace an input.
+        EscError: Model or device are not as they should be.
     """
     if output is not None and len(inputs) == 1 and Path(inputs[0] or "-").is_dir():
         target = Path(output)
@@ -55,17 +67,26 @@ def plan_videos(
         raise ConfigError('An empty name is no file and no folder; "." is the current folder.')
     check_name_suffix(suffix, CONTAINERS)
     if output is None:
-        return [VideoJob(path, None) for path in videos]
-    target = Path(output)
-    if len(videos) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
-        jobs = [VideoJob(videos[0], _whole(target, suffix))]
-    elif target.is_file():
-        raise OutputError(f"{target} is a file; several videos require a folder.")
+        if len(videos) == 1:
+            return [VideoJob(videos[0], None)]
+        size = options.target or Upscaler(options=options).target_size()
+        beside = ((path, default_target(path, size, format, suffix)) for path in videos)
+        jobs = _without_results([VideoJob(*pair) for pair in beside])
     else:
-        end = suffix or ""
-        jobs = [VideoJob(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
+        jobs = _named(videos, output, format, suffix)
     _check_targets(jobs)
     return jobs
+
+
+def _named(videos: Sequence[Path], output: str, format: str | None, suffix: str | None) -> list[VideoJob]:
+    """The jobs where a file or a folder for the results is given."""
+    target = Path(output)
+    if len(videos) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
+        return [VideoJob(videos[0], _whole(target, suffix))]
+    if target.is_file():
+        raise OutputError(f"{target} is a file; several videos require a folder.")
+    end = suffix or ""
+    return [VideoJob(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
 
 
 def _whole(target: Path, suffix: str | None) -> Path:
@@ -80,13 +101,22 @@ def _expanded(entry: str) -> list[Path]:
     return [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
 
 
+def _without_results(jobs: list[VideoJob]) -> list[VideoJob]:
+    """Without what an earlier run made of the others, where a pattern matches results too."""
+    targets, manifest = {os.path.realpath(job.target or "") for job in jobs}, Manifest()
+    return [
+        job for job in jobs if not (os.path.realpath(job.source) in targets and manifest.lists(job.source))
+    ]
+
+
 def _check_targets(jobs: Sequence[VideoJob]) -> None:
+    """Raises where results have no name of their own, before any work."""
     sources = {os.path.realpath(job.source) for job in jobs}
     owners: dict[str, Path] = {}
     for job in jobs:
         target = os.path.realpath(job.target or "")
         if target in sources:
-            raise OutputError(f"{job.target} is an input; choose another output.")
+            raise OutputError(f"{job.target} is an input; choose another name for the result.")
         if target in owners:
             raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
         owners[target] = job.source

@@ -16,7 +16,7 @@ from escsr.video.encoding import Encoding
 from escsr.video.kinds import Container
 from escsr.video.library import library, words_of
 from escsr.video.segments import Segment
-from escsr.video.source import Video, opened, time_of
+from escsr.video.source import Video, opened, time_of, video_stream
 
 if TYPE_CHECKING:
     from av import Packet
@@ -40,11 +40,11 @@ class _Timed:
     duration: int
 
 
-def check_streams(video: Video, container: Container, target: Path) -> tuple[str, ...]:
+def check_streams(path: Path, container: Container, target: Path) -> tuple[str, ...]:
     """Looks whether a container can hold a source's other streams.
 
     Args:
-        video: The source.
+        path: The source.
         container: Of the result.
         target: The result, for messages.
 
@@ -52,12 +52,14 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
         What cannot be kept, in words: streams of unknown data.
 
     Raises:
+        VideoError: The source cannot be opened, or holds no video.
         OutputError: Sound, subtitles or attachments cannot be held.
     """
     notes = []
-    with opened(video.path) as source:
+    with opened(path) as source:
+        upscaled = video_stream(source, path).index
         for stream in source.streams:
-            if stream.index == video.index or _is_made_anew(stream, source):
+            if stream.index == upscaled or _is_made_anew(stream, source):
                 continue
             if not _is_held(stream, container):
                 what = f"stream {stream.index} ({stream.type}{f', {stream.name}' if stream.name else ''})"
@@ -66,12 +68,12 @@ def check_streams(video: Video, container: Container, target: Path) -> tuple[str
                     continue
                 advice = "name the output .mkv"
                 if container.name == "Matroska":
-                    name, codec = video.path.name, "-c:s srt" if stream.type == "subtitle" else "-c:a flac"
+                    codec = "-c:s srt" if stream.type == "subtitle" else "-c:a flac"
                     advice = (
-                        f"convert it first, like: ffmpeg -i {name} -c copy {codec} {video.path.stem}.mkv"
+                        f"convert it first, like: ffmpeg -i {path.name} -c copy {codec} {path.stem}.mkv"
                     )
                 raise OutputError(
-                    f"{target}: {container.name} cannot hold {what} of {video.path.name}; {advice}."
+                    f"{target}: {container.name} cannot hold {what} of {path.name}; {advice}."
                 )
     return tuple(notes)
 
@@ -237,7 +239,9 @@ def _timed(segments: Sequence[Segment], video: Video) -> Iterator[_Timed]:
     """All packets of the segments; times of decoding follow from those of presentation.
 
     A packet is decoded when the frame that is shown so many frames earlier is, as encoders do it; so times
-    rise across segments, whatever their frames' times are.
+    rise across segments, whatever their frames' times are. MP4 takes duration and rate from the times of
+    decoding and the last packet's duration. So the first packets, which have no such frame, are decoded
+    ahead by the steps of the last frames, and the last packet lasts as long as the last frame.
     """
     times = [time for segment in segments for time in segment.times]
     durations = [after - before for before, after in pairwise(times)] + [video.last_duration]
@@ -248,9 +252,11 @@ def _timed(segments: Sequence[Segment], video: Video) -> Iterator[_Timed]:
         with opened(segment.path) as part:
             for packet, place in _in_order(part, segment):
                 shown = start + place
-                decoded = times[count - delay] if count >= delay else times[0] - delay + count
+                ahead = times[-1] - times[count - delay - 1] if count < delay else 0
+                decoded = times[max(0, count - delay)] - ahead
                 count += 1
-                yield _Timed(packet, times[shown], decoded, durations[shown])
+                duration = durations[shown] if count < len(times) else video.last_duration
+                yield _Timed(packet, times[shown], decoded, duration)
         start += len(segment.times)
 
 

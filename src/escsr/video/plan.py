@@ -23,7 +23,7 @@ from escsr.video.kinds import Container, container_of, ending_of
 from escsr.video.library import library
 from escsr.video.source import Video, describe
 
-__all__ = ["VideoOptions", "VideoPlan", "plan_video", "upscaler_for"]
+__all__ = ["VideoOptions", "VideoPlan", "default_target", "plan_video", "upscaler_for"]
 
 _SHORTEST, _LONGEST = 0.1, 3600.0
 """Seconds of a segment."""
@@ -156,16 +156,10 @@ def plan_video(
     _check_size(video, options.target)
     video.check_fields(deinterlace=how.deinterlace)
     wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
-    named = target if target is not None else _default_target(source, wanted, format, suffix)
+    shown = options.target or wanted
+    named = target if target is not None else default_target(source, shown, format, suffix)
     container = container_of(named)
-    try:
-        lost = check_streams(video, container, named)
-    except OutputError:
-        if target is not None or format is not None:
-            raise
-        named = named.with_suffix(".mkv")
-        container = container_of(named)
-        lost = check_streams(video, container, named)
+    lost = check_streams(source, container, named)
     if named.exists() and named.samefile(source):
         raise OutputError(f"{named} is the input itself; choose another name for the result.")
     rows, columns = (part.stop - part.start for part in wanted.kept(video.height, video.width))
@@ -205,8 +199,25 @@ def upscaler_for(
     return target, Upscaler(options=options, weights=model)
 
 
-def _default_target(source: Path, size: TargetSize, format: str | None, suffix: str | None) -> Path:
-    return source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending_of(source, format)}")
+def default_target(source: Path, size: TargetSize, format: str | None, suffix: str | None) -> Path:
+    """Name of a result beside its source: clip.mp4 at ×2 becomes clip_x2.mp4.
+
+    Args:
+        source: The file; one that cannot be read keeps its ending.
+        size: What is asked for, of frames as they are shown.
+        format: See `plan_video`.
+        suffix: See `plan_video`.
+    """
+    named = source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending_of(source, format)}")
+    if format is not None:
+        return named
+    try:
+        check_streams(source, container_of(named), named)
+    except OutputError:
+        return named.with_suffix(".mkv")
+    except VideoError:
+        pass
+    return named
 
 
 def _check_size(video: Video, target: TargetSize | None) -> None:

@@ -1,0 +1,118 @@
+"""Which videos become which files: no result replaces an input or another result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clips import make_clip, noise
+from escsr import cli, images
+from escsr.images import Picture
+
+Call = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def upscale(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """The command in the folder of the clips: its exit code, and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "end_on_signals", lambda: None)  # the tests' own process keeps its signals
+
+    def call(*arguments: str) -> tuple[int, str]:
+        line = ["escsr", "upscale", *arguments, "--model", str(nearest), "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, printed.out + printed.err
+
+    return call
+
+
+def clip(path: Path, frames: int = 2) -> bytes:
+    """A small clip; its bytes."""
+    return make_clip(path, noise(frames), codec="mpeg4", pixels="yuv420p").read_bytes()
+
+
+def clip_with_sound(path: Path) -> bytes:
+    """Matroska with sound that WebM cannot hold, whatever it is called; its bytes."""
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        container.mux(stream.encode(av.VideoFrame(32, 24, "yuv420p")))
+        container.mux(stream.encode(None))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        samples.sample_rate = 8000
+        container.mux(sound.encode(samples))
+        container.mux(sound.encode(None))
+    return path.read_bytes()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_results_of_one_name_are_refused(tmp_path: Path, upscale: Call) -> None:
+    for name in ("clip.avi", "clip.ts"):
+        clip(tmp_path / name)
+    code, said = upscale("clip.avi", "clip.ts")
+    assert (code, "clip.avi and clip.ts would both become clip_x2.mkv" in said) == (2, True), said
+    assert names(tmp_path) == ["clip.avi", "clip.ts"]
+
+
+@pytest.mark.parametrize("size", [(), ("--scale", "2"), ("--suffix", "_x2")])
+def test_an_input_is_not_replaced(tmp_path: Path, upscale: Call, size: tuple[str, ...]) -> None:
+    clip(tmp_path / "clip.avi")
+    other = clip(tmp_path / "clip_x2.mkv", 3)
+    code, said = upscale("clip.avi", "clip_x2.mkv", *size)
+    assert (code, "clip_x2.mkv is an input; choose another name" in said) == (2, True), said
+    assert (tmp_path / "clip_x2.mkv").read_bytes() == other
+    assert names(tmp_path) == ["clip.avi", "clip_x2.mkv"]
+
+
+def test_matroska_in_the_place_of_another_format_counts(tmp_path: Path, upscale: Call) -> None:
+    clip_with_sound(tmp_path / "clip.webm")
+    clip(tmp_path / "clip.mkv")
+    code, said = upscale("clip.webm", "clip.mkv")
+    assert (code, "clip.webm and clip.mkv would both become clip_x2.mkv" in said) == (2, True), said
+    assert names(tmp_path) == ["clip.mkv", "clip.webm"]
+
+
+def test_names_of_their_own_are_taken(tmp_path: Path, upscale: Call) -> None:
+    """One that cannot be read stops no other; a name may look like a pattern of frames."""
+    clip_with_sound(tmp_path / "a.webm")
+    clip(tmp_path / "b%d.mp4")
+    (tmp_path / "c.mp4").write_bytes(b"nothing")
+    code, said = upscale("a.webm", "b%d.mp4", "c.mp4")
+    assert (code, "c.mp4: not a readable video" in said) == (1, True), said
+    assert "2 upscaled, 1 failed" in said
+    assert names(tmp_path) == ["a.webm", "a_x2.mkv", "b%d.mp4", "b%d_x2.mp4", "c.mp4"]
+
+
+def test_a_pattern_may_match_results_of_the_same_run_before(tmp_path: Path, upscale: Call) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        clip(tmp_path / name)
+    for again in (False, True):
+        code, said = upscale("*.mkv", "--skip-existing")
+        assert (code, said.count("skipped, done before")) == (0, 2 * again), said
+    assert names(tmp_path) == [".escsr-done.jsonl", "a.mkv", "a_x2.mkv", "b.mkv", "b_x2.mkv"]
+    code, said = upscale("a.mkv", "b.mkv", "b_x2.mkv")
+    assert (code, "b_x2.mkv is an input" in said) == (0, False), said
+
+
+def test_pictures_and_videos_together_are_refused(tmp_path: Path, upscale: Call) -> None:
+    clip(tmp_path / "clip.avi")
+    images.write(Picture(np.zeros((4, 4, 3), np.uint8)), tmp_path / "clip.png")
+    for arguments in (("clip.avi", "clip.png"), ("clip.png", "clip.avi"), ("clip.*",)):
+        code, said = upscale(*arguments)
+        assert (code, "clip.png is not a video; upscale videos and pictures by" in said) == (2, True), said
+    assert names(tmp_path) == ["clip.avi", "clip.png"]
