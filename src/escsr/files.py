@@ -18,7 +18,16 @@ from safetensors import SafetensorError
 
 from escsr.errors import OutputError
 
-__all__ = ["atomic_path", "check_not_source", "only_finite", "read_json", "remove_stale_parts", "sha256_of"]
+__all__ = [
+    "atomic_path",
+    "check_folder",
+    "check_not_source",
+    "check_writable",
+    "only_finite",
+    "read_json",
+    "remove_stale_parts",
+    "sha256_of",
+]
 
 _BLOCK = 1 << 20
 
@@ -41,11 +50,13 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         The path to write to, with the target's suffix.
 
     Raises:
-        OutputError: The folder or the file cannot be written, or the target is no ordinary file.
+        OutputError: The folder or the file cannot be written, or the target is there and read-only, or no
+            ordinary file.
     """
     target = Path(os.path.realpath(target))  # Path.resolve raises where links go round
     if target.is_symlink() or (target.exists() and not stat.S_ISREG(target.stat().st_mode)):
         raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
+    _check_not_read_only(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.parent / f".{secrets.token_hex(8)}.part{target.suffix}"
@@ -55,9 +66,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         raise OutputError(f"Cannot write to {target.parent}: {error.strerror}.") from error
     try:
         yield temporary
-        temporary.chmod(mode)  # some writers make the file anew, for its owner alone
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(mode)  # some writers make the file anew, for its owner alone
         temporary.replace(target)
         _sync_folder(target.parent)
     except (OSError, SafetensorError) as error:
@@ -66,6 +77,42 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(target: str | os.PathLike[str]) -> None:
+    """Refuses a file that `atomic_path` could not write, for use before the work on it.
+
+    Raises:
+        OutputError: It is there and read-only, or its folder cannot be written.
+    """
+    target = Path(os.path.realpath(target))
+    check_folder(target.parent)
+    _check_not_read_only(target)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder in which no file can be made; one that is missing would be made.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110 (Path.exists raises where it may not look)
+    if not nearest.is_dir():
+        raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"Cannot write to {folder}: no permission for {nearest}; choose another.")
+
+
+def _check_not_read_only(target: Path) -> None:
+    """Refuses what its owner protects; what merely belongs to another is replaced, if its folder can be."""
+    try:
+        is_protected = not target.stat().st_mode & stat.S_IWUSR
+    except OSError:  # it is not there
+        return
+    if is_protected and not os.access(target, os.W_OK):
+        raise OutputError(
+            f"Cannot write {target}: it is there and read-only; make it writable, or choose another name."
+        )
 
 
 def remove_stale_parts(folder: Path) -> None:

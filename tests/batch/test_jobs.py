@@ -94,7 +94,7 @@ def test_mistakes(files: Path) -> None:
     try:
         (closed / "probe").touch()
     except OSError:
-        with pytest.raises(OutputError, match="may not be written"):
+        with pytest.raises(OutputError, match="no permission for"):
             targets(files, ["a.png"], "closed/deep/b.png")
 
 

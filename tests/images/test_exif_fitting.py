@@ -13,7 +13,7 @@ from PIL import Image
 from test_images_golden import need
 
 from escsr import images
-from escsr.images import Picture
+from escsr.images import FORMATS, Format, Picture
 from escsr.images.metadata import fitted
 from escsr.images.tiff_exif import exif_resolution, fitted_exif
 
@@ -60,6 +60,72 @@ def test_orientation_sizes_and_thumbnail(order: str, prefix: bytes) -> None:
     assert result[len(prefix) + 46 :][:4] == bytes(4), "no second IFD"
     assert result[-12:] == exif[-12:], "two numbers are no size"
     assert fitted({"exif-data": prefix + exif[6:]}, 70_000, 3) == {"exif-data": result}
+
+
+PICTURE = b"\xff\xd8" + bytes(range(1, 256)) * 8
+
+
+def with_thumbnail(
+    order: str, *entries: tuple[int, int, int, int], start: int | None = None, length: int = len(PICTURE)
+) -> bytes:
+    """An IFD of some entries, one behind it of a small picture, and that picture, which ends the block."""
+    second = 8 + 2 + 12 * len(entries) + 4
+    third = second + 2 + 12 * 3 + 4
+    place = third if start is None else start
+    tags = [(0x0103, 3, 1, 6), (0x0201, 4, 1, place), (0x0202, 4, 1, length)]
+    first = ifd(order, *entries)[:-4] + struct.pack(order + "I", second)
+    return block(order, first, ifd(order, *tags), PICTURE)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+@pytest.mark.parametrize("length", [len(PICTURE), len(PICTURE) + 5000])
+def test_nothing_is_left_of_the_thumbnail(order: str, prefix: bytes, length: int) -> None:
+    exif = with_thumbnail(order, (WIDTH, 3, 1, 10), length=length)
+    result = fitted_exif(prefix + exif[6:], 5, 7)
+    assert result.endswith(bytes(len(PICTURE)))
+    assert len(result) == len(prefix + exif[6:])
+    again = Image.Exif()
+    again.load(b"Exif\0\0" + result.removeprefix(b"Exif\0\0"))
+    assert dict(again) == {WIDTH: 5}
+
+
+def test_nothing_is_left_of_a_thumbnail_in_strips() -> None:
+    strips = 8 + 2 + 12 + 4
+    pixels = strips + 2 + 12 * 2 + 4 + 16
+    first = ifd("<", (WIDTH, 3, 1, 10))[:-4] + struct.pack("<I", strips)
+    second = ifd("<", (0x0111, 4, 2, pixels - 16), (0x0117, 4, 2, pixels - 8))
+    values = struct.pack("<4I", pixels, pixels + 100, 60, 50)
+    exif = block("<", first, second, values, b"a" * 200)
+    assert fitted_exif(exif, 5, 7)[-200:] == bytes(60) + b"a" * 40 + bytes(50) + b"a" * 50
+
+
+def test_other_values_stay_where_a_thumbnail_is_said_to_be() -> None:
+    """Damage must not cost what the block holds beside it."""
+    entries = [(0x010F, 2, 6, 0), (EXIF, 4, 1, 0)]
+    empty = with_thumbnail("<", *entries)[6:]
+    maker = len(empty)
+    inner = maker + 6
+    entries = [(0x010F, 2, 6, maker), (EXIF, 4, 1, inner)]
+    for start, length in ((0, 1 << 31), (8, 60), (maker, 4000), (1 << 31, 10)):
+        exif = with_thumbnail("<", *entries, start=start, length=length)
+        exif += b"Maker\0" + ifd("<", (PIXEL_WIDTH, 4, 1, 10), (0x9003, 2, 20, 0))
+        result = fitted_exif(exif, 70, 3)
+        again = Image.Exif()
+        again.load(result)
+        assert again[0x010F] == "Maker"
+        assert again.get_ifd(EXIF)[PIXEL_WIDTH] == 70
+        assert result[:14] == exif[:14]
+
+
+@pytest.mark.parametrize("format", [f for f in FORMATS if f.is_written], ids=lambda f: f.name)
+def test_no_format_keeps_the_thumbnail(tmp_path: Path, format: Format) -> None:
+    need(format)
+    suffix = format.suffixes[0]
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=with_thumbnail("<", (0x0110, 2, 4, 0x00333231)))
+    assert PICTURE[50:250] in (tmp_path / "a.jpg").read_bytes()
+    images.write(images.read_for(f"b{suffix}", tmp_path / "a.jpg"), tmp_path / f"b{suffix}")
+    assert PICTURE[50:250] not in (tmp_path / f"b{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("pointers", [1, 2, 40])

@@ -15,7 +15,8 @@ from test_images_golden import need, noise, twice
 from escsr import images
 from escsr.images import FORMATS, Format, Picture, WriteOptions
 from escsr.images.colour import from_pixels
-from escsr.images.metadata import DAMAGED_PROFILE, ICC, profile_space
+from escsr.images.icc import profile_space
+from escsr.images.metadata import DAMAGED_PROFILE, ICC
 from escsr.models.checkpoints import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
@@ -63,11 +64,12 @@ def test_profiles(upscaler: Upscaler, tmp_path: Path, format: Format) -> None:
     flat = np.full((16, 16, 3), (200, 60, 30), np.uint8)
     Image.fromarray(flat).save(tmp_path / "a.png", icc_profile=profile)
     kept, converted = (tmp_path / f"{name}{format.suffixes[0]}" for name in ("kept", "converted"))
-    upscaler.upscale_file(tmp_path / "a.png", kept, write_options=LOSSLESS)
+    options = None if format.lossless == "never" else LOSSLESS
+    upscaler.upscale_file(tmp_path / "a.png", kept, write_options=options)
     picture = images.read(kept)
     assert picture.metadata["icc-profile-data"] == profile
     assert np.abs(picture.pixels.mean((0, 1)) - (200, 60, 30)).max() < 2
-    upscaler.upscale_file(tmp_path / "a.png", converted, to_srgb=True, write_options=LOSSLESS)
+    upscaler.upscale_file(tmp_path / "a.png", converted, to_srgb=True, write_options=options)
     picture = images.read(converted)
     assert picture.metadata.get("icc-profile-data") != profile
     assert np.abs(picture.pixels.mean((0, 1)) - (60, 200, 30)).max() < 3, "red and green exchanged"
@@ -170,6 +172,49 @@ def test_grey_is_converted_to_srgb_and_stays_grey(tmp_path: Path) -> None:
     images.write(Picture(pixels, {"icc-profile-data": linear}), tmp_path / "a.webp", LOSSLESS)
     picture = images.read(tmp_path / "a.webp")
     assert np.abs(picture.colour.astype(int) - 128).max() <= 2, "WebP knows no grey profile"
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16"])
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("format", [f for f in FORMATS if f.has_alpha], ids=lambda f: f.name)
+def test_grey_keeps_its_tones_in_every_format(
+    tmp_path: Path, format: Format, channels: int, depth: str
+) -> None:
+    need(format)
+    suffix = format.suffixes[0]
+    peak = np.iinfo(depth).max
+    pixels = np.full((16, 16, channels), round(55 / 255 * peak), depth)
+    pixels[..., 1:] = peak
+    images.write(Picture(pixels, {ICC: grey_profile().getvalue()}), tmp_path / "a.png")
+    picture = images.read_for(f"b{suffix}", tmp_path / "a.png")
+    assert picture.notes == ()
+    images.write(picture, tmp_path / f"b{suffix}", LOSSLESS)
+    images.write(images.read(tmp_path / f"b{suffix}"), tmp_path / "c.png")
+    seen = images.read(tmp_path / "c.png", to_srgb=True)
+    values = seen.colour / np.iinfo(seen.pixels.dtype).max * 255
+    assert np.abs(values - 128).max() <= 2, "22 % of light"
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+@pytest.mark.parametrize("depth", ["float16", "float32"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_floats_for_displays_are_no_light_in_jxl(
+    tmp_path: Path, channels: int, depth: str, lossless: bool
+) -> None:
+    need(images.WRITABLE[".jxl"])
+    pixels = np.ones((16, 16, channels), depth)
+    pixels[..., : channels - (channels in (2, 4))] = 0.5
+    images.write(Picture(pixels), tmp_path / "a.jxl", WriteOptions(lossless=lossless))
+    picture = images.read(tmp_path / "a.jxl")
+    assert picture.pixels.dtype == depth
+    assert picture.is_grey == (channels == 1)
+    images.write(picture, tmp_path / "b.png")
+    seen = images.read(tmp_path / "b.png", to_srgb=True)
+    assert np.abs(seen.colour / 65535 - 0.5).max() < 0.01
+    images.write(Picture(pixels, linear=True), tmp_path / "a.jxl", WriteOptions(lossless=lossless))
+    images.write(images.read(tmp_path / "a.jxl"), tmp_path / "b.png")
+    seen = images.read(tmp_path / "b.png", to_srgb=True)
+    assert np.abs(seen.colour / 65535 - 0.735).max() < 0.01, "half of the light"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])

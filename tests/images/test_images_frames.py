@@ -81,8 +81,10 @@ def test_colours_of_animations(upscaler: Upscaler, tmp_path: Path) -> None:
     kept = upscaler.upscale_file(tmp_path / "a.webp", tmp_path / "b.webp", write_options=LOSSLESS)
     assert images.read_animation(kept).metadata["icc-profile-data"] == wide_gamut()
     for target in ("c.webp", "c.gif"):  # GIF has no profiles
+        is_webp = target == "c.webp"
+        options = LOSSLESS if is_webp else None
         made = upscaler.upscale_file(
-            tmp_path / "a.webp", tmp_path / target, to_srgb=target == "c.webp", write_options=LOSSLESS
+            tmp_path / "a.webp", tmp_path / target, to_srgb=is_webp, write_options=options
         )
         result = images.read_animation(made)
         assert np.abs(result.frames[0, ..., :3].mean((0, 1)) - (60, 200, 30)).max() < 3

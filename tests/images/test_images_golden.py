@@ -234,9 +234,10 @@ def test_animations_play_equal(
         alpha = np.where(stripes | (not transparent), 255, 0).astype(np.uint8)
         frames.append(Image.fromarray(np.stack([plane, plane // 2, 255 - plane, alpha], -1)))
     path = tmp_path / f"a{source}"
-    options = {"lossless": True} if source == ".webp" else {"disposal": 2}
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=delays, loop=3, **options)
-    upscaler.upscale_file(path, tmp_path / f"b{target}", write_options=LOSSLESS)
+    how = {"lossless": True} if source == ".webp" else {"disposal": 2}
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=delays, loop=3, **how)
+    options = LOSSLESS if target == ".webp" else None
+    upscaler.upscale_file(path, tmp_path / f"b{target}", write_options=options)
     assert images.read_header(tmp_path / f"b{target}").frames == 4
     assert images.read_animation(tmp_path / f"b{target}").loops == images.read_animation(path).loops
     with Image.open(path) as before, Image.open(tmp_path / f"b{target}") as after:

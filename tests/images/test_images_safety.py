@@ -175,9 +175,7 @@ def test_bombs_are_refused_before_they_go_off(upscaler: Upscaler, tmp_path: Path
     with pytest.raises(EscError, match=r"of memory, of which .* are free"):
         upscaler.upscale_file(path, tmp_path / "b.png")
     path.write_bytes(bomb(30_000))
-    with pytest.raises(
-        OutputError, match="source would have 30000×30000 pixels, more than the 1000000 allowed"
-    ):
+    with pytest.raises(OutputError, match="source has 30000×30000 pixels, more than the 1000000 allowed"):
         upscaler.upscale_file(path, tmp_path / "b.png", max_pixels=1_000_000)
     assert [file.name for file in tmp_path.iterdir()] == ["bomb.png"]
 

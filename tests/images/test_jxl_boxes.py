@@ -21,7 +21,7 @@ from samples import nearest_network
 SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
 FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-BARE = b"\xff\x0a" + bytes(range(50))
+BARE = b"\xff\x0a" + bytes(range(200))
 
 
 def box(kind: bytes, content: bytes) -> bytes:
@@ -102,11 +102,25 @@ def test_through_the_upscaler(tmp_path: Path, depth: str) -> None:
     assert set(images.read(tmp_path / "s.jxl").metadata) <= {"icc-profile-data"}
 
 
+@pytest.mark.parametrize("metadata", [{}, {"xmp-data": XMP}], ids=["bare", "with XMP"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_what_is_small_can_be_read(tmp_path: Path, channels: int, metadata: dict[str, bytes]) -> None:
+    pytest.importorskip("OpenImageIO", reason='needs pip install "escsr[jxl]"')
+    for side in (1, 64):
+        pixels = np.full((side, side, channels), 255, np.uint8)
+        images.write(Picture(pixels, metadata), tmp_path / "a.jxl", WriteOptions(lossless=True))
+        assert images.read_size(tmp_path / "a.jxl") == (side, side)
+        picture = images.read(tmp_path / "a.jxl")
+        assert np.array_equal(picture.pixels, pixels)
+        assert ("xmp-data" in picture.metadata) == bool(metadata)
+
+
 def test_others_read_it_too(tmp_path: Path) -> None:
     pytest.importorskip("pillow_jxl", reason="the witness is not installed")
     pytest.importorskip("OpenImageIO", reason='needs pip install "escsr[jxl]"')
-    images.write(Picture(np.zeros((20, 30, 3), np.uint8), {"exif-data": exif(1)}), tmp_path / "a.jxl")
-    with Image.open(tmp_path / "a.jxl") as seen:
-        seen.load()
-        assert seen.size == (30, 20)
-        assert seen.getexif()[0x010F] == "Maker"
+    for metadata in ({}, {"exif-data": exif(1)}):
+        images.write(Picture(np.zeros((20, 30, 3), np.uint8), metadata), tmp_path / "a.jxl")
+        with Image.open(tmp_path / "a.jxl") as seen:
+            seen.load()
+            assert seen.size == (30, 20)
+            assert seen.getexif().get(0x010F) == ("Maker" if metadata else None)

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_images_golden import need
 
 from escsr import images
 from escsr.images import Picture
+from escsr.images.icc import grey_profile
 from escsr.images.jpeg_segments import MOST_XMP
 
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -76,6 +78,18 @@ def test_large_exif(tmp_path: Path, suffix: str, size: int) -> None:
     assert kept == (size == 64_000 or suffix == ".tif")
     assert bool(picture.notes) != kept
     assert all("its EXIF is too large for" in note for note in picture.notes)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "is_lost"), [(".png", False), (".gif", True), (".tif", False), (".jxl", True)]
+)
+def test_profile_of_floats(tmp_path: Path, suffix: str, is_lost: bool) -> None:
+    """Whole numbers would be converted to sRGB where a format has no profiles, or no grey with alpha."""
+    need(images.WRITABLE[suffix])
+    grey = Picture(np.full((4, 4, 2), 0.5, np.float32), {"icc-profile-data": grey_profile()})
+    images.write(grey, tmp_path / "a.tif")
+    note = "values are floating: its profile is dropped, not converted to sRGB"
+    assert images.read_for(f"b{suffix}", tmp_path / "a.tif").notes == ((note,) if is_lost else ())
 
 
 @pytest.mark.parametrize(("suffix", "is_cut"), [(".png", True), (".jpg", True), (".tif", False)])

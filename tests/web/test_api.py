@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -183,6 +184,9 @@ def test_a_picture_that_is_damaged_fails_alone(served: Served, photo: Path, tmp_
         (" .png", "png", "png_x2.png"),
         ("a\x00b\x1b[31m\u202e.png", "ab[31m.png", "ab[31m_x2.png"),
         ("x" * 1000 + ".webp", "x" * 150 + ".webp", "x" * 150 + "_x2.webp"),
+        ("图" * 83 + ".png", "图" * 50 + ".png", "图" * 50 + "_x2.png"),
+        ("é" * 140 + ".jpg", "é" * 75 + ".jpg", "é" * 75 + "_x2.jpg"),
+        ("a" + "🙂" * 90 + "." + "语" * 99, "a" + "🙂" * 37 + "." + "语" * 10, "a" + "🙂" * 37 + "_x2.png"),
         ("semi;colon\"quote'.tif", "semi;colon\"quote'.tif", "semi;colon\"quote'_x2.tif"),
     ],
 )
@@ -198,6 +202,27 @@ def test_names_of_files_never_become_paths(sent: str, kept: str, result: str, ph
     assert plan.result_name == result
     assert plan.target.parent == photo.parent
     assert re.fullmatch(r"result\.[a-z]{3,4}", plan.target.name)
+
+
+def test_long_names_come_back_short(served: Served, photo: Path) -> None:
+    name = "图" * 83 + ".png"
+    answer = served.client.post("/jobs", files={"file": (name, photo.read_bytes())})
+    assert answer.status_code == 202, answer.text
+    status = served.wait(answer.json())
+    assert (status["state"], status["result_name"]) == ("done", "图" * 50 + "_x2.png")
+    assert len(status["result_name"].encode()) <= 255
+    headers = served.client.get(f"/jobs/{status['id']}/result").headers
+    assert headers["content-disposition"].endswith(quote(status["result_name"]))
+
+
+def test_refusals_call_a_result_by_its_name(served: Served, tmp_path: Path) -> None:
+    images.write(Picture(np.zeros((1, 9000, 3), np.uint8)), tmp_path / "wide.png")
+    answer = served.post(tmp_path / "wide.png", format="webp")
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith("wide_x2.webp: WebP holds up to")
+    answer = served.post(tmp_path / "wide.png", width=9_000_000)
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("wide_9000000w.png: the ")
 
 
 def test_name_in_the_header_of_a_result(served: Served, photo: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from escsr import images
 from escsr.batch.manifest import Manifest
 from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
+from escsr.files import check_folder
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
 
@@ -224,11 +225,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
             raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
         owners[target] = job.source
     for folder in dict.fromkeys(job.target.parent for job in jobs):
-        nearest = next(path for path in (folder, *folder.absolute().parents) if _is(path))
-        if not nearest.is_dir():
-            raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            raise OutputError(f"Cannot write to {folder}: no permission for {nearest}; choose another.")
+        check_folder(folder)
 
 
 def _part(jobs: list[Job], shard: str) -> list[Job]:

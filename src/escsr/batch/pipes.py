@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, TextIO
 
-from escsr.errors import ConfigError, OutputError
+from escsr.errors import ConfigError, EscError, OutputError
 
-__all__ = ["PIPE", "piped"]
+__all__ = ["PIPE", "piped", "with_names"]
 
 PIPE = "-"
 
@@ -20,7 +20,7 @@ PIPE = "-"
 @contextmanager
 def piped(
     inputs: Sequence[str], output: str | None, suffix: str | None
-) -> Iterator[tuple[Sequence[str], str | None]]:
+) -> Iterator[tuple[Sequence[str], str | None, Mapping[str, str]]]:
     """Replaces `-` by files: standard input is read first, the output goes to standard output at the end.
 
     Args:
@@ -29,7 +29,8 @@ def piped(
         suffix: Format of an output of `-`, "png" or ".png", as which None counts.
 
     Yields:
-        Inputs and output to use instead.
+        Inputs and output to use instead, and what to call these files in messages, see `with_names`;
+        errors that pass here call them so.
 
     Raises:
         ConfigError: `-` stands beside other inputs, or for the result of several.
@@ -42,7 +43,7 @@ def piped(
     if output == PIPE and (len(inputs) > 1 or Path(inputs[0]).is_dir()):
         raise ConfigError("- (standard output) takes one picture; several require a folder.")
     if PIPE not in (*inputs, output):
-        yield inputs, output
+        yield inputs, output, {}
         return
     with _named("the folder for temporary files (TMPDIR)"):
         folder = TemporaryDirectory(prefix="escsr-")
@@ -51,16 +52,28 @@ def piped(
         if PIPE in inputs:
             with _named("standard input to a temporary file (TMPDIR)"), open(paths[0], "wb") as file:
                 shutil.copyfileobj(_bytes_of(sys.stdin, "input"), file)
-        if output != PIPE:
-            yield paths, output
-            return
-        stream = _bytes_of(sys.stdout, "output")
         result = Path(name) / f"result.{(suffix or 'png').lstrip('.')}"
-        yield paths, str(result)
+        names = {str(Path(name) / "standard input"): "standard input", str(result): "standard output"}
+        if output == PIPE:
+            stream = _bytes_of(sys.stdout, "output")
+            output = str(result)
+        try:
+            yield paths, output, names
+        except EscError as error:
+            error.args = (with_names(str(error), names), *error.args[1:])
+            raise
         if result.is_file():
             with _named("standard output"), open(result, "rb") as file:
                 shutil.copyfileobj(file, stream)
                 stream.flush()
+
+
+def with_names(text: object, names: Mapping[str, str]) -> str:
+    """Text in which some paths are called by other names."""
+    shown = str(text)
+    for path, name in names.items():
+        shown = shown.replace(path, name)
+    return shown
 
 
 @contextmanager

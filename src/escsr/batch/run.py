@@ -146,8 +146,8 @@ class Batch:
             key = self._key(job, scale)
             if manifest.has(job.target, key):
                 return None
-        upscaler, most = self.upscaler(scale), self.options.max_pixels
-        check_result(header, job.target, self.size, scale=upscaler.scale, max_pixels=most)
+        upscaler = self.upscaler(scale)
+        check_result(header, job.target, self.size, scale=upscaler.scale, **self.options.limits)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
         hint = hint_for(picture, "--model real") if self.options.model == DEFAULT_MODEL else ""
         return _Work(number, key, upscaler, picture, f"{hint}." if hint else "")

@@ -8,7 +8,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr.images.metadata import ICC, carried_by, number, profile_space, with_sound_profile
+from escsr.images.icc import profile_space
+from escsr.images.metadata import ICC, carried_by, number, with_sound_profile
 
 __all__ = [
     "UNFIT_PROFILE",

@@ -10,14 +10,14 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from escsr.images.colour import from_pixels, to_srgb, with_profile
+from escsr.images.colour import from_pixels, grey_as_rgb, to_srgb, with_profile
 from escsr.images.colour_tags import in_words
 from escsr.images.formats import Format
 from escsr.images.metadata import ICC, carried_by, held_blocks, without_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.value_range import ValueRange, srgb_decoded, srgb_encoded
 
-__all__ = ["held_by", "in_srgb", "losses"]
+__all__ = ["as_colour", "held_by", "in_srgb", "losses"]
 
 _DEEPEST_FIRST = ("float32", "uint16", "uint8")
 
@@ -67,7 +67,34 @@ def losses(picture: Picture | Animation, format: Format) -> list[str]:
     if isinstance(picture, Picture) and picture.pixels.dtype.kind == "f" and not holds_floats:
         bright = picture.colour.max(initial=0) > 1
         notes += [f"values above 1 are cut to white, {format.name} holds none"] if bright else []
+    if isinstance(picture, Picture) and _loses_profile_of_floats(picture, format):
+        notes.append("values are floating: its profile is dropped, not converted to sRGB")
     return notes
+
+
+def _loses_profile_of_floats(picture: Picture, format: Format) -> bool:
+    """Whether a profile goes that would be converted, were the values whole numbers."""
+    becomes_colour = format.name == "JPEG XL" and picture.is_grey and picture.has_alpha
+    goes = "ICC" not in format.keeps or becomes_colour
+    return goes and ICC in picture.metadata and picture.pixels.dtype.kind == "f"
+
+
+def as_colour(picture: Picture) -> Picture:
+    """Grey in three bands, for formats that know colour only: in sRGB, where it has a profile.
+
+    Args:
+        picture: A grey picture; floating values stay as they are.
+
+    Returns:
+        The picture, without the profile, which is for grey.
+    """
+    metadata = without_profile(picture.metadata)
+    if ICC in picture.metadata and picture.pixels.dtype.kind == "u":
+        with suppress(pyvips.Error):  # a damaged profile is as good as none, and the work is done
+            image = grey_as_rgb(with_profile(from_pixels(picture.pixels), picture.metadata[ICC]))
+            return replace(picture, pixels=image.numpy(), metadata=metadata | carried_by(image))
+    pixels = picture.pixels[..., [0, 0, 0, 1][: 3 + picture.has_alpha]]
+    return replace(picture, pixels=pixels, metadata=metadata)
 
 
 def in_srgb(picture: Picture) -> Picture:

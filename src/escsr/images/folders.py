@@ -64,7 +64,10 @@ def other_files(folder: str | os.PathLike[str]) -> Counter[str]:
 def _shown_files(folder: Path) -> Iterator[Path]:
     try:
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder.")
+            is_file = folder.is_file()
+            raise DataError(
+                f"{folder}: {'is a file; give a folder' if is_file else 'there is no such folder'}."
+            )
         for parent, folders, files in os.walk(folder, onerror=_refuse):
             folders[:] = [name for name in folders if not name.startswith(".")]
             shown = (Path(parent, name) for name in files if not name.startswith("."))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from escsr.images.colour_tags import CICP, cicp_tags
+from escsr.images.conversion import as_colour
 from escsr.images.formats import Format, package_of
-from escsr.images.metadata import ICC, fitted, without_profile
+from escsr.images.metadata import ICC, fitted
 from escsr.images.picture import Picture
 from escsr.images.unreadable import damaged, reason
 from escsr.images.value_range import from_upper_bits
@@ -72,12 +73,10 @@ def write(picture: Picture, path: Path, format: Format, quality: int, subsamplin
     Raises:
         OSError: Writing fails.
     """
-    pixels = picture.pixels
-    if picture.is_grey:
-        pixels = pixels[..., [0, 0, 0, 1][: 3 + picture.has_alpha]]
+    picture = as_colour(picture) if picture.is_grey else picture
+    pixels, kept = picture.pixels, picture.metadata
     height, width, channels = pixels.shape
     mode = _MODES[channels] + (";16" if pixels.dtype == np.uint16 else "")
-    kept = without_profile(picture.metadata) if picture.is_grey else picture.metadata
     options: dict[str, Any] = {name: kept[ours] for name, ours in _BLOCKS.items() if ours in kept}
     options |= {"quality": quality, "chroma": subsampling}
     if CICP in kept:

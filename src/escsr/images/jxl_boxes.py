@@ -18,6 +18,9 @@ _SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
 _FILE_TYPE = b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _EXIF, _XMP, _PIXELS = b"Exif", b"xml ", (b"jxlc", b"jxlp")
 _PREFIX = b"Exif\0\0"
+_LEAST_BYTES = 128
+"""Of a file: OpenImageIO takes fewer for no JPEG XL."""
+
 _MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more is damaged
 
 
@@ -52,7 +55,7 @@ def _tiff(content: bytes) -> bytes:
 
 
 def write_boxes(path: Path, metadata: Mapping[str, bytes]) -> None:
-    """Adds EXIF and XMP to a file in place.
+    """Adds EXIF and XMP to a file in place, and a free box where it is too small for OpenImageIO to read.
 
     Args:
         path: A JPEG XL file, of bare pixels or in boxes.
@@ -66,6 +69,8 @@ def write_boxes(path: Path, metadata: Mapping[str, bytes]) -> None:
         added += _box(_EXIF, bytes(4) + metadata["exif-data"].removeprefix(_PREFIX))
     if "xmp-data" in metadata:
         added += _box(_XMP, metadata["xmp-data"])
+    if path.stat().st_size < _LEAST_BYTES:
+        added += _box(b"free", bytes(_LEAST_BYTES))
     if not added:
         return
     whole = path.read_bytes()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import struct
 from collections.abc import Mapping
 from typing import Any
 
 from escsr.images.colour_tags import CICP, PNG_TAGS, in_words
+from escsr.images.icc import sound_profile
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import MOST_XMP
 from escsr.images.tiff_exif import fitted_exif
+from escsr.images.xmp import fitted_xmp, truthful_xmp
 
 __all__ = [
     "CARRIED",
@@ -21,8 +21,8 @@ __all__ = [
     "held_blocks",
     "is_of_colour",
     "number",
-    "profile_space",
     "with_sound_profile",
+    "with_truthful_xmp",
     "without_profile",
 ]
 
@@ -44,9 +44,6 @@ _ROOM_IN_JPEG = {
 _MOST_EXIF = 65_000
 _CUT_EXIF = ("PNG", "JPEG", "WebP", "AVIF")
 """Formats whose EXIF goes through libexif, which fills it up and leaves out what stands beyond 64 KB."""
-
-_PROFILE_HEAD = 132
-_CONNECTION_SPACES = (b"XYZ ", b"Lab ")
 
 
 def carried_by(image: Any) -> dict[str, bytes]:
@@ -72,7 +69,7 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     Returns:
         The blocks; a damaged EXIF block stays as it is.
     """
-    fit = {"exif-data": fitted_exif, "xmp-data": _fitted_xmp}
+    fit = {"exif-data": fitted_exif, "xmp-data": fitted_xmp}
     return {
         name: fit[name](block, width, height) if name in fit else block for name, block in metadata.items()
     }
@@ -111,39 +108,17 @@ def without_profile(metadata: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: block for name, block in metadata.items() if name != ICC}
 
 
-def profile_space(profile: bytes) -> str:
-    """The colour space an ICC profile is for: "RGB", "GRAY", "CMYK", ..."""
-    return profile[16:20].decode("latin-1").strip()
-
-
 def with_sound_profile(metadata: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
     """Blocks whose profile encoders take, cut or left out where it has to be, and a note of the latter."""
     rest = without_profile(metadata)
-    if sound := _sound_profile(metadata.get(ICC, b"")):
+    if sound := sound_profile(metadata.get(ICC, b"")):
         return rest | {ICC: sound}, []
     return rest, [DAMAGED_PROFILE] if ICC in metadata else []
 
 
-def _sound_profile(profile: bytes) -> bytes | None:
-    """An ICC profile that encoders take: of the length it states, its tags inside; else None.
-
-    What stands behind the stated length is cut off. PNG's encoder would refuse the whole picture.
-    """
-    if len(profile) < _PROFILE_HEAD:
-        return None
-    length, tags = struct.unpack_from(">I124xI", profile)
-    end = _PROFILE_HEAD + 12 * tags
-    whole = end <= length <= len(profile) and not (profile[8] > 3 and length % 4)
-    if not whole or profile[36:40] != b"acsp" or profile[20:24] not in _CONNECTION_SPACES:
-        return None
-    table = struct.iter_unpack(">III", profile[_PROFILE_HEAD:end])
-    return profile[:length] if all(start + size <= length for _, start, size in table) else None
-
-
-def _fitted_xmp(block: bytes, width: int, height: int) -> bytes:
-    values = {b"tiff:Orientation": 1, b"tiff:ImageWidth": width, b"tiff:ImageLength": height}
-    values |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}
-    for tag, value in values.items():
-        place = rb"(\b%b\s*=\s*[\"']|<%b>\s*)\d+" % (tag, tag)
-        block = re.sub(place, rb"\g<1>%d" % value, block)
-    return block
+def with_truthful_xmp(metadata: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """Blocks whose XMP tells of no parts of a file that are never kept, and notes on these."""
+    if "xmp-data" not in metadata:
+        return dict(metadata), []
+    xmp, notes = truthful_xmp(metadata["xmp-data"])
+    return {**metadata, "xmp-data": xmp}, notes

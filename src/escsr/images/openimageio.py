@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyvips
 
 from escsr.images.colour import dropped_channels
+from escsr.images.conversion import as_colour, in_srgb
 from escsr.images.formats import Format, package_of
+from escsr.images.icc import grey_profile, profile_space
 from escsr.images.jxl_boxes import read_boxes, write_boxes
-from escsr.images.metadata import ICC, fitted, profile_space
+from escsr.images.metadata import ICC, fitted, without_profile
 from escsr.images.picture import Picture
 from escsr.images.unreadable import damaged, reason, unreadable
 
@@ -89,12 +93,24 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
     Raises:
         OSError: Writing fails.
     """
-    oiio = package_of(format, path)
-    pixels = picture.pixels
-    if pixels.shape[2] == 2 and format.name == "JPEG XL":
-        pixels = pixels[..., [0, 0, 0, 1]]  # OpenImageIO writes no grey with alpha
-    if picture.is_grey and not format.has_grey:
-        pixels = pixels[..., [0, 0, 0]]
+    if picture.is_grey and (not format.has_grey or (format.name == "JPEG XL" and picture.has_alpha)):
+        picture = as_colour(picture)  # OpenImageIO writes no grey with alpha to JPEG XL
+    try:
+        _encode(picture, path, format, quality)
+    except OSError:
+        if ICC not in picture.metadata:
+            raise
+        with suppress(pyvips.Error):  # JPEG XL's encoder refuses profiles that others take
+            picture = in_srgb(picture)
+        picture = replace(picture, metadata=without_profile(picture.metadata))
+        _encode(picture, path, format, quality)
+    if format.name == "JPEG XL":
+        write_boxes(path, picture.metadata)
+
+
+def _encode(picture: Picture, path: Path, format: Format, quality: int) -> None:
+    """Writes the pixels with what says their colours."""
+    oiio, pixels = package_of(format, path), picture.pixels
     height, width, channels = pixels.shape
     kind = {"float16": "half", "float32": "float"}.get(pixels.dtype.name, pixels.dtype.name)
     spec = oiio.ImageSpec(width, height, channels, kind)
@@ -103,8 +119,14 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
     if format.name == "JPEG XL":
         spec.attribute("Compression", f"jpegxl:{quality}")
         spec.attribute("oiio:UnassociatedAlpha", 1)
-    profile = picture.metadata.get(ICC)
-    if profile and "ICC" in format.keeps and not (picture.is_grey and channels > 2):
+    profile = picture.metadata.get(ICC) if "ICC" in format.keeps else None
+    for_display = pixels.dtype.kind == "f" and not (picture.linear or profile)
+    if format.name == "JPEG XL" and for_display:  # floats are else taken for linear light
+        if picture.is_grey:
+            profile = grey_profile()
+        else:
+            spec.attribute("oiio:ColorSpace", "sRGB")
+    if profile:
         spec.attribute("ICCProfile", f"uint8[{len(profile)}]", np.frombuffer(profile, np.uint8))
     name = _in_utf8(path)
     if (target := oiio.ImageOutput.create(name)) is None:
@@ -112,8 +134,6 @@ def write(picture: Picture, path: Path, format: Format, quality: int) -> None:
     written = target.open(name, spec) and target.write_image(np.ascontiguousarray(pixels))
     if not (target.close() and written):
         raise OSError(reason(target.geterror()))
-    if format.name == "JPEG XL":
-        write_boxes(path, picture.metadata)
 
 
 def _opened(path: str | os.PathLike[str], format: Format) -> Any:

@@ -16,12 +16,13 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr.errors import ImageError
+from escsr.files import check_writable
 from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
 from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
 from escsr.images.iptc import bare_iptc
-from escsr.images.metadata import ICC, carried_by, number, with_sound_profile
+from escsr.images.metadata import ICC, carried_by, number, with_sound_profile, with_truthful_xmp
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import png_chunks, states_resolution
 from escsr.images.tiff import check_checksums, lab8_as_rgb, unsupported_space
@@ -52,6 +53,7 @@ class Header:
         height: Pixels of the upright picture.
         channels: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.
         frames: Frames of an animation, else 1.
+        depth: Type of the pixel values that `read` gives, such as "uint8"; None where decoding alone tells.
     """
 
     format: Format
@@ -59,6 +61,7 @@ class Header:
     height: int
     channels: int
     frames: int = 1
+    depth: str | None = None
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -80,7 +83,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         image = _opened(path, format)
         frames = number(image, "n-pages", 1) if format.is_animated else 1
         image, _ = colour.to_grey_or_rgb(image.autorot())
-    return Header(format, image.width, image.height, image.bands, frames)
+    return Header(format, image.width, image.height, image.bands, frames, _DEPTHS.get(image.format))
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -119,7 +122,10 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
             metadata, notes = with_sound_profile(picture.metadata)
             picture = replace(picture, metadata=metadata, notes=(*picture.notes, *notes))
         picture = in_srgb(picture) if to_srgb else picture
-    return replace(picture, pixels=_finite(picture.pixels))
+    metadata, notes = with_truthful_xmp(picture.metadata)
+    return replace(
+        picture, pixels=_finite(picture.pixels), metadata=metadata, notes=(*picture.notes, *notes)
+    )
 
 
 def read_for(
@@ -139,9 +145,11 @@ def read_for(
 
     Raises:
         ImageError: As for `read`.
-        OutputError: The target's ending is none of `WRITABLE`, or it cannot hold the transparency.
+        OutputError: The target's ending is none of `WRITABLE`, it cannot hold the transparency, or the file
+            cannot be written.
     """
     format = check_suffix(Path(target))
+    check_writable(target)
     if format.is_animated and read_header(path).frames > 1:
         animation = read_animation(path, to_srgb=to_srgb)
         return replace(animation, notes=(*animation.notes, *losses(animation, format)))
@@ -179,8 +187,8 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
         frames = pyvips.Image.arrayjoin(pages, across=1).numpy()
         frames = frames.reshape(len(pages), pages[0].height, pages[0].width, image.bands)
     delays += [_USUAL_DELAY_MS] * len(frames)
-    loops, metadata = number(image, "loop", 0), carried_by(image)
-    return Animation(frames, tuple(delays[: len(frames)]), loops, metadata, tuple(notes))
+    loops, (metadata, lost) = number(image, "loop", 0), with_truthful_xmp(carried_by(image))
+    return Animation(frames, tuple(delays[: len(frames)]), loops, metadata, (*notes, *lost))
 
 
 def _reader_of(format: Format) -> ModuleType:

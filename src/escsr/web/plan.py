@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from escsr import images
@@ -20,6 +22,7 @@ from escsr.web.offers import scale_of
 __all__ = ["Plan", "TooLargeError", "clean_name", "plan_job"]
 
 _LONGEST_NAME = 150
+"""Bytes; a file's whole name may have 255 on most systems."""
 
 
 class TooLargeError(EscError):
@@ -93,20 +96,20 @@ def plan_job(
             known = ", ".join(each[1:] for each in images.WRITABLE)
             raise ConfigError(f"format must be one of {known}, not {suffix!r:.50}.")
         named = named.with_suffix(ending)
-    scale = scale_of(weights)
-    try:
-        (rows, columns), _ = check_result(
-            header, folder / named.name, size, scale=scale, max_pixels=max_pixels
-        )
-    except EscError as error:
-        with suppress(DeviceError):  # as are too many pixels; what else is raised is the format's
-            check_result(header, folder / named.name, size, scale=scale)
-        raise TooLargeError(str(error)) from error
+    target = folder / f"result{named.suffix.lower()}"
+    check = partial(check_result, header, target, size, scale=scale_of(weights))
+    with _called(target, named.name):
+        try:
+            (rows, columns), _ = check(max_pixels=max_pixels)
+        except EscError as error:
+            with suppress(DeviceError):  # as are too many pixels; what else is raised is the format's
+                check()
+            raise TooLargeError(str(error)) from error
     return Plan(
         options=options,
         weights=weights,
         size=size,
-        target=folder / f"result{named.suffix.lower()}",
+        target=target,
         result_name=named.name,
         in_size=(header.width, header.height),
         out_size=(columns, rows),
@@ -114,11 +117,25 @@ def plan_job(
     )
 
 
+@contextmanager
+def _called(target: Path, name: str) -> Iterator[None]:
+    """Errors call a file by another name."""
+    try:
+        yield
+    except EscError as error:
+        error.args = (str(error).replace(str(target), name),)
+        raise
+
+
 def clean_name(name: str | None) -> str:
-    """The last part of a file's name, without what no name should hold; it never becomes a path here."""
+    """The last part of a file's name, without what no name should hold; it never becomes a path here.
+
+    It is short enough for the name of a result to be made of it.
+    """
     last = (name or "").replace("\\", "/").rpartition("/")[2]
     last = "".join(sign for sign in last if sign.isprintable()).encode(errors="replace").decode()
     stem, dot, suffix = last.strip(" .").rpartition(".")
     if not dot:
         stem, suffix = suffix, ""
-    return f"{stem[:_LONGEST_NAME] or 'picture'}{dot}{suffix[:10]}"
+    stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return f"{stem or 'picture'}{dot}{suffix[:10]}"
