@@ -220,6 +220,25 @@ def test_a_picture_too_small_is_named_before_the_work(tmp_path: Path) -> None:
     assert not seen
 
 
+@pytest.mark.parametrize(("depth", "bits"), [(np.uint16, 16), (np.float32, 32)])
+def test_a_picture_of_more_bits_is_named_before_the_work(tmp_path: Path, depth: type, bits: int) -> None:
+    pixels = images.read(EXAMPLES / "flowers.png").pixels[:64, :64]
+    images.write(Picture(pixels), tmp_path / "a.png")
+    images.write(Picture(pixels.astype(depth)), tmp_path / "b.tif")
+    headers = [images.read_header(tmp_path / name) for name in ("a.png", "b.tif")]
+    assert [header.depth for header in headers] == ["uint8", np.dtype(depth).name]
+    seen: list[object] = []
+    with pytest.raises(DataError, match=rf"b\.tif: .* must have 8 bits, not {bits}"):
+        escsr.evaluate("bicubic", tmp_path, scale=2, on_score=seen.append)
+    assert not seen
+
+
+def test_a_family_is_told_with_all_its_scales(pictures: Path) -> None:
+    for name, wanted, scales in (("real", 3, "2 or 4"), ("esc-light", 5, "2, 3 or 4")):
+        with pytest.raises(ConfigError, match=f"{name} upscales by {scales}, not by {wanted}"):
+            escsr.evaluate(name, pictures, scale=wanted, device="cpu")
+
+
 def test_a_strength_is_for_models_with_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="strength is for models given by name"):
         escsr.evaluate("bicubic", tmp_path, scale=2, strength=0.5)

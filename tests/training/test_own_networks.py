@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import TINY, write_pictures
+from tiny_runs import REAL, TINY, write_pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,10 +18,13 @@ import escsr
 from escsr.errors import CheckpointError, ConfigError
 from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
+from escsr.networks import ESC
 from escsr.training.config import TrainingConfig
 from escsr.training.hints import hints_for
 from escsr.training.objectives import PixelObjective
 from escsr.training.recipes import recipe
+from escsr.training.schedule import learning_rate_at
+from escsr.training.state import NetworkFactory, TrainingState
 
 
 class Tiny(nn.Module):
@@ -134,12 +137,112 @@ def test_own_modules_need_a_scale_and_no_start(pictures: Path, tmp_path: Path) -
         )
 
 
+def deeper(config: TrainingConfig) -> nn.Module:
+    return ESC(config.network.replace(num_conv_attn=2))
+
+
+def test_an_esc_of_another_shape_than_the_recipes_resumes(pictures: Path, tmp_path: Path) -> None:
+    def run(folder: str, network: NetworkFactory | None = deeper, *, stop_at: int = 0) -> Path:
+        stop = threading.Event()
+        settings = [*TINY, "iterations=4", "validate_every=2", "precision=float32"]
+        return escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / folder,
+            settings=settings,
+            network=network,
+            device="cpu",
+            stop=stop,
+            on_progress=lambda progress: stop.set() if progress.iteration == stop_at else None,
+        )
+
+    whole = load_file(run("whole"))
+    assert run("parts", stop_at=1).name == "iter_0000002.safetensors"
+    parts = load_file(run("parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(value, parts[key]) for key, value in whole.items())
+    assert escsr.load_network(tmp_path / "whole").config.num_conv_attn == 2
+    with pytest.raises(CheckpointError, match=r"not this training's \(num_conv_attn 2 there, 1 here\)"):
+        run("parts", None)
+    with pytest.raises(CheckpointError, match="an ESC network there, a network of your own here"):
+        run("parts", tiny)
+
+
+def grey(config: TrainingConfig) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.PixelShuffle(2))
+
+
+def unscaled(config: TrainingConfig) -> nn.Module:
+    return nn.Conv2d(3, 3, 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "settings"),
+    [("esc-light-x2-quick", TINY), ("esc-real-light-x2", [*REAL, "start=none"])],
+)
+@pytest.mark.parametrize(
+    ("network", "given"),
+    [
+        (grey, r"Sequential gives \(4, 1, 32, 32\) for \(4, 3, 16, 16\)"),
+        (unscaled, r"Conv2d gives \(4, 3, 16, 16\) for \(4, 3, 16, 16\)"),
+    ],
+)
+def test_results_of_another_shape_are_refused(
+    pictures: Path,
+    tmp_path: Path,
+    recipe_name: str,
+    settings: list[str],
+    network: NetworkFactory,
+    given: str,
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{given}, not \(4, 3, 32, 32\)\."):
+        escsr.train(
+            recipe_name, pictures, tmp_path / "run", settings=settings, network=network, device="cpu"
+        )
+
+
+class Volume(nn.Module):
+    """A convolution over the colours too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv3d(1, 1, 3, padding=1), nn.Conv2d(3, 12, 3, padding=1)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.last(self.first(lr[:, None])[:, 0]), 2)
+
+
+def test_weights_of_five_dimensions(pictures: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "iterations=2"]
+    last = escsr.train(
+        "esc-light-x2-quick",
+        pictures,
+        tmp_path / "run",
+        settings=settings,
+        network=lambda _: Volume(),
+        device="cpu",
+    )
+    assert load_file(last)["first.weight"].shape == (1, 1, 3, 3, 3)
+    state = TrainingState(recipe("esc-light-x2-quick").with_settings(TINY), torch.device("cpu"))
+    weight = state.network.last.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last), "others lie channels last"
+
+
 def test_hints(pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     short = recipe("esc-x2").with_settings(["iterations=30000"])
     (hint,) = hints_for(short, [], {})
     assert "warm-up takes 20,000 of 30,000 steps" in hint
     assert "--set schedule.warmup=1500" in hint
     assert hints_for(recipe("esc-x2"), [], {}) == []
+    for iterations, warmup in ((30, 1), (7, 0)):
+        shortest = recipe("esc-light-x2").with_settings([f"iterations={iterations}"])
+        (hint,) = hints_for(shortest, [], {})
+        assert f"--set schedule.warmup={warmup} would" in hint
+        followed = shortest.with_settings([f"schedule.warmup={warmup}"])
+        assert hints_for(followed, [], {}) == []
+        rates = {learning_rate_at(iteration, followed) for iteration in range(1, iterations + 1)}
+        assert rates == {followed.optimizer.learning_rate}, "as advised, it learns from the first step on"
+    assert hints_for(recipe("esc-x2").with_settings(["iterations=2", "schedule.warmup=1"]), [], {}) == []
     first = sorted(pictures.iterdir())[0]
     (tmp_path / "test").mkdir()
     shutil.copy(first, tmp_path / "test" / "copy.png")

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -153,6 +154,17 @@ def test_an_image_too_small_to_validate_on_is_refused_at_the_start(
     images.write(Picture(pixels[:16, :40]), small)
     trainer = Trainer(config_of(), sampler, tmp_path / "run", validation={"small": small.parent})
     assert trainer.train()
+
+
+def test_an_image_of_16_bits_to_validate_on_is_refused_at_the_start(
+    folder: Path, sampler: PatchSampler, tmp_path: Path
+) -> None:
+    pixels = images.read(folder / "0.png").pixels
+    images.write(Picture(pixels), tmp_path / "set" / "a.png")
+    images.write(Picture(pixels.astype(np.uint16) * 257), tmp_path / "set" / "deep.png")
+    with pytest.raises(DataError, match=r"deep\.png: .* must have 8 bits, not 16"):
+        Trainer(config_of(), sampler, tmp_path / "run", validation={"set": tmp_path / "set"})
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_fails_while_measuring_is_made_up_for(

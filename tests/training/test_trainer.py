@@ -141,7 +141,7 @@ def test_what_cannot_be_resumed(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="without training state"):
         Trainer(tiny("iterations=4"), sampler_of(folder), run).state.load(run / "best.safetensors")
     other = Trainer(tiny("iterations=4", "network.num_blocks=2"), sampler_of(folder), run)
-    with pytest.raises(CheckpointError, match="not the recipe's"):
+    with pytest.raises(CheckpointError, match=r"not this training's \(num_blocks 1 there, 2 here\)"):
         other.state.load(run / "iter_0000004.safetensors")
 
 
@@ -301,6 +301,27 @@ def interrupt(_: Progress) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("inside", ["hr", "lr", "validation"])
+def test_a_run_among_its_own_pictures_is_refused(folder: Path, tmp_path: Path, inside: str) -> None:
+    """Its sample pictures would be some of them as soon as it is continued."""
+    output = tmp_path / inside / "runs" / "one"
+    with pytest.raises(ConfigError, match=rf"runs/one lies within {tmp_path / inside}, whose pictures"):
+        escsr.train(
+            "esc-light-x2-quick",
+            [folder],
+            output,
+            settings=TINY,
+            lr=[tmp_path / "lr"],
+            validate={"own": tmp_path / "validation"},
+            device="cpu",
+        )
+    assert not output.exists()
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    with pytest.raises(ConfigError, match="link/run lies within"):
+        escsr.train("esc-light-x2-quick", folder, link / "run", settings=TINY, device="cpu")
+
+
 def test_a_blank_page_does_not_decide_which_model_is_best(folder: Path, tmp_path: Path) -> None:
     """Any model gets it without an error, and infinity for it."""
     images.write(Picture(np.full((40, 40, 3), 255, np.uint8)), tmp_path / "set" / "blank.png")
@@ -338,6 +359,24 @@ def test_another_validation_set_begins_another_competition(
     assert seen[1][0] < seen[0][0], "noise is harder, and yet"
     assert seen[1][1] != seen[0][1], "the best by it was kept"
     assert "Other validation sets than before" in caplog.text
+
+
+def test_without_validation_the_best_that_was_measured_stays(folder: Path, tmp_path: Path) -> None:
+    """Nobody knows whether another is better; until something is measured, the newest is the best."""
+    run, best = tmp_path / "run", []
+    for iterations, validation in ((4, {}), (8, {"own": folder}), (12, {})):
+        trainer = Trainer(tiny("iterations=12"), sampler_of(folder), run, validation=validation)
+        if newest := latest_checkpoint(run):
+            trainer.state.load(newest)
+        stop = threading.Event()
+        trainer.train(partial(stop_at, stop, iterations - 1), stop=stop)
+        assert trainer.state.iteration == iterations
+        best.append(read_checkpoint(run / "best.safetensors").metadata["training"])
+    assert [text.partition(", ")[2] for text in best] == [
+        "4 of 12 iterations",
+        "8 of 12 iterations",
+        "8 of 12 iterations",
+    ]
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused_at_once(folder: Path, tmp_path: Path) -> None:

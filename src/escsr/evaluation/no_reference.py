@@ -57,7 +57,7 @@ def niqe(image: Tensor) -> float:
         >>> niqe(noise) > 20
         True
     """
-    luma = rgb_to_y(image)[0].round().numpy()
+    luma = rgb_to_y(image.detach())[0].round().numpy()
     rows, columns = (side // NIQE_BLOCK for side in luma.shape)
     if rows * columns < 2:
         raise DataError(
@@ -95,7 +95,7 @@ def piqe(image: Tensor) -> float:
         >>> piqe(torch.full((3, 40, 40), 128.0))
         100.0
     """
-    red, green, blue = image.double().expand(3, -1, -1).numpy()
+    red, green, blue = image.detach().double().expand(3, -1, -1).numpy()
     grey = np.floor(0.2989 * red + 0.5870 * green + 0.1140 * blue + 0.5)
     grey = np.pad(grey, [(0, -side % _PIQE_BLOCK) for side in grey.shape], mode="symmetric")
     damage, lively = 1.0, 1

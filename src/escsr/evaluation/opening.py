@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 
 from torch import nn
 
 from escsr.errors import ConfigError
 from escsr.evaluation.bicubic import Bicubic
-from escsr.models.bundled import find_model
+from escsr.models.bundled import FAMILIES, find_model, list_models
 from escsr.models.selection import choose_strength
 from escsr.networks import ESC
 from escsr.runtime.choices import Precision
@@ -88,7 +89,17 @@ def fitting_scale(model: SuperResolver, scale: float | None) -> float:
     if scale is None:
         raise ConfigError(f"Which scale? {model.name} has none of its own; give one.")
     if model.scale not in (None, scale):
-        raise ConfigError(f"{model.name} upscales by {model.scale}, not by {scale:g}.")
+        raise ConfigError(f"{model.name} upscales by {_scales_of(model)}, not by {scale:g}.")
     if not 1 <= scale < float("inf"):
         raise ConfigError(f"scale must be at least 1, not {scale}.")
     return int(scale) if float(scale).is_integer() else scale
+
+
+def _scales_of(model: SuperResolver) -> str:
+    """The scale of a model; all that there are where its name is that of a bundled family."""
+    pattern = re.compile(re.escape(FAMILIES.get(model.name, model.name)) + r"-x(\d+)")
+    scales = sorted(int(match[1]) for name in list_models() if (match := pattern.fullmatch(name)))
+    if not scales:
+        return str(model.scale)
+    *others, last = map(str, scales)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from torch import Tensor
 from escsr import images
 from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
-from escsr.data.pictures import find_unmixed, lr_name, read_sizes, read_uint8
-from escsr.errors import DataError
+from escsr.data.pictures import find_unmixed, in_threads, lr_name, read_uint8
+from escsr.errors import DataError, EscError
 
 __all__ = ["Pair", "check_sizes", "degraded", "lr_side", "read_pairs", "to_tensor"]
 
@@ -44,7 +44,7 @@ def lr_side(side: int, scale: float) -> int:
 
 
 def check_sizes(data: Path, scale: float, least: int) -> None:
-    """Looks at the sizes in the headers of all HR pictures, so that nothing fails after hours of work.
+    """Looks at sizes and depths in the headers of all HR pictures, so that none fails after hours of work.
 
     Args:
         data: Folder of HR pictures.
@@ -52,15 +52,18 @@ def check_sizes(data: Path, scale: float, least: int) -> None:
         least: Sides that are needed, HR pixels.
 
     Raises:
-        DataError: The folder holds no pictures, or one that is too small.
+        DataError: The folder holds no pictures, or one that is too small or has other than 8 bits.
     """
     files = find_unmixed(data)
-    for file, sides in zip(files, read_sizes(files), strict=True):
+    for file, header in zip(files, _headers(files), strict=True):
+        sides = (header.width, header.height)
         if min(round(lr_side(side, scale) * scale) for side in sides) < least:
             raise DataError(
-                f"{file}: {sides[1]}×{sides[0]} pixels are too small to be measured: at ×{scale:g} sides "
+                f"{file}: {sides[0]}×{sides[1]} pixels are too small to be measured: at ×{scale:g} sides "
                 f"of {least} pixels are needed. Remove it from the set."
             )
+        if header.depth != "uint8":
+            read_uint8(file)  # which knows how to refuse it, and depths that no header tells
 
 
 def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
@@ -97,6 +100,13 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
         height, width = (round(side * scale) for side in sides)
         yield Pair(name, hr[:height, :width], small)
+
+
+def _headers(paths: Sequence[Path]) -> list[images.Header]:
+    try:
+        return list(in_threads(lambda index: images.read_header(paths[index]), len(paths)))
+    except EscError as error:
+        raise DataError(str(error)) from error
 
 
 def _name_of(path: Path, root: Path) -> str:

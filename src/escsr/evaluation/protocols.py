@@ -133,7 +133,8 @@ def evaluate(
 
     Raises:
         ConfigError: Scale, strength or protocol do not fit the model.
-        DataError: Pictures are missing, too small, lie among others, or LR and HR do not fit.
+        DataError: Pictures are missing, too small, of other than 8 bits, lie among others, or LR and HR do
+            not fit.
         CheckpointError: The model cannot be loaded.
 
     Example:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from escsr.errors import ConfigError
+from escsr.errors import ConfigError, OutputError
 from escsr.files import check_not_source
 from escsr.models.bundled import find_model, model_name
 from escsr.models.checkpoints import Checkpoint, network_of, read_checkpoint, save_network
@@ -54,9 +54,11 @@ def convert(
     """
     source = find_model(model)
     name = model_name(source)
-    checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
     target = Path(f"{name.replace('/', '-')}-rank{bias_rank}.safetensors" if output is None else output)
+    if target.suffix.lower() != ".safetensors":  # before a minute of work
+        raise OutputError(f"{target}: weights are written as .safetensors.")
     check_not_source(target, source)
+    checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
     kept = {key: value for key, value in checkpoint.metadata.items() if key not in ("config", "format")}
     how = f"position bias of rank {bias_rank} by SVD of {name}"
     training = "; ".join(part for part in (kept.pop("training", ""), how) if part)

@@ -66,10 +66,10 @@ def hints_for(
     """
     found = []
     warmup, iterations = config.schedule.warmup, config.iterations
-    if warmup > _LONG_WARMUP * iterations:
+    if warmup > max(1, _LONG_WARMUP * iterations):  # of a single step nothing is left out
         found.append(
             f"The warm-up takes {warmup:,} of {iterations:,} steps; --set schedule.warmup="
-            f"{max(1, iterations // 20)} would suit a run of this length."
+            f"{iterations // 20} would suit a run of this length."
         )
     twice = _in_both(data, validation.values())
     if twice:

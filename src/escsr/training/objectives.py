@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
 from escsr.data.patch_sampler import PatchSampler, shard_of_batch
+from escsr.errors import ConfigError
 from escsr.training.config import PixelSettings, TrainingConfig
 from escsr.training.losses import psnr_loss
 
@@ -24,6 +25,7 @@ __all__ = [
     "Batch",
     "Objective",
     "PixelObjective",
+    "check_shape",
     "flat_patches",
 ]
 
@@ -89,7 +91,9 @@ class PixelObjective(Objective):
         """See `Objective`."""
 
         def loss(batch: Batch) -> dict[str, Tensor]:
-            return {"loss": self.loss(state.network(batch["lr"]).float(), batch["hr"])}
+            sr = state.network(batch["lr"]).float()
+            check_shape(state.network, batch["lr"], sr, batch["hr"])
+            return {"loss": self.loss(sr, batch["hr"])}
 
         return state.update("network", loss, micro_batches)
 
@@ -118,10 +122,28 @@ class ArbitraryScaleObjective(Objective):
 
         def loss(batch: Batch) -> dict[str, Tensor]:
             sizes = batch["sizes"][:, None].expand(-1, 2)
-            sr = state.network.sample(batch["lr"], sizes, batch["rows"], batch["columns"])
-            return {"loss": 2 * F.l1_loss(sr.float(), batch["targets"])}
+            sr = state.network.sample(batch["lr"], sizes, batch["rows"], batch["columns"]).float()
+            check_shape(state.network, batch["lr"], sr, batch["targets"])
+            return {"loss": 2 * F.l1_loss(sr, batch["targets"])}
 
         return state.update("network", loss, micro_batches)
+
+
+def check_shape(network: nn.Module, lr: Tensor, sr: Tensor, target: Tensor) -> None:
+    """Refuses a result that a loss would stretch to its target's shape, or fail at.
+
+    Args:
+        network: What made it, which the error names.
+        lr: Its input.
+        sr: Its result.
+        target: What the result is compared with.
+
+    Raises:
+        ConfigError: The shapes of result and target differ.
+    """
+    if sr.shape != target.shape:
+        name, given, made = type(network).__name__, tuple(lr.shape), tuple(sr.shape)
+        raise ConfigError(f"{name} gives {made} for {given}, not {tuple(target.shape)}.")
 
 
 def flat_patches(

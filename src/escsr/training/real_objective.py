@@ -16,7 +16,7 @@ from escsr.evaluation.perceptual import load_feature_network
 from escsr.networks.discriminator import LEAST_SIDE, FeatureDiscriminator, UNetDiscriminator
 from escsr.training import losses
 from escsr.training.config import RealSettings, TrainingConfig
-from escsr.training.objectives import Batch, Objective, flat_patches
+from escsr.training.objectives import Batch, Objective, check_shape, flat_patches
 
 if TYPE_CHECKING:
     from escsr.training.state import TrainingState
@@ -96,17 +96,25 @@ class RealObjective(Objective):
 
         def loss(batch: Batch) -> dict[str, Tensor]:
             sr = state.network(batch["lr"]).float()
+            check_shape(state.network, batch["lr"], sr, batch["hr"])
             pair = self._pair(sr, batch, state.iteration)
             pairs.append(pair.only(self._judged))
             terms = dict(self._terms(state, sr, batch, pair))
             return {"loss": torch.stack(list(terms.values())).sum(), **terms}
 
+        self._let_norms_follow(state)
         figures = state.update("network", loss, micro_batches)
         if _DISCRIMINATOR not in state.modules:
             return figures
         for _ in range(self.settings.adversarial.steps):
+            self._let_norms_follow(state)
             judged = state.update(_DISCRIMINATOR, lambda pair: self._judge(state, pair), pairs)
         return {**figures, **{f"discriminator_{name}": value for name, value in judged.items()}}
+
+    def _let_norms_follow(self, state: TrainingState) -> None:
+        """Spectral norms make one power iteration an update: in its first pass, however many there are."""
+        if _DISCRIMINATOR in state.modules:
+            state.modules[_DISCRIMINATOR].train()
 
     def _terms(
         self, state: TrainingState, sr: Tensor, batch: Batch, pair: _Pair
@@ -175,6 +183,7 @@ class RealObjective(Objective):
         together = {name: torch.cat([each[name] for each in seen]) for name in self._judged}
         unet = isinstance(discriminator, UNetDiscriminator)
         judged = [discriminator(together[_IMAGE])] if unet else discriminator(together)
+        discriminator.eval()  # the next micro-batch sees the same weights, so let it see the same norms
         return [logits.float().chunk(len(seen)) for logits in judged]
 
     @property

@@ -16,7 +16,7 @@ from escsr.models.checkpoints import read_checkpoint
 from escsr.models.own_modules import OWN_MODULE, read_module
 from escsr.networks import NetworkConfig
 
-__all__ = ["SavedTraining", "counters_of", "read_training_checkpoint", "sealed"]
+__all__ = ["SavedTraining", "counters_of", "network_difference", "read_training_checkpoint", "sealed"]
 
 _FIELD, _DIGEST = "training.state", "training.sha256"
 
@@ -69,6 +69,23 @@ def read_training_checkpoint(path: str | os.PathLike[str]) -> SavedTraining:
     if checkpoint.metadata[_DIGEST] != _digest(tensors, counters_of(checkpoint)):
         raise CheckpointError(f"{path}: damaged, its training state has another checksum than was written.")
     return checkpoint
+
+
+def network_difference(there: NetworkConfig | None, here: NetworkConfig | None) -> str:
+    """What the network of a checkpoint has otherwise than that of a training, in words.
+
+    Args:
+        there: Shape of the checkpoint's; None for a module of the caller's own.
+        here: Shape of the training's; None likewise.
+
+    Returns:
+        Each setting that differs, with both values.
+    """
+    if there is None or here is None:
+        kinds = ("a network of your own" if each is None else "an ESC network" for each in (there, here))
+        return "{} there, {} here".format(*kinds)
+    old, new = there.to_dict(), here.to_dict()
+    return "; ".join(f"{key} {old[key]!r} there, {new[key]!r} here" for key in old if old[key] != new[key])
 
 
 def _read(path: str | os.PathLike[str]) -> SavedTraining:

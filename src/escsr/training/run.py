@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from escsr.data.pictures import Folders, find_training_images
+from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
@@ -76,8 +77,8 @@ def train(
         The last checkpoint, which is a model for `upscale`.
 
     Raises:
-        EscError: Recipe, settings, data or a checkpoint are not as they should be, or the loss is not
-            finite any more.
+        EscError: Recipe, settings, data or a checkpoint are not as they should be, the output lies within
+            a folder of pictures that are read, or the loss is not finite any more.
 
     Example:
         >>> train("esc-light-x2-quick", "photos", "runs/mine")  # doctest: +SKIP
@@ -86,6 +87,7 @@ def train(
         ...     return nn.Sequential(nn.Conv2d(3, 3 * r * r, 5, padding=2), nn.PixelShuffle(r))
         >>> train("esc-light-x2-quick", "photos", "runs/tiny", network=tiny)  # doctest: +SKIP
     """
+    _keep_apart(output, data, () if lr is None else lr, list((validate or {}).values()))
     config = named_recipe(recipe).with_settings(settings)
     if start is not None:
         config = config.replace({"start": os.fspath(start)})
@@ -118,3 +120,14 @@ def train(
             trainer.state.load(newest)
         trainer.train(on_progress if distributed.is_first else None, stop=stop)
         return Path(distributed.broadcast(latest_checkpoint(output)))
+
+
+def _keep_apart(output: str | os.PathLike[str], *sources: Folders) -> None:
+    """Refuses a run among its own pictures, which its samples would be taken for when it goes on."""
+    for source in sources:
+        for folder in [source] if isinstance(source, (str, os.PathLike)) else source:
+            if Path(output).resolve().is_relative_to(Path(folder).resolve()):
+                raise ConfigError(
+                    f"{output} lies within {folder}, whose pictures the run reads, and its sample pictures "
+                    f"would become some of them; choose a folder outside of it."
+                )

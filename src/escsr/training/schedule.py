@@ -8,6 +8,9 @@ from escsr.training.config import TrainingConfig
 
 __all__ = ["learning_rate_at"]
 
+_LONG_WARMUP = 1000
+"""Steps of warm-up from which the reference's quirk is kept: it costs a thousandth of the rate at most."""
+
 
 def learning_rate_at(iteration: int, config: TrainingConfig, peak: float | None = None) -> float:
     """The rate of a step.
@@ -15,6 +18,10 @@ def learning_rate_at(iteration: int, config: TrainingConfig, peak: float | None 
     Linear warm-up, then either ×`decay` behind each milestone (the reference's trace: the step after
     milestone m, number m + 1, is the first with the lower rate) or half a cosine down to
     `final_ratio`.
+
+    Between warm-up and milestones the reference holds peak · (1 − 1 / warmup), a quirk of its scheduler:
+    4.99975e-4 of 5e-4 at its 20,000 steps. It is kept for warm-ups of 1,000 steps and more. Behind
+    shorter ones, where it would cost much (all, for a single step), the peak is held.
 
     Args:
         iteration: Number of the step, from 1.
@@ -33,6 +40,6 @@ def learning_rate_at(iteration: int, config: TrainingConfig, peak: float | None 
         done = min(1.0, (iteration - schedule.warmup) / span)
         ratio = schedule.final_ratio + (1 - schedule.final_ratio) * (1 + math.cos(math.pi * done)) / 2
         return peak * ratio
-    held = peak if schedule.warmup == 0 else peak * (1 - 1 / schedule.warmup)
+    held = peak * (1 - 1 / schedule.warmup) if schedule.warmup >= _LONG_WARMUP else peak
     passed = sum(iteration > milestone for milestone in schedule.milestones)
     return held * schedule.decay**passed

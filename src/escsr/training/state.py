@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,7 +28,7 @@ from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
 from escsr.training.packing import packed, unpack
-from escsr.training.resumable import counters_of, read_training_checkpoint, sealed
+from escsr.training.resumable import counters_of, network_difference, read_training_checkpoint, sealed
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
@@ -138,8 +139,11 @@ class TrainingState:
             settings: Of its optimisers.
             ema: Whether its weights are averaged too.
         """
+        module = module.to(self.device)
         # Convolutions with few channels are faster with the channels last, on CPUs and GPUs alike.
-        module = module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for tensor in chain(module.parameters(), module.buffers()):
+            if tensor.dim() == 4:
+                tensor.data = tensor.data.to(memory_format=torch.channels_last)
         self.modules[name], self.settings[name] = module, settings
         self.optimizers[name] = build_optimizers(module, settings)
         self.scalers[name] = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
@@ -260,12 +264,14 @@ class TrainingState:
         checkpoint = read_training_checkpoint(path)
         try:
             counters = _Counters.model_validate_json(counters_of(checkpoint))
-            kinds = self._counters().optimizers
-            config = self.config.network if isinstance(self.ema, ESC) else None
-            if checkpoint.config != config or counters.optimizers != kinds:
+            config = self.ema.config if isinstance(self.ema, ESC) else None
+            if checkpoint.config != config:
+                difference = network_difference(checkpoint.config, config)
+                raise CheckpointError(f"{path}: its network is not this training's ({difference}).")
+            there, here = counters.optimizers, self._counters().optimizers
+            if there != here:
                 raise CheckpointError(
-                    f"{path}: the checkpoint's network or optimisers are not the recipe's "
-                    f"({counters.optimizers} there, {kinds} here)."
+                    f"{path}: its optimisers are not the recipe's ({there} there, {here} here)."
                 )
             self.ema.load_state_dict(checkpoint.weights)
             unpack(checkpoint.extra, self.modules, self.emas, self.optimizers)

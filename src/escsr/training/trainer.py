@@ -76,8 +76,8 @@ class Trainer:
 
     A run lives in a folder, see `RunFolder`. A checkpoint holds the averaged weights as an ordinary
     model, which `upscale` loads, and beside them all that resuming needs; a resumed run continues bit
-    for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest
-    where there are none, or where a discriminator judges.
+    for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest as
+    long as nothing was measured, or where a discriminator judges.
 
     Several processes give the result of one: each batch is the same, whoever computes which shard of it.
     Only the order of sums differs, by about 1e-7 of a gradient.
@@ -96,7 +96,7 @@ class Trainer:
     Raises:
         ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch cannot
             be shared out or does not fit the memory.
-        DataError: An image to validate on is too small.
+        DataError: An image to validate on is too small, or has other than 8 bits.
     """
 
     def __init__(
@@ -204,7 +204,9 @@ class Trainer:
             # Killed between the two, the run begins before this line, and forgets it.
             self.folder.log(_line(progress))
         if progress.checkpoint:
-            self._save(is_best=not self.validation.folders)
+            # Without validation nobody knows whether it is better than what was measured before.
+            unrivalled = state.best_of is None or config.newest_is_best
+            self._save(is_best=unrivalled and not self.validation.folders)
         return progress
 
     def _measure(self) -> Mapping[str, float]:

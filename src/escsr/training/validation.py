@@ -44,10 +44,10 @@ class Validation:
     folders: Mapping[str, Path] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Looks at the sizes in the headers of all images, so that no set fails after hours of training.
+        """Looks at the headers of all images, so that no set fails after hours of training.
 
         Raises:
-            DataError: A folder holds no images, or one that is too small to be measured.
+            DataError: A folder holds no images, or one that is too small or has other than 8 bits.
         """
         protocol: Protocol = "lte" if self.config.network.scale is None else "classic"
         for _, folder, scale in self._sets():

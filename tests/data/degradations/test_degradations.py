@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -383,6 +383,34 @@ def test_bsrgans_steps_are_shuffled_and_its_resizes_are_not() -> None:
     assert kinds["Compress"] / count == about(0.9, count)
     assert sum(isinstance(s[0], Zoom) and not s[0].of_lr for s in samples) / count == about(0.25, count)
     assert {"Blur", "GaussianNoise", "Compress", "Shrink"} <= firsts.keys()
+
+
+def test_bsrgans_blurs_have_its_widths() -> None:
+    """At ×4: deviations to 2.8, or variances to 8 along each axis; as at ×2 where the image was halved."""
+    generator = np.random.default_rng(0)
+    widths: dict[tuple[bool, bool], list[float]] = defaultdict(list)
+    for _ in range(20_000):
+        steps = draw_steps(Shuffled(), generator)
+        halved = isinstance(steps[0], Zoom) and not steps[0].of_lr
+        for step in steps:
+            if isinstance(step, Blur):
+                isotropic = step.sigma[0] == step.sigma[1]
+                widths[halved, isotropic] += [step.sigma[0]] if isotropic else [s**2 for s in step.sigma]
+    for (halved, isotropic), values in widths.items():
+        scale = 2 if halved else 4
+        even(values, 0, 2 + 0.2 * scale if isotropic else 4 + scale)
+    assert len(widths) == 4
+
+
+def test_a_blur_of_no_width_changes_nothing() -> None:
+    class Lowest(np.random.Generator):
+        def uniform(self, low: Any = 0.0, *_: Any, **__: Any) -> Any:
+            return low
+
+    generator, image = Lowest(np.random.PCG64(0)), smooth_image(40, 40)
+    for step in (step for _ in range(10) for step in draw_steps(Shuffled(), generator)):
+        if isinstance(step, Blur):
+            torch.testing.assert_close(step(image, Place((10, 10), generator)), image)
 
 
 def test_correlated_noise_has_its_covariance() -> None:

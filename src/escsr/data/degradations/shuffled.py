@@ -1,6 +1,7 @@
 """BSRGAN's chain: two blurs, two resizes, noise and JPEG in any order, and a JPEG at the end.
 
-Source: BSRGAN (ICCV 2021), sections 3.2 to 3.4. Differs from it: no model of a camera's processing.
+Source: BSRGAN (ICCV 2021), sections 3.2 to 3.4; widths of blurs are those of its code. Differs from it: no
+model of a camera's processing, and at every scale the blurs of ×4.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ __all__ = ["shuffled_steps"]
 
 _MODES: tuple[ResizeMode, ...] = ("area", "bilinear", "bicubic")
 _NOISE = (2.0, 25.0)
-_ISOTROPIC, _ANISOTROPIC = (0.1, 2.8), (0.5, 6.0)
+_SCALE = 4.0
+"""Whose widths of blurs are drawn. Those of its ×2 are up to a seventh narrower."""
+
+_LEAST_WIDTH = 1e-3
 _SAMPLED = (0.025, 0.6)
 
 
@@ -47,7 +51,8 @@ def shuffled_steps(settings: Shuffled, generator: np.random.Generator) -> list[S
     else:
         shrinks = [Sampled(generator.uniform(*_SAMPLED))]
     shrinks.append(Zoom(1.0, _mode(generator), of_lr=True))
-    others = [_blur(generator), _blur(generator), _noise(generator), *_jpeg(settings, 0.9, generator)]
+    blurs = [_blur(_SCALE / 2 if halved else _SCALE, generator) for _ in range(2)]
+    others = [*blurs, _noise(generator), *_jpeg(settings, 0.9, generator)]
     places = [True] * len(shrinks) + [False] * len(others)
     shuffled = [others[index] for index in generator.permutation(len(others))]
     # The two resizes keep their order among the others.
@@ -57,13 +62,14 @@ def shuffled_steps(settings: Shuffled, generator: np.random.Generator) -> list[S
     return [*halved, *steps, last, *_jpeg(settings, 1.0, generator)]
 
 
-def _blur(generator: np.random.Generator) -> Step:
+def _blur(scale: float, generator: np.random.Generator) -> Step:
+    """An isotropic Gaussian by its deviation, or an anisotropic one by its two variances."""
     size = 7 + 2 * int(generator.integers(8))
     if generator.random() < 0.5:
-        width = generator.uniform(*_ISOTROPIC)
+        width = max(_LEAST_WIDTH, generator.uniform(0, 2 + 0.2 * scale))
         return Blur(size, (width, width), 0.0, "gaussian", 1.0)
-    widths = (generator.uniform(*_ANISOTROPIC), generator.uniform(*_ANISOTROPIC))
-    return Blur(size, widths, generator.uniform(0, math.pi), "gaussian", 1.0)
+    along, across = (max(_LEAST_WIDTH, math.sqrt(generator.uniform(0, 4 + scale))) for _ in range(2))
+    return Blur(size, (along, across), generator.uniform(0, math.pi), "gaussian", 1.0)
 
 
 def _noise(generator: np.random.Generator) -> Step:
