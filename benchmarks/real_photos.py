@@ -6,7 +6,8 @@
 Bicubic interpolation and the fidelity model of the scale are always measured beside. For every model, name
 or file, it prints means over pictures and seeds of Y-PSNR and of the perceptual distance; Y-PSNR on the
 clean set; how far a grey picture's result is from that grey; what is left of noise on a flat patch as a
-pattern of 2, 4 or 8 pixels; the largest activation. Then, best model first, which bars (`_bars`) are met.
+pattern of 2, 4 or 8 pixels; how much fine detail it makes on a smooth slope that was a JPEG of quality 25;
+the largest activation. Then, best model first, which bars (`_bars`) are met.
 `--quick` takes crops and one seed, to rank weights.
 
 The pictures of the record are four photographs and astronaut, chelsea, coffee and rocket of scikit-image.
@@ -28,6 +29,7 @@ import escsr
 from conditions import record
 from escsr import images
 from escsr.data.degradations import PRESETS
+from escsr.data.degradations.jpeg import libjpeg
 from escsr.data.resize import imresize
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.pairs import Pair, degraded, read_pairs, to_tensor
@@ -52,6 +54,12 @@ _GREYS = (0, 3, 64, 128, 192, 255)
 _FLAT_SIDE = 64
 _NOISE = 8.0
 """Standard deviation of the noise on the flat patch, levels of 255."""
+
+_FINE = 9
+"""Pixels: detail within squares of this side is fine."""
+
+_QUALITY = 25
+"""Of the JPEG of the slope."""
 
 
 class Setting(NamedTuple):
@@ -165,8 +173,24 @@ def _behaviour(name: str) -> Figures:
         "grey_inside": float(max(error[edge:-edge, edge:-edge].max() for error in errors)),
         "grey_border": float(max(error.max() for error in errors)),
         "pattern": pattern_peak(flat),
+        "grain": _grain(upscaler(_slope_as_jpeg()), edge),
         "largest_activation": max(measure_stability(upscaler.inference).activations.values()),
     }
+
+
+def _slope_as_jpeg() -> np.ndarray:
+    """Brown that becomes lighter along the diagonal, with the blocks of a JPEG; uint8 (64, 64, 3)."""
+    steps = np.add.outer(np.arange(_FLAT_SIDE), np.arange(_FLAT_SIDE)) / (2 * _FLAT_SIDE)
+    slope = np.array([120, 70, 40]) + steps[..., None] * np.array([80, 60, 40])
+    encoded = libjpeg(to_tensor(slope).float() / 255, _QUALITY)  # (3, 64, 64) in [0, 1]
+    return np.ascontiguousarray((encoded * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def _grain(result: np.ndarray, edge: int) -> float:
+    """Standard deviation of luma from its local mean, without the border, levels of 255."""
+    luma = rgb_to_y(to_tensor(result).float())[None]  # (1, 1, R, S)
+    fine = luma - torch.nn.functional.avg_pool2d(luma, _FINE, 1, _FINE // 2)
+    return float(fine[..., edge:-edge, edge:-edge].std())
 
 
 def _bars(figures: Figures, rows: dict[str, Figures], reference: str, *, gan: bool) -> dict[str, Figures]:

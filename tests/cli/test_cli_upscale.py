@@ -51,7 +51,14 @@ def test_a_picture_through_pipes(folder: Path) -> None:
     assert done.stdout == (folder / "file.png").read_bytes()
     broken = call(folder, "-", stdin=b"no picture")
     assert (broken.returncode, broken.stdout) == (1, b"")
-    assert b"not a readable picture" in broken.stderr
+    assert broken.stderr.startswith(b"Error: standard input: not a readable picture")
+    large = call(folder, "in/a.png", "-o", "-", "--max-pixels", "1000")
+    assert large.stderr.startswith(b"Error: standard output: the result would have")
+    planned = call(folder, "-", "--dry-run", stdin=source)
+    assert planned.stdout == b""
+    assert planned.stderr.decode().startswith("standard input  30×20 → standard output  60×40")
+    done = call(folder, "-", "-o", "described.png", "--json", stdin=source)
+    assert json.loads(done.stdout.splitlines()[0])["source"] == "standard input"
     for arguments in (["-", "in/a.png"], ["in", "-o", "-"], ["-", "--json"]):
         assert call(folder, *arguments, stdin=source).returncode == 2
 

@@ -59,6 +59,10 @@ def test_nested_settings_are_named_with_dots() -> None:
     assert validated(_Nested, {"network": {"dim": 32}, "count": 2}).network.dim == 32
     with pytest.raises(ConfigError, match=r"network\.dim should be"):
         validated(_Nested, {"network": {"dim": "32"}, "count": 2})
+    with pytest.raises(ConfigError, match=r"Unknown setting 'network\.dmi'\. Did you mean dim\?"):
+        validated(_Nested, {"network": {"dmi": 32}, "count": 2})
+    with pytest.raises(ConfigError, match=r"Unknown setting 'colour'\. There are attended_dim,"):
+        validated(NetworkConfig, {"colour": 1})
     with pytest.raises(ConfigError, match="Missing setting 'count'"):
         validated(_Nested, {"network": {}})
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from escsr.errors import ConfigError
 from escsr.models.checkpoints import save_network
+from escsr.runtime.choices import Fit
 from escsr.upscaling.target_size import TargetSize, parse_crop
 from escsr.upscaling.upscaler import Upscaler
 from samples import small_network
@@ -145,6 +146,13 @@ def test_crops_in_words_and_numbers() -> None:
 
 def test_nothing_asked_is_no_size() -> None:
     assert TargetSize.choose() is None
+
+
+@pytest.mark.parametrize("sides", [{}, {"scale": 2}, {"longest": 9}, {"width": 9}, {"height": 9}])
+@pytest.mark.parametrize("fit", ["cover", "exact"])
+def test_a_fit_is_for_both_sides(sides: dict[str, int], fit: Fit) -> None:
+    with pytest.raises(ConfigError, match=f"fit={fit} says how .* give both"):
+        TargetSize.choose(**sides, fit=fit)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ PrecisionOption = Annotated[
 
 def scale_of(text: Any) -> float:
     """A scale as people type it: 2, 2.7, 4x, x4."""
-    match = re.fullmatch(r"\s*[x×]?\s*(\d+(?:\.\d+)?|-\d.*)\s*[x×]?\s*", str(text), re.IGNORECASE)
+    match = re.fullmatch(r"\s*[x×]?\s*(\d+(?:\.\d*)?|\.\d+|-\d.*)\s*[x×]?\s*", str(text), re.IGNORECASE)
     try:
         return float(match[1] if match else "")
     except ValueError:

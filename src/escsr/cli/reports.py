@@ -14,6 +14,7 @@ from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.extras import install_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from escsr.batch import Batch, Forecast, Job, Outcome
@@ -31,11 +32,13 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
+        names: What to call some files, see `escsr.batch.pipes.with_names`.
     """
 
     def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
         self.quiet, self.verbose = quiet, verbose
-        self.out, self.is_piped = (ERR, True) if to_stderr else (OUT, False)
+        self.out = ERR if to_stderr else OUT
+        self.names: Mapping[str, str] = {}
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
@@ -88,12 +91,17 @@ class Report:
     def _report(self, result: Outcome | Forecast) -> None:
         self.seconds += result.seconds
         if result.error is not None:
-            self.failures.append(str(result.error))
-            ERR.print(f"[red]Error:[/] {plain(result.error)}")
+            self.failures.append(self._named(result.error))
+            ERR.print(f"[red]Error:[/] {plain(self.failures[-1])}")
         elif result.status == "planned" or not self.quiet:
-            self.out.print(plain(_line(result, "standard output" if self.is_piped else result.job.target)))
+            self.out.print(plain(self._named(_line(result))))
             if hint := getattr(result, "hint", ""):  # which no forecast has
                 ERR.print(plain(f"{result.job.source.name}: {hint}"))
+
+    def _named(self, text: object) -> str:
+        from escsr.batch.pipes import with_names
+
+        return with_names(text, self.names)
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
@@ -143,7 +151,10 @@ class JsonReport(Report):
             values |= {"source_size": values["size"], "size": values.pop("out_size")}
             values["seconds"] = values["seconds"] or None
         event = "result" if "status" in values else "plan"
-        write_line({"event": event, "source": result.job.source, "target": result.job.target, **values})
+        job = {"source": self._named(result.job.source), "target": self._named(result.job.target)}
+        if result.error is not None:
+            values["error"] = self._named(result.error)
+        write_line({"event": event, **job, **values})
 
     def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
@@ -154,9 +165,10 @@ class JsonReport(Report):
 _WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done before", "failed": "failed"}
 
 
-def _line(result: Outcome | Forecast, target: str | Path) -> str:
+def _line(result: Outcome | Forecast) -> str:
     from escsr.batch import Forecast
 
+    target = result.job.target
     if isinstance(result, Forecast):
         sizes = f"{_size(result.size)} → {target}  {_size(result.out_size)}"
         cost = f"{result.memory_bytes / 2**30:.1f} GiB, about {duration_text(result.seconds)}"

@@ -86,7 +86,10 @@ def evaluate(
             help="With --data: make noisy and compressed inputs (presets: `escsr data degrade --help`).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="With --degrade: another number makes other damage.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="With --degrade: another number makes other damage. If not given: 0."),
+    ] = None,
     perceptual: Annotated[
         Path | None,
         typer.Option(
@@ -117,6 +120,8 @@ def evaluate(
         for_data=(lr, degradation, perceptual, *([] if protocol == "classic" else [protocol])),
         metrics=metrics,
     )
+    if seed is not None and degradation is None:
+        raise ConfigError("--seed is for --degrade; without it, nothing is drawn.")
     own_memory()
     from escsr.models.bundled import find_model
 
@@ -132,7 +137,12 @@ def evaluate(
         run = partial(evaluate_real, folder=folder, metrics=metrics or (), **both)
     else:
         assert data is not None
-        how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
+        how: dict[str, Any] = {
+            "lr": lr,
+            "protocol": protocol,
+            "degradation": degradation,
+            "seed": seed or 0,
+        }
         run = partial(escsr.evaluate, data=data, perceptual=perceptual, **how, **both)
     results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:

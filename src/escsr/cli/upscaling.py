@@ -35,7 +35,7 @@ from escsr.cli.picture_options import (
     WidthOption,
 )
 from escsr.cli.reports import JsonReport, Report
-from escsr.cli.video import check_options, upscale_pipe, upscale_videos
+from escsr.cli.video import check_options, refuse_unused, upscale_pipe, upscale_videos
 from escsr.cli.video_options import (
     CodecOption,
     CrfOption,
@@ -168,9 +168,9 @@ def upscale(
     inputs = [*(inputs or ()), *(more_inputs or ())]
     if not inputs:
         raise ConfigError("Which pictures? Give files, folders or patterns: escsr upscale photo.jpg")
-    if as_json and "-" in (output, *inputs):
-        raise ConfigError("--json and the picture cannot both go to standard output; use only one of them.")
     to_stdout = output == "-" or (output is None and "-" in inputs)
+    if as_json and to_stdout:
+        raise ConfigError("--json and the picture cannot both go to standard output; use only one of them.")
     report = (JsonReport if as_json else Report)(quiet=quiet, verbose=verbose, to_stderr=to_stdout)
     from escsr.models.selection import choose_model
 
@@ -211,9 +211,19 @@ def upscale(
     how = {"skip_existing": skip_existing, "fail_fast": fail_fast, "debug": debug}
     if pipe is not None:
         check_options(options, shard)
-        upscale_pipe(inputs, output, pipe, options, encoding)
+        refuse_unused(
+            "--pipe, which writes frames as they are",
+            encoding,
+            dry_run=dry_run,
+            json=as_json,
+            format=format,
+            suffix=suffix,
+            yes=yes,
+            **how,
+        )
+        upscale_pipe(inputs, output, pipe, options, encoding, quiet=quiet)
         return
-    if videos := plan_videos(inputs, output, format=format, suffix=suffix):
+    if videos := plan_videos(inputs, output, options, format=format, suffix=suffix):
         check_options(options, shard, videos)
         upscale_videos(
             videos,
@@ -234,7 +244,7 @@ def upscale(
     else:
         if suffix is not None and PIPE in (output, *([] if output else inputs)):
             raise ConfigError("--suffix is for names that are made; standard output has none.")
-        with piped(inputs, output, format) as (sources, target):
+        with piped(inputs, output, format) as (sources, target, report.names):
             batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
             report.begin(batch, can_continue=skip_existing)
             if dry_run:

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from escsr.video import VideoOptions, VideoPlan, VideoProgress
     from escsr.video.jobs import VideoJob
 
-__all__ = ["check_options", "upscale_pipe", "upscale_videos"]
+__all__ = ["check_options", "refuse_unused", "upscale_pipe", "upscale_videos"]
 
 _LONG_SECONDS = 3600.0
 """Work that a terminal's user should agree to first."""
 
 _OF_PICTURES = ("quality", "lossless", "subsampling", "strip", "to_srgb")
+
+_OF_ENCODING = ("codec", "crf", "preset", "segment")
 
 _EVERY_SECONDS = 1.0
 """Between two lines of progress in JSON."""
@@ -47,6 +49,25 @@ def check_options(options: UpscaleOptions, shard: str | None, jobs: Sequence[Vid
     if given:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ConfigError(f"{flags}: for pictures, not for videos; see --codec, --crf and --preset.")
+
+
+def refuse_unused(by: str, how: VideoOptions, **given: object) -> None:
+    """Refuses options that would have no effect where frames are not encoded as a video.
+
+    Args:
+        by: What makes them useless, for the message.
+        how: The options of videos.
+        given: Further ones by name; those that are true are refused.
+
+    Raises:
+        ConfigError: One of them is given.
+    """
+    usual = type(how)()
+    unused = [name for name in _OF_ENCODING if getattr(how, name) != getattr(usual, name)]
+    unused += [name for name, value in given.items() if value]
+    if unused:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise ConfigError(f"{flags}: of no use with {by}.")
 
 
 def upscale_videos(
@@ -94,8 +115,8 @@ def upscale_videos(
 
     def upscale_one(job: VideoJob) -> None:
         if job.target is not None and is_frame_pattern(job.target):
-            if dry_run or skip_existing:
-                raise ConfigError("--dry-run and --skip-existing are not for frames as pictures.")
+            unused = {"dry_run": dry_run, "skip_existing": skip_existing, "yes": yes}
+            refuse_unused("frames as pictures", how, **unused)
             report.add(_run_to_frames(job.source, job.target, options, how, quiet=quiet))
             return
         with frames_as_video(job.source, how.fps) as file:
@@ -130,7 +151,13 @@ def upscale_videos(
 
 
 def upscale_pipe(
-    inputs: Sequence[str], output: str | None, pipe: str, options: UpscaleOptions, how: VideoOptions
+    inputs: Sequence[str],
+    output: str | None,
+    pipe: str,
+    options: UpscaleOptions,
+    how: VideoOptions,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Upscales a video from standard input to standard output, or a file to standard output, as y4m or raw.
 
@@ -140,6 +167,7 @@ def upscale_pipe(
         pipe: See `escsr.video.pipes.read_format`.
         options: How frames are upscaled.
         how: Whether interlaced frames are made whole.
+        quiet: No progress bar.
 
     Raises:
         ConfigError: Inputs or output are others.
@@ -165,7 +193,7 @@ def upscale_pipe(
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     else:
         raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
-    with progress("", quiet=False) as bar:
+    with progress("", quiet=quiet) as bar:
         for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):

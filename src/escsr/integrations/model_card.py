@@ -123,7 +123,7 @@ def _figures(publication: Publication) -> Iterator[str]:
 def _use(publication: Publication) -> Iterator[str]:
     config = publication.checkpoint.config
     yield "```sh"
-    yield 'pip install "escsr[hub]"'
+    yield 'pip install ".[hub]"  # in a checkout of escsr'
     scale = " --scale 2.5" if config.scale is None else ""
     yield f"escsr upscale photo.jpg --model ORGANISATION/{publication.name}{scale}"
     yield "```\n"

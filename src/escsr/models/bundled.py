@@ -108,6 +108,8 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
             return _model_in(path)
     if is_hub_name(name):
         return find_on_hub(name)
+    if name == "auto":
+        raise ModelNotFoundError("auto is a choice by the size of each picture; name a model here.")
     raise _unknown(name, bundled)
 
 

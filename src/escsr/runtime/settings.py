@@ -16,6 +16,9 @@ __all__ = ["Settings", "did_you_mean", "setting_names", "validated"]
 
 _T = TypeVar("_T")
 
+_LEAST_ALIKE = 0.6
+"""Similarity of names, by `difflib`, from which one may have been meant for the other."""
+
 
 class Settings(BaseModel):
     """Settings that never change, know all their keys, and convert nothing."""
@@ -81,8 +84,17 @@ def setting_names(kind: Any, prefix: str = "") -> Iterator[str]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A question with the nearest of the known names, to end a message with; empty where none is near."""
-    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=_LEAST_ALIKE)
     return f" Did you mean {nearest[0]}?" if nearest else ""
+
+
+def _instead_of(key: str, known: Iterable[str]) -> str:
+    """The setting that was perhaps meant, or all that stand beside it, as a sentence."""
+    part, dot, last = key.rpartition(".")
+    prefix = part + dot
+    beside = sorted({n.removeprefix(prefix).partition(".")[0] for n in known if n.startswith(prefix)})
+    nearest = did_you_mean(last, beside) if dot and beside else did_you_mean(key, known)
+    return nearest or (f" There are {', '.join(beside)}." if beside else "")
 
 
 def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) -> str:
@@ -96,7 +108,7 @@ def _message(error: ErrorDetails, kind: type[Any], values: Mapping[str, Any]) ->
         return f"Missing setting {'.'.join([*kept, str(error['loc'][-1])])!r}."
     key = ".".join(kept)
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"Unknown setting {key!r}.{did_you_mean(key, set(setting_names(kind)) - {key})}"
+        return f"Unknown setting {key!r}.{_instead_of(key, set(setting_names(kind)) - {key})}"
     cause = error.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return str(cause)

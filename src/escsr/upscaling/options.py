@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from escsr.errors import ConfigError
 from escsr.images import WriteOptions
@@ -101,6 +101,11 @@ class UpscaleOptions(WriteOptions):
     def place(self) -> str | torch.device | None:
         """The device to choose; "auto" is the CPU for backends that compute there only."""
         return "cpu" if self.backend != "torch" and self.device in ("auto", None) else self.device
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What `check_result` holds results to."""
+        return {"max_pixels": self.max_pixels, "lossless": self.lossless}
 
     @cached_property
     def target(self) -> TargetSize | None:

@@ -29,6 +29,7 @@ def check_result(
     *,
     scale: int | None = None,
     max_pixels: int | None = None,
+    lossless: bool = False,
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Refuses a result that its file, a limit of pixels or the memory cannot hold.
 
@@ -39,14 +40,15 @@ def check_result(
         scale: The network's, which makes its own size first; None where it makes any.
         max_pixels: Most pixels of the source, of the result and of what the network makes, of all
             frames together; None for no limit.
+        lossless: Whether the file's pixels shall be those of the result.
 
     Returns:
         Rows and columns of the result, and of what the network makes.
 
     Raises:
         ConfigError: `max_pixels` is below 1, or the size is impossible for the source.
-        OutputError: The target's name cannot be, its format cannot hold such sides, or there are too many
-            pixels.
+        OutputError: The target's name cannot be, its format cannot hold such sides or is never lossless,
+            or there are too many pixels.
         DeviceError: The memory does not suffice for the source and the result.
     """
     check_max_pixels(max_pixels)
@@ -56,13 +58,21 @@ def check_result(
     rows, columns = (part.stop - part.start for part in wanted.kept(header.height, header.width))
     _check_name(target)
     images.check_size(target, columns, rows)
+    format = images.check_suffix(target)
+    if lossless and format.lossless == "never":
+        raise OutputError(
+            f"{target}: {format.name} is never lossless; choose another format, such as png, or leave out "
+            "--lossless."
+        )
     sizes = (header.height, header.width), (rows, columns), computed
     for name, (height, width) in zip(("source", "result", "network's result"), sizes, strict=True):
         if max_pixels is not None and height * width * frames > max_pixels:
             of = f" of {frames} frames" if frames > 1 else ""
+            is_source = name == "source"
             raise OutputError(
-                f"{target}: the {name} would have {width}×{height} pixels{of}, more than the "
-                f"{max_pixels} allowed; choose a smaller size, or a higher --max-pixels."
+                f"{target}: the {name} {'has' if is_source else 'would have'} {width}×{height} pixels{of}, "
+                f"more than the {max_pixels} allowed; choose {'' if is_source else 'a smaller size, or '}a "
+                "higher --max-pixels."
             )
     source, _, network = (math.prod(size) for size in sizes)
     whole = math.prod(out_size)  # of which a part may be kept

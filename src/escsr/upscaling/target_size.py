@@ -45,7 +45,7 @@ class TargetSize:
             raise ConfigError("Give only one of scale, size (or width, height) and longest.")
         if self.scale is not None and not (isinstance(self.scale, Real) and 1 <= self.scale <= _MOST):
             raise ConfigError(
-                f"scale must be at least 1, and below a billion, not {self.scale!r}: "
+                f"scale must be at least 1, and below a billion, not {self.scale}: "
                 "pictures only get larger."
             )
         for name in ("width", "height", "longest"):
@@ -53,6 +53,8 @@ class TargetSize:
             if value is not None and not (isinstance(value, Integral) and 1 <= int(value) <= _MOST):
                 raise ConfigError(f"{name} must be at least 1 pixel and at most {_MOST}, not {value!r}.")
         check_choice("fit", self.fit, Fit)
+        if self.fit != "contain" and (self.width is None or self.height is None):
+            raise ConfigError(_both_sides(self.fit))
         if self.crop is not None and self.fit == "cover":
             raise ConfigError("Give crop, or fit=cover, which crops too, not both.")
 
@@ -93,6 +95,8 @@ class TargetSize:
                 raise ConfigError("Give size, or width and height, not both.")
             width, height = int(match[1]), int(match[2])
         if scale is width is height is longest is None:
+            if fit != "contain":
+                raise ConfigError(_both_sides(fit))
             return None
         return cls(scale=scale, width=width, height=height, longest=longest, fit=fit)
 
@@ -167,6 +171,10 @@ class TargetSize:
         if self.width is not None and self.height is not None:
             return f"{self.width}x{self.height}"
         return f"{self.width}w" if self.width is not None else f"{self.height}h"
+
+
+def _both_sides(fit: str) -> str:
+    return f"fit={fit} says how a picture fills width and height; give both, like size 1920x1080."
 
 
 def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, int]:
