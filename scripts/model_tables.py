@@ -206,7 +206,8 @@ def _conditions(costs: Record) -> str:
         "s/MP and MiB/MP: seconds and memory per megapixel of the input, measured on "
         f"{width}×{height} (a larger picture takes less\nmemory per megapixel) with "
         f"{costs['threads']} threads of a server CPU ({costs['device_name']}), {versions};\n"
-        f"median of {rounds}; models not measured have the figures of the same network with other weights.\n"
+        f"median of {rounds}; models not measured have the figures of the same network with other weights."
+        "\n"
         "Measure your own device with `escsr models compare`."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,7 +151,7 @@ def test_nothing_asked_is_no_size() -> None:
 
 @pytest.mark.parametrize("sides", [{}, {"scale": 2}, {"longest": 9}, {"width": 9}, {"height": 9}])
 @pytest.mark.parametrize("fit", ["cover", "exact"])
-def test_a_fit_is_for_both_sides(sides: dict[str, int], fit: Fit) -> None:
+def test_a_fit_is_for_both_sides(sides: dict[str, Any], fit: Fit) -> None:
     with pytest.raises(ConfigError, match=f"fit={fit} says how .* give both"):
         TargetSize.choose(**sides, fit=fit)
 
