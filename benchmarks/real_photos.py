@@ -84,10 +84,10 @@ def main() -> None:
         reference = f"esc-light-x{options.scale}"
         rows: dict[str, Figures] = {}
         for name in ("bicubic", reference, *options.model, *options.gan):
-            rows[name] = measure(None if name == "bicubic" else _opened(name), setting)
+            rows[name] = measure(None if name == "bicubic" else _opened(name, options.scale), setting)
             rows[name]["clean_psnr_y"] = escsr.evaluate(name, clean, scale=options.scale).psnr_y
             if name != "bicubic":
-                rows[name]["behaviour"] = _behaviour(name)
+                rows[name]["behaviour"] = _behaviour(name, options.scale)
             print(name, _shown(rows[name]), flush=True)
     candidates = sorted((*options.model, *options.gan), key=lambda name: _mean_distance(rows[name]))
     bars = {
@@ -160,10 +160,9 @@ def figures_of(sr: np.ndarray, hr: np.ndarray, setting: Setting) -> dict[str, fl
     }
 
 
-def _behaviour(name: str) -> Figures:
+def _behaviour(name: str, scale: int) -> Figures:
     """On pictures that no camera makes: greys, noise on a flat patch, the range of the activations."""
-    upscaler = _opened(name, precision="float32")
-    scale = upscaler.scale or 2
+    upscaler = _opened(name, scale, precision="float32")
     side = np.full((_FLAT_SIDE // 2, _FLAT_SIDE // 2, 3), 1 / 255, np.float32)
     errors = [np.abs(upscaler(side * grey) * 255 - grey) for grey in _GREYS]
     edge = scale * BORDER
@@ -224,8 +223,8 @@ def _mean_distance(figures: Figures) -> float:
     return float(np.mean([figures[damage]["distance"] for damage in DAMAGES[:2]]))
 
 
-def _opened(name: str, precision: Precision = QUICKEST) -> Upscaler:
-    return Upscaler(name, device="cpu", precision=precision)
+def _opened(name: str, scale: int, precision: Precision = QUICKEST) -> Upscaler:
+    return Upscaler(name, scale=scale, device="cpu", precision=precision)
 
 
 def _cropped(folder: Path, target: Path) -> Path:

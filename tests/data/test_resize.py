@@ -101,3 +101,6 @@ def test_refusals() -> None:
         imresize(image[:0], 2)
     with pytest.raises(ConfigError, match="floating"):
         imresize(torch.zeros(3, 4, 4, dtype=torch.uint8), 2)
+    for shape in ((3, 0, 4), (3, 4, 0)):
+        with pytest.raises(ConfigError, match="rows and columns"):
+            imresize(torch.zeros(shape), 2)

@@ -311,7 +311,7 @@ def test_a_second_derivative_is_refused() -> None:
     out = native_of(case, BUILDS[0])(*leaves)
     assert out is not None
     (slope,) = torch.autograd.grad(out.square().sum(), leaves[:1], create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
+    with pytest.raises(RuntimeError, match="only_plain_operators"):
         torch.autograd.backward([slope.sum()])
 
 

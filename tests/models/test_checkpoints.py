@@ -5,12 +5,14 @@ import pickle
 from dataclasses import asdict
 from pathlib import Path
 from types import new_class
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 from escsr.models.bundled import find_model, list_models, model_name
@@ -202,3 +204,43 @@ def test_names(tmp_path: Path) -> None:
         load_network(tmp_path)
     with pytest.raises(OutputError, match="safetensors"):
         save_network(small_network("esc"), tmp_path / "model.pth")
+
+
+def test_compiled_networks_are_saved_by_their_own_names(tmp_path: Path) -> None:
+    network = small_network("esc")
+    expected = outputs(network)
+    compiled: Any = torch.compile(network, backend="eager")
+    for index, block in enumerate(network.blocks):
+        network.blocks[index] = cast("torch.nn.Module", torch.compile(block, backend="eager"))
+    save_network(compiled, tmp_path / "compiled.safetensors")
+    assert torch.equal(outputs(load_network(tmp_path / "compiled.safetensors")), expected)
+
+
+@pytest.mark.parametrize("published_names", [False, True])
+def test_what_could_not_be_loaded_is_not_saved(published_names: bool, tmp_path: Path) -> None:
+    def parametrized(network: ESC) -> None:
+        weight_norm(network.last)
+
+    def pruned(network: ESC) -> None:
+        prune.l1_unstructured(network.last, "weight", 0.5)  # type: ignore[no-untyped-call]
+
+    def wider(network: ESC) -> None:
+        network.shallow = torch.nn.Conv2d(3, 24, 5, padding=2)
+
+    for change in (parametrized, pruned, wider):
+        network, path = small_network("esc"), tmp_path / "model.safetensors"
+        change(network)
+        with pytest.raises(OutputError, match=r"last|shallow"):
+            save_network(network, path, published_names=published_names)
+        assert not path.exists()
+
+
+def test_half_precision_that_does_not_hold_a_weight_is_refused(tmp_path: Path) -> None:
+    network, path = small_network("esc"), tmp_path / "model.safetensors"
+    with torch.no_grad():
+        network.last.weight[0, 0, 0, 0] = 1e6
+    with pytest.raises(OutputError, match=r"last\.weight .* float16"):
+        save_network(network, path, half=True)
+    assert not path.exists()
+    save_network(network, path)
+    assert torch.equal(load_network(path).last.weight, network.last.weight)

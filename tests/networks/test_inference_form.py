@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 
+from escsr.errors import ConfigError
 from escsr.networks import ESC, VARIANTS
 from escsr.networks.attention import WindowAttention
 from escsr.networks.inference_form import inference_form, kept_bias_bytes
@@ -64,3 +68,33 @@ def test_biases_of_large_networks_are_not_kept() -> None:
     with torch.device("meta"):
         form = inference_form(ESC(VARIANTS["esc-xl"]))
     assert all(module.bias is None for module in form.modules() if isinstance(module, WindowAttention))
+
+
+def test_it_takes_no_other_weights() -> None:
+    network = small_network("esc")
+    weights = {key: 2 * value for key, value in network.state_dict().items()}
+    form = inference_form(network)
+    for twin in (form, copy.deepcopy(form), pickle.loads(pickle.dumps(form))):
+        before = copy.deepcopy(twin.state_dict())
+        with pytest.raises(ConfigError, match="make its form anew"):
+            twin.load_state_dict(weights)
+        with pytest.raises(ConfigError, match="make its form anew"):
+            twin.blocks.load_state_dict(network.blocks.state_dict())
+        assert all(torch.equal(before[key], value) for key, value in twin.state_dict().items())
+    network.load_state_dict(weights)
+    lr = torch.rand(1, 3, 9, 9)
+    with torch.no_grad():
+        assert torch.equal(inference_form(network)(lr), network(lr))
+
+
+def test_made_in_inference_mode_it_has_gradients_later() -> None:
+    network, lr = (
+        ESC(VARIANTS["esc"].replace(num_blocks=1, num_conv_attn=1, window_size=8)),
+        torch.rand(1, 3, 8, 8),
+    )
+    with torch.inference_mode():
+        form = inference_form(network)
+    assert not any(each.is_inference() for each in (*form.parameters(), *form.buffers()))
+    lr.requires_grad_()
+    torch.autograd.backward([form(lr).sum()])
+    assert lr.grad is not None

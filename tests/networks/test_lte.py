@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
 import torch
 
 from samples import small_network
@@ -31,3 +36,14 @@ def test_sampling_is_differentiable_and_keeps_pictures_apart() -> None:
     assert lr.grad is not None
     assert not lr.grad[0].any()
     assert lr.grad[1].abs().amax((0, 1)).gt(0).any()
+
+
+@pytest.mark.parametrize(
+    "scale", [np.int64(2), np.float32(2), np.float16(2), (np.uint8(2), np.float64(2)), Fraction(2)]
+)
+def test_numbers_of_any_kind_are_scales(scale: Any) -> None:
+    network, lr = small_network("esc-lte"), torch.rand(1, 3, 6, 5)
+    with torch.no_grad():
+        assert torch.equal(network(lr, scale=scale), network(lr, scale=2))
+    long: Any = np.float32(2.1)
+    assert network.output_size(10_001, 3, scale=long) == (round(10_001 * float(long)), 6)

@@ -136,6 +136,7 @@ class Scarce:
         (32, Scarce(calls=frozenset({9, 31}))),
         (64, Scarce(side=50, error=RuntimeError("DefaultCPUAllocator: can't allocate memory"))),
         (64, Scarce(side=50, error=RuntimeError("MPS backend out of memory"))),
+        (64, Scarce(side=50, error=MemoryError("No memory for conv_attn."))),  # a native kernel
     ],
 )
 def test_out_of_memory_goes_on_with_smaller_tiles(variant: str, tile_size: int, scarce: Scarce) -> None:
@@ -249,3 +250,19 @@ def test_progress_and_refusals() -> None:
     for tile_size in (0, 4, 12, 8.0, True, "8"):
         with pytest.raises(ConfigError, match="multiple of 8"):
             streaming.run(network, lr, tile_size=tile_size)
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "file"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_other_types(dtype: torch.dtype, storage: FeatureStorage, tmp_path: Path) -> None:
+    network, lr = small_network("esc").to(dtype), torch.rand(1, 3, 20, 13).to(dtype)
+    with torch.no_grad():
+        whole = network(lr)
+    streamed = streaming.run(network, lr, tile_size=8, feature_storage=storage, folder=tmp_path)
+    assert streamed.dtype == dtype
+    near = {
+        torch.float16: 0.01,
+        torch.bfloat16: 0.1,
+        torch.float64: 0.01 if storage == "float16" else 1e-12,
+    }
+    assert (streamed - whole).abs().max() <= near[dtype]

@@ -128,3 +128,23 @@ def test_upscale_is_short_for_all_of_it(pixels: Pixels, tmp_path: Path) -> None:
     assert np.array_equal(larger, Upscaler(scale=4, device="cpu")(pixels))
     assert escsr.upscale(pixels, model="esc-light-x3", device="cpu").shape == (60, 93, 3)
     assert {"upscale", "Upscaler", "batch"} <= set(dir(escsr))
+
+
+def test_images_of_classes_derived_from_those_of_pil(upscaler: Upscaler, pixels: Pixels) -> None:
+    class Photo(Image.Image):
+        """As plugins and other libraries have them."""
+
+    photo = Image.fromarray(pixels)
+    expected = upscaler(photo)
+    photo.__class__ = Photo
+    assert np.array_equal(np.asarray(upscaler(photo)), np.asarray(expected))
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "u2"])
+def test_arrays_of_either_byte_order(upscaler: Upscaler, pixels: Pixels, kind: str) -> None:
+    values = pixels.astype(kind) * 257 if kind == "u2" else (pixels / 255).astype(kind)
+    expected = upscaler(values)
+    for order in ("<", ">"):
+        larger = upscaler(values.astype(order + kind))
+        assert larger.dtype == np.dtype(order + kind)
+        assert np.array_equal(larger, expected)

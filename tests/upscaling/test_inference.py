@@ -248,3 +248,17 @@ def test_a_tile_size_that_cannot_be(tile_size: Any) -> None:
 def test_a_scale_that_cannot_be(scale: Any) -> None:
     with pytest.raises(ConfigError, match="scale must be positive"):
         Inference(small_network("esc-lte")).run(torch.rand(1, 3, 8, 8), scale=scale)
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_network_and_picture_may_be_of_other_types(dtype: torch.dtype, self_ensemble: bool) -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 20, 13)
+    expected = Inference(network).run(lr, self_ensemble=self_ensemble)
+    model = Inference(network.to(dtype), tile_size=8)
+    for picture in (lr, lr.double(), lr.half()):
+        sr = model.run(picture, self_ensemble=self_ensemble)
+        assert sr.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert (sr - expected).abs().max() <= (0.1 if dtype == torch.bfloat16 else 0.01)
+    with pytest.raises(ConfigError, match="must be floating"):
+        model.run((255 * lr).byte())

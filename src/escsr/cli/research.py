@@ -86,10 +86,7 @@ def evaluate(
             help="With --data: make noisy and compressed inputs (presets: `escsr data degrade --help`).",
         ),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="With --degrade: another number makes other damage. If not given: 0."),
-    ] = None,
+    seed: Annotated[int, typer.Option(help="With --degrade: another number makes other damage.")] = 0,
     perceptual: Annotated[
         Path | None,
         typer.Option(
@@ -120,7 +117,7 @@ def evaluate(
         for_data=(lr, degradation, perceptual, *([] if protocol == "classic" else [protocol])),
         metrics=metrics,
     )
-    if seed is not None and degradation is None:
+    if seed and degradation is None:
         raise ConfigError("--seed is for --degrade; without it, nothing is drawn.")
     own_memory()
     from escsr.models.bundled import find_model
@@ -137,12 +134,7 @@ def evaluate(
         run = partial(evaluate_real, folder=folder, metrics=metrics or (), **both)
     else:
         assert data is not None
-        how: dict[str, Any] = {
-            "lr": lr,
-            "protocol": protocol,
-            "degradation": degradation,
-            "seed": seed or 0,
-        }
+        how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
         run = partial(escsr.evaluate, data=data, perceptual=perceptual, **how, **both)
     results = [_watched(run, name, quiet=as_json) for name in model]
     if as_json:

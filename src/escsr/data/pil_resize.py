@@ -67,6 +67,7 @@ def pil_resize(
 
 
 @lru_cache(maxsize=512)
+@torch.inference_mode(False)  # what is kept may be needed outside of it later
 def _taps(size: int, out_size: int, resample: PilFilter) -> tuple[Tensor, Tensor]:
     """Input pixels of every output pixel of an axis, and their integer weights, both (out, taps)."""
     kernel, support = _FILTERS[resample]

@@ -59,8 +59,11 @@ def imresize(
     if not (scale > 0 and math.isfinite(scale)):
         raise ConfigError(f"scale must be positive, not {scale}.")
     if isinstance(image, Tensor):
-        if not image.is_floating_point() or image.dim() < 2:
-            raise ConfigError("A tensor to resize must be floating, with rows and columns last.")
+        if not image.is_floating_point() or image.dim() < 2 or 0 in image.shape[-2:]:
+            raise ConfigError(
+                "A tensor to resize must be floating, with rows and columns last, not "
+                f"{str(image.dtype).removeprefix('torch.')} {tuple(image.shape)}."
+            )
         return _resize_axis(_resize_axis(image, -2, scale, size and size[0]), -1, scale, size and size[1])
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ConfigError(f"A picture to resize must be (H, W) or (H, W, C), not {image.shape}.")
@@ -107,15 +110,16 @@ def weigh_taps(x: Tensor, axis: int, index: Tensor, weight: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may be needed for gradients later
 def _contributions(size: int, scale: float, out_size: int | None) -> tuple[Tensor, Tensor]:
     """Input pixels of every output pixel of an axis, and their weights, both (out, taps); read only."""
     out = out_size if out_size is not None else math.ceil(size * scale)
     stretch = min(scale, 1.0)
     width = 4 / stretch
-    place = torch.arange(1, out + 1, dtype=torch.float64) / scale + 0.5 * (1 - 1 / scale)
+    place = torch.arange(1, out + 1, dtype=torch.float64, device="cpu") / scale + 0.5 * (1 - 1 / scale)
     first = (place - width / 2).floor()
     taps = math.ceil(width) + 2
-    pixel = first[:, None] + torch.arange(taps, dtype=torch.float64)
+    pixel = first[:, None] + torch.arange(taps, dtype=torch.float64, device="cpu")
     weight = stretch * _cubic(stretch * (place[:, None] - pixel))
     weight = weight / weight.sum(1, keepdim=True)
     folded = (pixel.long() - 1).remainder(2 * size)

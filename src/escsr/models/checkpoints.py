@@ -232,13 +232,17 @@ def save_network(
         metadata: More text fields.
 
     Raises:
-        OutputError: The ending is another, or the file cannot be written.
+        OutputError: The ending is another, the weights are not those of the network's configuration (as
+            behind adapters, pruning or parametrizations), half precision does not hold them, or the file
+            cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() != ".safetensors":
         raise OutputError(f"{path}: weights are written as .safetensors.")
     dtype = torch.float16 if half else torch.float32
-    weights = {key: value.detach().to("cpu", dtype) for key, value in network.state_dict().items()}
+    state = {_uncompiled(key): value for key, value in network.state_dict().items()}
+    _check_shapes(path, state, network.config)
+    weights = {key: _converted(path, key, value, dtype) for key, value in state.items()}
     fields = {
         "variant": variant_name(network.config) or "custom",
         "scale": str(network.config.scale or "any"),
@@ -255,6 +259,32 @@ def save_network(
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
+
+
+def _uncompiled(key: str) -> str:
+    """The name of a weight without what `torch.compile` puts in front of those of its module."""
+    return key.replace("_orig_mod.", "")
+
+
+def _check_shapes(path: Path, state: Mapping[str, Tensor], config: NetworkConfig) -> None:
+    """Refuses to write what could not be loaded."""
+    with torch.device("meta"):
+        expected = {key: value.shape for key, value in ESC(config).state_dict().items()}
+    found = {key: value.shape for key, value in state.items()}
+    if found != expected:
+        wrong = [key for key in found | expected if found.get(key) != expected.get(key)]
+        raise OutputError(
+            f"{path}: {', '.join(wrong[:3])}{' and more' * (len(wrong) > 3)} are not as the network's "
+            "configuration says; merge adapters, and remove pruning and parametrizations, before saving."
+        )
+
+
+def _converted(path: Path, key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    converted = value.detach().to("cpu", dtype)
+    if value.dtype != dtype and not converted.isfinite().all() and value.isfinite().all():
+        name = str(dtype).removeprefix("torch.")
+        raise OutputError(f"{path}: {key} holds numbers beyond the range of {name}, as which it is stored.")
+    return converted
 
 
 def _stated_config(path: Path, metadata: Mapping[str, str]) -> NetworkConfig | None:

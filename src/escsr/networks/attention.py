@@ -224,7 +224,8 @@ class WindowAttention(nn.Module):
             scale = 1.0
         backend = self.backend
         if backend == "auto":
-            needs_gradient = torch.is_grad_enabled() and (q.requires_grad or self.qkv.weight.requires_grad)
+            is_traced = torch._C._get_tracing_state() is not None  # one graph, with gradients and without
+            needs_gradient = torch.is_grad_enabled() and qkv.requires_grad and not is_traced
             backend = choose_backend(qkv.device.type, differentiable=needs_gradient)
         attended = _BACKENDS[backend](q, k, v, scale, self)[..., :head_dim]  # (windows, heads, w², d)
         return merge_windows(attended, self.window, qkv.shape[-2], qkv.shape[-1])

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from escsr.networks import training_kernels
 from escsr.networks.config import NetworkConfig
 from escsr.networks.layers import NO_MARGIN, Margin, Projection, crop, initial
+from escsr.networks.replaceable import note_symmetries
 
 __all__ = [
     "ConvAttn",
@@ -53,7 +54,8 @@ class DenseLargeKernel(nn.Module):
 
     def forward(self) -> tuple[Tensor, ...]:
         """Returns the effective kernel, ((C_a, C_a, k, k),); in the inference form the one made there."""
-        return (average_symmetries(self.weight) if self.averaged is None else self.averaged,)
+        averaged = average_symmetries(self.weight) if self.averaged is None else self.averaged
+        return (note_symmetries(averaged),)
 
 
 class DecomposedLargeKernel(nn.Module):
@@ -100,6 +102,8 @@ def dynamic_depthwise(x: Tensor, kernels: Tensor, margin: Margin = NO_MARGIN) ->
         (B, C, H, W).
     """
     batch, channels = x.shape[:2]
+    if batch == 0:  # a convolution of no groups is none
+        return crop(x, margin)
     images = x.reshape(1, batch * channels, *x.shape[2:])  # (1, B·C, top + H + bottom, …)
     kernel = kernels.reshape(batch * channels, 1, *kernels.shape[2:])  # (B·C, 1, k, k)
     out = convolve(images, kernel, margin, groups=batch * channels)

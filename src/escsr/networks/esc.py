@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from numbers import Real
 from typing import cast, get_args
 
 from torch import Tensor, nn
@@ -216,9 +217,10 @@ class ESC(nn.Module):
             raise ConfigError("An LTE network needs either scale= or size=.")
         if scale is not None:
             sides = scale if isinstance(scale, tuple) else (scale, scale)
-            if not all(isinstance(side, (int, float)) and 0 < side < math.inf for side in sides):
+            if not all(isinstance(side, Real) and 0 < side < math.inf for side in sides):
                 raise ConfigError(f"scale must be positive, one number or two, not {scale!r}.")
-            size = max(1, round(height * sides[0])), max(1, round(width * sides[1]))
+            rows, columns = map(float, sides)
+            size = max(1, round(height * rows)), max(1, round(width * columns))
         assert size is not None
         if min(size) < 1:
             raise ConfigError(f"size must be at least 1×1, not {size[0]}×{size[1]}.")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from escsr.errors import ConfigError
 from escsr.networks.attention import WindowAttention
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import DenseLargeKernel, average_symmetries
 from escsr.networks.esc import ESC
 from escsr.networks.implicit_bias import ImplicitBias
+from escsr.networks.replaceable import is_replaceable
 
 __all__ = ["inference_form", "kept_bias_bytes"]
 
@@ -20,11 +24,13 @@ _BIAS_LIMIT = 192 * 2**20
 ESC's take 80 MiB and those of ESC-Real 160; ESC-XL's would take 2 GiB."""
 
 
+@torch.inference_mode(False)  # what is made here may be needed for gradients later
 def inference_form(network: ESC) -> ESC:
     """A frozen twin in eval mode that gives the same results, to the bit, with less work.
 
     The large kernel is averaged and the position biases are made here, once, from the weights as they are
-    now. The other weights are shared with the network, which stays as it is; the state dict is the same.
+    now. The other weights are shared with the network, which stays as it is; the state dict is the same,
+    but others cannot be loaded into the twin. Adapters and hooks stay at work.
 
     Args:
         network: The network; a twin made before is returned as it is.
@@ -34,11 +40,13 @@ def inference_form(network: ESC) -> ESC:
     """
     if network.is_inference_form:
         return network
-    shared = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in network.parameters()}
-    form = copy.deepcopy(network, shared).eval()
+    form = copy.deepcopy(network, _shared(network)).eval()
     form.is_inference_form = True
     keep_bias = kept_bias_bytes(network.config) > 0
     for module in form.modules():
+        module._register_load_state_dict_pre_hook(_refuse)  # type: ignore[no-untyped-call]
+        if not is_replaceable(module, DenseLargeKernel, WindowAttention, ImplicitBias):
+            continue
         if isinstance(module, DenseLargeKernel):
             module.averaged = average_symmetries(module.weight)
         elif isinstance(module, WindowAttention) and keep_bias:
@@ -46,6 +54,27 @@ def inference_form(network: ESC) -> ESC:
         elif isinstance(module, ImplicitBias):
             module.factors = module()
     return form
+
+
+def _shared(network: ESC) -> dict[int, Any]:
+    """What the twin has in common with the network, by identity: weights, frozen, and hooks."""
+    shared: dict[int, Any] = {}
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+        for made in vars(module).values():  # from parameters, as pruning does it
+            if isinstance(made, Tensor):
+                shared[id(made)] = made.detach()
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
+            shared[id(hook)] = hook
+    return shared
+
+
+def _refuse(*_: Any) -> None:
+    raise ConfigError(
+        "An inference form takes no other weights, since it keeps what it made of its own: load them into "
+        "a network and make its form anew (a new Upscaler, Inference or inference_form)."
+    )
 
 
 def kept_bias_bytes(config: NetworkConfig) -> int:

@@ -106,7 +106,7 @@ def _axis(q: Tensor, size: int, cell: float | Tensor, origin: int | Tensor, dtyp
 
 def _pixel_centres(size: int, start: int, stop: int) -> Tensor:
     """Centres of the pixels start..stop of a side that spans [−1, 1], float32."""
-    return (-1 + 1 / size) + (2 / size) * torch.arange(start, stop, dtype=torch.float32)
+    return (-1 + 1 / size) + (2 / size) * torch.arange(start, stop, dtype=torch.float32, device="cpu")
 
 
 class LTE(Upsampler):

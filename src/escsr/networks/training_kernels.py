@@ -1,8 +1,9 @@
 """Where training on a CPU leaves PyTorch's operators for native kernels that have gradients.
 
 Each function gives what the operators in its docstring give, in float32, or None where those have to be
-taken: where no gradient is wanted, on other devices, in other types, for shapes that no kernel takes, or
-without a native library.
+taken: where no gradient is wanted, on other devices, in other types, for shapes that no kernel takes,
+where something has to see them (see `needs_operators`), or without a native library. Derivatives are the
+first ones only.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+from escsr.networks.replaceable import has_all_symmetries, is_replaceable_conv, needs_operators
 
 if TYPE_CHECKING:
     from escsr.kernels.cpu import NativeLibrary
@@ -57,31 +60,40 @@ def convolve_first(x: Tensor, kernel: Tensor, small: Tensor | None) -> Tensor | 
 
     Args:
         x: (B, C, H, W).
-        kernel: (C_a, C_a, k, k), made by `average_symmetries`.
+        kernel: (C_a, C_a, k, k), with all symmetries (see `note_symmetries`).
         small: (B, C_a, 3, 3), or None for nothing to add.
 
     Returns:
         (B, C, H, W).
     """
     library = _library_for(x, kernel, small)
-    if library is None:
+    if library is None or not has_all_symmetries(kernel):
         return None
     from escsr.kernels.cpu import training
 
     return training.convolve(x, kernel, small, library)
 
 
-def conv_ffn(x: Tensor, *convolutions: nn.Conv2d) -> Tensor | None:
+def conv_ffn(x: Tensor, expand: nn.Module, depthwise: nn.Module, reduce: nn.Module) -> Tensor | None:
     """reduce(GELU(depthwise(h)) + h), h = GELU(expand(x)).
 
     Args:
         x: (B, C, H, W).
-        convolutions: expand, depthwise and reduce of a `ConvFFN`.
+        expand: 1×1 convolution; this one and the others are not called, so they must be replaceable.
+        depthwise: 3×3.
+        reduce: 1×1.
 
     Returns:
         (B, C, H, W).
     """
-    parameters = [each for conv in convolutions for each in (conv.weight, conv.bias) if each is not None]
+    if not _are_wanted() or not (
+        is_replaceable_conv(expand, 1)
+        and is_replaceable_conv(depthwise, 3, depthwise=True)
+        and is_replaceable_conv(reduce, 1)
+    ):
+        return None
+    convolutions: tuple[Any, ...] = expand, depthwise, reduce
+    parameters = [each for conv in convolutions for each in (conv.weight, conv.bias)]
     library = _library_for(x, *parameters)
     if library is None:
         return None
@@ -100,8 +112,12 @@ def project(x: Tensor, conv: nn.Conv2d) -> Tensor | None:
     return training.project(x, conv.weight, conv.bias, library)
 
 
+def _are_wanted() -> bool:
+    return not needs_operators() and torch.is_grad_enabled() and _may_be_native.get()
+
+
 def _library_for(*operands: Tensor | None) -> NativeLibrary | None:
-    if torch.compiler.is_compiling() or not (torch.is_grad_enabled() and _may_be_native.get()):
+    if not _are_wanted():
         return None
     tensors = [each for each in operands if each is not None]
     if not any(each.requires_grad for each in tensors) or any(

@@ -32,12 +32,18 @@ class FeatureStore:
         size: Rows H and columns W of the picture.
         storage: See `FeatureStorage`.
         folder: Where temporary files go; None for the system's folder.
+        dtype: The network's type, in which maps are taken out.
     """
 
     def __init__(
-        self, size: tuple[int, int], *, storage: FeatureStorage = "float32", folder: Path | None = None
+        self,
+        size: tuple[int, int],
+        *,
+        storage: FeatureStorage = "float32",
+        folder: Path | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.size = size
+        self.size, self.dtype = size, dtype
         self.half = storage == "float16"
         self.in_file = storage == "file"
         self.folder = folder
@@ -45,8 +51,7 @@ class FeatureStore:
 
     def take(self, name: str, region: Tile) -> Tensor:
         """A region of a map in the network's type; a view where nothing has to be converted."""
-        part = self.maps[name][..., region[0].slice, region[1].slice]
-        return part.float() if part.dtype == torch.float16 else part
+        return self.maps[name][..., region[0].slice, region[1].slice].to(self.dtype)
 
     def put(self, name: str, tile: Tile, values: Tensor) -> None:
         """Writes a tile of a map, (B, C, h, w); the map is made with the first."""

@@ -99,12 +99,14 @@ def run(
         ConfigError: The tile size is not a positive multiple of the window.
         DeviceError: There is no room for the maps.
         RuntimeError: The device's memory does not hold one window; see `is_out_of_memory`.
+        MemoryError: Nor does the host's, in a native kernel.
     """
     claim_process()
     check_tile_size(tile_size, network.config.window_size)
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)
-    store = FeatureStore((height, width), storage=feature_storage, folder=folder)
+    dtype = next(network.parameters()).dtype
+    store = FeatureStore((height, width), storage=feature_storage, folder=folder, dtype=dtype)
     form = inference_form(network)
     stream = _Stream(form, out_size, tile_size, store, backend, compute, attempt, on_halved, on_progress)
     return stream.run(lr)
@@ -142,7 +144,7 @@ class _Stream:
             whole = partial(self.network, size=any_size) if self.backend is None else self.backend.whole
             try:
                 sr = self.compute(whole, (lr.to(self.device),))
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 self._halve(error)
             else:
                 self._progress(1.0)
@@ -203,7 +205,7 @@ class _Stream:
                     result = self.compute(function, arguments)
                 else:
                     result, is_finite = self.attempt(function, arguments)
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 self.transfers.forget()
                 self._halve(error)
                 waiting = [part for each in (tile, *waiting) for part in self._cut(each)]
@@ -220,7 +222,7 @@ class _Stream:
         margin = [margin_of(tile, region)] if stage.halo else []
         return [*margin, self.pooled] if stage.takes_pooled else [*margin]
 
-    def _halve(self, error: RuntimeError) -> None:
+    def _halve(self, error: RuntimeError | MemoryError) -> None:
         """Makes the tiles smaller where the error says that memory ran out; else raises it."""
         window = self.network.config.window_size
         if self.tile_size == window or not is_out_of_memory(error):

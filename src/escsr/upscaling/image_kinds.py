@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,7 +52,7 @@ def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None
         return _tensor(image, run, kept, on_progress)
     if isinstance(image, np.ndarray):
         return _array(image, run, kept, on_progress)
-    if type(image).__module__.startswith("PIL."):
+    if _is_of_pil(image):
         larger = upscale_pil(image, run, on_progress=on_progress)
         rows, columns = kept(image.height, image.width)
         return larger.crop((columns.start, rows.start, columns.stop, rows.stop))
@@ -59,6 +60,12 @@ def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None
         "An image must be a numpy array, PIL image, tensor, path, bytes of a file, or a list of these, not "
         f"{type(image).__name__}."
     )
+
+
+def _is_of_pil(image: object) -> bool:
+    """Whether it is an image of PIL, or of a class derived from it; who has one has imported PIL."""
+    pil = sys.modules.get("PIL.Image")
+    return pil is not None and isinstance(image, pil.Image)
 
 
 def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | None) -> NDArray[Any]:
@@ -70,7 +77,7 @@ def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | 
             for index, frame in enumerate(pixels)
         ]
         return np.stack(frames)
-    exact = pixels.astype(np.float32) if pixels.dtype == np.float64 else pixels
+    exact = pixels.astype(np.float32) if pixels.dtype.name == "float64" else pixels  # of any byte order
     larger = upscale_pixels(exact, run, on_progress=on_progress)
     rows, columns = kept(*pixels.shape[:2])
     return larger[rows, columns].astype(pixels.dtype, copy=False)

@@ -81,7 +81,8 @@ class Inference:
         check_choice("backend", backend, Backend)
         self.network, self.name = inference_form(network), name
         self.scale, self.pad_multiple = network.config.scale, network.config.window_size
-        self.device = next(network.parameters()).device
+        parameter = next(network.parameters())
+        self.device, self._dtype = parameter.device, parameter.dtype
         self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
         self.tile_size = tile_size
@@ -108,7 +109,7 @@ class Inference:
         """Upscales pictures.
 
         Args:
-            lr: (B, 3, H, W), float32, in [0, 1], in host memory.
+            lr: (B, 3, H, W), floating, in [0, 1], in host memory.
             scale: Factor of both sides, or one for rows and one for columns; networks for any scale only.
             size: Output rows and columns; networks for any scale only.
             self_ensemble: Mean over the eight flips and quarter turns: eight times the work, some
@@ -116,16 +117,19 @@ class Inference:
             on_progress: Called with the share of the work done, in [0, 1].
 
         Returns:
-            (B, 3, rH, rW), float32, not clamped, in host memory.
+            (B, 3, rH, rW), float32 (float64 where the network is), not clamped, in host memory.
 
         Raises:
             ConfigError: `scale` or `size` do not fit the network, or `lr` holds other than numbers.
             DeviceError: The memory does not suffice.
             CheckpointError: The network's results are not numbers.
         """
+        if not lr.is_floating_point():
+            raise ConfigError(f"A picture must be floating, in [0, 1], not {lr.dtype}.")
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
         out_size = self.network.output_size(*lr.shape[-2:], scale=scale, size=size)
+        lr = lr.to(torch.promote_types(self._dtype, torch.float32))
         if self_ensemble:
             return self_ensembled(self._stream, lr, out_size, on_progress)
         return self._stream(lr, out_size, on_progress)
@@ -162,9 +166,9 @@ class Inference:
         if others:
             tile_size = fastest_tile_size(self.network, self.precision_policy, sizes)
         try:
-            return streaming.run(
+            sr = streaming.run(
                 self.network,
-                lr,
+                lr.to(self._dtype),
                 tile_size=tile_size,
                 size=out_size,
                 feature_storage=self._map_storage(lr, out_size),
@@ -174,6 +178,7 @@ class Inference:
                 on_halved=self._remember_limit,
                 on_progress=on_progress,
             )
+            return sr.to(lr.dtype)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -78,7 +78,8 @@ def _bands(sr: Tensor, height: int) -> list[tuple[Tensor, int]]:
 def _blur(image: Tensor, sigma: float) -> Tensor:
     """A Gaussian, normalised over what lies within the picture."""
     radius = math.ceil(3 * sigma)
-    line = torch.exp(-torch.arange(-radius, radius + 1, dtype=image.dtype).square() / (2 * sigma**2))
+    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
+    line = torch.exp(-offset.square() / (2 * sigma**2))
     for axis in (-2, -1):
         image = image.mT if axis == -2 else image
         flat = image.reshape(-1, 1, image.shape[-1])
@@ -91,9 +92,8 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
 def _enlarged_rows(image: Tensor, rows: int, columns: int, start: int, stop: int) -> Tensor:
     """Rows start to stop of the image enlarged to so many rows and columns, bilinearly."""
     height = image.shape[-2]
-    place = ((torch.arange(start, stop, dtype=torch.float64) + 0.5) * height / rows - 0.5).clamp(
-        0, height - 1
-    )
+    row = torch.arange(start, stop, dtype=torch.float64, device=image.device)
+    place = ((row + 0.5) * height / rows - 0.5).clamp(0, height - 1)
     upper = place.floor().long()
     share = (place - upper).to(image.dtype)[:, None]
     lower = (upper + 1).clamp_max(height - 1)

@@ -12,7 +12,7 @@ from escsr.errors import ConfigError
 from escsr.images import WriteOptions
 from escsr.models.selection import DEFAULT_MODEL, check_strength, choose_strength
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Fit, Precision
-from escsr.upscaling.target_size import TargetSize, parse_crop
+from escsr.upscaling.target_size import TargetSize, check_fit, parse_crop
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +112,10 @@ class UpscaleOptions(WriteOptions):
         """What results measure; None for the model's scale."""
         sides = {"width": self.width, "height": self.height, "longest": self.longest}
         wanted = TargetSize.choose(scale=self.scale, size=self.size, fit=self.fit, **sides)
-        return None if wanted is None else self.cropped(wanted)
+        if wanted is None:
+            check_fit(self.fit)
+            return None
+        return self.cropped(wanted)
 
     def cropped(self, wanted: TargetSize) -> TargetSize:
         """A size, of the part that `crop` asks for."""

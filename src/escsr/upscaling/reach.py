@@ -52,7 +52,8 @@ def measure_reach(model: ForeignModel) -> Reach:
         The smallest grid that will do, with its margin; or the largest.
     """
     side, r = 2 * _LARGEST, model.scale
-    noise = torch.rand(1, 3, max(16, model.smallest), 2 * side, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.rand(1, 3, max(16, model.smallest), 2 * side, generator=generator, device="cpu")
     picture = torch.cat((noise, torch.ones_like(noise)), dim=-2)
     picture[..., :side] *= _DARK
     picture = picture.to(next(model.module.parameters()).device)

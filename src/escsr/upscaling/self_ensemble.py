@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-import torch
 from torch import Tensor
 
 from escsr.runtime.progress import OnProgress, part_of
@@ -33,7 +32,7 @@ def self_ensembled(
     Returns:
         (B, 3, *out_size).
     """
-    total = torch.zeros(*lr.shape[:2], *out_size)
+    total = lr.new_zeros(*lr.shape[:2], *out_size)
     for index, (is_transposed, axes) in enumerate(product((False, True), _FLIPS)):
         report, turned = part_of(on_progress, index, 8), lr.flip(axes)
         if is_transposed:

@@ -57,7 +57,7 @@ class ModuleResolver:
     """Any module as a super-resolver: LR, (B, 3, H, W) in [0, 1], to SR at one scale.
 
     Args:
-        module: The module; it runs where its weights are, in eval mode.
+        module: The module; it runs where its weights are, in eval mode, and is afterwards as it was.
         scale: Output side per LR side.
     """
 
@@ -70,12 +70,13 @@ class ModuleResolver:
         """See `SuperResolver`."""
         assert size is None
         weight = next(self.module.parameters(), lr)
-        was_training = self.module.training
+        was_training = [each for each in self.module.modules() if each.training]
         self.module.eval()
         try:
             return self.module(lr.to(weight.device)).float().cpu()
         finally:
-            self.module.train(was_training)
+            for each in was_training:
+                each.training = True
 
 
 def super_resolve(model: SuperResolver, lr: Tensor, size: tuple[int, int]) -> Tensor:

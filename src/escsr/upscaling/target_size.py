@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Fit, check_choice
 
-__all__ = ["TargetSize", "parse_crop"]
+__all__ = ["TargetSize", "check_fit", "parse_crop"]
 
 _MOST = 2**30
 """Far beyond any file's sides, so that no size is too large a number to be refused by its memory."""
@@ -53,8 +53,8 @@ class TargetSize:
             if value is not None and not (isinstance(value, Integral) and 1 <= int(value) <= _MOST):
                 raise ConfigError(f"{name} must be at least 1 pixel and at most {_MOST}, not {value!r}.")
         check_choice("fit", self.fit, Fit)
-        if self.fit != "contain" and (self.width is None or self.height is None):
-            raise ConfigError(_both_sides(self.fit))
+        if self.width is None or self.height is None:
+            check_fit(self.fit)
         if self.crop is not None and self.fit == "cover":
             raise ConfigError("Give crop, or fit=cover, which crops too, not both.")
 
@@ -95,8 +95,6 @@ class TargetSize:
                 raise ConfigError("Give size, or width and height, not both.")
             width, height = int(match[1]), int(match[2])
         if scale is width is height is longest is None:
-            if fit != "contain":
-                raise ConfigError(_both_sides(fit))
             return None
         return cls(scale=scale, width=width, height=height, longest=longest, fit=fit)
 
@@ -173,8 +171,16 @@ class TargetSize:
         return f"{self.width}w" if self.width is not None else f"{self.height}h"
 
 
-def _both_sides(fit: str) -> str:
-    return f"fit={fit} says how a picture fills width and height; give both, like size 1920x1080."
+def check_fit(fit: Fit) -> None:
+    """Refuses a fit that is asked for without both sides.
+
+    Raises:
+        ConfigError: It is other than the usual one.
+    """
+    if fit != "contain":
+        raise ConfigError(
+            f"fit={fit} says how a picture fills width and height; give both, like size 1920x1080."
+        )
 
 
 def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -71,7 +71,7 @@ def probe(network: ESC, policy: PrecisionPolicy, sizes: Sequence[int]) -> dict[i
     large_kernel, block = form.shared_kernel(), form.blocks[0]
     seconds = {}
     for size in sizes:
-        noise = torch.randn(1, network.config.dim, size, size).to(parameter)
+        noise = torch.randn(1, network.config.dim, size, size, device="cpu").to(parameter)
         x = noise.contiguous(memory_format=torch.channels_last)
         times = []
         for _ in range(2):

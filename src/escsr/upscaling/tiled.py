@@ -172,7 +172,7 @@ class TiledInference:
     def _run_tiles(self, lr: Tensor, on_progress: OnProgress | None) -> Tensor:
         height, width = lr.shape[-2:]
         r, margin = self.scale, self.reach.halo
-        sr = torch.empty(1, 3, r * height, r * width)
+        sr = lr.new_empty(1, 3, r * height, r * width)
         tiles = _grid(height, width, self._side)
         for index, (rows, columns) in enumerate(tiles):
             outer = rows.widened(margin, height), columns.widened(margin, width)

@@ -261,7 +261,8 @@ class Upscaler:
         most = options.max_pixels if max_pixels is None else max_pixels
         header = images.read_header(source)
         model = self._fitting(wanted, header.height, header.width)
-        check_result(header, target, wanted, scale=model.scale, max_pixels=most)
+        lossless = (write_options or options).lossless
+        check_result(header, target, wanted, scale=model.scale, max_pixels=most, lossless=lossless)
         if target.exists() and target.samefile(source):
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)

@@ -84,6 +84,7 @@ def _smooth(image: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept may be needed for gradients later
 def _smoothing_matrix(side: int) -> Tensor:
     """Output pixels × input pixels of one axis, (side, side)."""
     radius = _SHARPEN_TAPS // 2

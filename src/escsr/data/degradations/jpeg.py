@@ -14,22 +14,27 @@ from torch.nn import functional as F
 
 __all__ = ["differentiable_jpeg", "libjpeg"]
 
-_LUMA = torch.tensor(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ],
-    dtype=torch.float32,
+_Rows = tuple[tuple[float, ...], ...]
+
+_LUMA: _Rows = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
 )
-_CHROMA_CORNER = ((17, 18, 24, 47), (18, 21, 26, 66), (24, 26, 56, 99), (47, 66, 99, 99))
-_TO_YCBCR = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-_TO_RGB = torch.tensor([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
+_CHROMA: _Rows = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *4 * ((99,) * 8,),
+)
+_TO_YCBCR: _Rows = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_TO_RGB: _Rows = ((1, 0, 1.402), (1, -0.344136, -0.714136), (1, 1.772, 0))
 
 
 def libjpeg(image: Tensor, quality: int, *, chroma_halved: bool = True) -> Tensor:
@@ -66,13 +71,13 @@ def differentiable_jpeg(image: Tensor, quality: float) -> Tensor:
     """
     height, width = image.shape[-2:]
     padded = F.pad(image, [0, -width % 16, 0, -height % 16]) * 255
-    ycbcr = torch.einsum("ij,jhw->ihw", _TO_YCBCR, padded)
+    ycbcr = torch.einsum("ij,jhw->ihw", _tensor(_TO_YCBCR), padded)
     ycbcr[1:] += 128
     factor = 0.5 / quality * 100 if quality < 50 else 2 - quality / 50
-    luma = _quantised(ycbcr[:1], _LUMA.T * factor)
-    chroma = _quantised(F.avg_pool2d(ycbcr[1:], 2), _chroma_table() * factor)
+    luma = _quantised(ycbcr[:1], _tensor(_LUMA).T * factor)
+    chroma = _quantised(F.avg_pool2d(ycbcr[1:], 2), _tensor(_CHROMA) * factor)
     chroma = chroma.repeat_interleave(2, -1).repeat_interleave(2, -2) - 128
-    rgb = torch.einsum("ij,jhw->ihw", _TO_RGB, torch.cat((luma, chroma)))
+    rgb = torch.einsum("ij,jhw->ihw", _tensor(_TO_RGB), torch.cat((luma, chroma)))
     return rgb[:, :height, :width].clamp(0, 255) / 255
 
 
@@ -93,16 +98,17 @@ def _quantised(planes: Tensor, table: Tensor) -> Tensor:
 
 
 @cache
-def _cosines() -> Tensor:
-    """The orthonormal DCT-II of 8×8 samples, (frequency, sample), both row by row: (64, 64)."""
-    frequency, sample = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8)
-    line = torch.cos((2 * sample + 1) * frequency * math.pi / 16) / 2
-    line[0] /= math.sqrt(2)
-    return torch.kron(line, line).float()
+@torch.inference_mode(False)  # what is kept may be needed for gradients later
+def _tensor(rows: _Rows) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float32, device="cpu")
 
 
 @cache
-def _chroma_table() -> Tensor:
-    table = torch.full((8, 8), 99.0)
-    table[:4, :4] = torch.tensor(_CHROMA_CORNER)
-    return table
+@torch.inference_mode(False)
+def _cosines() -> Tensor:
+    """The orthonormal DCT-II of 8×8 samples, (frequency, sample), both row by row: (64, 64)."""
+    sample = torch.arange(8, dtype=torch.float64, device="cpu")
+    frequency = sample[:, None]
+    line = torch.cos((2 * sample + 1) * frequency * math.pi / 16) / 2
+    line[0] /= math.sqrt(2)
+    return torch.kron(line, line).float()

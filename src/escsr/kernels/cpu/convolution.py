@@ -11,6 +11,7 @@ from escsr.kernels.cpu.kernel import Kernel, new_map, pixels_together
 from escsr.kernels.cpu.library import Map, Margins, NativeLibrary, Norm, Packed, map_of
 from escsr.kernels.cpu.packing import Weights
 from escsr.networks.layers import Margin
+from escsr.networks.replaceable import is_replaceable_conv
 
 __all__ = ["convolution"]
 
@@ -22,8 +23,8 @@ class _Conv3x3(Structure):
 def convolution(
     conv: nn.Conv2d, library: NativeLibrary, norm: nn.Module | None = None, slope: float = 1.0
 ) -> Callable[..., Tensor] | None:
-    """leaky(conv(LN(x))) + added of a region less its margin."""
-    if conv.in_channels % library.lanes:
+    """leaky(conv(LN(x))) + added of a region less its margin; None where no kernel takes it."""
+    if not is_replaceable_conv(conv, 3) or conv.in_channels % library.lanes:
         return None
 
     def prepare(weights: Weights) -> Structure:

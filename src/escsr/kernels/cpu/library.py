@@ -39,6 +39,9 @@ _INTERFACE = 2
 """Number of the functions and structures, in source/kernels.cpp too; a build of another is not used."""
 
 
+_NOT_HERE = "A native kernel takes tensors in host memory, not on {}."
+
+
 class Map(Structure):
     """A map (B, C, H, W) in channels-last memory."""
 
@@ -81,6 +84,7 @@ def map_of(x: Tensor) -> Map:
     """A tensor (B, C, H, W), float32, with its pixels side by side in memory, as the kernels take it."""
     batch, channels, height, width = x.shape
     strides = x.stride()
+    assert x.device.type == "cpu", _NOT_HERE.format(x.device)
     assert x.dtype == torch.float32
     assert strides[1] == 1 or channels == 1
     assert strides[3] == channels or width == 1
@@ -124,7 +128,7 @@ class NativeLibrary:
 
 def _passed(argument: object) -> Any:
     if isinstance(argument, Tensor):
-        return c_void_p(argument.data_ptr())
+        return c_void_p(pointer_to(argument))
     return ctypes.byref(argument) if isinstance(argument, Structure) else argument
 
 
@@ -204,4 +208,7 @@ def why_no_library() -> str:
 
 def pointer_to(tensor: Tensor | None) -> int | None:
     """Address of a tensor's numbers; None for none."""
-    return None if tensor is None else tensor.data_ptr()
+    if tensor is None:
+        return None
+    assert tensor.device.type == "cpu", _NOT_HERE.format(tensor.device)
+    return tensor.data_ptr()

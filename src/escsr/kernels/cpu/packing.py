@@ -80,7 +80,7 @@ class Weights:
             self.kept.append(values)
         else:
             values = self.keep(matrix.reshape(panels, wide, -1).transpose(1, 2))  # (panels, K, wide)
-        return Packed(values.data_ptr(), pointer_to(self.keep(filled)), depth, panels, width)
+        return Packed(pointer_to(values), pointer_to(self.keep(filled)), depth, panels, width)
 
     def conv1x1(self, conv: nn.Conv2d, *, depth: int | None = None) -> Packed:
         """A 1×1 convolution; `depth` as in `pack`."""
@@ -108,7 +108,7 @@ def spectrum_of(kernel: Tensor) -> Tensor:
     """
     waves = _waves(kernel.shape[-1])
     full = torch.einsum("oist,us,vt->uvio", kernel.detach().double(), waves, waves)  # (17, 17, C, C')
-    u, v = torch.tril_indices(len(waves), len(waves))
+    u, v = torch.tril_indices(len(waves), len(waves), device="cpu")
     return full[u, v].float().contiguous()
 
 
@@ -124,7 +124,7 @@ def spectrum_gradient(grad: Tensor, size: int) -> Tensor:
     """
     waves = _waves(size)
     full = waves.new_zeros(len(waves), len(waves), *grad.shape[1:])  # (17, 17, C, C')
-    u, v = torch.tril_indices(len(waves), len(waves))
+    u, v = torch.tril_indices(len(waves), len(waves), device="cpu")
     full[u, v] = grad.double()
     return torch.einsum("uvio,us,vt->oist", full, waves, waves).float()
 
@@ -132,8 +132,8 @@ def spectrum_gradient(grad: Tensor, size: int) -> Tensor:
 def _waves(size: int) -> Tensor:
     """Cosines that turn a row of an even kernel into its spectrum, (17, k), float64."""
     radius = size // 2
-    shift = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    frequency = torch.arange(_SIDE // 2 + 1, dtype=torch.float64)
+    shift = torch.arange(-radius, radius + 1, dtype=torch.float64, device="cpu")
+    frequency = torch.arange(_SIDE // 2 + 1, dtype=torch.float64, device="cpu")
     waves = torch.cos(2 * math.pi / _SIDE * frequency[:, None] * shift)  # (17, k)
     is_end = (frequency == 0) | (frequency == _SIDE // 2)
     return waves * torch.where(is_end, 1.0, 2.0)[:, None] / _SIDE

@@ -8,7 +8,7 @@ from ctypes import POINTER, Structure, c_int, c_void_p
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from escsr.kernels.cpu.convolution import convolution
@@ -24,7 +24,16 @@ from escsr.kernels.cpu.library import (
 )
 from escsr.kernels.cpu.packing import Weights, spectrum_of
 from escsr.kernels.cpu.upsamplers import upsample
-from escsr.networks.layers import NO_MARGIN, Margin, crop
+from escsr.networks.attention import WindowAttention
+from escsr.networks.conv_attn import ConvAttn
+from escsr.networks.implicit_bias import ImplicitBias
+from escsr.networks.layers import NO_MARGIN, ConvFFN, LayerNorm, Margin, Projection, crop
+from escsr.networks.replaceable import (
+    has_all_symmetries,
+    is_replaceable,
+    is_replaceable_conv,
+    needs_operators,
+)
 from escsr.networks.stages import attention_arguments
 
 if TYPE_CHECKING:
@@ -83,10 +92,13 @@ def native_stage(stage: Stage, library: NativeLibrary | None = None) -> StageFun
 
     Returns:
         The function, equal to the plain one up to rounding, with products of bfloat16 where autocast asks
-        for it and the CPU has them; None where there is no kernel for it.
+        for it and the CPU has them; None where there is no kernel for it, where modules that it would
+        not call are other than the network's own (see `is_replaceable`), or have to be called.
     """
     library, make = library or native_library(), _MAKERS.get(stage.operation)
-    if library is None or make is None:
+    if library is None or make is None or needs_operators():
+        return None
+    if not is_replaceable(stage.norm, LayerNorm, nn.Identity):
         return None
     parameters = list(stage.module.parameters())
     if any(p.requires_grad or p.dtype != torch.float32 for p in parameters):
@@ -96,6 +108,13 @@ def native_stage(stage: Stage, library: NativeLibrary | None = None) -> StageFun
 
 def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     ffn: Any = stage.module
+    if not (
+        is_replaceable(ffn, ConvFFN)
+        and is_replaceable_conv(ffn.expand, 1)
+        and is_replaceable_conv(ffn.depthwise, 3, depthwise=True)
+        and is_replaceable_conv(ffn.reduce, 1)
+    ):
+        return None
     channels, hidden = ffn.expand.in_channels, ffn.expand.out_channels
     if channels % library.lanes:
         return None
@@ -134,6 +153,8 @@ def _block_last(stage: Stage, library: NativeLibrary) -> StageFunction | None:
 
 def _deep(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     network: Any = stage.module
+    if not is_replaceable(network.norm_last, LayerNorm, nn.Identity):
+        return None
     convolve = convolution(network.last, library, network.norm_last)
     if convolve is None:
         return None
@@ -149,6 +170,13 @@ def _deep(stage: Stage, library: NativeLibrary) -> StageFunction | None:
 
 def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     attention: Any = stage.module
+    if not (
+        is_replaceable(attention, WindowAttention)
+        and is_replaceable_conv(attention.qkv, 1, Projection)
+        and is_replaceable_conv(attention.out, 1, Projection)
+        and is_replaceable(attention.implicit_bias or nn.Identity(), ImplicitBias, nn.Identity)
+    ):
+        return None
     channels, heads, window = attention.out.in_channels, attention.heads, attention.window
     head_dim = channels // heads
     if channels % library.lanes or head_dim % 8 or window % 8 or heads > _MAX_HEADS:
@@ -211,8 +239,12 @@ def _low_rank_bias(
 
 def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
     attn: Any = stage.module
+    if not (is_replaceable(attn, ConvAttn) and is_replaceable_conv(attn.fuse, 1, Projection)):
+        return None
     channels, attended, kernels = attn.fuse.in_channels, attn.attended_dim, stage.large_kernel
     if channels % library.lanes or attended % library.lanes or attended > _MAX_ATTENDED or not kernels:
+        return None
+    if not (_are_parameters(kernels) if attn.decomposed else has_all_symmetries(kernels[0])):
         return None
     size = kernels[-1].shape[-1]
     if size > _MAX_KERNEL or (attn.decomposed and attn.estimator is None):
@@ -241,6 +273,11 @@ def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         return out
 
     return run
+
+
+def _are_parameters(kernels: tuple[Tensor, ...]) -> bool:
+    """Whether a decomposed kernel is that of its module, not what a hook or an adapter made of it."""
+    return all(isinstance(each, nn.Parameter) for each in kernels)
 
 
 def _spatial_kernels(

@@ -7,12 +7,13 @@ gradients are the same to the bit from call to call, for any number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import Structure, c_int, c_void_p
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from escsr.kernels.cpu.kernel import new_map, pixels_together, prepared_for, wants_bfloat16
 from escsr.kernels.cpu.library import NativeLibrary, map_of, pointer_to
@@ -31,6 +32,38 @@ _GROUPS = 16
 def _applied(function: Any, *arguments: object) -> Tensor:
     result: Tensor = function.apply(*arguments)
     return result
+
+
+class _Last(torch.autograd.Function):
+    """A gradient as it is; who differentiates it again learns what to do."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor) -> Tensor:  # noqa: ARG004
+        return grad.view_as(grad)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> None:  # noqa: ARG004
+        raise RuntimeError(
+            "The native kernels have first derivatives only: compute what is differentiated twice inside "
+            "escsr.networks.training_kernels.only_plain_operators()."
+        )
+
+
+_Backward = Callable[[Any, Tensor], tuple[Tensor | None, ...]]
+
+
+def _differentiable_once(backward: _Backward) -> _Backward:
+    """As `torch.autograd.function.once_differentiable`, but never silent, and with an error that helps."""
+
+    @wraps(backward)
+    def once(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            grads = backward(ctx, grad)
+        if not torch.is_grad_enabled():
+            return grads
+        return tuple(None if g is None else _applied(_Last, g.detach().requires_grad_()) for g in grads)
+
+    return once
 
 
 class _Attention(Structure):
@@ -64,7 +97,7 @@ class _Attend(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @_differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         qkv, flipped, out, log_sums = ctx.saved_tensors
         grad = pixels_together(grad.float())
@@ -117,9 +150,9 @@ class _Spectrum(torch.autograd.Function):
         return spectrum_of(kernel)
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return spectrum_gradient(grad, ctx.size)
+    @_differentiable_once
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return (spectrum_gradient(grad, ctx.size),)
 
 
 class _Convolve(torch.autograd.Function):
@@ -139,7 +172,7 @@ class _Convolve(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @_differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, spectrum, taps = ctx.saved_tensors
         grad, transposed = pixels_together(grad.float()), spectrum.mT.contiguous()
@@ -203,7 +236,7 @@ class _ConvFfn(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @_differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights = ctx.saved_tensors
         grad, grad_x = pixels_together(grad.float()), new_map(x, NO_MARGIN, x.shape[1])
@@ -256,7 +289,7 @@ class _Project(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @_differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, matrix = ctx.saved_tensors
         grad, grad_x = pixels_together(grad.float()), new_map(x, NO_MARGIN, x.shape[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from ctypes import Array, c_int64, c_void_p
+from ctypes import Array, c_int64
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from escsr.kernels.cpu.library import NativeLibrary, Packed
 from escsr.kernels.cpu.packing import Weights
 from escsr.networks.layers import NO_MARGIN
 from escsr.networks.lte import LTE
+from escsr.networks.replaceable import is_replaceable
 from escsr.networks.upsamplers import (
     NearestConvUpsampler,
     OutputRegion,
@@ -40,13 +41,13 @@ def upsample(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         library: Whose kernels.
 
     Returns:
-        Its function, (features (B, C, H, W), lr (B, 3, H, W), region) → (B, 3, R, K); None for widths that
-        no kernel takes.
+        Its function, (features (B, C, H, W), lr (B, 3, H, W), region) → (B, 3, R, K); None for widths and
+        modules that no kernel takes.
     """
-    for kind, make in _UPSAMPLERS.items():
-        if isinstance(stage.module, kind):
-            return make(stage.module, library)
-    return None
+    kind = type(stage.module)
+    if kind not in _UPSAMPLERS or not is_replaceable(stage.module, kind):
+        return None
+    return _UPSAMPLERS[kind](stage.module, library)
 
 
 def _pixel_shuffle(upsampler: Any, library: NativeLibrary) -> StageFunction | None:
@@ -102,7 +103,11 @@ def _lte(upsampler: Any, library: NativeLibrary) -> StageFunction | None:
 
 def _perceptron(layers: nn.Sequential, library: NativeLibrary) -> Callable[[Tensor], Tensor] | None:
     """Linear layers with ReLU between them: (..., K) → (..., N)."""
-    linear: list[Any] = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    if not is_replaceable(layers, nn.Sequential) or not all(
+        is_replaceable(layer, nn.ReLU if index % 2 else nn.Linear) for index, layer in enumerate(layers)
+    ):
+        return None
+    linear: list[Any] = list(layers)[::2]
     width, outputs = linear[0].in_features, linear[-1].out_features
     if width % library.lanes or len(linear) > _MAX_LAYERS or outputs > width:
         return None
@@ -117,9 +122,7 @@ def _perceptron(layers: nn.Sequential, library: NativeLibrary) -> Callable[[Tens
         out = rows.new_empty(len(rows), outputs)
         packed, bfloat16 = kernel.weights()
         sizes = c_int64(len(rows)), width, packed, len(linear)
-        library.call(
-            "perceptron", c_void_p(rows.data_ptr()), *sizes, c_void_p(out.data_ptr()), outputs, bfloat16
-        )
+        library.call("perceptron", rows, *sizes, out, outputs, bfloat16)
         return out.reshape(*x.shape[:-1], outputs)
 
     return run

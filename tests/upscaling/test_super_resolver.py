@@ -1,0 +1,20 @@
+"""Modules of the caller's as super-resolvers."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from escsr.upscaling.super_resolver import ModuleResolver
+
+
+def test_every_part_of_a_module_keeps_its_mode() -> None:
+    module = nn.Sequential(nn.Upsample(scale_factor=2), nn.BatchNorm2d(3), nn.Dropout()).train()
+    lr = torch.rand(1, 3, 8, 8)
+    expected = module.eval()(lr)
+    for mode in (True, False):
+        for part in module.train(mode):
+            part.train(not mode)
+            modes = [each.training for each in module.modules()]
+            assert torch.equal(ModuleResolver(module, 2)(lr), expected)
+            assert [each.training for each in module.modules()] == modes
