@@ -82,7 +82,10 @@ def test_as_people_type_it(folder: Path, arguments: list[str], result: str, size
         (["recipes", "show", "esc-x2", "--set", "lr=1"], "Unknown setting 'lr'. There are accumulation,"),
         (["recipes", "show", "esc-x2", "--set", "optimizer.lr=1"], "There are betas, clip_norm, learning"),
         (["evaluate", "-m", "auto", "--data", "in"], "auto is a choice by the size of each picture"),
-        (["evaluate", "-m", "bicubic", "--data", "in/a.png", "-s", "2"], "in/a.png: is a file; give a folder"),
+        (
+            ["evaluate", "-m", "bicubic", "--data", "in/a.png", "-s", "2"],
+            "in/a.png: is a file; give a folder",
+        ),
         (["evaluate", "-m", "bicubic", "--data", "in", "--seed", "5"], "--seed is for --degrade"),
         (["models", "fetch", "published-esc-x5"], "Did you mean published-esc-x"),
     ],
