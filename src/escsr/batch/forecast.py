@@ -17,7 +17,6 @@ from escsr.batch.jobs import Job
 from escsr.batch.pictures import failure_of
 from escsr.batch.run import Batch
 from escsr.errors import EscError
-from escsr.files import check_writable
 from escsr.upscaling.preflight import check_result, frames_of_result
 from escsr.upscaling.upscaler import Upscaler
 
@@ -87,7 +86,6 @@ def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]
     scale, limits = batch.size.scale_of(*size), batch.options.limits
     upscaler = batch.upscaler(scale)
     kept, computed = check_result(header, job.target, batch.size, scale=upscaler.scale, **limits)
-    check_writable(job.target)
     frames = frames_of_result(header, job.target)
     seconds = speed_of(upscaler, upscaler.scale or math.ceil(scale))
     return Forecast(

@@ -18,7 +18,7 @@ from escsr.files import check_folder
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["Job", "check_name_suffix", "plan", "result_name"]
+__all__ = ["Job", "check_name_suffix", "check_targets", "plan", "result_name", "without_results"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def plan(
         if target is not None:
             _check_folder(target, str(output))
         names = _Names(target, size, format, suffix)
-        jobs = _without_results([job for source in sources for job in names.jobs_of(source)])
+        jobs = without_results([job for source in sources for job in names.jobs_of(source)])
     else:
         chosen = images.check_suffix(target)
         if format is not None and images.WRITABLE[format] is not chosen:
@@ -87,7 +87,7 @@ def plan(
         if suffix is not None:
             raise ConfigError(f"suffix is for names that are made; {target} is a whole name already.")
         jobs = [Job(sources[0], target)]
-    _check_targets(jobs)
+    check_targets(jobs)
     return jobs if shard is None else _part(jobs, shard)
 
 
@@ -205,16 +205,21 @@ def _check_folder(target: Path, given: str) -> None:
         )
 
 
-def _without_results(jobs: list[Job]) -> list[Job]:
-    """Without what an earlier run made of the others, where results lie among the pictures."""
+def without_results(jobs: list[Job]) -> list[Job]:
+    """Without what an earlier run made of the others, where results lie among the sources."""
     targets, manifest = {os.path.realpath(job.target) for job in jobs}, Manifest()
     return [
         job for job in jobs if not (os.path.realpath(job.source) in targets and manifest.lists(job.source))
     ]
 
 
-def _check_targets(jobs: Sequence[Job]) -> None:
-    """Raises where results have no name of their own or no folder that takes them, before any work."""
+def check_targets(jobs: Sequence[Job]) -> None:
+    """Refuses results without a name of their own or a folder that takes them, before any work.
+
+    Raises:
+        OutputError: Two results would have one name, one would replace an input, or a folder cannot be
+            written.
+    """
     owners: dict[str, Path] = {}
     sources = {os.path.realpath(job.source) for job in jobs}
     for job in jobs:

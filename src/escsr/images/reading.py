@@ -16,7 +16,6 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr.errors import ImageError
-from escsr.files import check_writable
 from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
 from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
@@ -145,11 +144,9 @@ def read_for(
 
     Raises:
         ImageError: As for `read`.
-        OutputError: The target's ending is none of `WRITABLE`, it cannot hold the transparency, or the file
-            cannot be written.
+        OutputError: The target's ending is none of `WRITABLE`, or it cannot hold the transparency.
     """
     format = check_suffix(Path(target))
-    check_writable(target)
     if format.is_animated and read_header(path).frames > 1:
         animation = read_animation(path, to_srgb=to_srgb)
         return replace(animation, notes=(*animation.notes, *losses(animation, format)))

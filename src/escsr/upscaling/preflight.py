@@ -8,6 +8,7 @@ from pathlib import Path
 
 from escsr import images
 from escsr.errors import DeviceError, OutputError
+from escsr.files import check_writable
 from escsr.images import Header
 from escsr.runtime.devices import free_host_memory
 from escsr.upscaling.options import check_max_pixels
@@ -47,8 +48,8 @@ def check_result(
 
     Raises:
         ConfigError: `max_pixels` is below 1, or the size is impossible for the source.
-        OutputError: The target's name cannot be, its format cannot hold such sides or is never lossless,
-            or there are too many pixels.
+        OutputError: The target's name cannot be, the file there is read-only, its format cannot hold such
+            sides or is never lossless, or there are too many pixels.
         DeviceError: The memory does not suffice for the source and the result.
     """
     check_max_pixels(max_pixels)
@@ -57,6 +58,7 @@ def check_result(
     computed = out_size if scale is None else (header.height * scale, header.width * scale)
     rows, columns = (part.stop - part.start for part in wanted.kept(header.height, header.width))
     _check_name(target)
+    check_writable(target)
     images.check_size(target, columns, rows)
     format = images.check_suffix(target)
     if lossless and format.lossless == "never":
@@ -68,11 +70,10 @@ def check_result(
     for name, (height, width) in zip(("source", "result", "network's result"), sizes, strict=True):
         if max_pixels is not None and height * width * frames > max_pixels:
             of = f" of {frames} frames" if frames > 1 else ""
-            is_source = name == "source"
+            has, smaller = ("has", "") if name == "source" else ("would have", "a smaller size, or ")
             raise OutputError(
-                f"{target}: the {name} {'has' if is_source else 'would have'} {width}×{height} pixels{of}, "
-                f"more than the {max_pixels} allowed; choose {'' if is_source else 'a smaller size, or '}a "
-                "higher --max-pixels."
+                f"{target}: the {name} {has} {width}×{height} pixels{of}, more than the {max_pixels} "
+                f"allowed; choose {smaller}a higher --max-pixels."
             )
     source, _, network = (math.prod(size) for size in sizes)
     whole = math.prod(out_size)  # of which a part may be kept

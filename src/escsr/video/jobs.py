@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from escsr.batch.jobs import check_name_suffix
-from escsr.batch.manifest import Manifest
+from escsr.batch.jobs import Job, check_name_suffix, check_targets, without_results
 from escsr.errors import ConfigError, OutputError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler
@@ -50,7 +49,7 @@ def plan_videos(
 
     Raises:
         ConfigError: Videos and pictures stand side by side, or `suffix` is impossible.
-        OutputError: Results would have one name, or replace an input.
+        OutputError: Results would have one name or replace an input, or a folder cannot be written.
         EscError: Model or device are not as they should be.
     """
     if output is not None and len(inputs) == 1 and Path(inputs[0] or "-").is_dir():
@@ -71,22 +70,22 @@ def plan_videos(
             return [VideoJob(videos[0], None)]
         size = options.target or Upscaler(options=options).target_size()
         beside = ((path, default_target(path, size, format, suffix)) for path in videos)
-        jobs = _without_results([VideoJob(*pair) for pair in beside])
+        jobs = without_results([Job(*pair) for pair in beside])
     else:
         jobs = _named(videos, output, format, suffix)
-    _check_targets(jobs)
-    return jobs
+    check_targets(jobs)
+    return [VideoJob(job.source, job.target) for job in jobs]
 
 
-def _named(videos: Sequence[Path], output: str, format: str | None, suffix: str | None) -> list[VideoJob]:
+def _named(videos: Sequence[Path], output: str, format: str | None, suffix: str | None) -> list[Job]:
     """The jobs where a file or a folder for the results is given."""
     target = Path(output)
     if len(videos) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
-        return [VideoJob(videos[0], _whole(target, suffix))]
+        return [Job(videos[0], _whole(target, suffix))]
     if target.is_file():
         raise OutputError(f"{target} is a file; several videos require a folder.")
     end = suffix or ""
-    return [VideoJob(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
+    return [Job(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
 
 
 def _whole(target: Path, suffix: str | None) -> Path:
@@ -99,24 +98,3 @@ def _expanded(entry: str) -> list[Path]:
     if not entry or not glob.has_magic(entry) or Path(entry).exists():
         return [Path(entry)] if entry else []
     return [Path(match) for match in sorted(glob.glob(entry, recursive=True))]  # noqa: PTH207 (Path.glob takes no absolute pattern)
-
-
-def _without_results(jobs: list[VideoJob]) -> list[VideoJob]:
-    """Without what an earlier run made of the others, where a pattern matches results too."""
-    targets, manifest = {os.path.realpath(job.target or "") for job in jobs}, Manifest()
-    return [
-        job for job in jobs if not (os.path.realpath(job.source) in targets and manifest.lists(job.source))
-    ]
-
-
-def _check_targets(jobs: Sequence[VideoJob]) -> None:
-    """Raises where results have no name of their own, before any work."""
-    sources = {os.path.realpath(job.source) for job in jobs}
-    owners: dict[str, Path] = {}
-    for job in jobs:
-        target = os.path.realpath(job.target or "")
-        if target in sources:
-            raise OutputError(f"{job.target} is an input; choose another name for the result.")
-        if target in owners:
-            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
-        owners[target] = job.source
