@@ -9,24 +9,26 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from escsr.errors import OutputError
+from escsr.errors import EscError, OutputError
 
 __all__ = [
     "atomic_path",
     "check_folder",
     "check_not_source",
     "check_writable",
+    "named_in_errors",
     "only_finite",
     "read_json",
     "remove_stale_parts",
     "sha256_of",
+    "with_names",
 ]
 
 _BLOCK = 1 << 20
@@ -113,6 +115,24 @@ def _check_not_read_only(target: Path) -> None:
         raise OutputError(
             f"Cannot write {target}: it is there and read-only; make it writable, or choose another name."
         )
+
+
+def with_names(text: object, names: Mapping[str, str]) -> str:
+    """Text in which some paths are called by other names."""
+    shown = str(text)
+    for path, name in names.items():
+        shown = shown.replace(path, name)
+    return shown
+
+
+@contextmanager
+def named_in_errors(names: Mapping[str, str]) -> Iterator[None]:
+    """Errors for people that are raised within call some paths by other names, see `with_names`."""
+    try:
+        yield
+    except EscError as error:
+        error.args = (with_names(error, names),)
+        raise
 
 
 def remove_stale_parts(folder: Path) -> None:

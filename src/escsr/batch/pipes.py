@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, TextIO
 
-from escsr.errors import ConfigError, EscError, OutputError
+from escsr.errors import ConfigError, OutputError
+from escsr.files import named_in_errors
 
-__all__ = ["PIPE", "piped", "with_names"]
+__all__ = ["PIPE", "piped"]
 
 PIPE = "-"
 
@@ -29,8 +30,8 @@ def piped(
         suffix: Format of an output of `-`, "png" or ".png", as which None counts.
 
     Yields:
-        Inputs and output to use instead, and what to call these files in messages, see `with_names`;
-        errors that pass here call them so.
+        Inputs and output to use instead, and what to call these files in messages, see
+        `escsr.files.with_names`; errors that pass here call them so.
 
     Raises:
         ConfigError: `-` stands beside other inputs, or for the result of several.
@@ -57,23 +58,12 @@ def piped(
         if output == PIPE:
             stream = _bytes_of(sys.stdout, "output")
             output = str(result)
-        try:
+        with named_in_errors(names):
             yield paths, output, names
-        except EscError as error:
-            error.args = (with_names(str(error), names), *error.args[1:])
-            raise
         if result.is_file():
             with _named("standard output"), open(result, "rb") as file:
                 shutil.copyfileobj(file, stream)
                 stream.flush()
-
-
-def with_names(text: object, names: Mapping[str, str]) -> str:
-    """Text in which some paths are called by other names."""
-    shown = str(text)
-    for path, name in names.items():
-        shown = shown.replace(path, name)
-    return shown
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
 from escsr.errors import DeviceError, OutputError
+from escsr.files import with_names
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.extras import install_line
 
@@ -32,7 +33,7 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
-        names: What to call some files, see `escsr.batch.pipes.with_names`.
+        names: What to call some files, see `with_names`.
     """
 
     def __init__(self, *, quiet: bool, verbose: bool, to_stderr: bool) -> None:
@@ -99,8 +100,6 @@ class Report:
                 ERR.print(plain(f"{result.job.source.name}: {hint}"))
 
     def _named(self, text: object) -> str:
-        from escsr.batch.pipes import with_names
-
         return with_names(text, self.names)
 
     def _report_end(self, seconds: float) -> None:

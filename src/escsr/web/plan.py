@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from escsr import images
 from escsr.errors import ConfigError, DeviceError, EscError, ImageError
+from escsr.files import named_in_errors
 from escsr.images import Header
 from escsr.images.formats import CAMERA_RAW, FORMAT_OF
 from escsr.models.selection import choose_model
@@ -98,7 +98,7 @@ def plan_job(
         named = named.with_suffix(ending)
     target = folder / f"result{named.suffix.lower()}"
     check = partial(check_result, header, target, size, scale=scale_of(weights))
-    with _called(target, named.name):
+    with named_in_errors({str(target): named.name}):
         try:
             (rows, columns), _ = check(max_pixels=max_pixels)
         except EscError as error:
@@ -115,16 +115,6 @@ def plan_job(
         out_size=(columns, rows),
         work=header.width * header.height * header.frames,
     )
-
-
-@contextmanager
-def _called(target: Path, name: str) -> Iterator[None]:
-    """Errors call a file by another name."""
-    try:
-        yield
-    except EscError as error:
-        error.args = (str(error).replace(str(target), name),)
-        raise
 
 
 def clean_name(name: str | None) -> str:
