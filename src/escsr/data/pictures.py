@@ -29,6 +29,7 @@ __all__ = [
     "in_threads",
     "lr_name",
     "match_pairs",
+    "read_headers",
     "read_photo",
     "read_rgb",
     "read_sizes",
@@ -204,16 +205,25 @@ def read_uint8(path: Path) -> NDArray[np.uint8]:
     return colour
 
 
+def read_headers(paths: Sequence[Path]) -> list[images.Header]:
+    """Headers of pictures, in their order.
+
+    Raises:
+        DataError: One is not a picture.
+    """
+    try:
+        return list(in_threads(lambda index: images.read_header(paths[index]), len(paths)))
+    except EscError as error:
+        raise DataError(str(error)) from error
+
+
 def read_sizes(paths: Sequence[Path]) -> NDArray[np.int64]:
     """Rows and columns of pictures from their headers, int64 (N, 2).
 
     Raises:
         DataError: One is not a picture.
     """
-    try:
-        sizes = list(in_threads(lambda index: images.read_size(paths[index])[::-1], len(paths)))
-    except EscError as error:
-        raise DataError(str(error)) from error
+    sizes = [(header.height, header.width) for header in read_headers(paths)]
     return np.array(sizes, np.int64).reshape(-1, 2)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 
 from torch import nn
 
 from escsr.errors import ConfigError
 from escsr.evaluation.bicubic import Bicubic
-from escsr.models.bundled import FAMILIES, find_model, list_models
+from escsr.models.bundled import family_scales, find_model
 from escsr.models.selection import choose_strength
 from escsr.networks import ESC
 from escsr.runtime.choices import Precision
@@ -97,9 +96,6 @@ def fitting_scale(model: SuperResolver, scale: float | None) -> float:
 
 def _scales_of(model: SuperResolver) -> str:
     """The scale of a model; all that there are where its name is that of a bundled family."""
-    pattern = re.compile(re.escape(FAMILIES.get(model.name, model.name)) + r"-x(\d+)")
-    scales = sorted(int(match[1]) for name in list_models() if (match := pattern.fullmatch(name)))
-    if not scales:
-        return str(model.scale)
-    *others, last = map(str, scales)
+    scales = sorted(family_scales(model.name))
+    *others, last = map(str, scales or [model.scale])
     return f"{', '.join(others)} or {last}" if others else last

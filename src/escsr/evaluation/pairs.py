@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from torch import Tensor
 from escsr import images
 from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
-from escsr.data.pictures import find_unmixed, in_threads, lr_name, read_uint8
-from escsr.errors import DataError, EscError
+from escsr.data.pictures import find_unmixed, lr_name, read_headers, read_uint8
+from escsr.errors import DataError
 
 __all__ = ["Pair", "check_sizes", "degraded", "lr_side", "read_pairs", "to_tensor"]
 
@@ -55,7 +55,7 @@ def check_sizes(data: Path, scale: float, least: int) -> None:
         DataError: The folder holds no pictures, or one that is too small or has other than 8 bits.
     """
     files = find_unmixed(data)
-    for file, header in zip(files, _headers(files), strict=True):
+    for file, header in zip(files, read_headers(files), strict=True):
         sides = (header.width, header.height)
         if min(round(lr_side(side, scale) * scale) for side in sides) < least:
             raise DataError(
@@ -100,13 +100,6 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
         height, width = (round(side * scale) for side in sides)
         yield Pair(name, hr[:height, :width], small)
-
-
-def _headers(paths: Sequence[Path]) -> list[images.Header]:
-    try:
-        return list(in_threads(lambda index: images.read_header(paths[index]), len(paths)))
-    except EscError as error:
-        raise DataError(str(error)) from error
 
 
 def _name_of(path: Path, root: Path) -> str:

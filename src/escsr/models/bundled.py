@@ -22,6 +22,7 @@ __all__ = [
     "TRAINING_PREFIX",
     "WEIGHTS_FILE",
     "Header",
+    "family_scales",
     "find_model",
     "list_models",
     "model_name",
@@ -91,9 +92,7 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     name = FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
     if name in bundled:
         return bundled[name]
-    scale_of = re.compile(re.escape(name) + r"-x(\d+)")
-    scales = {int(match[1]): other for other in bundled if (match := scale_of.fullmatch(other))}
-    if scales:
+    if scales := family_scales(name):
         least = _DEFAULT_SCALE if scale is None else scale
         return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
     if name in RELEASED:
@@ -111,6 +110,16 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     if name == "auto":
         raise ModelNotFoundError("auto is a choice by the size of each picture; name a model here.")
     raise _unknown(name, bundled)
+
+
+def family_scales(name: str) -> dict[int, str]:
+    """Names of the bundled models of a family by their scales; none where it is no family.
+
+    Args:
+        name: Without a scale, "esc-light", or one of `FAMILIES`.
+    """
+    pattern = re.compile(re.escape(FAMILIES.get(name, name)) + r"-x(\d+)")
+    return {int(match[1]): other for other in list_models() if (match := pattern.fullmatch(other))}
 
 
 def model_name(path: str | os.PathLike[str]) -> str:

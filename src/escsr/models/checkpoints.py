@@ -34,6 +34,7 @@ __all__ = [
     "DEGRADATION",
     "Checkpoint",
     "blended",
+    "check_weights_ending",
     "load_network",
     "network_of",
     "read_checkpoint",
@@ -237,8 +238,7 @@ def save_network(
             cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".safetensors":
-        raise OutputError(f"{path}: weights are written as .safetensors.")
+    check_weights_ending(path)
     dtype = torch.float16 if half else torch.float32
     state = {_uncompiled(key): value for key, value in network.state_dict().items()}
     _check_shapes(path, state, network.config)
@@ -259,6 +259,16 @@ def save_network(
     tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
+
+
+def check_weights_ending(path: Path) -> None:
+    """Refuses another ending than that of the files that `save_network` writes.
+
+    Raises:
+        OutputError: It is another.
+    """
+    if path.suffix.lower() != ".safetensors":
+        raise OutputError(f"{path}: weights are written as .safetensors.")
 
 
 def _uncompiled(key: str) -> str:

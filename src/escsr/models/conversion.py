@@ -10,10 +10,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from escsr.errors import ConfigError, OutputError
+from escsr.errors import ConfigError
 from escsr.files import check_not_source
 from escsr.models.bundled import find_model, model_name
-from escsr.models.checkpoints import Checkpoint, network_of, read_checkpoint, save_network
+from escsr.models.checkpoints import (
+    Checkpoint,
+    check_weights_ending,
+    network_of,
+    read_checkpoint,
+    save_network,
+)
 from escsr.networks.attention import relative_position_bias
 
 __all__ = ["convert", "low_rank_factors", "with_bias_rank"]
@@ -55,8 +61,7 @@ def convert(
     source = find_model(model)
     name = model_name(source)
     target = Path(f"{name.replace('/', '-')}-rank{bias_rank}.safetensors" if output is None else output)
-    if target.suffix.lower() != ".safetensors":  # before a minute of work
-        raise OutputError(f"{target}: weights are written as .safetensors.")
+    check_weights_ending(target)  # before a minute of work
     check_not_source(target, source)
     checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
     kept = {key: value for key, value in checkpoint.metadata.items() if key not in ("config", "format")}
