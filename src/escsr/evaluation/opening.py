@@ -96,6 +96,6 @@ def fitting_scale(model: SuperResolver, scale: float | None) -> float:
 
 def _scales_of(model: SuperResolver) -> str:
     """The scale of a model; all that there are where its name is that of a bundled family."""
-    scales = sorted(family_scales(model.name))
+    scales: list[float | None] = [*sorted(family_scales(model.name))]
     *others, last = map(str, scales or [model.scale])
     return f"{', '.join(others)} or {last}" if others else last
