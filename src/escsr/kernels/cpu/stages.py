@@ -260,12 +260,16 @@ def _conv_attn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
         return _ConvAttn(pointer_to(spectrum), None, None, fuse, attended, size)
 
     kernel = Kernel(library, attn, prepare)
+    made: tuple[Tensor | None, Tensor | None] = None, None  # pooled means, and the kernels of them
 
     def run(z: Tensor, y: Tensor, margin: Margin = NO_MARGIN, pooled: Tensor | None = None) -> Tensor:
+        nonlocal made
         z, y = pixels_together(z), pixels_together(y)
         out = new_map(z, margin, channels)
         weights, bfloat16 = kernel.weights()
-        spatial = _spatial_kernels(attn, kernels, z, pooled)
+        if pooled is None or pooled is not made[0]:  # all tiles of a picture have the same
+            made = pooled, _spatial_kernels(attn, kernels, z, pooled)
+        spatial = made[1]
         call: Any = type(weights).from_buffer_copy(weights)
         call.spatial = pointer_to(spatial)
         maps = map_of(z), Margins(*margin), call, map_of(y), map_of(out)
