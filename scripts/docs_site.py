@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType
@@ -22,6 +23,8 @@ from escsr.cli import app
 
 COMMANDS = "<!-- commands -->"
 """Where a page wants the reference of the command line."""
+
+_NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb\)")
 
 _VALUES = {int: "whole number", float: "number", str: "text", Path: "path"}
 
@@ -38,8 +41,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Puts the reference of the command line where a page asks for it."""
-    return markdown.replace(COMMANDS, "\n".join(command_reference())) if COMMANDS in markdown else markdown
+    """Puts in the reference of the command line; links to notebooks lead to their pages."""
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, "\n".join(command_reference()))
+    of_notebook = page.file.src_uri.removesuffix(".md") + ".ipynb"
+    return markdown if of_notebook in files.src_uris else _NOTEBOOK_LINK.sub(r"](\1.md)", markdown)
 
 
 def command_reference() -> Iterator[str]:

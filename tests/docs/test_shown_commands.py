@@ -49,8 +49,8 @@ QUICK = {
     "recipes show",
     "upscale",
 }
-SLOW = re.compile(r"--self-ensemble|--feature-storage|--metric|--protocol lte|--pipe")
-"""Of the quick commands' lines, those that take long, a package that tests lack, or a video by a pipe."""
+SLOW = re.compile(r"--self-ensemble|--feature-storage|--metric|--protocol lte|--pipe|--device")
+"""Of the quick commands' lines, those that take long, or a package, a device or a pipe that tests lack."""
 
 
 def test_there_are_commands() -> None:
