@@ -25,7 +25,7 @@ def step(name):
     now = time.perf_counter()
     seconds[name], start = now - start, now
 import torch; step("import torch")
-import escsr.cli; step("import the command")
+import escsr.cli.commands; step("import the command")
 import escsr.batch; step("import the rest")
 import escsr
 upscaler = escsr.Upscaler("auto"); step("load the model")

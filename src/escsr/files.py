@@ -23,6 +23,7 @@ __all__ = [
     "check_folder",
     "check_not_source",
     "check_writable",
+    "is_part",
     "named_in_errors",
     "only_finite",
     "read_json",
@@ -135,14 +136,23 @@ def named_in_errors(names: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
-def remove_stale_parts(folder: Path) -> None:
+def is_part(path: Path) -> bool:
+    """Whether a file is called as the temporary ones of `atomic_path`."""
+    return _PART.fullmatch(path.name) is not None
+
+
+def remove_stale_parts(folder: Path, *, seconds: float = _STALE_SECONDS) -> None:
     """Deletes temporary files of `atomic_path` whose program was killed, where they are a day old.
 
     A younger one may be at work, in another process or on another machine.
+
+    Args:
+        folder: Where they are; not in folders below it.
+        seconds: Their age, where the caller knows that nobody else is at work.
     """
     with suppress(OSError):
         for path in folder.iterdir():
-            if _PART.fullmatch(path.name) and path.stat().st_mtime < time.time() - _STALE_SECONDS:
+            if is_part(path) and path.stat().st_mtime < time.time() - seconds:
                 path.unlink()
 
 

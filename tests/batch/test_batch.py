@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from escsr import images
 from escsr.batch import Batch, Outcome, Progress, forecast, upscale
-from escsr.batch.manifest import MANIFEST
+from escsr.batch.manifest import MANIFEST, Manifest
 from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
 from escsr.files import sha256_of
 from escsr.images import Picture
@@ -98,7 +99,9 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     assert statuses(list(Batch([three], model=model).run())) == ["done"] * 3
     assert not (results / MANIFEST).exists()
     assert statuses(list(Batch([three], model=model).run(skip_existing=True))) == ["done"] * 3
-    assert len((results / MANIFEST).read_text().splitlines()) == 3
+    lines = [json.loads(line) for line in (results / MANIFEST).read_text().splitlines()]
+    assert [line["result"] for line in lines] == ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]
+    assert [bool(line["key"]) for line in lines] == [False, True] * 3  # begun, done
 
 
 def test_fail_fast(three: Path, model: Path) -> None:
@@ -131,6 +134,37 @@ def test_an_interrupt_leaves_whole_files_only(three: Path, model: Path) -> None:
     results = three.with_name("three_x2")
     assert sorted(path.name for path in results.iterdir()) == [MANIFEST, "a.png"]
     assert images.read_size(results / "a.png") == (20, 32)
+
+
+def test_a_kill_behind_a_result_lets_the_same_command_continue(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results are among the pictures; one without a line in the list would be taken for one of them."""
+
+    def run() -> list[str]:
+        batch = Batch([three], three / "large", model=model, device="cpu")
+        return statuses(list(batch.run(skip_existing=True, debug=True)))
+
+    add = Manifest.add
+
+    def killed(manifest: Manifest, target: Path, key: str) -> None:
+        if target.is_file():
+            raise RuntimeError
+        add(manifest, target, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Manifest, "add", killed)
+        with pytest.raises(RuntimeError):
+            run()
+    assert images.read_size(three / "large" / "a.png") == (20, 32)
+    assert run() == ["done"] * 3
+    assert run() == ["skipped"] * 3
+    (three / "large" / "mine").mkdir()
+    (three / "mine").mkdir()
+    for folder in (three / "mine", three / "large" / "mine"):
+        (folder / "d.png").write_bytes((three / "a.png").read_bytes())
+    with pytest.raises(OutputError, match="is an input"):
+        run()
 
 
 def test_progress_counts_bytes(three: Path, model: Path) -> None:

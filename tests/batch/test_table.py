@@ -11,7 +11,8 @@ import pytest
 from escsr import batch
 from escsr.batch.jobs import plan, result_name
 from escsr.batch.table import name_below, read_rows
-from escsr.errors import ConfigError, DataError
+from escsr.errors import ConfigError, DataError, NoImagesError
+from escsr.files import sha256_of
 from escsr.upscaling.target_size import TargetSize
 from samples import EXAMPLES
 
@@ -96,6 +97,28 @@ def test_a_table_is_shared_among_machines(tmp_path: Path, nearest: Path) -> None
     (outcome,) = batch.upscale(path, tmp_path / "out", shard="2/2", model=nearest, device="cpu")
     assert outcome.status == "done"
     assert (tmp_path / "out" / inner / "b.png").is_file()
+
+
+def test_the_digest_of_a_table_is_checked(tmp_path: Path, nearest: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes((EXAMPLES / "flowers.png").read_bytes())
+    digest = sha256_of(tmp_path / "a.png")
+    path = table(
+        tmp_path / "t.parquet",
+        path=[str(tmp_path / "a.png"), str(tmp_path / "b.png")],
+        target=["a.png", "b.png"],
+        sha256=[digest.upper(), "0" * 64],
+    )
+    good, bad = batch.upscale(path, tmp_path / "out", model=nearest, device="cpu")
+    assert (good.status, bad.status) == ("done", "failed")
+    assert str(bad.error) == f"{tmp_path}/b.png: has the digest {digest}, not {'0' * 64} as the table says."
+    assert not (tmp_path / "out" / "b.png").exists()
+
+
+def test_an_empty_table_holds_no_pictures(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", path=pa.array([], pa.string()))
+    with pytest.raises(NoImagesError, match="no pictures in this table"):
+        plan([path], size=SIZE)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -140,9 +141,14 @@ def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["status"] == "done"
         process.send_signal(signal.SIGTERM)
-        last = json.loads(process.stdout.read().splitlines()[-1])
+        *lines, last = [json.loads(line) for line in process.stdout.read().splitlines()]
     assert process.returncode == 128 + signal.SIGTERM
-    assert (last["event"], last["done"], last["interrupted"]) == ("end", 1, True)
+    written = sorted(path.name for path in (folder / "in_x2").glob("[!.]*"))
+    assert (last["event"], last["done"], last["interrupted"]) == ("end", len(written), True)
+    assert ["a.png", *(Path(line["target"]).name for line in lines)] == written
+    for line in lines:
+        assert (line["event"], line["status"], line["model"]) == ("result", "done", "small")
+        assert line["size"] == [1600, 1200]
 
 
 def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
@@ -210,6 +216,18 @@ def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
     assert not list((folder / "in_x2").glob(".*.part*"))
     for path in (folder / "in_x2").glob("[!.]*"):
         assert images.read(path).pixels.shape == (1200, 1600, 3)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_where_letters_are_missing(folder: Path, encoding: str) -> None:
+    name = "ü \N{COLLISION SYMBOL}.png"
+    (folder / "in" / "a.png").rename(folder / "in" / name)
+    command = [*COMMAND, f"in/{name}", "--json", "--dry-run", "-m", "small.safetensors"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=True, env=environment)
+    line, _ = done.stdout.decode(encoding).splitlines()
+    assert json.loads(line)["source"] == f"in/{name}"
+    assert ("ü" in line) == (encoding == "utf-8")
 
 
 def test_names_do_not_reach_the_terminal_as_commands(folder: Path) -> None:

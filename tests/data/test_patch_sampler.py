@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escsr import images
+from escsr.data.arbitrary_scale_sampler import ArbitraryScaleSampler
+from escsr.data.degradations import PRESETS
+from escsr.data.degraded_sampler import DegradedSampler
 from escsr.data.patch_sampler import PatchSampler
 from escsr.data.resize import imresize
 from escsr.data.resizers import downscale
@@ -226,3 +230,28 @@ def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
     images.write(images.Picture(np.zeros((32, 32, 3), np.uint16)), tmp_path / "deep.png")
     with pytest.raises(DataError, match="must have 8 bits, not 16"):
         PatchSampler.from_folder(tmp_path, scale=2, patch_size=8)
+
+
+@pytest.mark.parametrize("kind", ["pairs", "any scale", "degraded"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**64),
+        ("iteration", -1),
+        ("batch_size", 0),
+        ("batch_size", -4),
+        ("patch_size", 0),
+    ],
+)
+def test_impossible_numbers(kind: str, name: str, value: int) -> None:
+    hr = [torch.zeros(48, 48, 3, dtype=torch.uint8)]
+    samplers: dict[str, Any] = {
+        "pairs": PatchSampler([picture[::2, ::2] for picture in hr], hr, 2),
+        "any scale": ArbitraryScaleSampler(hr),
+        "degraded": DegradedSampler(hr, 2, PRESETS["gentle"]),
+    }
+    numbers = {"seed": 0, "iteration": 0, "batch_size": 2, "patch_size": 8, name: value}
+    queries = {"queries": 9} if kind == "any scale" else {}
+    with pytest.raises(ConfigError, match=f"{name} must be"):
+        samplers[kind].batch(**numbers, **queries)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from escsr import images
 from escsr.data.pictures import lr_name
@@ -104,3 +105,23 @@ def test_refusals() -> None:
     for shape in ((3, 0, 4), (3, 4, 0)):
         with pytest.raises(ConfigError, match="rows and columns"):
             imresize(torch.zeros(shape), 2)
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, -1), (4, 2.5), (4,), (4, 4, 4), 4])
+def test_impossible_sizes(size: Any) -> None:
+    pictures: list[Any] = [np.zeros((8, 8, 3), np.uint8), torch.zeros(3, 8, 8)]
+    for image in pictures:
+        with pytest.raises(ConfigError, match="size must be two positive integers"):
+            imresize(image, 0.5, size=size)
+
+
+def test_other_kinds() -> None:
+    pixels: Any = np.zeros((8, 8, 3), np.uint8)
+    others: list[Any] = [pixels.tolist(), Image.fromarray(pixels), "picture.png"]
+    for other in others:
+        with pytest.raises(ConfigError, match="must be an array or a tensor"):
+            imresize(other, 0.5)
+    scales: list[Any] = [(2, 2), "2", None, [2]]
+    for scale in scales:
+        with pytest.raises(ConfigError, match="scale must be one positive number"):
+            imresize(pixels, scale)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -133,3 +133,10 @@ def test_refusals() -> None:
         pil_resize(image.astype(np.float32), (3, 3))
     with pytest.raises(ConfigError, match="positive"):
         pil_resize(image, (0, 3))
+
+
+@pytest.mark.parametrize("name", RESIZERS)
+@pytest.mark.parametrize("scale", [2.5, 2.0, -1])
+def test_scales_are_positive_integers(name: Any, scale: Any) -> None:
+    with pytest.raises(ConfigError, match="scale must be a positive integer"):
+        downscale(np.zeros((10, 10, 3), np.uint8), scale, name)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from escsr.errors import DataError
+from escsr.errors import ConfigError, DataError
 from escsr.evaluation.metrics import psnr, rgb_to_y, ssim
 
 
@@ -42,3 +42,15 @@ def test_ssim_by_its_definition() -> None:
     assert ssim(a, b) == pytest.approx(ssim(b, a))
     with pytest.raises(DataError, match="at least 11"):
         ssim(a[:, :10], b[:, :10])
+
+
+def test_refusals() -> None:
+    image = torch.rand(3, 12, 12)
+    for metric in (psnr, ssim):
+        with pytest.raises(ConfigError, match="must be tensors"):
+            metric(image.numpy(), image.numpy())  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="no pixels"):
+            metric(image[:0], image[:0])
+    for other in (image[0], image[None]):
+        with pytest.raises(ConfigError, match=r"one picture, \(C, H, W\)"):
+            ssim(other, other)

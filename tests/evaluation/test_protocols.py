@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 import escsr
 from escsr import images
@@ -17,8 +21,10 @@ from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.opening import open_model
 from escsr.evaluation.protocols import Evaluation, measure
 from escsr.images import Picture
+from escsr.models.checkpoints import save_network
 from escsr.runtime.choices import Protocol
 from escsr.upscaling.super_resolver import SuperResolver
+from escsr.upscaling.upscaler import Upscaler
 from samples import EXAMPLES, NearestResolver, nearest_network, small_network
 
 BASELINES: dict[tuple[str, Protocol], list[tuple[float, float]]] = {
@@ -242,3 +248,30 @@ def test_a_family_is_told_with_all_its_scales(pictures: Path) -> None:
 def test_a_strength_is_for_models_with_names(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="strength is for models given by name"):
         escsr.evaluate("bicubic", tmp_path, scale=2, strength=0.5)
+
+
+COMPILE = partial(torch.compile, backend="eager")
+
+
+@pytest.mark.parametrize("wrap", [COMPILE, torch.nn.DataParallel, AveragedModel])
+def test_wrapped_networks_are_measured_as_what_they_hold(wrap: Callable[..., Any], pictures: Path) -> None:
+    network = small_network("esc")
+    expected = escsr.evaluate(network, pictures)
+    assert escsr.evaluate(wrap(network), pictures).to_dict() == expected.to_dict()
+    own = open_model(wrap(torch.nn.Upsample(scale_factor=2)), scale=2)
+    assert own.name == "Upsample"
+    assert own(torch.rand(1, 3, 4, 5)).shape == (1, 3, 8, 10)
+
+
+def test_an_upscaler_is_measured_by_its_network(pictures: Path, tmp_path: Path) -> None:
+    network = small_network("esc")
+    path = tmp_path / "models" / "small.safetensors"
+    save_network(network, path)
+    result = escsr.evaluate(Upscaler(path, device="cpu"), pictures)
+    assert result.means == escsr.evaluate(network, pictures).means
+
+
+@pytest.mark.parametrize("model", [None, 3, ["bicubic"], lambda lr: lr])
+def test_what_is_no_model(model: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="A model must be a name, a file"):
+        escsr.evaluate(model, tmp_path, scale=2)

@@ -184,6 +184,10 @@ def test_limits_of_pixels_and_formats(upscaler: Upscaler, tmp_path: Path) -> Non
     images.write(Picture(np.zeros((2, 9000, 3), np.uint8)), tmp_path / "a.png")
     with pytest.raises(OutputError, match="WebP holds up to 16383 pixels a side, not 18000×4"):
         upscaler.upscale_file(tmp_path / "a.png", tmp_path / "b.webp")
+    with pytest.raises(OutputError, match=r"; choose \.png or \.tif, or a smaller size\."):
+        images.formats.check_size(Path("a.gif"), 70_000, 4)
+    with pytest.raises(OutputError, match=r"PNG holds up to 10000000 .*; choose a smaller size\."):
+        images.formats.check_size(Path("a.png"), 4, 10_000_001)
     with pytest.raises(OutputError, match="JPEG holds up to"):
         upscaler.upscale_file(tmp_path / "a.png", tmp_path / "b.jpg", scale=8)
     with pytest.raises(OutputError, match="result would have 18000×4 pixels, more than the 50000 allowed"):
@@ -253,12 +257,13 @@ def test_a_folder_that_is_closed(
 
 
 FULL_DISK = """
-import resource, sys
+import resource, shutil, sys, types
 import numpy as np
 from escsr import images
 from escsr.errors import OutputError
 random = np.random.default_rng(0)
 picture = images.Picture(random.integers(0, 256, (300, 300, 3), np.uint8))
+shutil.disk_usage = lambda _: types.SimpleNamespace(free=int(sys.argv[2]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
     images.write(picture, sys.argv[1])
@@ -276,12 +281,16 @@ def test_a_disk_that_is_full(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"a{format.suffixes[0]}"
     images.write(Picture(noise(3, "uint8")), path)
     before = path.read_bytes()
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.startswith("refused: Cannot write"), done.stderr
-    assert path.read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    for free in ["1000"] + [str(2**40)] * (name == "OpenEXR"):  # which names its file
+        done = subprocess.run(
+            [sys.executable, "-c", FULL_DISK, path, free], capture_output=True, text=True, check=False
+        )
+        assert done.stdout.startswith(f"refused: Cannot write {path}: "), done.stderr
+        assert ".part" not in done.stdout
+        assert not done.stdout.endswith("..\n")
+        assert ("No space left on device." in done.stdout) == (free == "1000"), done.stdout
+        assert path.read_bytes() == before
+        assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_missing_extra_names_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

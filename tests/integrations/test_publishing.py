@@ -16,6 +16,7 @@ import escsr
 from escsr import cli
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import sha256_of
+from escsr.integrations import publishing
 from escsr.integrations.publishing import publish
 from escsr.integrations.spandrel import install
 from escsr.models.checkpoints import read_checkpoint, save_network
@@ -121,6 +122,32 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert "CC-BY-4.0" in (tmp_path / "out" / "LICENSE").read_text()
     publish(path, tmp_path / "out", name="cats-x2", licence="MIT")  # over what was published before
     assert "Permission is hereby granted" in (tmp_path / "out" / "LICENSE").read_text()
+
+
+def test_what_a_killed_run_left_is_published_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, folder = tmp_path / "m.safetensors", tmp_path / "out"
+    save_network(small_network("esc-fp"), path, licence="MIT")
+    folder.mkdir()
+    part = folder / f".{'0a' * 8}.part.json"
+    part.write_text("{")
+    with monkeypatch.context() as patched:
+        patched.setattr(publishing, "card_text", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            publish(path, folder)
+    assert (folder / "model.safetensors").is_file()
+    assert not part.exists()
+    files = publish(path, folder)
+    assert sorted(file for file in folder.rglob("*") if file.is_file()) == sorted(files)
+    (tmp_path / "other").mkdir()
+    for name in (part.name, "model.safetensors"):  # of somebody else
+        (tmp_path / "other" / name).write_text("")
+    with pytest.raises(OutputError, match="holds other files"):
+        publish(path, tmp_path / "other")
+    assert (tmp_path / "other" / part.name).exists()
+
+
+def interrupted(*_: object) -> str:
+    raise KeyboardInterrupt
 
 
 def test_what_cannot_be_published(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from escsr.errors import ConfigError
 from escsr.networks import ESC, VARIANTS
 from escsr.networks.attention import WindowAttention
-from escsr.networks.inference_form import inference_form, kept_bias_bytes
+from escsr.networks.inference_form import WeightsWatch, inference_form, kept_bias_bytes
 from samples import call_options, small_network
 
 
@@ -33,17 +33,58 @@ def test_equals_the_network(case: str, backend: str) -> None:
     assert all(torch.equal(own[key], value) for key, value in state.items())
 
 
-def test_it_shares_the_weights_and_leaves_the_network_as_it_was() -> None:
+def test_it_leaves_the_network_as_it_was() -> None:
     network = small_network("esc").train()
     form = inference_form(network)
-    for weight, shared in zip(network.parameters(), form.parameters(), strict=True):
-        assert weight.data_ptr() == shared.data_ptr()
+    for weight, copied in zip(network.parameters(), form.parameters(), strict=True):
+        assert weight.data_ptr() != copied.data_ptr()
         assert weight.requires_grad
-        assert not shared.requires_grad
+        assert not copied.requires_grad
     assert network.training
     assert not form.training
     assert inference_form(form) is form
     assert sum(buffer.numel() for buffer in network.buffers()) == 0
+
+
+def halve(network: ESC, way: str) -> None:
+    """Other weights for a network."""
+    halves = {key: value / 2 for key, value in network.state_dict().items()}
+    if way == "in place":
+        with torch.no_grad():
+            for weight in network.parameters():
+                weight.mul_(0.5)
+    elif way == "through data":
+        for weight in network.parameters():
+            weight.data.mul_(0.5)
+    elif way == "step":
+        for weight in network.parameters():
+            weight.grad = torch.full_like(weight, 0.1)
+        torch.optim.SGD(network.parameters(), 0.1).step()
+    else:
+        network.load_state_dict(halves, assign=way == "assigned")
+
+
+@pytest.mark.parametrize("way", ["in place", "through data", "step", "loaded", "assigned"])
+@pytest.mark.parametrize("case", ["esc", "esc-rib"])
+def test_it_stays_what_it_is_when_the_network_changes(case: str, way: str) -> None:
+    network, lr = network_of(case), torch.rand(1, 3, 9, 9)
+    with torch.no_grad():
+        form, expected = inference_form(network), network(lr)
+    halve(network, way)
+    with torch.no_grad():
+        assert not torch.equal(network(lr), expected)
+        assert torch.equal(form(lr), expected)
+
+
+@pytest.mark.parametrize("way", ["in place", "step", "loaded", "assigned"])
+def test_a_watch_notices_other_weights(way: str) -> None:
+    network = small_network("esc")
+    watch = WeightsWatch(network)
+    network(torch.rand(1, 3, 9, 9))
+    assert not watch.has_changed()
+    halve(network, way)
+    assert watch.has_changed()
+    assert not WeightsWatch(network).has_changed()
 
 
 @pytest.mark.parametrize("variant", ["esc", "esc-rib"])

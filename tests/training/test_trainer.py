@@ -197,6 +197,50 @@ def test_many_such_steps_end_the_run_at_its_last_good_state(folder: Path, tmp_pa
     assert good.train()
 
 
+def test_nothing_is_saved_or_measured_while_steps_are_bad(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    config = tiny("iterations=7", "patience=4", "keep_checkpoints=9", "validate_every=2")
+    trainer = Trainer(config, spoilt(folder, 3, 4, 7), run, validation={"own": folder})
+    seen: list[Progress] = []
+    assert trainer.train(seen.append)
+    assert [each.iteration for each in seen if each.checkpoint] == [2, 5, 6, 7], "4 is made up for by 5"
+    assert [each.iteration for each in seen if each.validation] == [2, 5, 6, 7]
+    assert [int(path.stem[5:]) for path in sorted(run.glob("iter_*"))] == [2, 5, 6, 7]
+
+
+def test_no_best_model_without_a_good_step(folder: Path, tmp_path: Path) -> None:
+    for name, settings in (("measured", {"validation": {"own": folder}}), ("not", {})):
+        config = tiny("iterations=4", "patience=5", "validate_every=2")
+        assert Trainer(config, spoilt(folder, 1, 2, 3, 4), tmp_path / name, **settings).train()  # type: ignore[arg-type]
+        assert not (tmp_path / name / "best.safetensors").exists()
+        assert (tmp_path / name / "iter_0000004.safetensors").exists(), "the run is over"
+
+
+def test_the_way_on_after_bad_steps_is_accepted(folder: Path, tmp_path: Path) -> None:
+    run, stop, config = tmp_path / "run", threading.Event(), tiny("iterations=20", "patience=3")
+    sampler = spoilt(folder, *range(6, 20))
+    trainer = Trainer(config, sampler, run)
+    assert not trainer.train(lambda each: stop.set() if each.iteration == 6 else None, stop=stop)
+    newest = latest_checkpoint(run)
+    assert newest == run / "iter_0000007.safetensors"
+    second = Trainer(config, sampler, run)
+    second.state.load(newest)
+    good = run / "iter_0000004.safetensors"
+    with pytest.raises(EscError, match=rf"another folder from the model before them \(start={good}\)"):
+        second.train()
+    assert second.state.iteration == 4
+    settings = [*TINY, "iterations=2", "learning_rate=0.001"]
+    assert escsr.train("esc-light-x2-quick", folder, tmp_path / "on", settings=settings, start=good)
+
+
+def test_training_leaves_the_callers_generator_as_it_is(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    escsr.train("esc-light-x2-quick", folder, tmp_path / "run", settings=[*TINY, "iterations=2"])
+    assert torch.equal(torch.rand(3), expected)
+
+
 @pytest.mark.parametrize("ramp", ["true", "false"])
 def test_averaged_weights(folder: Path, tmp_path: Path, ramp: str) -> None:
     """The average of the weights after each step, by its definition."""

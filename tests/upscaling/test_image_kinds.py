@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +149,34 @@ def test_arrays_of_either_byte_order(upscaler: Upscaler, pixels: Pixels, kind: s
         larger = upscaler(values.astype(order + kind))
         assert larger.dtype == np.dtype(order + kind)
         assert np.array_equal(larger, expected)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_alpha_of_floating_arrays_is_a_share(upscaler: Upscaler, colours: int, dtype: type) -> None:
+    levels: NDArray[Any] = np.random.default_rng(0).uniform(0, 255, (9, 7, colours + 1)).astype(dtype)
+    for alpha in (levels[..., -1], np.full((9, 7), np.nan), np.full((9, 7), -0.5), np.full((9, 7), 1.1)):
+        levels[..., -1] = alpha
+        for image in (levels, levels[None], [levels]):
+            with pytest.raises(ConfigError, match=r"alpha of floating pixels must be in \[0, 1\]"):
+                upscaler(image)
+    levels[..., -1] = 1.005
+    assert (upscaler(levels)[..., -1] == 1).all(), "a resizer's overshoot is clamped"
+    levels[..., -1] = levels[::-1, :, 0] / 255
+    assert 0 < upscaler(levels)[..., -1].mean() < 1
+
+
+def test_alpha_of_files_may_be_beyond(upscaler: Upscaler) -> None:
+    pixels = np.random.default_rng(0).uniform(0, 1.2, (9, 7, 4)).astype(np.float32)
+    larger = upscaler.upscale_picture(Picture(pixels)).pixels
+    assert 0 <= larger[..., 3].min() < larger[..., 3].max() <= 1
+
+
+def test_tensors_in_other_ranges(upscaler: Upscaler) -> None:
+    lr = torch.rand(3, 9, 9)
+    for wrong in (lr * 255, lr * 255 - 128, (lr * 255).half()):
+        with pytest.raises(ConfigError, match="divide values up to 255 by 255"):
+            upscaler(wrong)
+    upscaler(lr * 2.5 - 0.5)
+    with pytest.raises(ConfigError, match="not finite"):
+        upscaler(lr / 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,3 +264,39 @@ def test_network_and_picture_may_be_of_other_types(dtype: torch.dtype, self_ense
         assert (sr - expected).abs().max() <= (0.1 if dtype == torch.bfloat16 else 0.01)
     with pytest.raises(ConfigError, match="must be floating"):
         model.run((255 * lr).byte())
+
+
+@pytest.mark.parametrize("tile_size", [None, 8])
+def test_it_follows_the_network(tile_size: int | None) -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 20, 20)
+    model = Inference(network, tile_size=tile_size)
+    before, form = model.run(lr), model.network
+    assert torch.equal(model.run(lr), before)
+    assert model.network is form, "nothing is made anew while the weights are the same"
+    for weight in network.parameters():
+        weight.grad = torch.full_like(weight, 0.1)
+    torch.optim.SGD(network.parameters(), 0.1).step()
+    with torch.no_grad():
+        expected = network(lr)
+    assert (before - expected).abs().max() > 1e-3
+    assert (model.run(lr) - expected).abs().max() <= 1e-5
+    network.double()
+    assert model.run(lr).dtype == torch.float64
+
+
+def test_what_it_does_not_notice_makes_no_mixture() -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 20, 20)
+    model = Inference(network)
+    before = model.run(lr)
+    for weight in network.parameters():
+        weight.data.mul_(0.5)
+    assert torch.equal(model.run(lr), before)
+    assert not torch.equal(Inference(network).run(lr), before)
+
+
+def test_a_copy_follows_its_own_network() -> None:
+    lr = torch.rand(1, 3, 9, 9)
+    model = Inference(small_network("esc"))
+    expected = model.run(lr)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(copied.run(lr), expected)

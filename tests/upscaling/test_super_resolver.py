@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -18,3 +19,13 @@ def test_every_part_of_a_module_keeps_its_mode() -> None:
             modes = [each.training for each in module.modules()]
             assert torch.equal(ModuleResolver(module, 2)(lr), expected)
             assert [each.training for each in module.modules()] == modes
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_module_gets_its_own_floating_type(dtype: torch.dtype) -> None:
+    shuffled = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.PixelShuffle(2))
+    lr = torch.rand(1, 3, 8, 8)
+    expected = ModuleResolver(shuffled, 2)(lr)
+    sr = ModuleResolver(shuffled.to(dtype), 2)(lr)
+    assert sr.dtype == torch.float32
+    assert (sr - expected).abs().max() < 0.02

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -240,3 +242,13 @@ def test_options_are_the_defaults_of_calls(model: Path, tmp_path: Path) -> None:
         UpscaleOptions(scale=2, longest=5)
     with pytest.raises(TypeError, match="scal"):
         Upscaler(model, scal=3)
+
+
+def test_copies_and_other_processes_open_it_again(model: Path) -> None:
+    upscaler = Upscaler(model, device="cpu", size="40x60", tile_size=8)
+    expected = upscaler(crop())
+    for again in (copy.copy(upscaler), copy.deepcopy(upscaler), pickle.loads(pickle.dumps(upscaler))):
+        assert again is not upscaler
+        assert repr(again) == repr(upscaler)
+        assert again.options == upscaler.options
+        assert np.array_equal(again(crop()), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,38 @@ def test_a_video_becomes_pictures(tmp_path: Path, nearest: Path) -> None:
         upscale_to_frames(clip, tmp_path / "%d.xyz", options, PLAIN)
 
 
+def test_frames_of_an_earlier_run_are_told_and_its_times_removed(tmp_path: Path, nearest: Path) -> None:
+    options, pattern = UpscaleOptions(model=nearest, device="cpu"), tmp_path / "out" / "f%02d.png"
+    long, short = (make_clip(tmp_path / f"{n}.mkv", noise(n)) for n in (5, 3))
+    assert upscale_to_frames(long, pattern, options, PLAIN).notes == ()
+    images.write(Picture(noise(1)[0]), pattern.with_name("f9.png"))  # which is no frame's name
+    (note,) = upscale_to_frames(short, pattern, options, PLAIN).notes
+    assert note.startswith("f04.png to f05.png: of an earlier run")
+    (pattern.parent / "f05.png").unlink()
+
+    def fail(number: int, of: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upscale_to_frames(short, pattern, options, PLAIN, on_progress=fail)
+    assert not (pattern.parent / TIMES).exists()
+
+
+def test_frames_stop_behind_the_one_at_hand(tmp_path: Path, nearest: Path) -> None:
+    options, stop = UpscaleOptions(model=nearest, device="cpu"), threading.Event()
+    clip, pattern = make_clip(tmp_path / "clip.mkv", noise(4)), tmp_path / "out" / "%d.png"
+
+    def stop_at_two(number: int, of: int) -> None:
+        if number == 2:
+            stop.set()
+
+    made = upscale_to_frames(clip, pattern, options, PLAIN, stop=stop, on_progress=stop_at_two)
+    assert (made.frames, made.is_whole) == (2, False)
+    assert sorted(path.name for path in pattern.parent.iterdir()) == ["1.png", "2.png", TIMES]
+    assert (pattern.parent / TIMES).read_text() == "# timestamp format v2\n0\n40\n"
+    assert upscale_to_frames(clip, pattern, options, PLAIN).is_whole
+
+
 def one_frame(path: Path, pixels: str, **said: int) -> Path:
     """A clip of FFV1 of one grey frame, with what it declares of its colours."""
     with av.open(str(path), "w") as container:
@@ -98,22 +131,22 @@ def test_pictures_declare_the_colours_of_hdr(tmp_path: Path, nearest: Path) -> N
     said = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
     clip = one_frame(tmp_path / "hdr.mkv", "yuv420p10le", **said)
     options = UpscaleOptions(model=nearest, device="cpu")
-    notes = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
+    notes = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN).notes
     found = images.read(tmp_path / "1.png")
     assert found.metadata["cicp-data"] == bytes([9, 16, 0, 1])
     assert found.pixels.dtype == np.uint16
     assert notes == ()
-    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN)
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN).notes
     assert "colour tags (BT.2020, PQ) are not kept in JPEG" in note
     options = UpscaleOptions(model=nearest, device="cpu", to_srgb=True)
-    (note,) = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN).notes
     assert "colour tags (BT.2020, PQ) are not converted to sRGB" in note
 
 
 def test_pictures_declare_no_colours_that_were_guessed(tmp_path: Path, nearest: Path) -> None:
     clip = one_frame(tmp_path / "clip.mkv", "yuv420p")
     options = UpscaleOptions(model=nearest, device="cpu")
-    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN)
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.jpg", options, PLAIN).notes
     assert "the colour matrix is not declared" in note
     upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN)
     assert "cicp-data" not in images.read(tmp_path / "1.png").metadata
@@ -190,8 +223,6 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
 
 @needs_ffmpeg
 def test_a_folder_resumes_too(tmp_path: Path, nearest: Path) -> None:
-    import threading
-
     folder = write_frames(tmp_path / "frames", noise(30))
     stop = threading.Event()
     part = upscale_video(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from clips import make_clip, noise
 from escsr import cli, images
+from escsr.cli import commands
 from escsr.images import Picture
 
 Call = Callable[..., tuple[int, str]]
@@ -23,7 +26,9 @@ def upscale(
 ) -> Call:
     """The command in the folder of the clips: its exit code, and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "end_on_signals", lambda: None)  # the tests' own process keeps its signals
+    monkeypatch.setattr(
+        commands, "end_on_signals", lambda: None
+    )  # the tests' own process keeps its signals
 
     def call(*arguments: str) -> tuple[int, str]:
         line = ["escsr", "upscale", *arguments, "--model", str(nearest), "--device", "cpu"]
@@ -107,6 +112,59 @@ def test_a_pattern_may_match_results_of_the_same_run_before(tmp_path: Path, upsc
     assert names(tmp_path) == [".escsr-done.jsonl", "a.mkv", "a_x2.mkv", "b.mkv", "b_x2.mkv"]
     code, said = upscale("a.mkv", "b.mkv", "b_x2.mkv")
     assert (code, "b_x2.mkv is an input" in said) == (0, False), said
+
+
+def test_a_result_that_a_killed_run_left_is_no_video_of_the_next(
+    tmp_path: Path, upscale: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        clip(tmp_path / name)
+
+    def killed(*_: object) -> None:  # between the result and its line in the list
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("escsr.video.forecast.outcome_of_video", killed)
+        upscale("*.mkv", "--skip-existing")
+    assert (tmp_path / "a_x2.mkv").exists()
+    code, said = upscale("*.mkv", "--skip-existing")
+    assert code == 0, said
+    assert names(tmp_path) == [".escsr-done.jsonl", "a.mkv", "a_x2.mkv", "b.mkv", "b_x2.mkv"]
+
+
+@pytest.mark.usefixtures("heeded_signals")
+@pytest.mark.parametrize("sent", [1, 2])
+def test_control_c_at_frames_as_pictures(
+    tmp_path: Path, upscale: Call, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    clip(tmp_path / "clip.mkv", 4)
+    write = images.write
+
+    def interrupted(*given: Any) -> None:
+        write(*given)
+        for _ in range(sent):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("escsr.video.frame_files.images.write", interrupted)
+    code, said = upscale("clip.mkv", "-o", "frames/%03d.png")
+    assert (code, "Finishing the current frame" in said) == (130, True), said
+    assert "the same command begins anew, with the first frame" in said
+    assert names(tmp_path / "frames") == ["001.png", *(["timestamps.txt"] if sent == 1 else [])]
+
+
+def test_a_signal_that_ends_a_video_says_that_it_continues(
+    tmp_path: Path, upscale: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip(tmp_path / "clip.mkv")
+
+    def ended(*_: Any, **__: Any) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr("escsr.video.run_video", ended)
+    for flags in ([], ["--json"]):
+        code, said = upscale("clip.mkv", *flags)
+        assert (code, "clip.mkv: stopped; the same command continues" in said) == (143, True), said
+        assert ('"interrupted": true' in said) == bool(flags)
 
 
 def test_pictures_and_videos_together_are_refused(tmp_path: Path, upscale: Call) -> None:

@@ -187,6 +187,7 @@ def test_a_picture_that_is_damaged_fails_alone(served: Served, photo: Path, tmp_
         ("图" * 83 + ".png", "图" * 50 + ".png", "图" * 50 + "_x2.png"),
         ("é" * 140 + ".jpg", "é" * 75 + ".jpg", "é" * 75 + "_x2.jpg"),
         ("a" + "🙂" * 90 + "." + "语" * 99, "a" + "🙂" * 37 + "." + "语" * 10, "a" + "🙂" * 37 + "_x2.png"),
+        ("a%22b%0D%0A%20c.png", 'a"b%20c.png', 'a"b%20c_x2.png'),
         ("semi;colon\"quote'.tif", "semi;colon\"quote'.tif", "semi;colon\"quote'_x2.tif"),
     ],
 )
@@ -312,6 +313,29 @@ def test_camera_raw_is_refused_since_uploads_keep_no_ending(
         415,
         "photo.dng: camera raw is not taken here; develop it first, or use the command.",
     )
+
+
+def test_head_is_get_without_a_body(served: Served, photo: Path) -> None:
+    for path in ("/", "/page/app.js", "/docs", "/health"):
+        head, get = served.client.head(path), served.client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+    job = served.wait(served.send(photo))
+    head = served.client.head(f"/jobs/{job['id']}/result")
+    found = served.service.jobs.find(job["id"])
+    assert (head.status_code, head.content) == (200, b"")
+    assert found is not None
+    assert found.fetched is None, "it is kept as long as before"
+    get = served.client.get(f"/jobs/{job['id']}/result")
+    assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+    assert len(get.content) == int(head.headers["content-length"])
+    assert served.client.head("/jobs/none/result").status_code == 404
+
+
+def test_a_file_without_a_name_is_told_in_plain_words(served: Served) -> None:
+    answer = served.client.post("/jobs", files={"file": (None, b"pixels")})
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "file: this part of the form has no filename, so it is no file."
 
 
 def test_form_has_the_options_of_upscaling() -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from escsr.errors import ConfigError
+from escsr.web.jobs import FullError, Jobs
+from escsr.web.limits import Limits
 from escsr.web.server import serve as run_server
 from web.serving import Served
 
 Serve = Callable[..., Served]
 TOKEN = "correcthorsebattery"
 MIB = 2**20
+FORM_BEGINS = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 
 
 @pytest.mark.parametrize(
@@ -218,11 +223,62 @@ def test_what_is_kept_is_bounded(serve: Serve, photo: Path) -> None:
     served = serve(max_upload_mib=1, max_stored_mib=1.005)
     job = served.wait(served.send(photo))
     assert job["result_bytes"] > 0.005 * MIB
-    refused = served.post(photo)
+    refused = served.client.post("/jobs", files={"file": ("large.png", bytes(MIB))})
     assert refused.status_code == 429
     assert "results wait" in refused.json()["error"]
     served.client.delete(f"/jobs/{job['id']}")
     assert served.post(photo).status_code == 202
+
+
+def test_uploads_take_the_room_that_they_announce(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, Limits(max_upload_mib=1, max_stored_mib=2))
+    with ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(jobs.coming(MIB // 10))
+        stack.enter_context(jobs.coming(10 * MIB))  # of which no more than the largest upload is read
+        with pytest.raises(FullError, match="Too much is being uploaded at once"):
+            stack.enter_context(jobs.coming())
+    with jobs.coming(), jobs.coming():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (b"Content-Length: 9\r\n", 202),
+        (b"Transfer-Encoding: chunked\r\n", 429),
+        (b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n", 429),
+    ],
+)
+def test_room_for_an_upload_of_unknown_size(serve: Serve, photo: Path, headers: bytes, status: int) -> None:
+    served = serve(max_upload_mib=1, max_stored_mib=1)
+    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as other:
+        other.sendall(FORM_BEGINS + headers + b"\r\n")
+        time.sleep(0.2)
+        answer = served.post(photo)
+    assert answer.status_code == status
+    assert status == 202 or answer.json()["error"].startswith("Too much is being uploaded at once")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_upload_mib": math.inf},
+        {"max_upload_mib": math.nan},
+        {"job_seconds": math.inf},
+        {"max_upload_mib": 10, "max_stored_mib": 9},
+    ],
+)
+def test_limits_that_cannot_be(limits: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"must be above 0 and finite|one upload may have 10"):
+        Limits(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mib", [1, 128, 3000, 9000])
+def test_what_may_be_uploaded_can_be_kept(tmp_path: Path, mib: float) -> None:
+    jobs = Jobs(tmp_path, Limits(max_upload_mib=mib))
+    with jobs.coming(), jobs.coming():
+        pass
 
 
 def test_event_streams_are_bounded(serve: Serve, large: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +22,7 @@ import pytest
 from escsr import batch, images
 from escsr.images import Picture
 from escsr.web.server import private_folder
+from escsr.web.server import serve as run_server
 from web.serving import Served
 
 Serve = Callable[..., Served]
@@ -139,7 +142,9 @@ def post(client: httpx.Client, name: str, content: bytes) -> dict[str, str]:
     return client.post("/jobs", files={"file": (name, content)}).json()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 @pytest.mark.usefixtures("heeded_signals")
 def test_signals_end_all_in_order(
     tmp_path: Path, weights: Path, photo: Path, large: Path, number: int, code: int
@@ -202,6 +207,50 @@ def test_no_room_for_a_picture(serve: Serve, photo: Path) -> None:
     assert answer.json()["error"] == "The server cannot keep the picture (No such file or directory)."
     served.folder.mkdir()
     assert served.result(photo)
+
+
+def test_no_room_for_a_large_upload(
+    serve: Serve, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    served = serve()
+    (tmp_path / "large.png").write_bytes(photo.read_bytes() + bytes(3 << 19))  # more than is kept in memory
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", full)
+    answer = served.post(tmp_path / "large.png")
+    assert answer.status_code == 507
+    assert answer.json()["error"] == "The server cannot keep the picture (No space left on device)."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX's")
+@pytest.mark.parametrize("token", [None, "correcthorsebattery"])
+def test_no_command_line_shows_the_token(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    """Anybody may look at the command line of the browser."""
+    opened: list[str] = []
+    door: list[str] = []
+
+    def look(address: str) -> None:
+        opened.append(address)
+        if token is not None:
+            path = Path(address.removeprefix("file://"))
+            assert path.stat().st_mode & 0o777 == 0o600
+            assert path.parent.stat().st_mode & 0o777 == 0o700
+            door.append(path.read_text())
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(KeyboardInterrupt):
+        run_server(
+            port=0, models=[str(weights)], device=["cpu"], token=token, on_ready=opened.append, on_open=look
+        )
+    page, given = opened
+    assert (given == page) == (token is None)
+    assert not token or token not in given
+    assert not token or f'url={page}#token={token}"' in door[0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_server_left_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from escsr import images
 from escsr.batch.manifest import Manifest
-from escsr.batch.table import is_table, name_below, read_rows
+from escsr.batch.table import Row, is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
 from escsr.files import check_folder
 from escsr.upscaling.default_target import default_target
@@ -23,10 +23,17 @@ __all__ = ["Job", "check_name_suffix", "check_targets", "plan", "result_name", "
 
 @dataclass(frozen=True)
 class Job:
-    """One picture and where its result goes."""
+    """One picture and where its result goes.
+
+    Attributes:
+        source: The picture.
+        target: Its result.
+        sha256: Of the picture's bytes, as a table says, hexadecimal; "" if it does not.
+    """
 
     source: Path
     target: Path
+    sha256: str = ""
 
 
 def plan(
@@ -55,7 +62,7 @@ def plan(
 
     Raises:
         ConfigError: There are no inputs or one without a name, or suffix or shard are impossible.
-        NoImagesError: A folder or a pattern holds no pictures.
+        NoImagesError: A folder, a pattern or a table holds no pictures.
         OutputError: Two results would have one name, a result would replace an input, the output does
             not fit the inputs, or its format or its folder cannot be written.
     """
@@ -119,7 +126,7 @@ class _Names:
             return
         if not _is(source, stat.S_ISDIR):
             if self.target is None:
-                yield self._beside(source)
+                yield Job(source, self._beside(source))
             else:
                 yield Job(source, self._renamed(self.target / source.name, self.suffix))
             return
@@ -133,20 +140,25 @@ class _Names:
                 yield Job(path, self._renamed(self.target / inner, self.suffix))
 
     def _jobs_of_table(self, table: Path) -> Iterator[Job]:
+        is_empty = True
         for row in (row for rows in read_rows([table]) for row in rows):
+            is_empty = False
             if "://" in row.path or row.options:
                 what = "options of its own" if row.options else "no file of this machine"
                 raise ConfigError(f"{table}: {row.path} is or has {what}; use escsr fleet for this table.")
-            source = Path(row.path)
-            if self.target is None:
-                yield self._beside(source)
-            elif row.target:
-                yield Job(source, self.target / row.target)
-            else:
-                yield Job(source, self._renamed(self.target / name_below(row.path), self.suffix))
+            yield Job(Path(row.path), self._target_of(row), row.sha256)
+        if is_empty:
+            raise NoImagesError(f"{table}: there are no pictures in this table.")
 
-    def _beside(self, source: Path) -> Job:
-        return Job(source, self._renamed(default_target(source, self.size, self.suffix), None))
+    def _target_of(self, row: Row) -> Path:
+        if self.target is None:
+            return self._beside(Path(row.path))
+        if row.target:
+            return self.target / row.target
+        return self._renamed(self.target / name_below(row.path), self.suffix)
+
+    def _beside(self, source: Path) -> Path:
+        return self._renamed(default_target(source, self.size, self.suffix), None)
 
     def _renamed(self, path: Path, suffix: str | None) -> Path:
         return Path(result_name(os.fspath(path), format=self.format, suffix=suffix))

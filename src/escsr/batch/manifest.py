@@ -18,14 +18,18 @@ __all__ = ["MANIFEST", "Manifest", "key_of", "settings_text"]
 MANIFEST = ".escsr-done.jsonl"
 """Name of the list, one in each folder of results."""
 
+_BEGUN = ""
+"""Key of a result that is not known to be whole."""
+
 _LOG = logging.getLogger(__name__)
 
 
 class Manifest:
     """Results by folder: which inputs, model and settings each was made from.
 
-    A line is appended once its picture is written and lasting. Lines are short and written at once, so
-    several processes may share a folder; a torn last line is ignored. A list that cannot be written
+    A line is appended before a result appears, so that none looks like a picture of the user's where a run
+    was killed just then, and another once it is written and lasting. Lines are short and written at once,
+    so several processes may share a folder; a torn last line is ignored. A list that cannot be written
     costs a later run its time, nothing else, so it is a warning.
     """
 
@@ -38,14 +42,19 @@ class Manifest:
         return self._read(target.parent).get(target.name) == key and target.is_file()
 
     def lists(self, path: Path) -> bool:
-        """Whether a file is called as a result in its folder."""
+        """Whether a file is called as a result in its folder, be it done or only begun."""
         return path.name in self._read(path.parent)
+
+    def begin(self, target: Path) -> None:
+        """Notes a result that is about to be written."""
+        self.add(target, _BEGUN)
 
     def add(self, target: Path, key: str) -> None:
         """Notes a result that has been written."""
         text = json.dumps({"result": target.name, "key": key}, ensure_ascii=False) + "\n"
         line = text.encode(errors="backslashreplace")  # names that are not UTF-8, as JSON escapes them
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with open(target.parent / MANIFEST, "ab") as file:
                 file.write(line)
         except OSError as error:

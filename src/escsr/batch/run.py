@@ -17,7 +17,7 @@ from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
 from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline
-from escsr.batch.table import is_table
+from escsr.batch.table import check_sha256, is_table
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
@@ -141,6 +141,8 @@ class Batch:
         """The reader's part; what was done before is not decoded, but skipped."""
         job, key = self.jobs[number], ""
         header = images.read_header(job.source)
+        if job.sha256:
+            check_sha256(job.source, sha256_of(job.source), job.sha256)
         scale = self.size.scale_of(header.height, header.width)
         if manifest is not None:
             key = self._key(job, scale)
@@ -168,8 +170,10 @@ class Batch:
         return work._replace(picture=larger)
 
     def _write(self, manifest: Manifest | None, count: ProgressCount, work: _Work) -> Outcome:
-        """The writer's part; the note follows the picture."""
+        """The writer's part, in the order that a kill at any moment allows, see `Manifest`."""
         job, picture = self.jobs[work.number], work.picture
+        if manifest is not None:
+            manifest.begin(job.target)
         images.write(picture, job.target, self.options)
         if manifest is not None:
             manifest.add(job.target, work.key)

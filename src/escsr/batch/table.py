@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from escsr.errors import ConfigError, DataError
 from escsr.runtime.extras import install_line
 
-__all__ = ["Row", "is_table", "name_below", "read_rows"]
+__all__ = ["Row", "check_sha256", "is_table", "name_below", "read_rows"]
 
 _COLUMNS = ("path", "target", "sha256", "options")
 _ROWS_AT_ONCE = 20_000
@@ -42,6 +42,21 @@ class Row(NamedTuple):
 def is_table(path: str | os.PathLike[str]) -> bool:
     """Whether an input is a table, a file or a folder of files, by its name."""
     return os.fspath(path).rstrip("/").endswith(".parquet")
+
+
+def check_sha256(path: str | os.PathLike[str], found: str, told: str) -> None:
+    """Refuses a picture that is not the one that a table means.
+
+    Args:
+        path: Of the picture, for the message.
+        found: Digest of its bytes, hexadecimal.
+        told: That of the table; "" where it tells none.
+
+    Raises:
+        DataError: They differ.
+    """
+    if told and told != found:
+        raise DataError(f"{path}: has the digest {found}, not {told} as the table says.")
 
 
 def name_below(path: str) -> str:

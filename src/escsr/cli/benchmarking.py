@@ -16,6 +16,7 @@ from escsr.cli.console import (
     ScaleOption,
     own_memory,
     plain,
+    print_json,
     print_table,
     progress,
 )
@@ -136,7 +137,6 @@ def benchmark(
     own_memory()
     from escsr.evaluation.benchmark.chart import check_chart_path, draw_chart
     from escsr.evaluation.benchmark.run import benchmark as measure
-    from escsr.evaluation.benchmark.writing import as_json as to_json
     from escsr.evaluation.benchmark.writing import check_output_path, write_benchmark
 
     for path in output or ():
@@ -169,7 +169,7 @@ def benchmark(
     for path in plot or ():
         draw_chart(result, path, data=plot_data)
     if as_json:
-        sys.stdout.write(to_json(result, command))
+        print_json({"command": command, **result.to_dict()})
     else:
         _print(result)
 

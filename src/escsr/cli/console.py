@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from escsr.errors import OutputError
 from escsr.files import only_finite
 from escsr.runtime.choices import Precision
 
@@ -135,9 +137,24 @@ def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
         )
 
 
-def print_json(value: object) -> None:
-    """Prints a value as JSON; see `only_finite` for what that does not have."""
-    sys.stdout.write(json.dumps(only_finite(value), indent=1, ensure_ascii=False) + "\n")
+def print_json(value: object, *, indent: int | None = 1) -> None:
+    """Prints a value as JSON; see `only_finite` for what that does not have.
+
+    Where standard output is not UTF-8, letters beyond ASCII are JSON's escapes.
+
+    Args:
+        value: What to print.
+        indent: Spaces for each level; None for a single line.
+
+    Raises:
+        OutputError: Standard output is closed.
+    """
+    if sys.stdout is None:
+        raise OutputError("Standard output is closed, where --json goes.")
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    is_unicode = codecs.lookup(encoding).name.startswith("utf")
+    text = json.dumps(only_finite(value), indent=indent, ensure_ascii=not is_unicode)
+    print(without_controls(text), flush=True)
 
 
 def print_table(table: Table) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C in two steps: finish what is at hand, then stop; and the signals that end a process."""
+"""Ctrl-C in two steps: finish what is at hand, then stop; the signals that end a process; none is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["end_on_signals", "finish_on_interrupt"]
+__all__ = ["end_on_signals", "finish_on_interrupt", "import_numpy_before_torch"]
 
 
 @contextmanager
@@ -47,6 +47,25 @@ def end_on_signals() -> None:
 
     for number in _heeded("SIGTERM", "SIGHUP"):
         signal.signal(number, end)
+
+
+def import_numpy_before_torch() -> None:
+    """Has numpy imported as soon as PyTorch is, which takes the longer part of a command's start.
+
+    PyTorch imports numpy from C and drops whatever is raised there: a Ctrl-C or a SIGTERM at that moment
+    would be lost, or leave half of numpy. Imported here, it lets them through.
+    """
+    if "torch" not in sys.modules:
+        sys.meta_path.insert(0, _NumpyFirst())
+
+
+class _NumpyFirst:
+    """Looks at the names of what is imported; it finds nothing itself."""
+
+    def find_spec(self, name: str, _: object = None, __: object = None) -> None:
+        if name == "torch":
+            sys.meta_path.remove(self)
+            import numpy  # noqa: F401
 
 
 def _heeded(*names: str) -> list[signal.Signals]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import math
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from escsr.cli.console import ERR, OUT, ExitCode, plain, without_controls
-from escsr.errors import DeviceError, OutputError
+from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json
+from escsr.errors import DeviceError, EscError
 from escsr.files import with_names
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.extras import install_line
@@ -33,6 +33,7 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
+        is_cut: Whether it was ended so that what was still being written could not be reported.
         names: What to call some files, see `with_names`.
     """
 
@@ -44,7 +45,7 @@ class Report:
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
         self.began = time.time()
-        self.stopped = self.short_of_memory = self.can_continue = False
+        self.stopped = self.is_cut = self.short_of_memory = self.can_continue = False
         self.jobs: list[Job] = []
         self.notes: list[str] = []
 
@@ -136,7 +137,10 @@ class Report:
 class JsonReport(Report):
     """The same as one JSON object a line on standard output."""
 
-    def _report_begin(self, batch: Batch) -> None: ...
+    _batch: Batch | None = None
+
+    def _report_begin(self, batch: Batch) -> None:
+        self._batch = batch
 
     def _report(self, result: Outcome | Forecast) -> None:
         values: dict[str, Any] = {
@@ -156,10 +160,23 @@ class JsonReport(Report):
         write_line({"event": event, **job, **values})
 
     def _report_end(self, seconds: float) -> None:
+        if self.is_cut and self._batch is not None:
+            self._report_written(self._batch)
         sums = {kind: self.counts[kind] for kind in _WORDS}
         ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": self.notes}
         write_line({"event": "end", **sums, **ended})
 
+    def _report_written(self, batch: Batch) -> None:
+        """Those that were at hand and are written: of a run that is cut their outcomes do not come."""
+        reported = sum(self.counts.values())
+        for job in self.jobs[reported : reported + _AT_HAND]:
+            if _is_newer(job.target, self.began):
+                with suppress(EscError):
+                    self.add(_written(batch, job))
+
+
+_AT_HAND = 3
+"""Pictures that are read, upscaled and written at once."""
 
 _WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done before", "failed": "failed"}
 
@@ -177,6 +194,16 @@ def _line(result: Outcome | Forecast) -> str:
         return f"{target}  skipped, done before"
     line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
     return "\n  ".join([line, *result.notes])
+
+
+def _written(batch: Batch, job: Job) -> Outcome:
+    """What became of a picture, as far as its files tell."""
+    from escsr import images
+    from escsr.batch import Outcome
+
+    source = images.read_header(job.source)
+    model = batch.upscaler(batch.size.scale_of(source.height, source.width)).name
+    return Outcome(job, "done", seconds=math.nan, model=model, size=images.read_size(job.target))
 
 
 def _skipped_files(kinds: Counter[str]) -> str:
@@ -222,9 +249,7 @@ def _of_video(result: Forecast) -> str:
 
 def write_line(line: dict[str, Any]) -> None:
     """Prints one object of JSON as a line."""
-    if sys.stdout is None:  # closed
-        raise OutputError("Standard output is closed, where --json goes.")
-    print(without_controls(json.dumps(line, ensure_ascii=False, default=str)), flush=True)
+    print_json(line, indent=None)
 
 
 def _size(size: tuple[int, int] | None) -> str:

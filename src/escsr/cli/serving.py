@@ -53,9 +53,9 @@ def serve(
     def ready(address: str) -> None:
         OUT.print(plain(f"{address}  (Ctrl-C stops)"))
         sys.stdout.flush()
-        if not no_open and _has_desktop():
-            opened = address if token is None else f"{address}#token={token}"
-            threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
+
+    def open_page(address: str) -> None:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     run(
         host=host,
@@ -68,6 +68,7 @@ def serve(
         max_pixels=max_pixels,
         max_queue=max_queue,
         on_ready=ready,
+        on_open=None if no_open or not _has_desktop() else open_page,
     )
 
 

@@ -272,8 +272,9 @@ def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
                     report.add(outcome)
         except KeyboardInterrupt:
             stop.set()
+            report.is_cut = True
         except SystemExit:  # of a signal that ends the process, see `end_on_signals`
-            report.stopped = True
+            report.stopped = report.is_cut = True
             report.end()
             raise
     report.stopped = stop.is_set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from escsr.cli.reports import JsonReport, Report, duration_text, write_line
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from escsr.batch import Outcome
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions, VideoPlan, VideoProgress
     from escsr.video.jobs import VideoJob
@@ -117,7 +117,7 @@ def upscale_videos(
         if job.target is not None and is_frame_pattern(job.target):
             unused = {"dry_run": dry_run, "skip_existing": skip_existing, "yes": yes}
             refuse_unused("frames as pictures", how, **unused)
-            report.add(_run_to_frames(job.source, job.target, options, how, quiet=quiet))
+            _run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
             return
         with frames_as_video(job.source, how.fps) as file:
             upscale_file(file, job.target)
@@ -130,6 +130,8 @@ def upscale_videos(
             report.add(Outcome(Job(source, plan.target), "skipped"))
         else:
             _agree(plan, yes=yes)
+            if skip_existing:
+                manifest.begin(plan.target)
             is_whole = _run(plan, report, quiet=quiet)
             if is_whole and skip_existing:
                 manifest.add(plan.target, plan.key)
@@ -220,7 +222,12 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
     from escsr.video.forecast import outcome_of_video
 
     stop, name, said = threading.Event(), plan.video.path.name, 0.0
-    with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
+    done, ended = None, f"{name}: stopped; the same command continues behind the last finished segment."
+    with (
+        _ended_by_signals(report, ended),
+        progress("", quiet) as bar,
+        finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)),
+    ):
 
         def show(at: VideoProgress) -> None:
             nonlocal said
@@ -234,7 +241,9 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
                 write_line({"event": "progress", "source": plan.video.path, **vars(at)})
 
         done = run_video(plan, stop=stop, on_progress=show)
-    report.stopped = stop.is_set()
+    report.stopped |= stop.is_set()
+    if done is None:
+        return False
     if done.is_whole:
         report.add(outcome_of_video(plan, done))
     else:
@@ -243,22 +252,58 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
     return done.is_whole
 
 
+@contextmanager
+def _ended_by_signals(report: Report, text: str) -> Iterator[None]:
+    """Says how it goes on where a second Ctrl-C stops the work, or a signal ends the process."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as ended:
+        report.stopped = True
+        ERR.print(plain(text))
+        if isinstance(ended, SystemExit):
+            report.end()
+            raise
+
+
 def _run_to_frames(
-    source: Path, pattern: Path, options: UpscaleOptions, how: VideoOptions, *, quiet: bool
-) -> Outcome:
+    source: Path,
+    pattern: Path,
+    options: UpscaleOptions,
+    how: VideoOptions,
+    report: Report,
+    *,
+    quiet: bool,
+) -> None:
+    """Upscales under a bar, with Ctrl-C in two steps."""
     from escsr.batch import Job, Outcome
     from escsr.video.frame_files import upscale_to_frames
 
-    begun = time.perf_counter()
-    with progress("", quiet) as bar:
-        notes = upscale_to_frames(
+    begun, stop, made = time.perf_counter(), threading.Event(), None
+    rest = "the same command begins anew, with the first frame"
+    with (
+        _ended_by_signals(report, f"{source.name}: stopped; what is done is in {pattern.parent}; {rest}."),
+        progress("", quiet) as bar,
+        finish_on_interrupt(stop, lambda: ERR.print(_FINISHING_FRAME)),
+    ):
+        made = upscale_to_frames(
             source,
             pattern,
             options,
             how,
+            stop=stop,
             on_progress=lambda number, of: bar(number, of, f"{source.name}  {number} of {of}"),
         )
-    return Outcome(Job(source, pattern), "done", seconds=time.perf_counter() - begun, notes=notes)
+    report.stopped |= stop.is_set()
+    if made is None:
+        return
+    if made.is_whole:
+        seconds = time.perf_counter() - begun
+        report.add(Outcome(Job(source, pattern), "done", seconds=seconds, notes=made.notes))
+        return
+    ERR.print(plain(f"{source.name}: stopped with {made.frames} frames in {pattern.parent}; {rest}."))
+    for note in made.notes:
+        ERR.print(plain(f"  {note}"))
 
 
+_FINISHING_FRAME = "Finishing the current frame; press Ctrl-C again to stop at once."
 _FINISHING = "Finishing the current segment; press Ctrl-C again to stop at once (and do it again later)."

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from escsr.data.augment import augment
-from escsr.data.patch_sampler import shard_of_batch, to_batch
+from escsr.data.patch_sampler import check_draw, shard_of_batch, to_batch
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, read_rgb
 from escsr.data.pil_resize import pil_resize
 from escsr.data.storage import Group, load_large_enough
@@ -124,9 +124,11 @@ class ArbitraryScaleSampler:
             The shard of the batch.
 
         Raises:
-            ConfigError: The batch cannot be split so, or there are more queries than pixels.
+            ConfigError: The batch cannot be split so, there are more queries than pixels, or a number is
+                impossible.
             DataError: A picture is too small for the patch size at the largest scale.
         """
+        check_draw(seed, iteration, patch_size)
         least = math.ceil(patch_size * LARGEST_SCALE)
         if self._least_side < least:
             raise DataError(

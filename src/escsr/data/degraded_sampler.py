@@ -14,7 +14,7 @@ from torch import Tensor
 from escsr.data.augment import augment
 from escsr.data.degradations import degrade
 from escsr.data.degradations.config import Mixture
-from escsr.data.patch_sampler import shard_of_batch
+from escsr.data.patch_sampler import check_draw, shard_of_batch
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, read_rgb
 from escsr.data.sample_thread import SampleThread
 from escsr.data.storage import Group, load_large_enough
@@ -130,9 +130,10 @@ class DegradedSampler:
             The shard of the batch.
 
         Raises:
-            ConfigError: The batch cannot be split so.
+            ConfigError: The batch cannot be split so, or a number is impossible.
             DataError: No picture holds a patch with its margin.
         """
+        check_draw(seed, iteration, patch_size)
         share = shard_of_batch(batch_size, shard, num_shards)
         draw = partial(self._draw, seed, iteration, patch_size)
         samples = self._thread.map(draw, range(share.start, share.stop))

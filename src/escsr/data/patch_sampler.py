@@ -16,7 +16,7 @@ from escsr.data.resizers import Resizer, downscale
 from escsr.data.storage import Group, load_large_enough
 from escsr.errors import ConfigError, DataError
 
-__all__ = ["PatchSampler", "shard_of_batch", "to_batch"]
+__all__ = ["PatchSampler", "check_draw", "shard_of_batch", "to_batch"]
 
 
 class PatchSampler:
@@ -120,8 +120,9 @@ class PatchSampler:
             LR (B/N, 3, p, p) and HR (B/N, 3, rp, rp), float32 in [0, 1], where the pictures are kept.
 
         Raises:
-            ConfigError: The batch cannot be split so, or no picture holds a patch.
+            ConfigError: The batch cannot be split so, no picture holds a patch, or a number is impossible.
         """
+        check_draw(seed, iteration, patch_size)
         share = shard_of_batch(batch_size, shard, num_shards)
         generator = np.random.Generator(np.random.Philox(key=np.array([seed, iteration], np.uint64)))
         places = np.maximum(self._sides - patch_size + 1, 0).prod(1)
@@ -141,12 +142,27 @@ class PatchSampler:
         return to_batch(lr), to_batch(hr)
 
 
+def check_draw(seed: int, iteration: int, patch_size: int) -> None:
+    """Refuses numbers by which no batch can be drawn.
+
+    Raises:
+        ConfigError: A counter of the generator is below 0 or has more than 64 bits, or patches are empty.
+    """
+    for name, value in (("seed", seed), ("iteration", iteration)):
+        if not 0 <= value < 2**64:
+            raise ConfigError(f"{name} must be from 0 to 2^64 - 1, not {value}.")
+    if patch_size < 1:
+        raise ConfigError(f"patch_size must be at least 1, not {patch_size}.")
+
+
 def shard_of_batch(batch_size: int, shard: int, num_shards: int) -> slice:
     """The samples of a batch that belong to one of its shards, all of one size.
 
     Raises:
-        ConfigError: They are not equally many for each, or there is no such shard.
+        ConfigError: They are not equally many for each, there are none, or there is no such shard.
     """
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, not {batch_size}.")
     if not 0 <= shard < num_shards or batch_size % num_shards:
         raise ConfigError(
             f"A batch of {batch_size} cannot be split into {num_shards} shards (shard {shard}): it must be "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, reduce
+from numbers import Real
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -48,7 +49,7 @@ def imresize(
         The same kind and type as `image`.
 
     Raises:
-        ConfigError: The picture is empty or of another type, or the scale is not positive.
+        ConfigError: The picture is empty or of another type, or the scale or the size is not positive.
 
     Example:
         >>> imresize(np.zeros((10, 13, 3), np.uint8), 1 / 3).shape
@@ -56,8 +57,9 @@ def imresize(
     """
     if convention not in ("matlab-uint8", "matlab-double"):
         raise ConfigError(f"convention must be 'matlab-uint8' or 'matlab-double', not {convention!r}.")
-    if not (scale > 0 and math.isfinite(scale)):
-        raise ConfigError(f"scale must be positive, not {scale}.")
+    if not (isinstance(scale, Real) and scale > 0 and math.isfinite(scale)):
+        raise ConfigError(f"scale must be one positive number, not {scale!r}.")
+    _check_size(size)
     if isinstance(image, Tensor):
         if not image.is_floating_point() or image.dim() < 2 or 0 in image.shape[-2:]:
             raise ConfigError(
@@ -65,6 +67,8 @@ def imresize(
                 f"{str(image.dtype).removeprefix('torch.')} {tuple(image.shape)}."
             )
         return _resize_axis(_resize_axis(image, -2, scale, size and size[0]), -1, scale, size and size[1])
+    if not isinstance(image, np.ndarray):
+        raise ConfigError(f"A picture to resize must be an array or a tensor, not {type(image).__name__}.")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ConfigError(f"A picture to resize must be (H, W) or (H, W, C), not {image.shape}.")
     if image.dtype != np.uint8 and not np.issubdtype(image.dtype, np.floating):
@@ -77,6 +81,12 @@ def imresize(
     pixels = _resize_axis(pixels, 1, scale, size and size[1])
     resized = (_round_to_uint8(pixels) if whole else pixels).numpy()
     return resized.astype(image.dtype, copy=False)
+
+
+def _check_size(size: Any) -> None:
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if size is not None and not (is_pair and all(isinstance(x, (int, np.integer)) and x > 0 for x in size)):
+        raise ConfigError(f"size must be two positive integers, rows and columns, not {size!r}.")
 
 
 def _round_to_uint8(pixels: Tensor) -> Tensor:

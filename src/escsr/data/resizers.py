@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from numbers import Integral
 from typing import get_args
 
 import numpy as np
@@ -39,7 +40,7 @@ def downscale(hr: NDArray[np.uint8], scale: int, resizer: Resizer = "matlab-bicu
         (4, 6, 3)
     """
     check_choice("resizer", resizer, Resizer)
-    if scale < 1:
+    if not (isinstance(scale, Integral) and scale >= 1):
         raise ConfigError(f"scale must be a positive integer, not {scale}.")
     fits = hr.ndim == 3 and 0 not in hr.shape and not hr.shape[0] % scale and not hr.shape[1] % scale
     if hr.dtype != np.uint8 or not fits:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from escsr.errors import DataError
+from escsr.errors import ConfigError, DataError
 
 __all__ = ["psnr", "rgb_to_y", "ssim"]
 
@@ -41,9 +41,10 @@ def psnr(first: Tensor, second: Tensor, *, peak: float = 255.0) -> float:
         10·log10(peak² / MSE); infinite for equal pictures.
 
     Raises:
-        DataError: The shapes differ.
+        ConfigError: They are no tensors.
+        DataError: The shapes differ, or there are no pixels.
     """
-    _check_shapes(first, second)
+    _check(first, second)
     error = (first.double() - second.double()).square().mean().item()
     return math.inf if error == 0 else 10 * math.log10(peak**2 / error)
 
@@ -60,9 +61,12 @@ def ssim(first: Tensor, second: Tensor, *, peak: float = 255.0) -> float:
         The mean over pixels and channels, in [−1, 1].
 
     Raises:
+        ConfigError: They are no tensors, or of other dimensions.
         DataError: The shapes differ or a side is shorter than 11.
     """
-    _check_shapes(first, second)
+    _check(first, second)
+    if first.dim() != 3:
+        raise ConfigError(f"SSIM is of one picture, (C, H, W), not {tuple(first.shape)}.")
     if min(first.shape[-2:]) < 11:
         raise DataError(f"SSIM needs sides of at least 11 pixels, not {tuple(first.shape[-2:])}.")
     a, b = first.double()[:, None], second.double()[:, None]
@@ -84,6 +88,12 @@ def ssim(first: Tensor, second: Tensor, *, peak: float = 255.0) -> float:
     return similarity.mean().item()
 
 
-def _check_shapes(first: Tensor, second: Tensor) -> None:
+def _check(first: Tensor, second: Tensor) -> None:
+    for each in (first, second):
+        if not isinstance(each, Tensor):
+            kind = type(each).__name__
+            raise ConfigError(f"Pictures to compare must be tensors (torch.from_numpy), not {kind}.")
     if first.shape != second.shape:
         raise DataError(f"Pictures to compare differ in size: {tuple(first.shape)}, {tuple(second.shape)}.")
+    if not first.numel():
+        raise DataError(f"Pictures to compare have no pixels: {tuple(first.shape)}.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from escsr.errors import ConfigError
 from escsr.evaluation.bicubic import Bicubic
@@ -16,16 +18,18 @@ from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.opening import open_inference
 from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["BICUBIC", "Model", "fitting_scale", "open_model"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
 
-Model = SuperResolver | nn.Module | str | os.PathLike[str]
+Model = SuperResolver | Upscaler | nn.Module | str | os.PathLike[str]
 """A model: what `find_model` takes (a bundled name, a file of weights, also of other architectures where
-spandrel is installed, the folder of a training run, ...), "bicubic", any super-resolver, a network of ours
-(used where it is), or a module of your own, for which a scale is given."""
+spandrel is installed, the folder of a training run, ...), "bicubic", any super-resolver, an `Upscaler`
+(its network, without what it does to colours), a network of ours (used where it is), or a module of your
+own, for which a scale is given."""
 
 
 def open_model(
@@ -47,7 +51,7 @@ def open_model(
 
     Raises:
         CheckpointError: The model cannot be loaded.
-        ConfigError: It cannot have that strength.
+        ConfigError: It is no model, or cannot have that strength.
         DeviceError: There is no such device.
 
     Example:
@@ -57,15 +61,25 @@ def open_model(
     is_named = isinstance(model, (str, os.PathLike)) and os.fspath(model) != BICUBIC
     if strength is not None and not is_named:
         raise ConfigError("strength is for models given by name, such as real; leave it out.")
-    if isinstance(model, ESC):
-        return Inference(model, precision=precision)
-    if isinstance(model, nn.Module) and not isinstance(model, SuperResolver):
-        own = getattr(model, "scale", None) if scale is None else scale
+    if isinstance(model, Upscaler):
+        return model.inference
+    network = _unwrapped(model)
+    if isinstance(network, ESC):
+        return Inference(network, precision=precision)
+    if isinstance(network, SuperResolver):
+        return network
+    if isinstance(network, nn.Module):
+        own = getattr(network, "scale", None) if scale is None else scale
         if own is None or int(own) != own:
-            raise ConfigError(f"Which scale has {type(model).__name__}? Give a whole number, like scale=2.")
-        return ModuleResolver(model, int(own))
+            raise ConfigError(
+                f"Which scale has {type(network).__name__}? Give a whole number, like scale=2."
+            )
+        return ModuleResolver(network, int(own))
     if not isinstance(model, (str, os.PathLike)):
-        return model
+        raise ConfigError(
+            "A model must be a name, a file, a network, an Upscaler or a SuperResolver, not "
+            f"{type(model).__name__}."
+        )
     if os.fspath(model) == BICUBIC:
         return Bicubic()
     path, name = find_model(model, scale=scale), os.fspath(model)
@@ -76,6 +90,22 @@ def open_model(
         precision=precision,
         strength=choose_strength(model, path, strength),
     ).inference
+
+
+def _unwrapped(model: object) -> object:
+    """The module inside of what `torch.compile`, `DataParallel` and the like made of it; or as it is.
+
+    The results are the same, and a network of ours is computed in its own way.
+    """
+    while isinstance(model, nn.Module):
+        if isinstance(model, (DataParallel, DistributedDataParallel, AveragedModel)):
+            inner: object = model.module
+        else:
+            inner = getattr(model, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            break
+        model = inner
+    return model
 
 
 def fitting_scale(model: SuperResolver, scale: float | None) -> float:

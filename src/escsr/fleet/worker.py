@@ -15,7 +15,8 @@ import pyvips
 import torch
 
 from escsr import images
-from escsr.errors import ConfigError, DeviceError, EscError, ModelNotFoundError
+from escsr.batch.table import check_sha256
+from escsr.errors import ConfigError, DataError, DeviceError, EscError, ModelNotFoundError
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.fleet.ledger import DEADLY
 from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri, setting_of
@@ -181,10 +182,7 @@ class Upscaling:
         upscaler, target = self._upscaler(options), f"{self._output}/{row['target']}"
         with fetched(row["path"]) as source:
             digest = sha256_of(source)
-            if row["sha256"] and row["sha256"] != digest:
-                raise OSError(
-                    f"{row['path']}: has the digest {digest}, not {row['sha256']} as the table says"
-                )
+            check_sha256(row["path"], digest, row["sha256"])
             if is_local(target):
                 self._tidy(Path(target).parent)
             with written(target, by_atomic_path=True) as path:
@@ -232,8 +230,9 @@ def _deadly(row: Row) -> Row:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether waiting may help: with a network or a lack of memory, not with a broken picture."""
-    return isinstance(error, DeviceError) or not isinstance(error, (EscError, FileNotFoundError))
+    """Whether waiting may help: with a network, a lack of memory or other bytes, not a broken picture."""
+    is_lasting = isinstance(error, (EscError, FileNotFoundError))
+    return isinstance(error, (DataError, DeviceError)) or not is_lasting
 
 
 def _message_of(error: Exception, path: str) -> str:

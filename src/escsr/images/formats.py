@@ -108,6 +108,9 @@ READABLE = tuple(FORMAT_OF)
 WRITABLE = {suffix: format for suffix, format in FORMAT_OF.items() if format.is_written}
 """Endings of files that can be written, with their format."""
 
+_LARGE = (".png", ".tif")
+"""Endings to choose where another format holds too few pixels a side."""
+
 VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIFF": "tiff", "GIF": "gif"}
 """Formats that libvips reads and writes, as its functions call them."""
 
@@ -203,11 +206,12 @@ def check_size(path: Path, width: int, height: int) -> None:
     Raises:
         OutputError: A side is too long for the format.
     """
-    format = check_suffix(path)
-    if max(width, height) > format.max_side:
+    format, side = check_suffix(path), max(width, height)
+    if side > format.max_side:
+        larger = " or ".join(suffix for suffix in _LARGE if FORMAT_OF[suffix].max_side >= side)
         raise OutputError(
             f"{path}: {format.name} holds up to {format.max_side} pixels a side, not {width}×{height}; "
-            "choose .png or .tif, or a smaller size."
+            f"choose {larger}{', or ' if larger else ''}a smaller size."
         )
 
 

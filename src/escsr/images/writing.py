@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import numpy as np
 import pyvips
 
 from escsr.errors import ConfigError, OutputError
-from escsr.files import atomic_path
+from escsr.files import atomic_path, with_names
 from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.colour_tags import add_png_tags
@@ -35,6 +38,9 @@ _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
 
 _CLASSIC_TIFF = 2**32 - 2**24
 """Bytes of pixels up to which a TIFF file needs no 64-bit offsets."""
+
+_OVERHEAD = 2**20
+"""Bytes of a file beside its pixels."""
 
 _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution}
 """libvips puts a resolution into every file of these."""
@@ -104,7 +110,7 @@ def write(
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
     picture = held_by(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, _reasons(temporary, path, picture.pixels.nbytes):
         if format.name == "HEIC":
             heic.write(picture, temporary, format, quality, options.subsampling)
         elif format.extra is not None:
@@ -112,6 +118,26 @@ def write(
         else:
             settings = _encoder_settings(picture, format, options, quality) | {"page_height": height}
             _write_by_vips(picture, temporary, format, settings, animation)
+
+
+@contextmanager
+def _reasons(temporary: Path, path: Path, nbytes: int) -> Iterator[None]:
+    """Errors of encoders, which hardly ever say that the disk is full, and some of which name their file.
+
+    Args:
+        temporary: The file as encoders know it.
+        path: As people know it.
+        nbytes: What the file takes at most, about; some encoders write it at once, and leave room then.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        if shutil.disk_usage(temporary.parent).free < nbytes + _OVERHEAD:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        said = with_names(error, {os.fspath(temporary): os.fspath(path)})
+        raise OSError(said.rstrip(".")) from error
 
 
 def _write_by_vips(

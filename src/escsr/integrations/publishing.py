@@ -17,7 +17,7 @@ import torch
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError, ForeignNetworkError, OutputError
 from escsr.evaluation.comparison import Quality, read_quality
-from escsr.files import atomic_path, read_json, sha256_of
+from escsr.files import atomic_path, is_part, read_json, remove_stale_parts, sha256_of
 from escsr.integrations.model_card import card_text, licence_text
 from escsr.models.bundled import WEIGHTS_FILE, find_model, model_name
 from escsr.models.checkpoints import (
@@ -36,6 +36,8 @@ __all__ = ["MODEL_TYPE", "Publication", "publish"]
 
 MODEL_TYPE = "esc"
 """What `config.json` calls networks of this family."""
+
+_DATABASE = "openmodeldb"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def publish(
 
     Args:
         model: As for `load_network`.
-        output: The folder: new, empty, or one that was written so before.
+        output: The folder: new, empty, or one that was written so before, be it only in part.
         name: Of the published model; None for the model's own.
         author: Who publishes it.
         licence: SPDX name of the licence of the weights, as "MIT"; "" for that stated by their file.
@@ -106,6 +108,8 @@ def publish(
     publication = _describe(model, name=name, author=author, licence=licence, url=url)
     folder, checkpoint = Path(output), publication.checkpoint
     _check_folder(folder)
+    for each in (folder, folder / _DATABASE):
+        remove_stale_parts(each, seconds=0)  # else they would be uploaded
     weights, fields = folder / WEIGHTS_FILE, _fields(publication)
     half = all(value.dtype == torch.float16 for value in checkpoint.weights.values())
     network = network_of(checkpoint, name=publication.name)
@@ -118,18 +122,14 @@ def publish(
         "escsr": __version__,
         **damage,
     }
+    _write(folder / CONFIG_FILE, _json(fields))  # first: it says whose folder this is, should the rest fail
     save_network(network, weights, half=half, published_names=True, metadata=metadata)
-    texts = {
-        CONFIG_FILE: _json(fields),
-        "README.md": card_text(publication),
-        "LICENSE": licence_text(publication),
-    }
+    texts = {"README.md": card_text(publication), "LICENSE": licence_text(publication)}
     if publication.database_id is not None:
-        texts[f"openmodeldb/{publication.database_id}.json"] = _json(_database_entry(publication, weights))
+        texts[f"{_DATABASE}/{publication.database_id}.json"] = _json(_database_entry(publication, weights))
     for file, text in texts.items():
-        with atomic_path(folder / file) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="\n")
-    return [weights, *(folder / file for file in texts)]
+        _write(folder / file, text)
+    return [weights, folder / CONFIG_FILE, *(folder / file for file in texts)]
 
 
 def _describe(
@@ -178,10 +178,15 @@ def _fields(publication: Publication) -> dict[str, Any]:
     }
 
 
+def _write(file: Path, text: str) -> None:
+    with atomic_path(file) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
 def _check_folder(folder: Path) -> None:
     """Refuses a folder that holds other things: a README there would be lost."""
     try:
-        if not folder.exists() or not any(folder.iterdir()):
+        if not folder.exists() or all(map(is_part, folder.iterdir())):
             return
         if read_json(folder / CONFIG_FILE).get("model_type") == MODEL_TYPE:
             return

@@ -16,7 +16,7 @@ from escsr.networks.esc import ESC
 from escsr.networks.implicit_bias import ImplicitBias
 from escsr.networks.replaceable import is_replaceable
 
-__all__ = ["inference_form", "kept_bias_bytes"]
+__all__ = ["WeightsWatch", "inference_form", "kept_bias_bytes"]
 
 _BIAS_LIMIT = 192 * 2**20
 """Position biases of all blocks together that are kept, bytes; larger ones are made at every call.
@@ -29,8 +29,9 @@ def inference_form(network: ESC) -> ESC:
     """A frozen twin in eval mode that gives the same results, to the bit, with less work.
 
     The large kernel is averaged and the position biases are made here, once, from the weights as they are
-    now. The other weights are shared with the network, which stays as it is; the state dict is the same,
-    but others cannot be loaded into the twin. Adapters and hooks stay at work.
+    now; the others are copied, so that the twin stays what it is when the network is trained on or loads
+    others. The state dict is the same, but others cannot be loaded into the twin. Adapters and hooks stay
+    at work.
 
     Args:
         network: The network; a twin made before is returned as it is.
@@ -40,7 +41,7 @@ def inference_form(network: ESC) -> ESC:
     """
     if network.is_inference_form:
         return network
-    form = copy.deepcopy(network, _shared(network)).eval()
+    form = copy.deepcopy(network, _twins(network)).eval()
     form.is_inference_form = True
     keep_bias = kept_bias_bytes(network.config) > 0
     for module in form.modules():
@@ -56,18 +57,49 @@ def inference_form(network: ESC) -> ESC:
     return form
 
 
-def _shared(network: ESC) -> dict[int, Any]:
-    """What the twin has in common with the network, by identity: weights, frozen, and hooks."""
-    shared: dict[int, Any] = {}
+def _twins(network: ESC) -> dict[int, Any]:
+    """What stands in the twin for parts of the network, by identity: frozen weights, and the same hooks.
+
+    Nothing would tell the twin of all changes to weights that it shared: those through `.data` are not
+    counted by PyTorch, and it would compute with new weights and with what it made of the old ones.
+    """
+    twins: dict[int, Any] = {}
     for module in network.modules():
         for parameter in module.parameters(recurse=False):
-            shared[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
+            twins[id(parameter)] = nn.Parameter(parameter.detach().clone(), requires_grad=False)
         for made in vars(module).values():  # from parameters, as pruning does it
             if isinstance(made, Tensor):
-                shared[id(made)] = made.detach()
+                twins[id(made)] = made.detach().clone()
         for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values()):
-            shared[id(hook)] = hook
-    return shared
+            twins[id(hook)] = hook
+    return twins
+
+
+class WeightsWatch:
+    """Notices when a network gets other weights, without reading them.
+
+    PyTorch counts changes of each tensor: steps of an optimiser, `load_state_dict`, operators in place.
+    What is written past that count, as through `.data`, is not noticed, nor is what happens to weights that
+    were made in inference mode.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: ESC) -> None:
+        self.network = network
+        held = (held for each in network.modules() for held in (each._parameters, each._buffers))
+        self._held = [each for each in held if any(tensor is not None for tensor in each.values())]
+        self._seen = self._state()
+
+    def has_changed(self) -> bool:
+        """Whether the weights are others than when this was made."""
+        return self._state() != self._seen
+
+    def _state(self) -> list[tuple[int, int]]:
+        """Place of the numbers and count of changes, by tensor."""
+        tensors = [each for held in self._held for each in held.values() if each is not None]
+        return [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors]
 
 
 def _refuse(*_: Any) -> None:

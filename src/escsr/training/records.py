@@ -74,7 +74,7 @@ class RunFolder:
 
     def checkpoint(self, iteration: int) -> Path:
         """The file of the checkpoint behind a step."""
-        return self.path / f"iter_{iteration:07d}.safetensors"
+        return _checkpoint(self.path, iteration)
 
     def begin(self, config: TrainingConfig, iteration: int, *, data: str) -> None:
         """Makes the folder ready to go on behind a step; what was logged beyond it is forgotten.
@@ -167,8 +167,12 @@ class RunFolder:
         self._lock.release()
 
 
-def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
+def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = None) -> Path | None:
     """The newest checkpoint of a run that can be resumed; damaged ones are skipped with a warning.
+
+    Args:
+        output: Folder of the run.
+        until: The last step that counts; None for all.
 
     Returns:
         Its path, or None where there are no checkpoints.
@@ -177,6 +181,8 @@ def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
         CheckpointError: There are checkpoints, but all are damaged.
     """
     paths = sorted(Path(output).glob("iter_*.safetensors"), reverse=True)
+    if until is not None:
+        paths = [path for path in paths if path <= _checkpoint(path.parent, until)]
     newest = next(filter(_can_be_resumed, paths), None)
     if paths and newest is None:
         raise CheckpointError(
@@ -184,6 +190,10 @@ def latest_checkpoint(output: str | os.PathLike[str]) -> Path | None:
             f"another folder, or move them away to begin again."
         )
     return newest
+
+
+def _checkpoint(folder: Path, iteration: int) -> Path:
+    return folder / f"iter_{iteration:07d}.safetensors"
 
 
 def _can_be_resumed(path: Path) -> bool:

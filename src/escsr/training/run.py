@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from escsr.data.pictures import Folders, find_training_images
 from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
@@ -92,7 +94,8 @@ def train(
     if start is not None:
         config = config.replace({"start": os.fspath(start)})
     chosen = choose_device(device)
-    with join_process_group(chosen.type) as distributed:
+    callers_generator = torch.random.fork_rng(devices=[])  # every step seeds that of the process
+    with callers_generator, join_process_group(chosen.type) as distributed:
         if chosen.type == "cuda" and distributed.world_size > 1:
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))

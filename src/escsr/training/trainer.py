@@ -21,6 +21,7 @@ from escsr.data.storage import fingerprint
 from escsr.errors import ConfigError, EscError
 from escsr.files import atomic_path
 from escsr.models.checkpoints import Checkpoint
+from escsr.networks import ESC
 from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.training.batches import Speed, batches_in_order
 from escsr.training.config import TrainingConfig
@@ -77,7 +78,7 @@ class Trainer:
     A run lives in a folder, see `RunFolder`. A checkpoint holds the averaged weights as an ordinary
     model, which `upscale` loads, and beside them all that resuming needs; a resumed run continues bit
     for bit on a CPU. `best.safetensors` is the best by the mean over the validation sets; the newest as
-    long as nothing was measured, or where a discriminator judges.
+    long as nothing was measured, or where features or a discriminator judge.
 
     Several processes give the result of one: each batch is the same, whoever computes which shard of it.
     Only the order of sums differs, by about 1e-7 of a gradient.
@@ -144,7 +145,7 @@ class Trainer:
 
         Raises:
             EscError: `patience` steps in a row were not finite; the state is again that of the last
-                checkpoint, and the last batch is saved in the folder.
+                checkpoint before them, and the last batch is saved in the folder.
             ConfigError: The folder holds a run of another recipe, or on other images, or another
                 training writes to it.
             OutputError: The folder cannot be written.
@@ -178,11 +179,12 @@ class Trainer:
     ) -> Progress:
         """One step and all that follows from it; it began, and had its data, at these times."""
         config, state = self.config, self.state
+        last_good = state.iteration - state.bad_steps
         figures = state.step(self.objective, micro_batches)
         self._speed.add(time.perf_counter() - begun, ready - begun)
         if state.bad_steps >= config.patience:
             self._give_up(micro_batches)
-        due = state.iteration % config.validate_every == 0 or state.iteration == config.iterations
+        due = self._is_due(last_good)
         progress = Progress(
             iteration=state.iteration,
             iterations=config.iterations,
@@ -206,8 +208,19 @@ class Trainer:
         if progress.checkpoint:
             # Without validation nobody knows whether it is better than what was measured before.
             unrivalled = state.best_of is None or config.newest_is_best
-            self._save(is_best=unrivalled and not self.validation.folders)
+            is_best = unrivalled and not self.validation.folders and not state.bad_steps
+            self._save(is_best=is_best)
         return progress
+
+    def _is_due(self, last_good: int) -> bool:
+        """Whether to measure and to save behind this step; last_good is the last one before it.
+
+        Behind steps without finite numbers the next good one makes up for it, and the last one of the run
+        is saved all the same.
+        """
+        state, every = self.state, self.config.validate_every
+        is_over = state.iteration == self.config.iterations
+        return is_over or (not state.bad_steps and state.iteration // every > last_good // every)
 
     def _measure(self) -> Mapping[str, float]:
         """Measures the state that was saved last; log, best model and checkpoint take note."""
@@ -219,7 +232,8 @@ class Trainer:
         state.best_of = sorted(results) or state.best_of
         mean = sum(results.values()) / len(results) if results else state.best
         line, state.pending = {**(state.pending or {}), "validation": results}, None
-        is_best, state.best = mean > state.best or self.config.newest_is_best, max(mean, state.best)
+        is_best = (mean > state.best or self.config.newest_is_best) and not state.bad_steps
+        state.best = max(mean, state.best) if is_best else state.best
         if self.distributed.is_first:
             self.folder.log(line)
             self._save(is_best=is_best)
@@ -246,7 +260,7 @@ class Trainer:
 
     def _give_up(self, micro_batches: Sequence[Batch]) -> None:
         """Keeps the batch, goes back to the last good state, and says so."""
-        failed = self.state.iteration
+        failed, good = self.state.iteration, self.state.iteration - self.state.bad_steps
         path = self.folder.path / f"bad-batch-{failed:07d}-{self.distributed.rank}.safetensors"
         tensors = {
             f"{k}.{name}": tensor.contiguous()
@@ -255,14 +269,22 @@ class Trainer:
         }
         with atomic_path(path) as temporary:
             save_file(tensors, temporary)
-        last = latest_checkpoint(self.folder.path)
+        last = latest_checkpoint(self.folder.path, until=good)
         if last is not None:
             self.state.load(last)
         raise EscError(
-            f"{self.config.patience} steps in a row, to step {failed}, came out without finite numbers. Go "
-            f"on from {last or 'the start'} with a lower learning_rate, or with precision=float32. The "
-            f"last batch is in {path}."
+            f"{self.config.patience} steps in a row, to step {failed}, came out without finite numbers. "
+            f"Train into another folder{self._advice(last)}, with a lower learning_rate or with "
+            f"precision=float32. The last batch is in {path}."
         )
+
+    def _advice(self, last: Path | None) -> str:
+        """How another run goes on from a checkpoint; one in the same folder may have no other recipe."""
+        if last is None:
+            return ""
+        if isinstance(self.state.ema, ESC):
+            return f" from the model before them (start={last})"
+        return f" from the weights before them, which your network has to load itself ({last})"
 
 
 def _line(progress: Progress) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling.channels import Run, upscale_pil, upscale_pixels
 
 __all__ = ["Kept", "upscale_any"]
+
+_OVERSHOOT = 0.01
+"""How far beyond [0, 1] opacity may be, as resizers leave it; it is clamped."""
 
 Kept = Callable[[int, int], tuple[slice, slice]]
 """From rows and columns of an image to those of its upscaled form that are kept."""
@@ -51,6 +55,7 @@ def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None
     if isinstance(image, Tensor):
         return _tensor(image, run, kept, on_progress)
     if isinstance(image, np.ndarray):
+        _check_alpha(image)
         return _array(image, run, kept, on_progress)
     if _is_of_pil(image):
         larger = upscale_pil(image, run, on_progress=on_progress)
@@ -66,6 +71,18 @@ def _is_of_pil(image: object) -> bool:
     """Whether it is an image of PIL, or of a class derived from it; who has one has imported PIL."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(image, pil.Image)
+
+
+def _check_alpha(image: NDArray[Any]) -> None:
+    """Refuses an array whose opacity is no share, as in 0 ... 255; files may be as they like."""
+    if image.ndim < 3 or image.shape[-1] not in (2, 4) or image.dtype.kind != "f" or not image.size:
+        return
+    alpha = image[..., -1]
+    if not (alpha.min() >= -_OVERSHOOT and alpha.max() <= 1 + _OVERSHOOT):  # NaN is neither
+        raise ConfigError(
+            f"The alpha of floating pixels must be in [0, 1], not {alpha.min():g} to {alpha.max():g}: "
+            "divide values up to 255 by 255."
+        )
 
 
 def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | None) -> NDArray[Any]:
@@ -93,6 +110,11 @@ def _tensor(image: Tensor, run: Run, kept: Kept, on_progress: OnProgress | None)
         )
     lr = image.detach().to("cpu", torch.float32)
     lr = lr if image.is_floating_point() else lr / 255
+    low, high = (value.item() for value in lr.aminmax())
+    if -math.inf < low < -1 or 2 < high < math.inf:
+        raise ConfigError(
+            f"A floating tensor must be in [0, 1], not {low:g} to {high:g}: divide values up to 255 by 255."
+        )
     sr = run(lr if lr.dim() == 4 else lr[None], on_progress)
     rows, columns = kept(*image.shape[-2:])
     sr = sr[..., rows, columns]

@@ -12,7 +12,7 @@ from escsr import streaming
 from escsr.errors import ConfigError, DeviceError
 from escsr.exports.backends import GraphBackend
 from escsr.networks import ESC
-from escsr.networks.inference_form import inference_form
+from escsr.networks.inference_form import WeightsWatch, inference_form
 from escsr.networks.layers import Scale, Size
 from escsr.networks.stages import has_kernels
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision, check_choice
@@ -52,12 +52,16 @@ _LOG = logging.getLogger(__name__)
 class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
+    Where the network is trained on, or loads other weights, the next run computes with these. Only what
+    `WeightsWatch` does not notice, as changes through `.data`, needs a new `Inference`; until then it
+    computes with the weights as they were.
+
     Args:
-        network: The network, on the device that computes, as it is now (see `inference_form`).
+        network: The network, on the device that computes; or an `inference_form`.
         name: What tables call it.
         precision: See `Precision`.
-        tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and,
-            for large pictures, a short probe. The result does not depend on it.
+        tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and, with
+            native kernels, threads, else for large pictures a short probe. The result does not depend on it.
         feature_storage: See `FeatureStorageChoice`.
         backend: What computes the stages, see `Backend`; other than "torch" on the CPU and in float32 only.
 
@@ -79,15 +83,19 @@ class Inference:
             check_tile_size(tile_size, network.config.window_size)
         check_choice("feature_storage", feature_storage, FeatureStorageChoice)
         check_choice("backend", backend, Backend)
-        self.network, self.name = inference_form(network), name
+        self.name = name
         self.scale, self.pad_multiple = network.config.scale, network.config.window_size
-        parameter = next(network.parameters())
-        self.device, self._dtype = parameter.device, parameter.dtype
-        self.precision_policy = PrecisionPolicy(self.device, precision)
         self.feature_storage: FeatureStorageChoice = feature_storage
         self.tile_size = tile_size
-        self._backend = None if backend == "torch" else self._open(backend)
-        self._largest: int | None = None
+        self._precision: Precision = precision
+        self._backend_choice: Backend = backend
+        self._take(network)
+
+    @property
+    def network(self) -> ESC:
+        """The network as it is now, in its inference form."""
+        self._follow()
+        return self._form
 
     @property
     def usual_tile_size(self) -> int:
@@ -124,11 +132,12 @@ class Inference:
             DeviceError: The memory does not suffice.
             CheckpointError: The network's results are not numbers.
         """
+        self._follow()
         if not lr.is_floating_point():
             raise ConfigError(f"A picture must be floating, in [0, 1], not {lr.dtype}.")
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
-        out_size = self.network.output_size(*lr.shape[-2:], scale=scale, size=size)
+        out_size = self._form.output_size(*lr.shape[-2:], scale=scale, size=size)
         lr = lr.to(torch.promote_types(self._dtype, torch.float32))
         if self_ensemble:
             return self_ensembled(self._stream, lr, out_size, on_progress)
@@ -147,7 +156,7 @@ class Inference:
             batch: Pictures at once.
         """
         memory = streaming.predict_memory(
-            self.network.config,
+            self._form.config,
             size,
             out_size,
             tile_size=self._tile_sizes(size)[-1],
@@ -160,19 +169,37 @@ class Inference:
         """What is not exact in the result of a picture of some rows and columns: nothing."""
         return ()
 
+    def _take(self, network: ESC) -> None:
+        """Computes with a network as it is now; threads that do so at once come to the same."""
+        watch = None if network.is_inference_form else WeightsWatch(network)  # before weights are read
+        parameter = next(network.parameters())
+        self.device, self._dtype = parameter.device, parameter.dtype
+        self.precision_policy = PrecisionPolicy(self.device, self._precision)
+        self._largest: int | None = None
+        self._form = inference_form(network)
+        self._backend = None if self._backend_choice == "torch" else self._open(self._backend_choice)
+        self._watch = watch
+
+    def _follow(self) -> None:
+        """Takes the network anew where its weights are others than those it was taken with."""
+        if self._watch is not None and self._watch.has_changed():
+            self._take(self._watch.network)
+
     def _stream(self, lr: Tensor, out_size: Size, on_progress: OnProgress | None) -> Tensor:
         """In tiles of the size asked for, or the usual one, or for large pictures the fastest that fits."""
         tile_size, *others = sizes = self._tile_sizes((lr.shape[-2], lr.shape[-1]))
+        backend = self._backend
+        form = self._form if backend is None else backend.network  # while others may take a new one
         if others:
-            tile_size = fastest_tile_size(self.network, self.precision_policy, sizes)
+            tile_size = fastest_tile_size(form, self.precision_policy, sizes)
         try:
             sr = streaming.run(
-                self.network,
+                form,
                 lr.to(self._dtype),
                 tile_size=tile_size,
                 size=out_size,
                 feature_storage=self._map_storage(lr, out_size),
-                backend=self._backend,
+                backend=backend,
                 compute=self.precision_policy,
                 attempt=self.precision_policy.attempt,
                 on_halved=self._remember_limit,
@@ -182,7 +209,7 @@ class Inference:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            window = self.network.config.window_size
+            window = self._form.config.window_size
             raise DeviceError(
                 f"{self.device} has too little memory even for tiles of {window}; free some or use "
                 "another device."
@@ -194,7 +221,7 @@ class Inference:
                 f"Backend {backend} computes on the CPU in float32 only, not on {self.device} in "
                 f"{self.precision_policy.precision}; leave out device and precision."
             )
-        return GraphBackend(self.network, backend)
+        return GraphBackend(self._form, backend)
 
     def _tile_sizes(self, size: Size) -> list[int]:
         """Tile sides that a picture of some rows and columns may run with, the smallest first."""
@@ -209,7 +236,7 @@ class Inference:
         return sorted({min(side, self._largest or side) for side in sizes})
 
     def _candidates(self) -> list[int]:
-        window = self.network.config.window_size
+        window = self._form.config.window_size
         sizes: tuple[int, ...] = _TILE_SIZES.get(self.device.type, _DEVICE_TILE_SIZES)
         if has_kernels(self.device):
             threads = torch.get_num_threads()
@@ -218,11 +245,11 @@ class Inference:
 
     def _fits(self, tile_size: int, size: Size | None = None) -> bool:
         """Whether there is memory for the work on a tile, of a large picture where no size is given."""
-        side = 2 * (tile_size + 2 * self.network.config.window_size)
+        side = 2 * (tile_size + 2 * self._form.config.window_size)
         height, width = size or (side, side)
-        scale = self.network.config.scale or 4
+        scale = self._form.config.scale or 4
         memory = streaming.predict_memory(
-            self.network.config, (height, width), (height * scale, width * scale), tile_size=tile_size
+            self._form.config, (height, width), (height * scale, width * scale), tile_size=tile_size
         )
         return self._workspace(memory) <= _WORKSPACE_SHARE * free_device_memory(self.device)
 

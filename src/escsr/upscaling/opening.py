@@ -13,6 +13,7 @@ from escsr.models.bundled import model_name
 from escsr.models.checkpoints import blended, network_of, read_checkpoint
 from escsr.models.foreign import load_foreign
 from escsr.models.selection import files_of
+from escsr.networks.inference_form import inference_form
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.tiled import TiledInference
@@ -76,7 +77,7 @@ def open_inference(
         checkpoint = blended(checkpoint, read_checkpoint(other), strength)
     network = network_of(checkpoint, name=name, device=device).requires_grad_(False)
     inference = Inference(
-        network,
+        inference_form(network),  # the network itself is needed no longer
         name=name,
         precision=precision,
         tile_size=tile_size,

@@ -57,7 +57,8 @@ class ModuleResolver:
     """Any module as a super-resolver: LR, (B, 3, H, W) in [0, 1], to SR at one scale.
 
     Args:
-        module: The module; it runs where its weights are, in eval mode, and is afterwards as it was.
+        module: The module; it runs where its weights are and in their floating type, in eval mode, and is
+            afterwards as it was.
         scale: Output side per LR side.
     """
 
@@ -69,11 +70,11 @@ class ModuleResolver:
     def __call__(self, lr: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
         """See `SuperResolver`."""
         assert size is None
-        weight = next(self.module.parameters(), lr)
+        weight = next(filter(torch.is_floating_point, self.module.parameters()), lr)
         was_training = [each for each in self.module.modules() if each.training]
         self.module.eval()
         try:
-            return self.module(lr.to(weight.device)).float().cpu()
+            return self.module(lr.to(weight)).float().cpu()
         finally:
             for each in was_training:
                 each.training = True

@@ -134,6 +134,10 @@ class Upscaler:
         scale = "any scale" if self.scale is None else f"×{self.scale}"
         return f"<Upscaler {self.name}: {scale}, {self.device}, {self.precision}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied, or sent to another process, it is opened again: weights and locks stay here."""
+        return partial(type(self), options=self.options, weights=self._path), ()
+
     @overload
     def __call__(
         self, image: AnyImage, *, scale: float | None = ..., size: AnySize = ..., on_progress: Report = ...
@@ -166,8 +170,9 @@ class Upscaler:
 
         Args:
             image: numpy array: (H, W), (H, W, C) or (N, H, W, C) with C 1 grey, 2 grey and alpha, 3 RGB or
-                4 RGBA, of uint8, uint16, float16, float32 or float64; tensor: (3, H, W) or (B, 3, H, W),
-                floating in [0, 1] or uint8; PIL image; path of a file; bytes of a file; or a list of these.
+                4 RGBA, of uint8, uint16, float16, float32 or float64, floating colours in any range from 0,
+                floating alpha in [0, 1]; tensor: (3, H, W) or (B, 3, H, W), floating in [0, 1] or uint8;
+                PIL image; path of a file; bytes of a file; or a list of these.
             scale: Factor of both sides; see `UpscaleOptions`. Without `scale` and `size` those of the
                 options, or else the model's scale.
             size: A size instead of a scale, "1920x1080" or a `TargetSize`.
@@ -178,7 +183,7 @@ class Upscaler:
             device they came from. For a path or bytes, an array (H, W, C) in sRGB; for a list, a list.
 
         Raises:
-            ConfigError: The image is of another kind or shape, or the scale does not fit the model.
+            ConfigError: The image is of another kind, shape or range, or the scale does not fit the model.
             ImageError: A file cannot be read.
             DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
@@ -250,6 +255,7 @@ class Upscaler:
             The file written.
 
         Raises:
+            ConfigError: The scale or the size does not fit the model or the picture.
             ImageError: The source cannot be read.
             OutputError: The target is the source, cannot hold the result, or cannot be written.
             DeviceError: The memory does not suffice.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.errors import ConfigError, VideoError
-from escsr.files import atomic_path
+from escsr.errors import ConfigError, OutputError, VideoError
+from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.conversion import in_srgb, losses
 from escsr.upscaling.options import UpscaleOptions
@@ -29,7 +30,7 @@ from escsr.video.plan import VideoOptions, upscaler_for
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import describe
 
-__all__ = ["TIMES", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
+__all__ = ["TIMES", "FrameFiles", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
 
 TIMES = "timestamps.txt"
 """File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
@@ -38,6 +39,21 @@ _HEAD = "# timestamp format v2"
 _PATTERN = re.compile(r"%0?\d*d")
 _TICK = Fraction(1, 1_000_000)
 """Of the video that a folder becomes: times in microseconds."""
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """What became of a video's frames.
+
+    Attributes:
+        frames: Pictures that were written.
+        is_whole: Whether they are all.
+        notes: What a user should know, in words.
+    """
+
+    frames: int
+    is_whole: bool
+    notes: tuple[str, ...]
 
 
 def is_frame_pattern(target: Path | None) -> bool:
@@ -81,9 +97,12 @@ def upscale_to_frames(
     options: UpscaleOptions,
     how: VideoOptions,
     *,
+    stop: threading.Event | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[str, ...]:
+) -> FrameFiles:
     """Upscales a video into a picture file for each frame, and `timestamps.txt` beside them.
+
+    The times of an earlier run are removed at the start; its pictures stay where no frame replaces them.
 
     Args:
         source: The video.
@@ -92,13 +111,15 @@ def upscale_to_frames(
             declared of them, where the format can.
         options: How frames are upscaled, and pictures written.
         how: Whether interlaced frames are made whole.
+        stop: Once set, the frame at hand is finished and no other begun.
         on_progress: Takes the number of a frame, and that of all.
 
     Returns:
-        What a user should know, in words.
+        What became of it; the times are those of the frames that are written.
 
     Raises:
-        OutputError: The pattern's format cannot be written, or not hold the video's opacity.
+        OutputError: The pattern's format or the times cannot be written, or it cannot hold the video's
+            opacity.
         EscError: As `plan_video`.
     """
     video, damage, times = describe(source), Damage(), []
@@ -112,19 +133,56 @@ def upscale_to_frames(
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
     declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)
     declared = in_srgb(declared) if options.to_srgb else declared
+    _remove_times(pattern)
+    is_whole, stop = True, stop or threading.Event()
     for number, shown in enumerate(shown_frames(video, damage, deinterlace=how.deinterlace), 1):
+        if stop.is_set():
+            is_whole = False
+            break
         result = network(video.upright(to_rgb(shown.frame, video.colours)))
         pixels = np.rint(result * np.float32(np.iinfo(depth).max)).astype(depth)
-        target = pattern.with_name(_PATTERN.sub(lambda found: found[0] % number, pattern.name, 1))  # noqa: B023
-        images.write(replace(declared, pixels=pixels), target, options)
+        images.write(replace(declared, pixels=pixels), _named(pattern, number), options)
         times.append(float(shown.time * video.time_base * 1000))
         if on_progress is not None:
             on_progress(number, video.frames)
+    if times:
+        _write_times(pattern, times)
+    older = _older_frames(pattern, len(times))
+    notes = (*video.notes, *declared.notes, *losses(declared, format), *damage.notes(), *older)
+    return FrameFiles(len(times), is_whole, notes)
+
+
+def _named(pattern: Path, number: int) -> Path:
+    return pattern.with_name(_PATTERN.sub(lambda found: found[0] % number, pattern.name, 1))
+
+
+def _remove_times(pattern: Path) -> None:
+    """Times that belong to other pictures, should this run not come to its end."""
+    path = pattern.with_name(TIMES)
+    check_writable(path)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"Cannot write {path}: {error.strerror}.") from error
+
+
+def _write_times(pattern: Path, times: Sequence[float]) -> None:
     with atomic_path(pattern.with_name(TIMES)) as temporary:
-        start = times[0]
-        lines = (f"{time - start:.6f}".rstrip("0").rstrip(".") for time in times)
+        lines = (f"{time - times[0]:.6f}".rstrip("0").rstrip(".") for time in times)
         temporary.write_text("\n".join((_HEAD, *lines, "")))
-    return (*video.notes, *declared.notes, *losses(declared, format), *damage.notes())
+
+
+def _older_frames(pattern: Path, count: int) -> tuple[str, ...]:
+    """What to tell of pictures behind the last frame, which a video of the folder would show."""
+    before, after = _PATTERN.split(pattern.name, maxsplit=1)
+    number_in = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    found = (number_in.fullmatch(path.name) for path in pattern.parent.glob("*"))
+    numbers = sorted(number for number in (int(match[1]) for match in found if match) if number > count)
+    older = [path.name for path in (_named(pattern, number) for number in numbers) if path.exists()]
+    if not older:
+        return ()
+    names = older[0] if len(older) == 1 else f"{older[0]} to {older[-1]}"
+    return (f"{names}: of an earlier run, and no frame of this one; delete what you do not want",)
 
 
 def _rate(fps: str) -> Fraction:

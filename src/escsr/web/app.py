@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -22,7 +23,7 @@ from escsr.web.jobs import Jobs
 from escsr.web.metrics import Metrics
 from escsr.web.offers import list_offers
 from escsr.web.page_files import add_page
-from escsr.web.routes import router
+from escsr.web.routes import no_room, router
 from escsr.web.service import Service, WebOptions
 from escsr.web.worker import Worker
 
@@ -111,9 +112,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in first["loc"][1:])
     cause = first.get("ctx", {}).get("error")
     message = str(cause) if isinstance(cause, EscError) else f"{where}: {first['msg']}."
+    if where == "file" and isinstance(first.get("input"), str):
+        message = "file: this part of the form has no filename, so it is no file."
     return JSONResponse({"error": message[:500]}, 422)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, headers=error.headers)
+    status, message, cause = error.status_code, str(error.detail), error.__cause__
+    if status == HTTPStatus.BAD_REQUEST and isinstance(cause, OSError):  # as the body was laid aside
+        status, message = HTTPStatus.INSUFFICIENT_STORAGE, no_room(cause)
+    return JSONResponse({"error": message}, status, headers=error.headers)

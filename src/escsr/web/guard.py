@@ -97,7 +97,7 @@ class Guard:
             try:
                 self._check(scope)
                 if scope["method"] == "POST" and scope["path"] == "/jobs":
-                    scope[PLACE] = stack.enter_context(self._jobs.coming())
+                    scope[PLACE] = stack.enter_context(self._jobs.coming(_announced(scope)))
             except _RefusedError as error:
                 await self._refuse(send, error)
             except FullError as error:
@@ -115,7 +115,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.lower().partition("://")[2] != host.lower():
             raise _RefusedError(403, "Pages of other sites may not use this server.")
-        opens_page = scope["method"] == "GET" and scope["path"] == "/"
+        opens_page = scope["method"] in ("GET", "HEAD") and scope["path"] == "/"
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not opens_page:
             raise _RefusedError(403, "Pages of other sites may not use this server.")
         if self._token is not None and not self._is_open(scope["path"]) and not self._has_token(headers):
@@ -204,6 +204,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def _announced(scope: Scope) -> int | None:
+    """How long a body says that it is; None where it comes in chunks, whatever else it says."""
+    headers = Headers(scope=scope)
+    is_known = "content-length" in headers and "transfer-encoding" not in headers
+    return int(headers["content-length"]) if is_known else None
 
 
 def _too_large(most: int) -> _RefusedError:

@@ -32,8 +32,15 @@ class FullError(EscError):
     """The server has as much to do, or to keep, as it takes."""
 
 
+@dataclass(frozen=True, eq=False)
 class Place:
-    """A place in the queue, held while an upload is on its way."""
+    """A place in the queue, held while an upload is on its way.
+
+    Attributes:
+        bytes: Room that is kept for it.
+    """
+
+    bytes: int
 
 
 class CancelledJobError(Exception):
@@ -111,8 +118,11 @@ class Jobs:
         self.is_closed = False
 
     @contextmanager
-    def coming(self) -> Iterator[Place]:
+    def coming(self, announced: int | None = None) -> Iterator[Place]:
         """Holds a place in the queue while an upload is on its way, until `add` takes it.
+
+        Args:
+            announced: Most bytes that the upload can have; None where that is not known.
 
         Raises:
             FullError: The queue or the folder is full.
@@ -122,9 +132,14 @@ class Jobs:
                 raise FullError(_STOPPED)
             if len(self._coming) + self._under_way() >= self.limits.max_queue:
                 raise FullError("The queue is full; try again when some pictures are done.")
-            if self._stored() + (len(self._coming) + 1) * self.limits.max_upload > self.limits.max_stored:
+            most = self.limits.max_upload
+            place = Place(most if announced is None else min(announced, most))
+            room = self.limits.max_stored - self._stored() - place.bytes
+            if room < 0:
                 raise FullError("Too many results wait; fetch or delete some, or try again later.")
-            self._coming.add(place := Place())
+            if room < sum(other.bytes for other in self._coming):
+                raise FullError("Too much is being uploaded at once; try again when it has come.")
+            self._coming.add(place)
         try:
             yield place
         finally:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from escsr.errors import ConfigError
 
 __all__ = ["Limits"]
+
+_STORED_MIB = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,8 @@ class Limits:
         max_upload_mib: Largest file that is taken, MiB.
         max_pixels: Most pixels of a picture and of its result, of all frames together.
         max_queue: Jobs that may be on their way in, waiting or at work at once.
-        max_stored_mib: Uploads and results kept at once, MiB; new ones are refused beyond it.
+        max_stored_mib: Uploads and results kept at once, MiB; new ones are refused beyond it. None for
+            4096, or for as much as four of the largest uploads take where that is more.
         max_records: Ended jobs that are remembered; the oldest without a result is forgotten first.
         max_streams: Event streams open at once.
         keep_seconds: How long a result waits to be fetched.
@@ -30,13 +34,13 @@ class Limits:
         codec_memory_mib: Memory of the process that reads and writes a file, MiB.
 
     Raises:
-        ConfigError: A bound is not positive.
+        ConfigError: A bound is not positive or not finite, or not even one upload could be kept.
     """
 
     max_upload_mib: float = 128
     max_pixels: int = 100_000_000
     max_queue: int = 64
-    max_stored_mib: float = 4096
+    max_stored_mib: float | None = None
     max_records: int = 1000
     max_streams: int = 64
     keep_seconds: float = 3600
@@ -48,9 +52,13 @@ class Limits:
     codec_memory_mib: float = 4096
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ConfigError(f"{field.name} must be above 0, not {getattr(self, field.name)!r}.")
+        for name, bound in dataclasses.asdict(self).items():
+            if bound is not None and not 0 < bound < math.inf:
+                raise ConfigError(f"{name} must be above 0 and finite, not {bound!r}.")
+        if self.max_stored < self.max_upload:
+            raise ConfigError(
+                f"max_stored_mib is {self.max_stored_mib:g}: one upload may have {self.max_upload_mib:g}."
+            )
 
     @property
     def max_upload(self) -> int:
@@ -60,4 +68,5 @@ class Limits:
     @property
     def max_stored(self) -> int:
         """Uploads and results kept at once, bytes."""
-        return int(self.max_stored_mib * 2**20)
+        mib = self.max_stored_mib
+        return int(max(_STORED_MIB, 4 * self.max_upload_mib) * 2**20) if mib is None else int(mib * 2**20)

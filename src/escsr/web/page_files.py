@@ -27,16 +27,19 @@ _REUSE = {"cache-control": "no-cache"}
 def add_page(app: FastAPI) -> None:
     """Adds the page, its files, and the documentation of the API to an application."""
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def show_page() -> HTMLResponse:
         return HTMLResponse(_read("index.html"), headers=_REUSE)
 
+    @app.head("/page/{name}", include_in_schema=False)
     @app.get("/page/{name}", include_in_schema=False)
     async def show_file(name: str) -> Response:
         if name not in _FILES:
             raise HTTPException(404, "No such file.")
         return Response(_read(name), media_type=_FILES[name], headers=_REUSE)
 
+    @app.head("/docs", include_in_schema=False)
     @app.get("/docs", include_in_schema=False)
     async def show_docs() -> HTMLResponse:
         return HTMLResponse(api_page(app.openapi()))

@@ -24,6 +24,9 @@ __all__ = ["Plan", "TooLargeError", "clean_name", "plan_job"]
 _LONGEST_NAME = 150
 """Bytes; a file's whole name may have 255 on most systems."""
 
+_ESCAPED = {'"': "%22", "\n": "%0A", "\r": "%0D"}
+"""What browsers write in place of the signs that a form's headers cannot have."""
+
 
 class TooLargeError(EscError):
     """A picture or a result of more pixels than the server or its memory takes."""
@@ -122,6 +125,8 @@ def clean_name(name: str | None) -> str:
 
     It is short enough for the name of a result to be made of it.
     """
+    for sign, escaped in _ESCAPED.items():
+        name = (name or "").replace(escaped, sign)
     last = (name or "").replace("\\", "/").rpartition("/")[2]
     last = "".join(sign for sign in last if sign.isprintable()).encode(errors="replace").decode()
     stem, dot, suffix = last.strip(" .").rpartition(".")

@@ -28,7 +28,7 @@ from escsr.web.sandbox import read_header
 from escsr.web.schemas import About, FormatInfo, Health, JobForm, JobStatus, ModelInfo, Problem, TokenForm
 from escsr.web.service import Service
 
-__all__ = ["router"]
+__all__ = ["no_room", "router"]
 
 _BLOCK = 1 << 18
 _LOOK_SECONDS = 0.1
@@ -127,6 +127,7 @@ async def follow_job(request: Request, job: _FoundJob) -> StreamingResponse:
     return StreamingResponse(_events(service, job), media_type="text/event-stream")
 
 
+@router.head("/jobs/{id}/result", include_in_schema=False)
 @router.get(
     "/jobs/{id}/result",
     summary="The result",
@@ -136,7 +137,7 @@ async def follow_job(request: Request, job: _FoundJob) -> StreamingResponse:
         **_problems(_404=_NO_JOB, _409="The job is not done.", _410="The result was fetched and deleted."),
     },
 )
-async def fetch_result(job: _FoundJob) -> StreamingResponse:
+async def fetch_result(request: Request, job: _FoundJob) -> Response:
     """The file as `escsr upscale` writes it; deleted a minute after it was fetched."""
     if job.state != "done" or job.plan is None:
         raise HTTPException(409, job.error or "The job is not done.")
@@ -152,6 +153,9 @@ async def fetch_result(job: _FoundJob) -> StreamingResponse:
         "content-disposition": f"attachment; filename*=utf-8''{quote(plan.result_name)}",
     }
     media_type = _MEDIA_TYPES[check_suffix(plan.target).name]
+    if request.method == "HEAD":  # which does not count as fetched
+        file.close()
+        return Response(media_type=media_type, headers=headers)
     return StreamingResponse(_blocks(job, file), media_type=media_type, headers=headers)
 
 
@@ -199,6 +203,7 @@ async def show_about(request: Request) -> About:
     )
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", summary="Whether the server lives", responses=_problems())
 async def show_health(request: Request) -> Health:
     """Needs no token."""
@@ -248,11 +253,16 @@ def _add(service: Service, form: JobForm, place: Place) -> Job:
         status = {TooLargeError: 413, ImageError: 415, FullError: 429}.get(type(error), 422)
         raise HTTPException(status, job.in_words(error)) from None
     except OSError as error:
-        raise HTTPException(507, f"The server cannot keep the picture ({error.strerror}).") from error
+        raise HTTPException(507, no_room(error)) from error
     finally:
         if jobs.find(job.id) is None:
             shutil.rmtree(job.folder, ignore_errors=True)
     return job
+
+
+def no_room(error: OSError) -> str:
+    """What is said where an upload cannot be written, mostly to a disk that is full."""
+    return f"The server cannot keep the picture ({error.strerror or error})."
 
 
 async def _events(service: Service, job: Job) -> AsyncIterator[bytes]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -20,7 +25,7 @@ from escsr.runtime.extras import install_line
 __all__ = ["SETTINGS", "listening", "private_folder", "serve"]
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-_PREFIX, _LOCK = "escsr-web-", "lock"
+_PREFIX, _LOCK, _DOOR = "escsr-web-", "lock", "open.html"
 _LEAST_TOKEN = 16
 
 SETTINGS: dict[str, Any] = {
@@ -49,10 +54,12 @@ def serve(
     max_pixels: int = 100_000_000,
     max_queue: int = 64,
     on_ready: Callable[[str], object] | None = None,
+    on_open: Callable[[str], object] | None = None,
 ) -> None:
     """Serves the page and the API until the process is told to end: what `escsr serve` does.
 
-    By SIGINT or SIGTERM waiting jobs are dropped, the one at work is stopped, and all files are deleted.
+    By SIGINT, SIGTERM or SIGHUP waiting jobs are dropped, the one at work is stopped, and all files are
+    deleted.
 
     Args:
         host: Address to listen on; another than this machine's own only with a token.
@@ -65,6 +72,8 @@ def serve(
         max_pixels: See `Limits`.
         max_queue: See `Limits`.
         on_ready: Takes the page's address once it answers.
+        on_open: Takes, after that, what a browser should open: the page's address, or with a token that of
+            a file which only this user can read, so that no list of processes shows the token.
 
     Raises:
         ConfigError: The extra `web` is missing, the address cannot be taken, a token is missing or short,
@@ -98,12 +107,20 @@ def serve(
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
+                address = _address(host, listener)
                 if on_ready is not None:
-                    on_ready(_address(host, listener))
+                    on_ready(address)
+                if on_open is not None:
+                    on_open(address if token is None else _door(folder, f"{address}#token={token}"))
 
             async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
                 app.state.service.jobs.close()  # before connections are waited for: event streams end by it
                 await super().shutdown(sockets)
+
+            @contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                with super().capture_signals(), _hangup(self.handle_exit):
+                    yield
 
         Server(uvicorn.Config(app, **SETTINGS)).run(sockets=[listener])
 
@@ -136,6 +153,32 @@ def _remove_if_left(folder: Path, owner: int) -> None:
             with FileLock(folder / _LOCK, timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
                 _LOG.info("Deleted what a killed server left.")
+
+
+@contextmanager
+def _hangup(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Has SIGHUP handled too, where there is one and it is not ignored (`nohup`)."""
+    number = getattr(signal, "SIGHUP", None)
+    is_main = threading.current_thread() is threading.main_thread()
+    if number is None or not is_main or signal.getsignal(number) is signal.SIG_IGN:
+        yield
+        return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _door(folder: Path, address: str) -> str:
+    """The address of a new file, for this user alone, that leads a browser to another address."""
+    path = folder / _DOOR
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(
+            '<!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0; url={escape(address)}"><title>escsr</title>\n'
+        )
+    return path.as_uri()
 
 
 def _check_installed() -> None:

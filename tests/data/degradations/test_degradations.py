@@ -437,3 +437,19 @@ def test_samples_do_not_depend_on_threads() -> None:
     for other in batches[1:]:
         assert torch.equal(batches[0].lr, other.lr)
         assert torch.equal(batches[0].target, other.target)
+
+
+@pytest.mark.parametrize(
+    "hr",
+    [
+        torch.rand(1, 16, 16),
+        torch.rand(16, 16),
+        torch.rand(1, 3, 16, 16),
+        torch.zeros(3, 16, 16, dtype=torch.uint8),
+        torch.rand(3, 16, 16, dtype=torch.float64),
+        torch.rand(3, 16, 1),
+    ],
+)
+def test_other_kinds_of_images(hr: torch.Tensor) -> None:
+    with pytest.raises(ConfigError, match=r"must be \(3, H, W\), float32"):
+        degrade(hr, PRESETS["gentle"], scale=2, seed=0)

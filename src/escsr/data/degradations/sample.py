@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from escsr.data.degradations.chain import apply_steps, draw_steps
@@ -33,7 +34,15 @@ def degrade(
     Returns:
         LR (3, H/scale, W/scale), multiples of 1/255, and the target (3, H, W), sharpened where the
         settings say so.
+
+    Raises:
+        ConfigError: The image is of another shape or type, or the seed is not one.
     """
+    if hr.dtype != torch.float32 or hr.dim() != 3 or hr.shape[0] != 3 or min(hr.shape[1:]) < scale:
+        raise ConfigError(
+            f"An image to degrade must be (3, H, W), float32, with sides of at least {scale}, not "
+            f"{str(hr.dtype).removeprefix('torch.')} {tuple(hr.shape)}."
+        )
     steps, generator = draw_sample(settings, seed=seed, iteration=iteration, index=index)
     lr_size = (hr.shape[-2] // scale, hr.shape[-1] // scale)
     target = sharpen(hr) if settings.sharpen_target else hr
