@@ -60,8 +60,8 @@ class Inference:
         network: The network, on the device that computes; or an `inference_form`.
         name: What tables call it.
         precision: See `Precision`.
-        tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and, with
-            native kernels, threads, else for large pictures a short probe. The result does not depend on it.
+        tile_size: Tile side, LR pixels, a multiple of the window; None to choose by free memory and
+            threads (native kernels) or a short probe (large pictures). The result does not depend on it.
         feature_storage: See `FeatureStorageChoice`.
         backend: What computes the stages, see `Backend`; other than "torch" on the CPU and in float32 only.
 

@@ -46,7 +46,8 @@ class UpscaleOptions(WriteOptions):
         precision: See `Precision`; a result that overflows is computed again in a higher one, which the
             model then keeps.
         tile_size: Side of a tile, LR pixels, a multiple of the attention window; None to choose by
-            threads, free memory and speed. Halved where the device runs out of memory. Results do not depend on it.
+            threads, free memory and speed. Halved where the device runs out of memory. Results do not
+            depend on it.
         feature_storage: How feature maps of a large picture are kept, see `FeatureStorageChoice`.
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
         strength: Of model "real": 0 invents nothing, 1 is the sharpest, with some invented detail; between,
