@@ -16,6 +16,7 @@ import pytest
 
 from clips import make_clip, noise
 from escsr import cli, images
+from escsr.cli import commands
 from escsr.cli import video as command
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
@@ -120,7 +121,7 @@ def test_refusals(
     clip.with_name("empty.mp4").touch()
     monkeypatch.chdir(clip.parent)
     monkeypatch.setattr(sys, "argv", ["escsr", "upscale", *arguments, "--model", str(nearest)])
-    monkeypatch.setattr(cli, "end_on_signals", lambda: None)  # the tests' own process keeps its signals
+    monkeypatch.setattr(commands, "end_on_signals", lambda: None)  # the process keeps its own
     with pytest.raises(SystemExit) as ended:
         cli.main()
     errors = capsys.readouterr().err
@@ -193,7 +194,7 @@ def test_frames_in_and_out(
 ) -> None:
     """A clip to pictures, these to a clip: what goes in comes out, four times as large."""
     monkeypatch.chdir(clip.parent)
-    monkeypatch.setattr(cli, "end_on_signals", lambda: None)
+    monkeypatch.setattr(commands, "end_on_signals", lambda: None)
     for arguments in (
         ["clip.mkv", "-o", "frames/%03d.png"],
         ["frames", "-o", "film.mkv", "--codec", "ffv1"],
