@@ -277,8 +277,8 @@ def test_limits_that_cannot_be(limits: dict[str, float]) -> None:
 @pytest.mark.parametrize("mib", [1, 128, 3000, 9000])
 def test_what_may_be_uploaded_can_be_kept(tmp_path: Path, mib: float) -> None:
     jobs = Jobs(tmp_path, Limits(max_upload_mib=mib))
-    with jobs.coming(), jobs.coming():
-        pass
+    with jobs.coming() as first, jobs.coming() as second:
+        assert first.bytes == second.bytes == mib * 2**20
 
 
 def test_event_streams_are_bounded(serve: Serve, large: Path) -> None:

@@ -125,9 +125,10 @@ def clean_name(name: str | None) -> str:
 
     It is short enough for the name of a result to be made of it.
     """
+    name = name or ""
     for sign, escaped in _ESCAPED.items():
-        name = (name or "").replace(escaped, sign)
-    last = (name or "").replace("\\", "/").rpartition("/")[2]
+        name = name.replace(escaped, sign)
+    last = name.replace("\\", "/").rpartition("/")[2]
     last = "".join(sign for sign in last if sign.isprintable()).encode(errors="replace").decode()
     stem, dot, suffix = last.strip(" .").rpartition(".")
     if not dot:
