@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import run_escsr
 from escsr import images
 from escsr.models.checkpoints import save_network
 from samples import BROKEN, mixed_folder, nearest_network
@@ -27,9 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "escsr", "upscale", "in", "--skip-existing", *arguments]
-    command += ["--model", "nearest.safetensors", "--device", "cpu"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    how = ("--skip-existing", "--model", "nearest.safetensors", "--device", "cpu")
+    return run_escsr("upscale", "in", *arguments, *how, cwd=folder)
 
 
 def state(folder: Path) -> dict[Path, tuple[bytes, int]]:

@@ -128,3 +128,12 @@ def test_a_caller_that_leaves_ends_both_threads() -> None:
     run.close()
     assert steps.written[0] == 0
     assert len(steps.begun) <= 4
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_the_caller_hears_of_all_that_ended(at: int) -> None:
+    steps = Steps({at: "work"}, KeyboardInterrupt)
+    ended: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        list(steps.pipeline().run(range(9), on_end=lambda item: ended.append(item.value)))
+    assert steps.written == ended == list(range(at))

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ import typer
 import escsr
 import escsr.fleet.run
 import escsr.web.server
+from commands import run_escsr
 from escsr import batch, cli, diagnosis, exports, images
 from escsr.cli.comparing import compare
 from escsr.cli.exporting import export
@@ -58,8 +58,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(folder: Path) -> Run:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "escsr", *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        return run_escsr(*arguments, cwd=folder)
 
     return call
 

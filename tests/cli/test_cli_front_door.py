@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import ESCSR, run_escsr
 from escsr import images
 from escsr.images import Picture
 from escsr.models.bundled import list_models
 from escsr.models.checkpoints import save_network
 from escsr.models.overview import model_overviews
 from samples import EXAMPLES, ROOT, nearest_network, small_network
-
-ESCSR = [sys.executable, "-m", "escsr"]
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*ESCSR, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    return run_escsr(*arguments, cwd=folder)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_other_files_are_named_by_kind(folder: Path) -> None:
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_an_interrupted_batch_says_what_is_done(folder: Path, interrupts: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     save_network(small_network("esc"), folder / "small.safetensors")

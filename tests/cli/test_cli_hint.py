@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import escsr
+from commands import run_escsr
 from escsr import images
 from escsr.batch import upscale
 from escsr.images import Animation, Picture
@@ -39,8 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "escsr", "upscale", "in", "--device", "cpu", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    done = run_escsr("upscale", "in", "--device", "cpu", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def test_a_line_for_each_damaged_picture(folder: Path) -> None:

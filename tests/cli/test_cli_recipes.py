@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_escsr
 from escsr.cli.charts import curve, sparkline
 from escsr.errors import ConfigError
 from escsr.training.recipes import GROUPS, RECIPES, duration, recipe
@@ -17,8 +18,9 @@ from escsr.training.recipes.duration import estimate_seconds, spoken
 
 
 def call(*arguments: str) -> str:
-    command = [sys.executable, "-m", "escsr", "recipes", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = run_escsr("recipes", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_list() -> None:

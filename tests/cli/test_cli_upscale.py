@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import ESCSR, run_escsr_bytes
 from escsr import images
 from escsr.batch.pipes import piped
 from escsr.cli.interrupts import end_on_signals
@@ -21,7 +22,7 @@ from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from samples import ROOT, small_network
 
-COMMAND = [sys.executable, "-m", "escsr", "upscale"]
+COMMAND = [*ESCSR, "upscale"]
 
 
 @pytest.fixture
@@ -34,8 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [*COMMAND, *arguments, "--model", "small.safetensors"]
-    return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, check=False)
+    return run_escsr_bytes("upscale", *arguments, "--model", "small.safetensors", cwd=folder, stdin=stdin)
 
 
 def test_a_picture_through_pipes(folder: Path) -> None:
@@ -104,7 +104,7 @@ def test_summary_and_notes(folder: Path) -> None:
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_control_c(folder: Path, interrupts: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
@@ -126,14 +126,14 @@ def test_control_c(folder: Path, interrupts: int) -> None:
     if interrupts == 1:
         assert lines[-1] == {**lines[-1], "event": "end", "interrupted": True}
     for name in done:
-        assert images.read(folder / "in_x2" / name).pixels.shape == (1200, 1600, 3)
+        assert images.read(folder / "in_x2" / name).pixels.shape == (800, 1200, 3)
     assert not list((folder / "in_x2").glob(".*.part*"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.usefixtures("heeded_signals")
 def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
@@ -148,7 +148,8 @@ def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
     assert ["a.png", *(Path(line["target"]).name for line in lines)] == written
     for line in lines:
         assert (line["event"], line["status"], line["model"]) == ("result", "done", "small")
-        assert line["size"] == [1600, 1200]
+        assert line["size"] == [1200, 800]
+        assert line["seconds"] > 0
 
 
 def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
@@ -202,7 +203,7 @@ def test_no_room_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
@@ -215,7 +216,7 @@ def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
     assert b"Traceback" not in errors
     assert not list((folder / "in_x2").glob(".*.part*"))
     for path in (folder / "in_x2").glob("[!.]*"):
-        assert images.read(path).pixels.shape == (1200, 1600, 3)
+        assert images.read(path).pixels.shape == (800, 1200, 3)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from clips import make_clip, noise
+from commands import ESCSR, run_escsr
 from escsr import cli, images
 from escsr.cli import commands
 from escsr.cli import video as command
@@ -22,7 +23,7 @@ from escsr.images import Picture
 from escsr.runtime.extras import install_line
 from samples import ROOT
 
-COMMAND = [sys.executable, "-m", "escsr", "upscale"]
+COMMAND = [*ESCSR, "upscale"]
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def call(clip: Path, nearest: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    line = [*COMMAND, *arguments, "--model", str(nearest), "--device", "cpu"]
-    return subprocess.run(line, cwd=clip.parent, capture_output=True, text=True, check=False)
+    return run_escsr("upscale", *arguments, "--model", str(nearest), "--device", "cpu", cwd=clip.parent)
 
 
 def test_a_clip(clip: Path, nearest: Path) -> None:

@@ -83,7 +83,11 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
             raise ConfigError(f"queue_size must be at least 1, not {self.queue_size}.")
 
     def run(
-        self, sources: Iterable[Source], *, cancel: threading.Event | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        cancel: threading.Event | None = None,
+        on_end: Callable[[PipelineItem[Source, Written]], None] | None = None,
     ) -> Generator[PipelineItem[Source, Written], None, None]:
         """Takes the items through all steps.
 
@@ -93,17 +97,26 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         Args:
             sources: What to begin with; taken as they are needed, so there may be no end of them.
             cancel: Once set, the item at work is finished and none begun.
+            on_end: Called from the writer's thread with each item behind its last step, in order: also
+                with those that a run which is cut short no longer yields.
 
         Yields:
             The items, in the order of the sources.
         """
+
+        def end(item: PipelineItem[Source, Written]) -> PipelineItem[Source, Written]:
+            item.step(self.write)
+            if on_end is not None:
+                on_end(item)
+            return item
+
         cancel = cancel or threading.Event()
         most = self.queue_size if self.on_error == "continue" else 0
         reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
         begun = (PipelineItem[Source, Written](source, source) for source in sources)
         read = _in_order((reader.submit(item.step, self.read) for item in begun), self.queue_size)
         worked = (item.step(self.work) for item in takewhile(lambda _: not cancel.is_set(), read))
-        writing = (writer.submit(item.step, self.write) for item in worked)
+        writing = (writer.submit(end, item) for item in worked)
         try:
             for item in _in_order(writing, most, early=True):
                 if item.error is not None and self.on_error == "raise":

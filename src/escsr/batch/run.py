@@ -16,7 +16,7 @@ from escsr import images
 from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
 from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
-from escsr.batch.pipeline import OnError, Pipeline
+from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.images import Animation, Picture
@@ -107,6 +107,7 @@ class Batch:
         debug: bool = False,
         stop: threading.Event | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        on_end: Callable[[Outcome], None] | None = None,
     ) -> Generator[Outcome, None, None]:
         """Upscales the pictures; the next is read and the last written while the network works.
 
@@ -120,6 +121,8 @@ class Batch:
             debug: Raise the first error as it is.
             stop: Once set, the current picture is finished and no other begun.
             on_progress: Called often, from several threads, one at a time.
+            on_end: Called from another thread with each outcome as soon as it is there, in order: also
+                with those that a run which is cut short no longer yields.
 
         Yields:
             One outcome a picture, in the order of the plan.
@@ -132,7 +135,12 @@ class Batch:
         upscale_one = partial(self._upscale, count)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
-        with closing(pipeline.run(range(len(self.jobs)), cancel=stop)) as items:
+
+        def ended(item: PipelineItem[int, Outcome]) -> None:
+            if on_end is not None:
+                on_end(outcome_of(self.jobs[item.source], item))
+
+        with closing(pipeline.run(range(len(self.jobs)), cancel=stop, on_end=ended)) as items:
             for item in items:
                 count.ended(item.source)
                 yield outcome_of(self.jobs[item.source], item)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json
-from escsr.errors import DeviceError, EscError
+from escsr.errors import DeviceError
 from escsr.files import with_names
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.extras import install_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from escsr.batch import Batch, Forecast, Job, Outcome
 
@@ -33,7 +30,6 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
-        is_cut: Whether it was ended so that what was still being written could not be reported.
         names: What to call some files, see `with_names`.
     """
 
@@ -44,8 +40,7 @@ class Report:
         self.counts: Counter[str] = Counter()
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
-        self.began = time.time()
-        self.stopped = self.is_cut = self.short_of_memory = self.can_continue = False
+        self.stopped = self.short_of_memory = self.can_continue = False
         self.jobs: list[Job] = []
         self.notes: list[str] = []
 
@@ -117,13 +112,12 @@ class Report:
             ERR.print(plain(note))
 
     def _report_interrupt(self) -> None:
-        """What is done, by the files: the last was perhaps written after its report was stopped."""
-        done = [job for job in self.jobs if _is_newer(job.target, self.began)]
-        folders = list(dict.fromkeys(str(job.target.parent) for job in done))
-        where = f", in {folders[0]}" if len(folders) == 1 and len(self.jobs) > 1 else ""
+        done = self.counts["done"]
+        folders = {str(job.target.parent) for job in self.jobs}
+        where = f", in {folders.pop()}" if done and len(folders) == 1 and len(self.jobs) > 1 else ""
         skipped = f", {self.counts['skipped']} done before" if self.counts["skipped"] else ""
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
-        ERR.print(plain(f"Interrupted: {len(done)} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
+        ERR.print(plain(f"Interrupted: {done} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
         if self.can_continue and len(self.jobs) > 1:
             ERR.print("The same command continues with the rest.")
 
@@ -137,10 +131,8 @@ class Report:
 class JsonReport(Report):
     """The same as one JSON object a line on standard output."""
 
-    _batch: Batch | None = None
-
     def _report_begin(self, batch: Batch) -> None:
-        self._batch = batch
+        """Programs are told results and the end."""
 
     def _report(self, result: Outcome | Forecast) -> None:
         values: dict[str, Any] = {
@@ -160,23 +152,10 @@ class JsonReport(Report):
         write_line({"event": event, **job, **values})
 
     def _report_end(self, seconds: float) -> None:
-        if self.is_cut and self._batch is not None:
-            self._report_written(self._batch)
         sums = {kind: self.counts[kind] for kind in _WORDS}
         ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": self.notes}
         write_line({"event": "end", **sums, **ended})
 
-    def _report_written(self, batch: Batch) -> None:
-        """Those that were at hand and are written: of a run that is cut their outcomes do not come."""
-        reported = sum(self.counts.values())
-        for job in self.jobs[reported : reported + _AT_HAND]:
-            if _is_newer(job.target, self.began):
-                with suppress(EscError):
-                    self.add(_written(batch, job))
-
-
-_AT_HAND = 3
-"""Pictures that are read, upscaled and written at once."""
 
 _WORDS = {"done": "upscaled", "planned": "to upscale", "skipped": "done before", "failed": "failed"}
 
@@ -196,16 +175,6 @@ def _line(result: Outcome | Forecast) -> str:
     return "\n  ".join([line, *result.notes])
 
 
-def _written(batch: Batch, job: Job) -> Outcome:
-    """What became of a picture, as far as its files tell."""
-    from escsr import images
-    from escsr.batch import Outcome
-
-    source = images.read_header(job.source)
-    model = batch.upscaler(batch.size.scale_of(source.height, source.width)).name
-    return Outcome(job, "done", seconds=math.nan, model=model, size=images.read_size(job.target))
-
-
 def _skipped_files(kinds: Counter[str]) -> str:
     """Skipped 5 files that are not pictures: 3 .txt, 2 .mp4."""
     total = sum(kinds.values())
@@ -221,16 +190,6 @@ def _skipped_files(kinds: Counter[str]) -> str:
 
 _MOST_KINDS = 6
 
-
-def _is_newer(path: Path, than: float) -> bool:
-    try:
-        return path.stat().st_mtime >= than - _CLOCK
-    except (OSError, ValueError):
-        return False
-
-
-_CLOCK = 2.0
-"""Seconds that clocks of file systems may be behind."""
 
 _SAME_SIZE = (
     "Scale 1 keeps the size: the picture is upscaled ×2 and made smaller again, which changes little. To "

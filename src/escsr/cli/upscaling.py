@@ -49,7 +49,7 @@ from escsr.cli.video_options import (
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from escsr.batch import Batch, Progress
+    from escsr.batch import Batch, Outcome, Progress
 
 __all__ = ["upscale"]
 
@@ -260,6 +260,13 @@ def upscale(
 def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
     """Upscales under a bar, with Ctrl-C in two steps."""
     stop = threading.Event()
+    ended: list[Outcome] = []
+
+    def add_rest() -> None:
+        """Those that were still being written when the run was cut short."""
+        for outcome in ended[sum(report.counts.values()) :]:
+            report.add(outcome)
+
     with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
 
         def show(at: Progress) -> None:
@@ -267,14 +274,15 @@ def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
             bar(at.overall, 1.0, at.job.source.name + count)
 
         try:
-            with closing(batch.run(stop=stop, on_progress=show, **how)) as run:
+            with closing(batch.run(stop=stop, on_progress=show, on_end=ended.append, **how)) as run:
                 for outcome in run:
                     report.add(outcome)
         except KeyboardInterrupt:
             stop.set()
-            report.is_cut = True
+            add_rest()
         except SystemExit:  # of a signal that ends the process, see `end_on_signals`
-            report.stopped = report.is_cut = True
+            report.stopped = True
+            add_rest()
             report.end()
             raise
     report.stopped = stop.is_set()
