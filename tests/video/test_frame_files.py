@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def test_a_video_becomes_pictures(tmp_path: Path, nearest: Path) -> None:
         assert (found == upscaler(frame)).all()
     with pytest.raises(OutputError, match="its ending must be"):
         upscale_to_frames(clip, tmp_path / "%d.xyz", options, PLAIN)
+    with pytest.raises(OutputError, match="raise max_pixels"):
+        upscale_to_frames(clip, tmp_path / "%d.png", replace(options, max_pixels=1000), PLAIN)
 
 
 def test_frames_of_an_earlier_run_are_told_and_its_times_removed(tmp_path: Path, nearest: Path) -> None:

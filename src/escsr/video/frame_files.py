@@ -26,7 +26,7 @@ from escsr.video.frames import Damage, shown_frames
 from escsr.video.kinds import CONTAINERS
 from escsr.video.library import library
 from escsr.video.network import FrameUpscaler
-from escsr.video.plan import VideoOptions, upscaler_for
+from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import describe
 
@@ -118,8 +118,8 @@ def upscale_to_frames(
         What became of it; the times are those of the frames that are written.
 
     Raises:
-        OutputError: The pattern's format or the times cannot be written, or it cannot hold the video's
-            opacity.
+        OutputError: The pattern's format or the times cannot be written, it cannot hold the video's
+            opacity, or the frames have too many pixels.
         EscError: As `plan_video`.
     """
     video, damage, times = describe(source), Damage(), []
@@ -129,6 +129,7 @@ def upscale_to_frames(
     wanted, upscaler = upscaler_for(height, width, options)
     rows, columns = (part.stop - part.start for part in wanted.kept(height, width))
     images.check_size(pattern, columns, rows)
+    check_pixels(video, (columns, rows), options.max_pixels)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
     declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)

@@ -23,7 +23,7 @@ from escsr.video.kinds import Container, container_of, ending_of
 from escsr.video.library import library
 from escsr.video.source import Video, describe
 
-__all__ = ["VideoOptions", "VideoPlan", "default_target", "plan_video", "upscaler_for"]
+__all__ = ["VideoOptions", "VideoPlan", "check_pixels", "default_target", "plan_video", "upscaler_for"]
 
 _SHORTEST, _LONGEST = 0.1, 3600.0
 """Seconds of a segment."""
@@ -163,7 +163,7 @@ def plan_video(
     if named.exists() and named.samefile(source):
         raise OutputError(f"{named} is the input itself; choose another name for the result.")
     rows, columns = (part.stop - part.start for part in wanted.kept(video.height, video.width))
-    _check_pixels(video, (columns, rows), options.max_pixels)
+    check_pixels(video, (columns, rows), options.max_pixels)
     encoding = choose_encoding(
         video, (columns, rows), container, codec=how.codec, crf=how.crf, preset=how.preset
     )
@@ -229,7 +229,17 @@ def _check_size(video: Video, target: TargetSize | None) -> None:
             raise VideoError(f"{video.path}: {error}") from error
 
 
-def _check_pixels(video: Video, size: tuple[int, int], most: int | None) -> None:
+def check_pixels(video: Video, size: tuple[int, int], most: int | None) -> None:
+    """Refuses frames or results that have more pixels than are allowed.
+
+    Args:
+        video: Whose frames.
+        size: Width and height of the results.
+        most: `max_pixels` of the options.
+
+    Raises:
+        OutputError: They have more.
+    """
     pixels = max(size[0] * size[1], video.width * video.height)
     if most is not None and pixels > most:
         raise OutputError(
