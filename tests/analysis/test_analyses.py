@@ -140,6 +140,9 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
     ("run", "error", "message"),
     [
         (lambda: analysis.analyse_cka(["set"], "a.jpg"), OutputError, r"a.jpg: give .png or .svg"),
+        (lambda: analysis.analyse_cka(["set"], "set/1.png"), OutputError, "1.png is what it would be made"),
+        (lambda: analysis.analyse_lam("set/1.png", "set/1.png"), OutputError, "what it would be made from"),
+        (lambda: analysis.analyse_erf(["set"], "set/0.png/a.png"), OutputError, "0.png is a file"),
         (lambda: analysis.analyse_cka(["set"], model=["bicubic"]), ConfigError, "bicubic is no network"),
         (lambda: analysis.analyse_cka(["set"], model=["esc-light-x9"]), EscError, "Unknown model"),
         (

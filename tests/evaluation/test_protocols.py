@@ -104,6 +104,12 @@ def test_refusals(pictures: Path, tmp_path: Path) -> None:
     images.write(Picture(np.zeros((20, 20, 3), np.uint8)), lr / "colourx2.png")
     with pytest.raises(DataError, match="does not fit"):
         escsr.evaluate(network, pictures, lr=lr)
+    sequences = tmp_path / "sequences"
+    for place in ("hr/000/1.png", "hr/001/1.png", "lr/000/1.png"):
+        side = 40 if place.startswith("hr") else 20
+        images.write(Picture(np.zeros((side, side, 3), np.uint8)), sequences / place)
+    with pytest.raises(DataError, match=r"no LR picture for 001/1\.png"):
+        escsr.evaluate(network, sequences / "hr", lr=sequences / "lr")
 
 
 @pytest.mark.parametrize("scale", [None, 2])

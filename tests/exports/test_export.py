@@ -94,6 +94,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
             export(MODEL, output=tmp_path / "model.onnx", **settings)
     with pytest.raises(OutputError, match=r"must end in \.onnx"):
         export(MODEL, output=tmp_path / "model.pt")
+    own = tmp_path / "model.bin"
+    torch.save(small_network("esc").state_dict(), own)
+    with pytest.raises(OutputError, match=r"model\.bin is what it would be made from"):
+        export(own, to="openvino", output=tmp_path / "model.xml")
     with pytest.raises(ModelNotFoundError):
         export("no-such-model")
     with pytest.raises(ConfigError, match="any scale"):

@@ -22,6 +22,7 @@ from escsr.analysis.outputs import Outputs, check_outputs, write_outputs
 from escsr.errors import ConfigError
 from escsr.evaluation.crops import Crop, parse_crop
 from escsr.runtime.choices import CkaEstimator, LamRule, Resizer
+from escsr.runtime.memory import out_of_memory_told
 from escsr.runtime.progress import OnProgress, part_of
 
 __all__ = ["analyse_cka", "analyse_erf", "analyse_features", "analyse_lam"]
@@ -29,6 +30,7 @@ __all__ = ["analyse_cka", "analyse_erf", "analyse_features", "analyse_lam"]
 _WINDOW = 16
 
 
+@out_of_memory_told("give a smaller side, or fewer pictures at once")
 def analyse_cka(
     pictures: Sequence[str | os.PathLike[str]],
     output: Outputs = (),
@@ -78,7 +80,7 @@ def analyse_cka(
     Example:
         >>> analyse_cka(["Set5/HR"], "cka.png", shrink="matlab-bicubic")  # doctest: +SKIP
     """
-    paths = check_outputs(output)
+    paths = check_outputs(output, *pictures)
     models = open_models(model, scale=scale, device=device)
     if len(models) > 2:
         raise ConfigError(f"CKA is measured within a model or between two, not {len(models)}.")
@@ -106,6 +108,7 @@ def analyse_cka(
     return result
 
 
+@out_of_memory_told("choose a part of the picture by crop")
 def analyse_lam(
     picture: str | os.PathLike[str],
     output: Outputs = (),
@@ -149,7 +152,7 @@ def analyse_lam(
     Example:
         >>> analyse_lam("photo.png", "lam.png", model=["esc-light-x2", "esc-x2"])  # doctest: +SKIP
     """
-    paths = check_outputs(output)
+    paths = check_outputs(output, picture)
     models = open_models(model, scale=scale, device=device)
     lr = read_input(picture, scale=_common_scale(models, shrink), shrink=shrink, crop=crop)
     found: dict[str, Attribution] = {}
@@ -167,6 +170,7 @@ def analyse_lam(
     return found
 
 
+@out_of_memory_told("give a smaller side")
 def analyse_erf(
     pictures: Sequence[str | os.PathLike[str]],
     output: Outputs = (),
@@ -204,7 +208,7 @@ def analyse_erf(
         OutputError: A file cannot be written.
         DeviceError: There is no such device.
     """
-    paths = check_outputs(output)
+    paths = check_outputs(output, *pictures)
     models = open_models(model, scale=scale, device=device)
     inputs = _batch(models, pictures, shrink=shrink, side=side, max_images=max_images)
     fields = {
@@ -217,6 +221,7 @@ def analyse_erf(
     return fields
 
 
+@out_of_memory_told("choose a part of the picture by crop")
 def analyse_features(
     picture: str | os.PathLike[str],
     output: Outputs = (),
@@ -249,7 +254,7 @@ def analyse_features(
         OutputError: A file cannot be written.
         DeviceError: There is no such device.
     """
-    paths = check_outputs(output)
+    paths = check_outputs(output, picture)
     models = open_models(model, scale=scale, device=device)
     lr = read_input(picture, scale=_common_scale(models, shrink), shrink=shrink, crop=crop)
     found = {each.name: feature_maps(each, lr) for each in models}

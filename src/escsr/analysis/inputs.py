@@ -83,15 +83,20 @@ def read_batch(
     paths = [path for each in pictures for path in _files(Path(each))]
     if max_images is not None and len(paths) > max_images:
         paths = [paths[index * len(paths) // max_images] for index in range(max_images)]
-    inputs = [read_input(path, scale=scale, shrink=shrink) for path in paths]
+    inputs = []
+    for path in paths:
+        lr = read_input(path, scale=scale, shrink=shrink)
+        if side is not None:
+            height, width = lr.shape[-2:]
+            if side > min(height, width):
+                raise ConfigError(
+                    f"side is {side}, but {path} has {width}×{height} pixels as an input; "
+                    "give a smaller side."
+                )
+            lr = _middle(lr, side, side).clone()  # the picture itself is not kept
+        inputs.append(lr)
     least = [min(each.shape[axis] for each in inputs) for axis in (-2, -1)]
-    if side is not None and side > min(least):
-        smallest = min(range(len(inputs)), key=lambda index: min(inputs[index].shape[-2:]))
-        raise ConfigError(
-            f"side is {side}, but {paths[smallest]} has {inputs[smallest].shape[-1]}×"
-            f"{inputs[smallest].shape[-2]} pixels as an input; give a smaller side."
-        )
-    return torch.cat([_middle(each, *((side, side) if side else least)) for each in inputs])
+    return torch.cat([_middle(each, *least) for each in inputs])
 
 
 def _files(path: Path) -> list[Path]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from escsr import images
 from escsr.analysis.figures import STYLE, require_matplotlib
 from escsr.errors import OutputError
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_not_source, check_writable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,23 +26,29 @@ _FIGURES = (".png", ".svg")
 _DOTS_PER_INCH = 100
 
 
-def check_outputs(output: Outputs) -> list[Path]:
+def check_outputs(output: Outputs, *pictures: str | os.PathLike[str]) -> list[Path]:
     """Sees before the work that all files can be written in the end.
 
     Args:
         output: See `Outputs`.
+        pictures: Files that are analysed, and folders of them, none of which is overwritten.
 
     Returns:
         The files.
 
     Raises:
-        OutputError: An ending is unknown.
+        OutputError: An ending is unknown, a file is one of the pictures, or it cannot be written.
         ConfigError: A figure is asked for and matplotlib is missing.
     """
     paths = [Path(each) for each in ([output] if isinstance(output, (str, os.PathLike)) else output)]
     for path in paths:
         if path.suffix.lower() not in (*_FIGURES, ".npz"):
             raise OutputError(f"Cannot write {path.name}: give .png or .svg for a figure, .npz for arrays.")
+        for picture in map(Path, pictures):
+            for source in images.find_images(picture) if picture.is_dir() else [picture]:
+                if source.exists():
+                    check_not_source(path, source)
+        check_writable(path)
     if any(path.suffix.lower() in _FIGURES for path in paths):
         require_matplotlib()
     return paths

@@ -166,12 +166,12 @@ def benchmark(
     command = shlex.join(["escsr", *sys.argv[1:]])
     for path in output or ():
         write_benchmark(result, path, command=command)
-    for path in plot or ():
-        draw_chart(result, path, data=plot_data)
     if as_json:
         print_json({"command": command, **result.to_dict()})
     else:
         _print(result)
+    for path in plot or ():
+        draw_chart(result, path, data=plot_data)
 
 
 def _print(result: Benchmark) -> None:

@@ -136,15 +136,26 @@ def evaluate(
         assert data is not None
         how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
         run = partial(escsr.evaluate, data=data, perceptual=perceptual, **how, **both)
-    results = [_watched(run, name, quiet=as_json) for name in model]
-    if as_json:
-        printed = [result.to_dict() for result in results]
-        print_json(printed[0] if len(printed) == 1 else printed)
-        return
-    for number, scale_found in enumerate(dict.fromkeys(result.scale for result in results)):
+    results: list[Evaluation] = []
+    try:
+        for name in model:
+            # Of bicubic there is no other form.
+            own = {"strength": None} if name == "bicubic" else {}
+            results.append(_watched(partial(run, **own), name, quiet=as_json))
+    finally:  # what was measured before one that failed is not lost
+        if as_json and results:
+            printed = [result.to_dict() for result in results]
+            print_json(printed[0] if len(model) == 1 else printed)
+        elif results:
+            _print_all(results)
+
+
+def _print_all(results: list[Evaluation]) -> None:
+    """A table for each scale."""
+    for number, scale in enumerate(dict.fromkeys(result.scale for result in results)):
         if number:
             OUT.print()
-        _print([result for result in results if result.scale == scale_found])
+        _print([result for result in results if result.scale == scale])
 
 
 def _print(results: list[Evaluation]) -> None:

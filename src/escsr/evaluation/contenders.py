@@ -10,7 +10,7 @@ from pathlib import Path
 from escsr import images
 from escsr.errors import ConfigError, ImageError
 from escsr.models.bundled import find_model, model_name
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
 
 __all__ = ["INTERPOLATIONS", "Contender", "name_contenders", "parse_contenders"]
 
@@ -116,5 +116,7 @@ def _short_name(contender: Contender, scale: float) -> str:
     if contender.picture is not None:
         return contender.picture.stem
     if contender.is_network:
-        return model_name(choose_model(contender.model, scale))
+        path = choose_model(contender.model, scale)
+        strength = choose_strength(contender.model, path, None)
+        return f"{model_name(path)}, strength {strength:g}" if strength else model_name(path)
     return contender.model

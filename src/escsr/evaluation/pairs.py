@@ -74,7 +74,7 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
     Args:
         data: Folder of HR pictures.
         lr: Folder of LR pictures named as the HR ones, or as `lr_name` says, in the same subfolders or,
-            where names are there once, in any; None for none.
+            where a name is there once among LR and among HR pictures, in any; None for none.
         scale: From LR to HR.
 
     Yields:
@@ -85,16 +85,22 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
             bits; or LR and HR do not fit.
     """
     lr_paths = {} if lr is None else _by_name(lr)
-    for path in find_unmixed(data):
+    paths = find_unmixed(data)
+    counts = Counter(path.stem for path in paths)
+    for path in paths:
         hr, small, name = read_uint8(path), None, _name_of(path, data)
         sides = [lr_side(side, scale) for side in hr.shape[:2]]
         if min(sides) < 1:
             raise DataError(f"{path}: too small for ×{scale:g}.")
         if lr is not None:
-            names = (name, lr_name(name, scale), path.stem, lr_name(path.stem, scale))
+            names = [name, lr_name(name, scale)]
+            if counts[path.stem] == 1:
+                names += [path.stem, lr_name(path.stem, scale)]
             source = next((lr_paths[each] for each in names if each in lr_paths), None)
             if source is None:
-                raise DataError(f"{lr}: no LR picture for {path.name} ({lr_name(path.stem, scale)}.png).")
+                raise DataError(
+                    f"{lr}: no LR picture for {path.relative_to(data)} ({lr_name(name, scale)}.png)."
+                )
             small = read_uint8(source)
             if list(small.shape[:2]) != sides:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")

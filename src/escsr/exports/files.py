@@ -10,7 +10,7 @@ from escsr._version import __version__
 from escsr.errors import ConfigError, OutputError
 from escsr.exports.packages import package
 from escsr.exports.whole import OPSET, whole_graph
-from escsr.files import atomic_path, sha256_of
+from escsr.files import atomic_path, check_not_source, check_writable, sha256_of
 from escsr.models.bundled import find_model, model_name
 from escsr.models.checkpoints import network_of, read_checkpoint
 from escsr.networks import NetworkConfig, variant_name
@@ -52,7 +52,7 @@ def export(
         ModelNotFoundError: There is no such model.
         CheckpointError: Its weights cannot be used.
         ConfigError: A setting is impossible, the model takes any scale, or a package is not installed.
-        OutputError: The file has another ending, or cannot be written.
+        OutputError: The file has another ending, is the model's own, or cannot be written.
     """
     check_choice("to", to, ExportFormat)
     if static is not None and not 1 <= static <= _MOST_STATIC:
@@ -62,6 +62,9 @@ def export(
     target = Path(f"{name.replace('/', '-')}{kind}{suffix}" if output is None else output)
     if target.suffix.lower() != suffix:
         raise OutputError(f"{target}: a file for {to} must end in {suffix}.")
+    for path in (target, target.with_suffix(".bin")) if to == "openvino" else (target,):
+        check_not_source(path, source)
+        check_writable(path)
     checkpoint = read_checkpoint(source)
     graph = whole_graph(
         network_of(checkpoint, name=name).requires_grad_(False),

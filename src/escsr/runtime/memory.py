@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-__all__ = ["is_out_of_memory"]
+from escsr.errors import DeviceError
+
+__all__ = ["is_out_of_memory", "out_of_memory_told"]
 
 _WORDS = (
     "out of memory",  # CUDA, XPU, MPS
@@ -22,3 +27,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _WORDS)
+
+
+@contextmanager
+def out_of_memory_told(advice: str) -> Iterator[None]:
+    """Tells in one line that memory ran out inside, and what to do; for work that has no smaller tiles.
+
+    Args:
+        advice: What to do, in words.
+
+    Raises:
+        DeviceError: Memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(f"Out of memory; {advice}.") from error

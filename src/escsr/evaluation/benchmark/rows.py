@@ -26,7 +26,7 @@ from escsr.evaluation.benchmark.subjects import Subject, subject_of
 from escsr.evaluation.benchmark.tables import TableRow, paper_rows
 from escsr.evaluation.benchmark.timing import device_clock, time_in_turn, warm_up
 from escsr.evaluation.rivals.scan import scan_implementation
-from escsr.runtime.memory import is_out_of_memory
+from escsr.runtime.memory import is_out_of_memory, out_of_memory_told
 
 __all__ = ["Settings", "measure_each", "measure_pair", "measure_table"]
 
@@ -126,9 +126,12 @@ def measure_each(models: Sequence[str], settings: Settings) -> list[Row]:
     Raises:
         EscError: See `benchmark`.
     """
+    for name in models:  # before any is measured
+        subject_of(parse_way(name, settings.way)[0], scale=settings.scale)
     rows = []
     for index, name in enumerate(models):
-        rows.append(_measure(_asked(name), settings, index / len(models)))
+        with out_of_memory_told(f"{name}: choose a smaller size or batch"):
+            rows.append(_measure(_asked(name), settings, index / len(models)))
         _release(settings.device)
     return rows
 
