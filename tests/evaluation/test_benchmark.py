@@ -240,6 +240,13 @@ def test_every_row_of_a_table_runs_or_says_why(monkeypatch: pytest.MonkeyPatch, 
     assert reason_lines(result)[0] == "missing: RDN requires luck"
 
 
+def test_names_are_looked_up_before_anything_is_measured(folder: Path) -> None:
+    steps: list[str] = []
+    with pytest.raises(ModelNotFoundError, match="Unknown model esc-tpyo"):
+        benchmark(["small.safetensors", "esc-tpyo"], on_step=lambda step, _: steps.append(step), **QUICK)  # type: ignore[arg-type]
+    assert not [step for step in steps if step.startswith("small")]
+
+
 def test_rows_of_the_papers_tables() -> None:
     table2 = {row.title: row for row in table_rows("table2", 4)}
     assert set(table2) == {"ESC", "ESC-light", "ESC-FP", *(rival.name for rival in RIVALS.values())}

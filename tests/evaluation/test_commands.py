@@ -48,6 +48,23 @@ def test_several_models_in_one_table(folder: Path) -> None:
     assert all({"psnr_y", "ssim_y", "scores"} <= set(each) for each in told)
 
 
+def test_what_was_measured_before_a_failure_is_printed(folder: Path) -> None:
+    models = ["--model", "bicubic", "--model", "fixed.safetensors", "--model", "esc-light-x3"]
+    options = ["evaluate", *models, "--data", "in", "--scale", "2", "--json"]
+    done = CliRunner().invoke(cli.app, options)
+    assert isinstance(done.exception, ConfigError)
+    assert "upscales by 3, not by 2" in str(done.exception)
+    assert [each["model"] for each in json.loads(done.stdout)] == ["bicubic", "fixed.safetensors"]
+    table = CliRunner().invoke(cli.app, options[:-1]).stdout
+    assert table.splitlines()[0].startswith("bicubic, fixed.safetensors ×2")
+
+
+def test_bicubic_beside_a_model_of_a_strength(folder: Path) -> None:
+    models = ["--model", "bicubic", "--model", "real"]
+    done = run("evaluate", *models, "--data", "in", "--scale", "4", "--strength", "0.5", "--json")
+    assert [each["model"] for each in json.loads(done.stdout)] == ["bicubic", "real"]
+
+
 def test_rgb_protocol_and_fractional_scale(folder: Path) -> None:
     options = ["evaluate", "--model", "any.safetensors", "--data", "in", "--protocol", "lte-div2k"]
     told = json.loads(run(*options, "--scale", "2.5", "--json").stdout)

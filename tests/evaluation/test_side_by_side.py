@@ -120,6 +120,8 @@ def test_bundled_names_choose_by_scale_only_where_they_bear_none(folder: Path) -
     assert [column.name for column in made.columns] == ["input", "esc-light-x3", "esc-x3"]
     made = compare_picture("photo.png", "page.png", crop=CROPS, device="cpu")
     assert [column.name for column in made.columns] == ["input", "bicubic", "esc-light-x4"]
+    made = compare_picture("photo.png", "page.png", model=["real"], scale=4, crop=CROPS, device="cpu")
+    assert made.columns[1].name == "esc-real-light-x4, strength 0.9"
 
 
 def test_columns_of_a_blind_page_are_shuffled_and_the_key_tells_them(folder: Path) -> None:

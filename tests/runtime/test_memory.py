@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from escsr.runtime.memory import is_out_of_memory
+from escsr.errors import DeviceError
+from escsr.runtime.memory import is_out_of_memory, out_of_memory_told
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,11 @@ def test_the_cpus_own_error_is_known() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**55)
     assert is_out_of_memory(caught.value)
+
+
+def test_it_is_told_in_one_line_with_advice() -> None:
+    told = out_of_memory_told("give a smaller side")
+    with pytest.raises(DeviceError, match=r"^Out of memory; give a smaller side\.$"), told:
+        torch.empty(2**55)
+    with pytest.raises(ValueError, match="other"), out_of_memory_told("give a smaller side"):
+        raise ValueError("other")
