@@ -17,7 +17,7 @@ from escsr.files import sha256_of
 from escsr.fleet.inputs import find_inputs
 from escsr.fleet.ledger import DEADLY, Ledger
 from escsr.fleet.outcomes import claim, outcomes_uri
-from escsr.fleet.plan import make_plan
+from escsr.fleet.plan import make_plan, setting_of
 from escsr.fleet.stores import fetched, file_system, written
 from escsr.fleet.worker import Worker
 from escsr.upscaling.options import UpscaleOptions
@@ -116,6 +116,14 @@ def test_tables_that_cannot_be_done(
         make_plan(
             str(tmp_path / "t.parquet"), str(tmp_path / "out"), "r", options=UpscaleOptions(), format="png"
         )
+
+
+def test_a_crop_is_part_of_what_counts_as_done(nearest: Path) -> None:
+    def digest(**settings: Any) -> str:
+        return setting_of(UpscaleOptions(model=nearest, **settings), "").settings_sha256
+
+    assert len({digest(), digest(crop="0,0,4,4"), digest(crop="0,0,4,5"), digest(scale=2)}) == 4
+    assert digest(crop="0,0,4,4") == digest(crop=" 0, 0, 4, 4") == digest(crop=(0, 0, 4, 4))
 
 
 def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Run) -> None:

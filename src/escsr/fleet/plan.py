@@ -29,6 +29,7 @@ from escsr.fleet.stores import delete, written
 from escsr.models.selection import choose_model, files_of
 from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.target_size import parse_crop
 
 __all__ = ["ROWS_PER_FILE", "Plan", "Setting", "make_plan", "plan_uri", "setting_of"]
 
@@ -104,7 +105,10 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
     target = options.target
     model = choose_model(options.model, target.scale if target else None)
     of_file = options.of_file(model)
-    settings = hashlib.sha256(f"{options.model} {settings_text(target, of_file)}".encode()).hexdigest()
+    text = f"{options.model} {settings_text(target, of_file)}"
+    if target is None and options.crop is not None:  # else the size holds it
+        text += f" {parse_crop(options.crop)}"
+    settings = hashlib.sha256(text.encode()).hexdigest()
     return Setting(options, settings, " ".join(map(sha256_of, files_of(model, of_file.strength or 0))))
 
 
