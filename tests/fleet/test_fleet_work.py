@@ -73,6 +73,17 @@ def test_what_changed_and_what_failed_is_done_again(photos: Path, tmp_path: Path
     assert plan.rows == 5
 
 
+def test_outcomes_that_are_not_whole(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = str(tmp_path / "out")
+    run(str(photos), output)
+    done = Path(outcomes_uri(output, "done"))
+    (done / ".0123456789abcdef.part.parquet").write_bytes(b"PAR1")  # of a run that was killed
+    assert run(str(photos), output)[0].rows == 0
+    (done / "run-9.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"run-9\.parquet: cannot be read as outcomes"):
+        run(str(photos), output)
+
+
 def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:
     digest = sha256_of(photos / "a.png")
     rows = {

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from escsr.errors import DataError
 from escsr.fleet.stores import file_system, list_files, read_text, written
 
 __all__ = [
@@ -114,10 +115,16 @@ def keys_of(output: str, status: str) -> NDArray[np.bytes_]:
 
 def _opened(output: str, status: str | None, prefix: str, read: Any) -> Iterator[tuple[str, Any]]:
     for uri in list_files(outcomes_uri(output, status), ".parquet"):
-        if uri.rpartition("/")[2].startswith(prefix):
-            filesystem, path = file_system(uri)
+        name = uri.rpartition("/")[2]
+        if name.startswith(".") or not name.startswith(prefix):  # hidden: begun by a run that was killed
+            continue
+        filesystem, path = file_system(uri)
+        try:
             with filesystem.open(path, "rb") as file:
-                yield uri, read(file)
+                found = read(file)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{uri}: cannot be read as outcomes ({error}).") from error
+        yield uri, found
 
 
 def _metadata_of(file: Any) -> dict[bytes, bytes]:
