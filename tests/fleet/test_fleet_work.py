@@ -84,6 +84,20 @@ def test_outcomes_that_are_not_whole(photos: Path, tmp_path: Path, run: Run) -> 
         run(str(photos), output)
 
 
+def test_a_store_that_cannot_be_written_is_named(
+    photos: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.put_file", denied)
+    output = "memory://denied/out"
+    with pytest.raises(OutputError, match=r"Cannot write memory://denied/out/_fleet/run \(Access Denied"):
+        claim(output, "r")
+    with pytest.raises(OutputError, match=r"/plan/r/000000\.parquet \(Access Denied"):
+        make_plan(str(photos), output, "r", options=UpscaleOptions(model=nearest))
+
+
 def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:
     digest = sha256_of(photos / "a.png")
     rows = {

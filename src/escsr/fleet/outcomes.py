@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from escsr.errors import DataError
-from escsr.fleet.stores import file_system, list_files, read_text, written
+from escsr.fleet.stores import file_system, list_files, read_text, written, written_at_once
 
 __all__ = [
     "FOLDER",
@@ -68,8 +68,12 @@ def outcomes_uri(output: str, status: str | None = None) -> str:
 
 
 def claim(output: str, run: str) -> None:
-    """Makes a run the one that writes outcomes of an output; any before it finds itself superseded."""
-    with written(f"{output}/{FOLDER}/run") as path:
+    """Makes a run the one that writes outcomes of an output; any before it finds itself superseded.
+
+    Raises:
+        OutputError: The output cannot be written.
+    """
+    with written_at_once(f"{output}/{FOLDER}/run") as path:
         path.write_text(run)
 
 

@@ -25,7 +25,7 @@ from escsr.errors import ConfigError, DataError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
-from escsr.fleet.stores import delete, written
+from escsr.fleet.stores import delete, written_at_once
 from escsr.models.selection import choose_model, files_of
 from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
@@ -138,7 +138,8 @@ def make_plan(
     Raises:
         DataError: The source cannot be read, or two results would have one name.
         ConfigError: Options of a picture are impossible.
-        OutputError: A result would replace an input, or all inputs are below the output.
+        OutputError: A result would replace an input, all inputs are below the output, or the table cannot
+            be written.
     """
     if not is_table(source) and f"{source}/".startswith(f"{output}/"):
         raise OutputError(f"{output} holds the pictures themselves; choose another output.")
@@ -191,7 +192,7 @@ def _write(rows: Iterator[tuple[Any, ...]], uri: str) -> int:
     """Files of `ROWS_PER_FILE` rows each; returns the number of rows."""
     total = 0
     for first in rows:
-        with written(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
+        with written_at_once(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
             total += _write_file(chain([first], islice(rows, ROWS_PER_FILE - 1)), path)
     return total
 

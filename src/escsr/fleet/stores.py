@@ -25,6 +25,7 @@ __all__ = [
     "list_files",
     "read_text",
     "written",
+    "written_at_once",
 ]
 
 _WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory")
@@ -140,6 +141,23 @@ def written(uri: str, *, by_atomic_path: bool = False) -> Iterator[Path]:
         yield path
         with _failing(f"Cannot write {uri}", OSError):
             _put(filesystem, path, uri, name)
+
+
+@contextmanager
+def written_at_once(uri: str) -> Iterator[Path]:
+    """The same as `written` where nobody would try again.
+
+    Args:
+        uri: Where to.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        with written(uri) as path:
+            yield path
+    except OSError as error:
+        raise OutputError(str(error)) from error
 
 
 def check_writable(uri: str) -> None:
