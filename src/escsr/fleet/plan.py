@@ -31,7 +31,7 @@ from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import parse_crop
 
-__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "make_plan", "plan_uri", "setting_of"]
+__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "check_place", "make_plan", "plan_uri", "setting_of"]
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 1_000
@@ -141,8 +141,7 @@ def make_plan(
         OutputError: A result would replace an input, all inputs are below the output, or the table cannot
             be written.
     """
-    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
-        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
+    check_place(source, output)
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
@@ -171,6 +170,20 @@ def make_plan(
     rows = _write(chain.from_iterable(to_do()), plan_uri(output, run))
     names.check(chain.from_iterable(find_inputs(source, output, format=format, suffix=suffix)))
     return Plan(run, rows, counts["done"], counts["failed"])
+
+
+def check_place(source: str, output: str) -> None:
+    """Refuses an output that the pictures are in.
+
+    Args:
+        source: See `find_inputs`.
+        output: See `find_inputs`.
+
+    Raises:
+        OutputError: All inputs are below the output.
+    """
+    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
+        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
 
 
 def _key(each: Input, setting: Setting) -> bytes:
