@@ -73,6 +73,15 @@ def test_what_changed_and_what_failed_is_done_again(photos: Path, tmp_path: Path
     assert plan.rows == 5
 
 
+def test_a_result_of_other_options_does_not_count(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = tmp_path / "out"
+    for scale, width in ((2, 48), (3, 72), (2, 48)):
+        assert run(str(photos), str(output), scale=scale)[1].done == 3
+        assert images.read_size(output / "a.png") == (width, 2 * width // 3)
+    again = run(str(photos), str(output), scale=2)[0]  # the broken picture was given up at both scales
+    assert (again.rows, again.done_before, again.given_up_before) == (0, 3, 1)
+
+
 def test_outcomes_that_are_not_whole(photos: Path, tmp_path: Path, run: Run) -> None:
     output = str(tmp_path / "out")
     run(str(photos), output)

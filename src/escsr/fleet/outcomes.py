@@ -110,9 +110,17 @@ def read_progress(output: str, run: str) -> dict[int, int]:
 
 
 def keys_of(output: str, status: str) -> NDArray[np.bytes_]:
-    """Keys of all outcomes of a status, sorted: 16 bytes each, the same again if a row was tried again."""
-    found = [keys for _, keys in _opened(output, status, "", _keys_in)]
-    keys = np.concatenate(found) if found else np.empty(0, f"S{KEY_BYTES}")
+    """Keys of outcomes of a status, sorted: 16 bytes each; of those done only the newest of each target.
+
+    An older one tells of a result that was replaced since. Names of files sort by time.
+    """
+    found = [each for _, each in _opened(output, status, "", _keys_in)]
+    if not found:
+        return np.empty(0, f"S{KEY_BYTES}")
+    keys, targets = map(np.concatenate, zip(*found, strict=True))
+    if status == "done":
+        _, newest = np.unique(targets[::-1], return_index=True)  # the first of each, from behind
+        keys = keys[::-1][newest]
     keys.sort()
     return keys
 
@@ -135,7 +143,11 @@ def _metadata_of(file: Any) -> dict[bytes, bytes]:
     return parquet.read_schema(file).metadata or {}
 
 
-def _keys_in(file: Any) -> NDArray[np.bytes_]:
-    keys = parquet.read_table(file, columns=["key"]).column("key").combine_chunks()
+def _keys_in(file: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+    """Keys of a file's rows, and 8 bytes for the target of each."""
+    rows = parquet.read_table(file, columns=["key", "target"])
+    targets = np.array([hash(target) for target in rows.column("target").to_pylist()], np.int64)
+    keys = rows.column("key").combine_chunks()
     keys = keys.chunk(0) if isinstance(keys, pa.ChunkedArray) else keys
-    return np.frombuffer(keys.buffers()[1], f"S{KEY_BYTES}", len(keys), keys.offset * KEY_BYTES).copy()
+    start = keys.offset * KEY_BYTES
+    return np.frombuffer(keys.buffers()[1], f"S{KEY_BYTES}", len(keys), start).copy(), targets

@@ -1,6 +1,6 @@
 """What is to be done: inputs, less what outcomes hold already, as a table in units of work.
 
-Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of each outcome another 16.
+Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of each outcome another 24.
 """
 
 from __future__ import annotations
