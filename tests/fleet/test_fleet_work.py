@@ -171,6 +171,22 @@ def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Ru
     assert run(str(photos), str(photos / "large"))[0].rows == 0
 
 
+def test_links_to_folders_hide_nothing(photos: Path, tmp_path: Path, run: Run) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for source, output in ((link, photos), (photos, link)):
+        with pytest.raises(OutputError, match="holds the pictures themselves"):
+            run(str(source), str(output))
+    parquet.write_table(
+        table({"path": [str(photos / "a.png")], "target": ["a.png"]}), tmp_path / "t.parquet"
+    )
+    with pytest.raises(OutputError, match=r"a\.png: a result would replace it"):
+        run(str(tmp_path / "t.parquet"), str(link))
+    assert run(str(link), str(photos / "large"))[0].rows == 4
+    again = run(str(photos), str(link / "large"))[0]
+    assert again.rows + again.done_before + again.given_up_before == 4, "results are no inputs"
+
+
 def test_patterns_and_places(photos: Path, tmp_path: Path) -> None:
     def found(source: str) -> set[tuple[str, str]]:
         pages = find_inputs(source, str(tmp_path / "out"), format=None, suffix=None)

@@ -25,7 +25,7 @@ from escsr.errors import ConfigError, DataError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
-from escsr.fleet.stores import delete, written_at_once
+from escsr.fleet.stores import delete, without_links, written_at_once
 from escsr.models.selection import choose_model, files_of
 from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
@@ -182,7 +182,8 @@ def check_place(source: str, output: str) -> None:
     Raises:
         OutputError: All inputs are below the output.
     """
-    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
+    real = without_links()
+    if not is_table(source) and real(f"{source}/").startswith(real(f"{output}/")):
         raise OutputError(f"{output} holds the pictures themselves; choose another output.")
 
 
@@ -234,7 +235,7 @@ class _Names:
     """All names of inputs and results, as 8 bytes each, to find those that are there twice."""
 
     def __init__(self, output: str) -> None:
-        self._output = output
+        self._output, self._real = output, without_links()
         self._targets: list[NDArray[np.int64]] = []
         self._paths: list[NDArray[np.int64]] = []
 
@@ -246,7 +247,7 @@ class _Names:
             if each.target.startswith(f"{FOLDER}/"):
                 raise OutputError(f"{each.path}: its result would be among the outcomes, in {FOLDER}/.")
         self._targets.append(_hashes(targets))
-        self._paths.append(_hashes([each.path for each in inputs]))
+        self._paths.append(_hashes([self._real(each.path) for each in inputs]))
 
     def check(self, inputs: Iterator[Input]) -> None:
         """Raises if two results have one name, or one has that of an input.
@@ -265,11 +266,11 @@ class _Names:
             raise DataError(f"{first.path} and {second.path} would both become {self._target_of(first)}.")
         replaced = paths[np.isin(paths, targets, kind="sort")]
         if len(replaced):
-            path = next(each.path for each in inputs if hash(each.path) == replaced[0])
+            path = next(each.path for each in inputs if hash(self._real(each.path)) == replaced[0])
             raise OutputError(f"{path}: a result would replace it; choose another output.")
 
     def _target_of(self, each: Input) -> str:
-        return f"{self._output}/{each.target}"
+        return self._real(f"{self._output}/{each.target}")
 
 
 def _hashes(texts: Sequence[str]) -> NDArray[np.int64]:

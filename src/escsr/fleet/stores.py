@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ __all__ = [
     "is_local",
     "list_files",
     "read_text",
+    "without_links",
     "written",
     "written_at_once",
 ]
@@ -45,6 +47,22 @@ def absolute(uri: str | os.PathLike[str]) -> str:
     if not text:
         raise ConfigError('An empty name is no place; "." is the current folder.')
     return os.path.abspath(text) if is_local(text) else text.rstrip("/")  # noqa: PTH100 (links stay)
+
+
+def without_links() -> Callable[[str], str]:
+    """Makes a function from a file's path or URI to the path through no linked folder, for comparisons.
+
+    It remembers folders it has met, so it is for one task. A URI stays as it is, as does the file itself.
+    """
+    real = lru_cache(1000)(os.path.realpath)
+
+    def path_of(uri: str) -> str:
+        if not is_local(uri):
+            return uri
+        folder, name = os.path.split(uri)
+        return f"{real(folder).rstrip(os.sep)}{os.sep}{name}"
+
+    return path_of
 
 
 def file_system(uri: str) -> tuple[Any, str]:
