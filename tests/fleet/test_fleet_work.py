@@ -82,6 +82,20 @@ def test_a_result_of_other_options_does_not_count(photos: Path, tmp_path: Path, 
     assert (again.rows, again.done_before, again.given_up_before) == (0, 3, 1)
 
 
+def test_dead_letters_of_several_runs_are_a_table(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = str(tmp_path / "out")
+    run(str(photos), output)
+    run(str(photos), output, retry_failed=True)
+    letters = f"{outcomes_uri(output, 'failed')}/*.parquet"
+    assert len(list(Path(outcomes_uri(output, "failed")).iterdir())) == 2
+    plan, figures = run(letters, str(tmp_path / "again"))
+    assert (plan.rows, figures.failed) == (1, 1)
+    other = {"path": [str(photos / "a.png")], "target": ["broken.png"]}
+    parquet.write_table(table(other), f"{outcomes_uri(output, 'failed')}/other.parquet")
+    with pytest.raises(DataError, match=r"would both become .*/again/broken\.png"):
+        run(letters, str(tmp_path / "again"))
+
+
 def test_outcomes_that_are_not_whole(photos: Path, tmp_path: Path, run: Run) -> None:
     output = str(tmp_path / "out")
     run(str(photos), output)
