@@ -104,6 +104,22 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     assert [bool(line["key"]) for line in lines] == [False, True] * 3  # begun, done
 
 
+def test_a_list_forgets_what_a_run_without_it_replaces(three: Path, model: Path) -> None:
+    output = three.with_name("out")
+
+    def run(scale: int, *, skip_existing: bool) -> list[str]:
+        batch = Batch([three], output, model=model, device="cpu", scale=scale)
+        return statuses(list(batch.run(skip_existing=skip_existing)))
+
+    assert run(2, skip_existing=True) == ["done"] * 3
+    (three / "c.png").rename(three.with_name("c.png"))
+    assert run(1, skip_existing=False) == ["done"] * 2
+    assert images.read_size(output / "a.png") == (10, 16)
+    three.with_name("c.png").rename(three / "c.png")
+    assert run(2, skip_existing=True) == ["done", "done", "skipped"]
+    assert images.read_size(output / "a.png") == (20, 32)
+
+
 def test_fail_fast(three: Path, model: Path) -> None:
     (three / "b.png").write_bytes(b"")
     assert statuses(list(Batch([three], model=model).run(fail_fast=True))) == ["done", "failed"]

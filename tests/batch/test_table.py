@@ -43,6 +43,23 @@ def test_columns(tmp_path: Path) -> None:
     assert rows[2].options == ""
 
 
+def test_files_of_a_folder_have_columns_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "t.parquet"
+    folder.mkdir()
+    table(folder / "1.parquet", path=["/a.png"])
+    table(folder / "2.parquet", path=["/b.png"], target=["c.png"], options=['{"scale": 3}'])
+    table(folder / "3.parquet", options=[{"scale": 4}], sha256=["AB"], path=["/d.png"])
+    rows = [row for page in read_rows([folder]) for row in page]
+    assert rows == [
+        ("/a.png", "", "", ""),
+        ("/b.png", "c.png", "", '{"scale": 3}'),
+        ("/d.png", "", "ab", '{"scale": 4}'),
+    ]
+    table(folder / "4.parquet", paths=["/e.png"])
+    with pytest.raises(DataError, match=r"4\.parquet: has no column path"):
+        list(read_rows([folder]))
+
+
 @pytest.mark.parametrize(
     ("columns", "error", "message"),
     [
@@ -51,6 +68,9 @@ def test_columns(tmp_path: Path) -> None:
         ({"path": [3]}, DataError, "is no path"),
         ({"path": ["a"], "target": ["../a.png"]}, ConfigError, "within the output"),
         ({"path": ["a"], "target": ["/a.png"]}, ConfigError, "within the output"),
+        ({"path": ["a"], "target": [3]}, DataError, "target 3 is no text"),
+        ({"path": ["a"], "sha256": [3]}, DataError, "sha256 3 is no text"),
+        ({"path": ["a"], "options": [3]}, DataError, "options 3 are neither JSON nor a struct"),
     ],
 )
 def test_what_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ def run(nearest: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     from escsr.fleet.plan import make_plan, setting_of
 
     monkeypatch.setattr(worker, "_WAIT_SECONDS", 0.01)
-    options = UpscaleOptions(model=nearest, device="cpu")
+    usual = UpscaleOptions(model=nearest, device="cpu")
     names = iter(f"run-{number}" for number in range(100))
 
-    def call(source: str, output: str, *, unit_rows: int = 2, **settings: Any) -> tuple[Any, Any]:
-        name = next(names)
+    def call(
+        source: str, output: str, *, unit_rows: int = 2, scale: float | None = None, **settings: Any
+    ) -> tuple[Any, Any]:
+        name, options = next(names), replace(usual, scale=scale)
         outcomes.claim(output, name)
         plan = make_plan(source, output, name, options=options, **settings)
         ledger = Ledger(output, name)

@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from escsr.errors import ConfigError, OutputError
+from escsr.errors import ConfigError, DataError, ModelNotFoundError, NoImagesError, OutputError
 from escsr.fleet import run, upscale
+from escsr.fleet.outcomes import claim, claimed_by
 from samples import ROOT
 
 NEEDED = ("ray", "s3fs", "moto", "flask", "flask_cors")
@@ -31,6 +33,21 @@ def test_killed_twice_and_started_again() -> None:
     assert found["results_equal_to_escsr_upscale"] == 15
     assert 4 <= found["results_when_an_actor_was_killed"] <= found["results_when_the_driver_was_killed"]
     assert found["third_run"] == {"done": 0, "failed": 0, "done_before": 15, "given_up_before": 1}
+
+
+def test_a_mistyped_command_leaves_a_run_at_work_alone(tmp_path: Path, nearest: Path) -> None:
+    source, output = tmp_path / "in", tmp_path / "in" / "out"
+    source.mkdir()
+    claim(str(output), "at work")
+    with pytest.raises(DataError, match="no such folder"):
+        upscale(tmp_path / "typo", output, model=nearest)
+    with pytest.raises(NoImagesError, match="no pictures in it"):
+        upscale(source, output, model=nearest)
+    with pytest.raises(ModelNotFoundError):
+        upscale(source, output, model="typo")
+    with pytest.raises(OutputError, match="holds the pictures"):
+        upscale(output, output, model=nearest)
+    assert claimed_by(str(output)) == "at work"
 
 
 def test_what_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from escsr.files import sha256_of
 from escsr.fleet.inputs import find_inputs
 from escsr.fleet.ledger import DEADLY, Ledger
 from escsr.fleet.outcomes import claim, outcomes_uri
-from escsr.fleet.plan import make_plan
+from escsr.fleet.plan import make_plan, setting_of
 from escsr.fleet.stores import fetched, file_system, written
 from escsr.fleet.worker import Worker
 from escsr.upscaling.options import UpscaleOptions
@@ -73,6 +73,54 @@ def test_what_changed_and_what_failed_is_done_again(photos: Path, tmp_path: Path
     assert plan.rows == 5
 
 
+def test_a_result_of_other_options_does_not_count(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = tmp_path / "out"
+    for scale, width in ((2, 48), (3, 72), (2, 48)):
+        assert run(str(photos), str(output), scale=scale)[1].done == 3
+        assert images.read_size(output / "a.png") == (width, 2 * width // 3)
+    again = run(str(photos), str(output), scale=2)[0]  # the broken picture was given up at both scales
+    assert (again.rows, again.done_before, again.given_up_before) == (0, 3, 1)
+
+
+def test_dead_letters_of_several_runs_are_a_table(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = str(tmp_path / "out")
+    run(str(photos), output)
+    run(str(photos), output, retry_failed=True)
+    letters = f"{outcomes_uri(output, 'failed')}/*.parquet"
+    assert len(list(Path(outcomes_uri(output, "failed")).iterdir())) == 2
+    plan, figures = run(letters, str(tmp_path / "again"))
+    assert (plan.rows, figures.failed) == (1, 1)
+    other = {"path": [str(photos / "a.png")], "target": ["broken.png"]}
+    parquet.write_table(table(other), f"{outcomes_uri(output, 'failed')}/other.parquet")
+    with pytest.raises(DataError, match=r"would both become .*/again/broken\.png"):
+        run(letters, str(tmp_path / "again"))
+
+
+def test_outcomes_that_are_not_whole(photos: Path, tmp_path: Path, run: Run) -> None:
+    output = str(tmp_path / "out")
+    run(str(photos), output)
+    done = Path(outcomes_uri(output, "done"))
+    (done / ".0123456789abcdef.part.parquet").write_bytes(b"PAR1")  # of a run that was killed
+    assert run(str(photos), output)[0].rows == 0
+    (done / "run-9.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"run-9\.parquet: cannot be read as outcomes"):
+        run(str(photos), output)
+
+
+def test_a_store_that_cannot_be_written_is_named(
+    photos: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.put_file", denied)
+    output = "memory://denied/out"
+    with pytest.raises(OutputError, match=r"Cannot write memory://denied/out/_fleet/run \(Access Denied"):
+        claim(output, "r")
+    with pytest.raises(OutputError, match=r"/plan/r/000000\.parquet \(Access Denied"):
+        make_plan(str(photos), output, "r", options=UpscaleOptions(model=nearest))
+
+
 def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:
     digest = sha256_of(photos / "a.png")
     rows = {
@@ -118,6 +166,14 @@ def test_tables_that_cannot_be_done(
         )
 
 
+def test_a_crop_is_part_of_what_counts_as_done(nearest: Path) -> None:
+    def digest(**settings: Any) -> str:
+        return setting_of(UpscaleOptions(model=nearest, **settings), "").settings_sha256
+
+    assert len({digest(), digest(crop="0,0,4,4"), digest(crop="0,0,4,5"), digest(scale=2)}) == 4
+    assert digest(crop="0,0,4,4") == digest(crop=" 0, 0, 4, 4") == digest(crop=(0, 0, 4, 4))
+
+
 def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Run) -> None:
     for output in (photos, photos.parent):
         with pytest.raises(OutputError, match="holds the pictures themselves"):
@@ -127,6 +183,22 @@ def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Ru
         run(f"{photos}/*.parquet", str(photos))
     assert run(str(photos), str(photos / "large"))[0].rows == 4
     assert run(str(photos), str(photos / "large"))[0].rows == 0
+
+
+def test_links_to_folders_hide_nothing(photos: Path, tmp_path: Path, run: Run) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for source, output in ((link, photos), (photos, link)):
+        with pytest.raises(OutputError, match="holds the pictures themselves"):
+            run(str(source), str(output))
+    parquet.write_table(
+        table({"path": [str(photos / "a.png")], "target": ["a.png"]}), tmp_path / "t.parquet"
+    )
+    with pytest.raises(OutputError, match=r"a\.png: a result would replace it"):
+        run(str(tmp_path / "t.parquet"), str(link))
+    assert run(str(link), str(photos / "large"))[0].rows == 4
+    again = run(str(photos), str(link / "large"))[0]
+    assert again.rows + again.done_before + again.given_up_before == 4, "results are no inputs"
 
 
 def test_patterns_and_places(photos: Path, tmp_path: Path) -> None:

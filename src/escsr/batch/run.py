@@ -129,9 +129,10 @@ class Batch:
         """
         for folder in dict.fromkeys(job.target.parent for job in self.jobs):
             remove_stale_parts(folder)
-        manifest = Manifest() if skip_existing else None
+        manifest = Manifest()
         count = ProgressCount(self.jobs, on_progress or (lambda _: None))
-        read, write = partial(self._read, manifest), partial(self._write, manifest, count)
+        read = partial(self._read, manifest if skip_existing else None)
+        write = partial(self._write, manifest, count)
         upscale_one = partial(self._upscale, count)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
@@ -177,13 +178,17 @@ class Batch:
         larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=on_progress)
         return work._replace(picture=larger)
 
-    def _write(self, manifest: Manifest | None, count: ProgressCount, work: _Work) -> Outcome:
-        """The writer's part, in the order that a kill at any moment allows, see `Manifest`."""
+    def _write(self, manifest: Manifest, count: ProgressCount, work: _Work) -> Outcome:
+        """The writer's part, in the order that a kill at any moment allows, see `Manifest`.
+
+        Without `skip_existing` there is no key, and a list that has the result is told that it no longer is
+        what it was.
+        """
         job, picture = self.jobs[work.number], work.picture
-        if manifest is not None:
+        if work.key or manifest.lists(job.target):
             manifest.begin(job.target)
         images.write(picture, job.target, self.options)
-        if manifest is not None:
+        if work.key:
             manifest.add(job.target, work.key)
         count.ended(work.number)
         rows, columns = (picture.frames[0] if isinstance(picture, Animation) else picture.pixels).shape[:2]

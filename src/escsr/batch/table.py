@@ -103,15 +103,16 @@ def _columns(table: Any, filesystem: Any) -> Iterator[list[list[Any]]]:
     except ImportError as error:
         raise ConfigError(f"pyarrow is not installed: {install_line('fleet')}") from error
     try:
-        data = dataset.dataset(str(table), format="parquet", filesystem=filesystem)
-        there = [name for name in _COLUMNS if name in data.schema.names]
-        if "path" not in there:
-            raise DataError(f"{table}: has no column path, but {', '.join(data.schema.names)}.")
-        for batch in data.to_batches(
-            columns=there, batch_size=_ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1
-        ):
-            found = batch.to_pydict()
-            yield [found.get(name) or [None] * batch.num_rows for name in _COLUMNS]
+        for part in dataset.dataset(str(table), format="parquet", filesystem=filesystem).get_fragments():
+            schema = part.physical_schema  # each file's own: that of a folder is its first file's
+            there = [name for name in _COLUMNS if name in schema.names]
+            if "path" not in there:
+                raise DataError(f"{part.path}: has no column path, but {', '.join(schema.names)}.")
+            for batch in part.to_batches(
+                schema, columns=there, batch_size=_ROWS_AT_ONCE, batch_readahead=1
+            ):
+                found = batch.to_pydict()
+                yield [found.get(name) or [None] * batch.num_rows for name in _COLUMNS]
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{table}: cannot be read as a table ({error}).") from error
 
@@ -121,12 +122,17 @@ def _row(table: Any, here: str, path: Any, target: Any, sha256: Any, options: An
         raise DataError(f"{table}: {path!r} is no path.")
     if not path.startswith("/") and "://" not in path:
         path = os.path.abspath(here + path)  # noqa: PTH100 (links stay)
+    for column, value in (("target", target), ("sha256", sha256)):
+        if value is not None and not isinstance(value, str):
+            raise DataError(f"{table}: {column} {value!r} is no text.")
+    if not isinstance(options, (str, dict, type(None))):
+        raise DataError(f"{table}: options {options!r} are neither JSON nor a struct.")
     if target:
         name = posixpath.normpath(target)
         if name.startswith(("/", "..")) or "://" in name:
             raise ConfigError(f"{table}: target {target!r} is not a name within the output.")
         target = name
-    if options is not None and not isinstance(options, str):
+    if isinstance(options, dict):
         given = {name: value for name, value in options.items() if value is not None}
         options = json.dumps(given, sort_keys=True) if given else ""
     return Row(path, target or "", (sha256 or "").lower(), options or "")

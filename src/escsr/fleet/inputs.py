@@ -14,7 +14,7 @@ from escsr import images
 from escsr.batch.jobs import result_name
 from escsr.batch.table import is_table, name_below, read_rows
 from escsr.errors import DataError, NoImagesError
-from escsr.fleet.stores import file_system, is_local
+from escsr.fleet.stores import file_system, is_local, without_links
 
 __all__ = ["Input", "find_inputs"]
 
@@ -73,9 +73,10 @@ def find_inputs(
             ]
         return
     found = _local_files(source) if is_local(source) else _remote_files(source)
-    own = f"{output.rstrip('/')}/"
+    real = without_links()
+    own = real(f"{output.rstrip('/')}/")
     pictures = (
-        Input(path, named(name), version) for path, name, version in found if not path.startswith(own)
+        Input(path, named(name), version) for path, name, version in found if not real(path).startswith(own)
     )
     while some := list(islice(pictures, _AT_ONCE)):
         yield some

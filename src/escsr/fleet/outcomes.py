@@ -15,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from escsr.fleet.stores import file_system, list_files, read_text, written
+from escsr.errors import DataError
+from escsr.fleet.stores import file_system, list_files, read_text, written, written_at_once
 
 __all__ = [
     "FOLDER",
@@ -67,8 +68,12 @@ def outcomes_uri(output: str, status: str | None = None) -> str:
 
 
 def claim(output: str, run: str) -> None:
-    """Makes a run the one that writes outcomes of an output; any before it finds itself superseded."""
-    with written(f"{output}/{FOLDER}/run") as path:
+    """Makes a run the one that writes outcomes of an output; any before it finds itself superseded.
+
+    Raises:
+        OutputError: The output cannot be written.
+    """
+    with written_at_once(f"{output}/{FOLDER}/run") as path:
         path.write_text(run)
 
 
@@ -105,26 +110,44 @@ def read_progress(output: str, run: str) -> dict[int, int]:
 
 
 def keys_of(output: str, status: str) -> NDArray[np.bytes_]:
-    """Keys of all outcomes of a status, sorted: 16 bytes each, the same again if a row was tried again."""
-    found = [keys for _, keys in _opened(output, status, "", _keys_in)]
-    keys = np.concatenate(found) if found else np.empty(0, f"S{KEY_BYTES}")
+    """Keys of outcomes of a status, sorted: 16 bytes each; of those done only the newest of each target.
+
+    An older one tells of a result that was replaced since. Names of files sort by time.
+    """
+    found = [each for _, each in _opened(output, status, "", _keys_in)]
+    if not found:
+        return np.empty(0, f"S{KEY_BYTES}")
+    keys, targets = map(np.concatenate, zip(*found, strict=True))
+    if status == "done":
+        _, newest = np.unique(targets[::-1], return_index=True)  # the first of each, from behind
+        keys = keys[::-1][newest]
     keys.sort()
     return keys
 
 
 def _opened(output: str, status: str | None, prefix: str, read: Any) -> Iterator[tuple[str, Any]]:
     for uri in list_files(outcomes_uri(output, status), ".parquet"):
-        if uri.rpartition("/")[2].startswith(prefix):
-            filesystem, path = file_system(uri)
+        name = uri.rpartition("/")[2]
+        if name.startswith(".") or not name.startswith(prefix):  # hidden: begun by a run that was killed
+            continue
+        filesystem, path = file_system(uri)
+        try:
             with filesystem.open(path, "rb") as file:
-                yield uri, read(file)
+                found = read(file)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{uri}: cannot be read as outcomes ({error}).") from error
+        yield uri, found
 
 
 def _metadata_of(file: Any) -> dict[bytes, bytes]:
     return parquet.read_schema(file).metadata or {}
 
 
-def _keys_in(file: Any) -> NDArray[np.bytes_]:
-    keys = parquet.read_table(file, columns=["key"]).column("key").combine_chunks()
+def _keys_in(file: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
+    """Keys of a file's rows, and 8 bytes for the target of each."""
+    rows = parquet.read_table(file, columns=["key", "target"])
+    targets = np.array([hash(target) for target in rows.column("target").to_pylist()], np.int64)
+    keys = rows.column("key").combine_chunks()
     keys = keys.chunk(0) if isinstance(keys, pa.ChunkedArray) else keys
-    return np.frombuffer(keys.buffers()[1], f"S{KEY_BYTES}", len(keys), keys.offset * KEY_BYTES).copy()
+    start = keys.offset * KEY_BYTES
+    return np.frombuffer(keys.buffers()[1], f"S{KEY_BYTES}", len(keys), start).copy(), targets

@@ -1,6 +1,6 @@
 """What is to be done: inputs, less what outcomes hold already, as a table in units of work.
 
-Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of each outcome another 16.
+Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of each outcome another 24.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +25,13 @@ from escsr.errors import ConfigError, DataError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
-from escsr.fleet.stores import delete, written
+from escsr.fleet.stores import delete, without_links, written_at_once
 from escsr.models.selection import choose_model, files_of
 from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.target_size import parse_crop
 
-__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "make_plan", "plan_uri", "setting_of"]
+__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "check_place", "make_plan", "plan_uri", "setting_of"]
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 1_000
@@ -104,7 +105,10 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
     target = options.target
     model = choose_model(options.model, target.scale if target else None)
     of_file = options.of_file(model)
-    settings = hashlib.sha256(f"{options.model} {settings_text(target, of_file)}".encode()).hexdigest()
+    text = f"{options.model} {settings_text(target, of_file)}"
+    if target is None and options.crop is not None:  # else the size holds it
+        text += f" {parse_crop(options.crop)}"
+    settings = hashlib.sha256(text.encode()).hexdigest()
     return Setting(options, settings, " ".join(map(sha256_of, files_of(model, of_file.strength or 0))))
 
 
@@ -134,19 +138,20 @@ def make_plan(
     Raises:
         DataError: The source cannot be read, or two results would have one name.
         ConfigError: Options of a picture are impossible.
-        OutputError: A result would replace an input, or all inputs are below the output.
+        OutputError: A result would replace an input, all inputs are below the output, or the table cannot
+            be written.
     """
-    if not is_table(source) and f"{source}/".startswith(f"{output}/"):
-        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
+    check_place(source, output)
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
-    names = _Names(output)
     settings = cache(lambda own: setting_of(options, own))
 
-    def to_do() -> Iterator[list[tuple[Any, ...]]]:
-        for inputs in find_inputs(source, output, format=format, suffix=suffix):
-            names.add(inputs)
+    listed = partial(find_inputs, source, output, format=format, suffix=suffix)
+
+    def to_do(names: _Names) -> Iterator[list[tuple[Any, ...]]]:
+        for some in listed():
+            inputs = names.add(some)
             known = [settings(each.options) for each in inputs]
             keys = [_key(each, setting) for each, setting in zip(inputs, known, strict=True)]
             is_done = _is_in(keys, done)
@@ -163,9 +168,29 @@ def make_plan(
             if on_rows is not None:
                 on_rows(counts["seen"])
 
-    rows = _write(chain.from_iterable(to_do()), plan_uri(output, run))
-    names.check(chain.from_iterable(find_inputs(source, output, format=format, suffix=suffix)))
+    names = _Names(output)
+    rows = _write(chain.from_iterable(to_do(names)), plan_uri(output, run))
+    if repeated := names.check(chain.from_iterable(listed())):  # now that they are known, without them
+        counts.update(seen=0, done=0, failed=0)
+        names = _Names(output, repeated)
+        rows = _write(chain.from_iterable(to_do(names)), plan_uri(output, run))
+        names.check(chain.from_iterable(listed()))
     return Plan(run, rows, counts["done"], counts["failed"])
+
+
+def check_place(source: str, output: str) -> None:
+    """Refuses an output that the pictures are in.
+
+    Args:
+        source: See `find_inputs`.
+        output: See `find_inputs`.
+
+    Raises:
+        OutputError: All inputs are below the output.
+    """
+    real = without_links()
+    if not is_table(source) and real(f"{source}/").startswith(real(f"{output}/")):
+        raise OutputError(f"{output} holds the pictures themselves; choose another output.")
 
 
 def _key(each: Input, setting: Setting) -> bytes:
@@ -187,7 +212,7 @@ def _write(rows: Iterator[tuple[Any, ...]], uri: str) -> int:
     """Files of `ROWS_PER_FILE` rows each; returns the number of rows."""
     total = 0
     for first in rows:
-        with written(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
+        with written_at_once(f"{uri}/{total // ROWS_PER_FILE:06d}.parquet") as path:
             total += _write_file(chain([first], islice(rows, ROWS_PER_FILE - 1)), path)
     return total
 
@@ -213,45 +238,69 @@ def _check_name(each: Input) -> None:
 
 
 class _Names:
-    """All names of inputs and results, as 8 bytes each, to find those that are there twice."""
+    """All names of inputs and results, as 8 bytes each, to find those that are there twice.
 
-    def __init__(self, output: str) -> None:
-        self._output = output
+    Args:
+        output: See `find_inputs`.
+        repeated: Hashes of targets of which equal rows are there, see `check`.
+    """
+
+    def __init__(self, output: str, repeated: frozenset[int] = frozenset()) -> None:
+        self._repeated, self._met = repeated, set[str]()
+        self._output, self._real = output, without_links()
         self._targets: list[NDArray[np.int64]] = []
         self._paths: list[NDArray[np.int64]] = []
 
-    def add(self, inputs: Sequence[Input]) -> None:
-        """Takes note of some inputs."""
+    def add(self, inputs: Sequence[Input]) -> Sequence[Input]:
+        """Takes note of some inputs; returns them, without those that repeat one before."""
+        if self._repeated:
+            inputs = [each for each in inputs if self._is_first(each)]
         targets = [self._target_of(each) for each in inputs]
         for each in inputs:
             _check_name(each)
             if each.target.startswith(f"{FOLDER}/"):
                 raise OutputError(f"{each.path}: its result would be among the outcomes, in {FOLDER}/.")
         self._targets.append(_hashes(targets))
-        self._paths.append(_hashes([each.path for each in inputs]))
+        self._paths.append(_hashes([self._real(each.path) for each in inputs]))
+        return inputs
 
-    def check(self, inputs: Iterator[Input]) -> None:
-        """Raises if two results have one name, or one has that of an input.
+    def check(self, inputs: Iterator[Input]) -> frozenset[int]:
+        """Raises if results of different rows have one name, or one has that of an input.
 
         Args:
             inputs: All of them once more, to name those that are wrong.
+
+        Returns:
+            Hashes of targets that equal rows have, as dead letters of a picture that failed in two runs.
         """
         if not self._targets:
-            return
+            return frozenset()
         targets, paths = np.concatenate(self._targets), np.concatenate(self._paths)
         targets.sort()
         twice = targets[1:][targets[1:] == targets[:-1]]
-        if len(twice):
-            named = (each for each in inputs if hash(self._target_of(each)) == twice[0])
-            first, second = islice(named, 2)
-            raise DataError(f"{first.path} and {second.path} would both become {self._target_of(first)}.")
+        if len(twice) and not self._repeated:
+            repeated, first = frozenset(twice.tolist()), dict[str, Input]()
+            for each in inputs:
+                target = self._target_of(each)
+                if hash(target) in repeated and first.setdefault(target, each) != each:
+                    raise DataError(f"{first[target].path} and {each.path} would both become {target}.")
+            return repeated
         replaced = paths[np.isin(paths, targets, kind="sort")]
         if len(replaced):
-            path = next(each.path for each in inputs if hash(each.path) == replaced[0])
+            path = next(each.path for each in inputs if hash(self._real(each.path)) == replaced[0])
             raise OutputError(f"{path}: a result would replace it; choose another output.")
+        return frozenset()
+
+    def _is_first(self, each: Input) -> bool:
+        target = self._target_of(each)
+        if hash(target) not in self._repeated:
+            return True
+        is_first = target not in self._met
+        self._met.add(target)
+        return is_first
 
     def _target_of(self, each: Input) -> str:
-        return f"{self._output}/{each.target}"
+        return self._real(f"{self._output}/{each.target}")
 
 
 def _hashes(texts: Sequence[str]) -> NDArray[np.int64]:

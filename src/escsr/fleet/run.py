@@ -70,7 +70,8 @@ def upscale(
         raise ConfigError("num_actors and num_cpus must be at least 1.")
     from escsr import images
     from escsr.fleet import outcomes, stores
-    from escsr.fleet.plan import make_plan, setting_of
+    from escsr.fleet.inputs import find_inputs
+    from escsr.fleet.plan import check_place, make_plan, setting_of
     from escsr.fleet.worker import Upscaling
 
     check_name_suffix(suffix, images.WRITABLE)
@@ -78,6 +79,12 @@ def upscale(
         images.check_suffix(Path(f"result.{format.lower().lstrip('.')}"))
     source, output = stores.absolute(source), stores.absolute(output)
     stores.check_writable(output)
+    # What is wrong shows before the claim, which ends a run at work; the plan leaves out what that run has
+    # recorded, so it is made behind it.
+    check_place(source, output)
+    model_sha256 = setting_of(options, "").model_sha256
+    if not any(find_inputs(source, output, format=format, suffix=suffix)):
+        raise NoImagesError(f"{source}: no pictures in it.")
     run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
     outcomes.claim(output, run)
     plan = make_plan(
@@ -90,11 +97,7 @@ def upscale(
         retry_failed=retry_failed,
         on_rows=on_progress and (lambda rows: on_progress(Progress("planning", rows))),
     )
-    if not plan.rows + plan.done_before + plan.given_up_before:
-        raise NoImagesError(f"{source}: no pictures in it.")
-    work = partial(
-        Upscaling, output, options, model_sha256=setting_of(options, "").model_sha256, threads=num_cpus
-    )
+    work = partial(Upscaling, output, options, model_sha256=model_sha256, threads=num_cpus)
     with cluster(address) if plan.rows else nullcontext():
         summary = run_plan(
             plan,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -24,7 +25,9 @@ __all__ = [
     "is_local",
     "list_files",
     "read_text",
+    "without_links",
     "written",
+    "written_at_once",
 ]
 
 _WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "memory")
@@ -44,6 +47,22 @@ def absolute(uri: str | os.PathLike[str]) -> str:
     if not text:
         raise ConfigError('An empty name is no place; "." is the current folder.')
     return os.path.abspath(text) if is_local(text) else text.rstrip("/")  # noqa: PTH100 (links stay)
+
+
+def without_links() -> Callable[[str], str]:
+    """Makes a function from a file's path or URI to the path through no linked folder, for comparisons.
+
+    It remembers folders it has met, so it is for one task. A URI stays as it is, as does the file itself.
+    """
+    real = lru_cache(1000)(os.path.realpath)
+
+    def path_of(uri: str) -> str:
+        if not is_local(uri):
+            return uri
+        folder, name = os.path.split(uri)
+        return f"{real(folder).rstrip(os.sep)}{os.sep}{name}"
+
+    return path_of
 
 
 def file_system(uri: str) -> tuple[Any, str]:
@@ -140,6 +159,23 @@ def written(uri: str, *, by_atomic_path: bool = False) -> Iterator[Path]:
         yield path
         with _failing(f"Cannot write {uri}", OSError):
             _put(filesystem, path, uri, name)
+
+
+@contextmanager
+def written_at_once(uri: str) -> Iterator[Path]:
+    """The same as `written` where nobody would try again.
+
+    Args:
+        uri: Where to.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        with written(uri) as path:
+            yield path
+    except OSError as error:
+        raise OutputError(str(error)) from error
 
 
 def check_writable(uri: str) -> None:
