@@ -256,7 +256,7 @@ class Trainer:
         if is_best:
             self.state.save(self.folder.best, resumable=False)
         self.state.save(self.folder.checkpoint(self.state.iteration))
-        self.folder.remove_old(self.config.keep_checkpoints)
+        self.folder.remove_old(self.config.keep_checkpoints, until=self.state.iteration)
 
     def _give_up(self, micro_batches: Sequence[Batch]) -> None:
         """Keeps the batch, goes back to the last good state, and says so."""
