@@ -143,6 +143,10 @@ def test_recipes_in_files(tmp_path: Path) -> None:
     assert recipe(str(changed)) == expected.with_settings(["optimizer.clip_norm=none"])
     assert "500" in call("show", str(changed))
     assert "iterations" in call("diff", str(changed), "esc-light-x2-quick")
+    assert call("diff", str(changed)) == call("diff", str(changed), "esc-light-x2-quick")
+    refused = run_escsr("recipes", "diff", str(whole))
+    assert refused.returncode != 0
+    assert "has no paper's text to compare with; give OTHER." in " ".join(refused.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["is_recipe_file", "read_recipe"]
+__all__ = ["base_of", "is_recipe_file", "read_recipe"]
 
 _SUFFIXES = (".json", ".toml")
 _NOT_SETTINGS = ("data",)
@@ -65,6 +65,16 @@ def read_recipe(
         return below.replace({key: _none(value) for key, value in changes.items()})
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def base_of(path: str | os.PathLike[str]) -> str | None:
+    """The recipe that a file names as its base, or None.
+
+    Raises:
+        ConfigError: The file is missing or damaged.
+    """
+    base = _none(_values(Path(path)).get("base"))
+    return None if base is None else _beside(Path(path), str(base))
 
 
 def _beside(path: Path, base: str) -> str:
