@@ -137,6 +137,39 @@ def test_own_modules_need_a_scale_and_no_start(pictures: Path, tmp_path: Path) -
         )
 
 
+@pytest.mark.parametrize(
+    ("recipe_name", "settings", "words"),
+    [
+        ("esc-real-light-x2", [*REAL, "start=none"], "MeanSquare is a PixelObjective, .* not 'real'"),
+        (
+            "esc-lte-quick",
+            [*TINY, "start=none"],
+            "MeanSquare is a PixelObjective, .* not 'arbitrary_scale'",
+        ),
+    ],
+)
+def test_a_loss_of_pixels_is_for_recipes_of_pixels(
+    pictures: Path, tmp_path: Path, recipe_name: str, settings: list[str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        escsr.train(
+            recipe_name, pictures, tmp_path / "run", settings=settings, objective=MeanSquare, device="cpu"
+        )
+
+
+def test_networks_for_any_scale_can_sample(pictures: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "start=none"]
+    with pytest.raises(ConfigError, match="Tiny has no method `sample"):
+        escsr.train(
+            "esc-lte-quick",
+            pictures,
+            tmp_path / "run",
+            settings=settings,
+            network=lambda _: Tiny(2),
+            device="cpu",
+        )
+
+
 def deeper(config: TrainingConfig) -> nn.Module:
     return ESC(config.network.replace(num_conv_attn=2))
 
