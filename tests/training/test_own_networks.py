@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import escsr
-from escsr.errors import CheckpointError, ConfigError
+from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
 from escsr.networks import ESC
@@ -168,6 +168,31 @@ def test_networks_for_any_scale_can_sample(pictures: Path, tmp_path: Path) -> No
             network=lambda _: Tiny(2),
             device="cpu",
         )
+
+
+@pytest.mark.parametrize(
+    ("settings", "validation", "words"),
+    [
+        ([], "empty", "empty"),
+        (["batch_size=100000000"], None, "requires at least .* GiB of memory"),
+    ],
+)
+def test_cheap_mistakes_are_told_before_pictures_are_read(
+    pictures: Path, tmp_path: Path, settings: list[str], validation: str | None, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    read: list[int] = []
+    with pytest.raises(EscError, match=words):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=[*TINY, *settings],
+            validate={} if validation is None else {"own": tmp_path / validation},
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+    assert not read
 
 
 def deeper(config: TrainingConfig) -> nn.Module:
