@@ -143,6 +143,10 @@ def test_recipes_in_files(tmp_path: Path) -> None:
     assert recipe(str(changed)) == expected.with_settings(["optimizer.clip_norm=none"])
     assert "500" in call("show", str(changed))
     assert "iterations" in call("diff", str(changed), "esc-light-x2-quick")
+    assert call("diff", str(changed)) == call("diff", str(changed), "esc-light-x2-quick")
+    refused = run_escsr("recipes", "diff", str(whole))
+    assert refused.returncode != 0
+    assert "has no paper's text to compare with; give OTHER." in " ".join(refused.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -165,3 +169,24 @@ def test_recipe_files_that_cannot_be_used(
     with pytest.raises(ConfigError, match=words) as error:
         recipe(str(path))
     assert str(error.value).startswith(str(path))
+
+
+def test_a_base_is_looked_up_beside_its_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a.toml").write_text('base = "b.toml"\nbatch_size = 8\n')
+    (tmp_path / "b.toml").write_text('base = "esc-light-x2-quick"\niterations = 500\n')
+    monkeypatch.chdir(tmp_path)
+    assert recipe("mine/a.toml").iterations == 500, "from where escsr runs"
+    (tmp_path / "mine" / "b.toml").write_text('base = "esc-light-x2-quick"\niterations = 600\n')
+    assert recipe("mine/a.toml").iterations == 600
+    assert recipe("mine/a.toml").batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("bases", "words"), [(["a.toml"], "a.toml: its"), (["b.toml", "a.toml"], "a.toml: .*b.toml: its")]
+)
+def test_a_recipe_file_is_not_its_own_base(tmp_path: Path, bases: list[str], words: str) -> None:
+    for name, base in zip("ab", bases, strict=False):
+        (tmp_path / f"{name}.toml").write_text(f'base = "{base}"\n')
+    with pytest.raises(ConfigError, match=rf"{words} base a\.toml is this file, or is built on it"):
+        recipe(str(tmp_path / "a.toml"))

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from escsr.data import storage
 from escsr.data.pictures import in_threads
-from escsr.data.storage import ImageSource, cache_folder, choose_storage, fingerprint, load_images
+from escsr.data.storage import (
+    ImageSource,
+    cache_folder,
+    choose_storage,
+    fingerprint,
+    load_images,
+    processes_here,
+)
 from escsr.errors import DataError, DeviceError, OutputError
 
 SHAPES = [[(2, 3, 3), (4, 6, 3)], [(5, 1, 3)], [(1, 1, 3), (3, 3, 3)]]
@@ -51,6 +58,18 @@ def test_auto_maps_what_would_fill_the_memory() -> None:
     assert choose_storage("auto", 1 << 60) == "mapped"
     assert choose_storage("mapped", 1 << 60) == "mapped"
     assert choose_storage("cpu", 1 << 20) == "cpu"
+
+
+def test_auto_counts_the_processes_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "free_host_memory", lambda: 1000)
+    for variable in ("LOCAL_WORLD_SIZE", "SLURM_STEP_TASKS_PER_NODE"):
+        monkeypatch.delenv(variable, raising=False)
+    assert choose_storage("auto", 200) == "memory"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert choose_storage("auto", 200) == "mapped"
+    assert choose_storage("memory", 200) == "memory"
+    assert processes_here({"SLURM_STEP_TASKS_PER_NODE": "1,4(x12),3"}) == 4
+    assert processes_here({}) == 1
 
 
 @pytest.mark.parametrize("storage", ["memory", "cpu"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import escsr
-from escsr.errors import CheckpointError, ConfigError
+from escsr.errors import CheckpointError, ConfigError, EscError
 from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
 from escsr.networks import ESC
@@ -135,6 +135,64 @@ def test_own_modules_need_a_scale_and_no_start(pictures: Path, tmp_path: Path) -
             start="esc-light-x2",
             device="cpu",
         )
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "settings", "words"),
+    [
+        ("esc-real-light-x2", [*REAL, "start=none"], "MeanSquare is a PixelObjective, .* not 'real'"),
+        (
+            "esc-lte-quick",
+            [*TINY, "start=none"],
+            "MeanSquare is a PixelObjective, .* not 'arbitrary_scale'",
+        ),
+    ],
+)
+def test_a_loss_of_pixels_is_for_recipes_of_pixels(
+    pictures: Path, tmp_path: Path, recipe_name: str, settings: list[str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        escsr.train(
+            recipe_name, pictures, tmp_path / "run", settings=settings, objective=MeanSquare, device="cpu"
+        )
+
+
+def test_networks_for_any_scale_can_sample(pictures: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "start=none"]
+    with pytest.raises(ConfigError, match="Tiny has no method `sample"):
+        escsr.train(
+            "esc-lte-quick",
+            pictures,
+            tmp_path / "run",
+            settings=settings,
+            network=lambda _: Tiny(2),
+            device="cpu",
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "validation", "words"),
+    [
+        ([], "empty", "empty"),
+        (["batch_size=100000000"], None, "requires at least .* GiB of memory"),
+    ],
+)
+def test_cheap_mistakes_are_told_before_pictures_are_read(
+    pictures: Path, tmp_path: Path, settings: list[str], validation: str | None, words: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    read: list[int] = []
+    with pytest.raises(EscError, match=words):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=[*TINY, *settings],
+            validate={} if validation is None else {"own": tmp_path / validation},
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+    assert not read
 
 
 def deeper(config: TrainingConfig) -> nn.Module:

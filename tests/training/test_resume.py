@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from escsr import images
 from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, DataError, OutputError
 from escsr.images import Picture
+from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network, save_network
 from escsr.training import trainer as trainer_module
 from escsr.training.config import TrainingConfig
@@ -92,6 +94,31 @@ def test_a_changed_checkpoint_is_passed_over_aloud(
         assert latest_checkpoint(run) == run / "iter_0000004.safetensors"
     assert "iter_0000008" in caplog.text
     load_network(run / "iter_0000004.safetensors")
+
+
+def test_checkpoints_are_sorted_by_their_steps(run: Path) -> None:
+    """From step 10,000,000 on names have 8 digits, and sort as text before those of 7."""
+    good, names = (run / LAST).read_bytes(), ("iter_9999996", "iter_10000000", "iter_10000004")
+    for name in names:
+        (run / f"{name}.safetensors").write_bytes(good)
+    assert latest_checkpoint(run) == run / "iter_10000004.safetensors"
+    assert latest_checkpoint(run, until=10_000_000) == run / "iter_10000000.safetensors"
+    (run / "best.safetensors").unlink()
+    assert find_model(run) == run / "iter_10000004.safetensors"
+    RunFolder(run).remove_old(2, until=10_000_000)
+    assert {path.stem for path in run.glob("iter_*")} == set(names)
+
+
+def test_a_damaged_checkpoint_costs_no_good_one(run: Path, sampler: PatchSampler) -> None:
+    (run / LAST).write_bytes(b"damaged")
+    trainer = Trainer(config_of("keep_checkpoints=1", "validate_every=3"), sampler, run)
+    newest = latest_checkpoint(run)
+    assert newest == run / "iter_0000004.safetensors"
+    trainer.state.load(newest)
+    stop = threading.Event()
+    trainer.train(lambda progress: stop.set(), stop=stop)
+    assert latest_checkpoint(run) == run / "iter_0000006.safetensors"
+    assert not newest.exists()
 
 
 def test_when_all_checkpoints_are_damaged_nothing_begins_anew(run: Path, folder: Path) -> None:

@@ -106,14 +106,16 @@ def diff(
     name: NameArgument,
     other: Annotated[
         str | None,
-        typer.Argument(metavar="OTHER", help="Recipe to compare with. If not given: NAME@paper."),
+        typer.Argument(
+            metavar="OTHER", help="Recipe to compare with. If not given: NAME@paper, or a file's base."
+        ),
     ] = None,
 ) -> None:
     """Show in which settings two recipes differ."""
     from escsr.training.config import flat
     from escsr.training.recipes import recipe, source_of
 
-    other = f"{name}@paper" if other is None else other
+    other = _counterpart(name) if other is None else other
     one, two = (flat(recipe(each).to_dict()) for each in (name, other))
     table = Table("setting", name, other, "from", box=None, pad_edge=False)
     for key in one | two:
@@ -121,6 +123,18 @@ def diff(
             sources = " | ".join(source_of(each, key) for each in (name, other))
             table.add_row(key, plain(one.get(key)), plain(two.get(key)), sources)
     print_table(table)
+
+
+def _counterpart(name: str) -> str:
+    from escsr.errors import ConfigError
+    from escsr.training.recipes.files import base_of, is_recipe_file
+
+    if not is_recipe_file(name):
+        return f"{name}@paper"
+    base = base_of(name)
+    if base is None:
+        raise ConfigError(f"{name}: a file without a base has no paper's text to compare with; give OTHER.")
+    return base
 
 
 def _learning_rate(config: TrainingConfig) -> list[str]:

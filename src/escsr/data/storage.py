@@ -7,8 +7,9 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ __all__ = [
     "fingerprint",
     "load_images",
     "load_large_enough",
+    "processes_here",
 ]
 
 _SHARE = 0.5
@@ -70,7 +72,8 @@ def choose_storage(storage: str, num_bytes: int) -> str:
     """What "auto" stands for, and whether a device has the room.
 
     Args:
-        storage: "auto", "memory", "mapped", or a device such as "cuda" or "cuda:1".
+        storage: "auto", "memory", "mapped", or a device such as "cuda" or "cuda:1". "auto" counts the
+            pictures once for each process of this machine, as each would hold them.
         num_bytes: Of all pictures.
 
     Returns:
@@ -81,12 +84,21 @@ def choose_storage(storage: str, num_bytes: int) -> str:
         DeviceError: There is no such device.
     """
     if storage == "auto":
-        return "mapped" if num_bytes > _SHARE * free_host_memory() else "memory"
+        needed = num_bytes * processes_here()
+        return "mapped" if needed > _SHARE * free_host_memory() else "memory"
     if storage == "mapped":
         return storage
     free = free_host_memory() if storage == "memory" else free_device_memory(choose_device(storage))
     _check_room(num_bytes, free, f"on {storage}", "storage 'mapped'")
     return storage
+
+
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes `torchrun` or SLURM's `srun` started on this machine; on the fullest, by SLURM."""
+    if "LOCAL_WORLD_SIZE" in environment:
+        return max(1, int(environment["LOCAL_WORLD_SIZE"]))
+    counts = re.findall(r"(?:^|,)(\d+)", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))  # as 4(x2),3
+    return max([1, *map(int, counts)])
 
 
 def _check_room(num_bytes: int, free: int, where: str, choice: str) -> None:

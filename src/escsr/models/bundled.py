@@ -164,7 +164,7 @@ def _model_in(folder: Path) -> Path:
     models = [
         *folder.glob(WEIGHTS_FILE),
         *folder.glob("best.safetensors"),
-        *sorted(folder.glob("iter_*.safetensors"), reverse=True),
+        *sorted(folder.glob("iter_*.safetensors"), key=_step_of, reverse=True),
     ]
     if not models:
         raise ModelNotFoundError(
@@ -172,6 +172,11 @@ def _model_in(folder: Path) -> Path:
             "file of weights, or the folder of a training run."
         )
     return models[0]
+
+
+def _step_of(checkpoint: Path) -> int:
+    number = checkpoint.stem.removeprefix("iter_")
+    return int(number) if number.isdecimal() else -1
 
 
 def _unknown(name: str, bundled: Iterable[str]) -> ModelNotFoundError:

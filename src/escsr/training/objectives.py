@@ -67,10 +67,20 @@ class PixelObjective(Objective):
         ...     def loss(self, sr, hr):
         ...         return F.mse_loss(sr, hr)
         >>> escsr.train("esc-light-x2-quick", "photos", "run", objective=MeanSquare)  # doctest: +SKIP
+
+    Raises:
+        ConfigError: The recipe, and so the sampler, is for another type of objective.
     """
 
     sampler: PatchSampler
     config: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sampler, PatchSampler):
+            raise ConfigError(
+                f"{type(self).__name__} is a PixelObjective, which is for recipes with objective.type "
+                f"'pixel', not {self.config.objective.type!r}."
+            )
 
     def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
         """What is made small: a scalar from result and HR patch, (B, 3, rp, rp), float32."""
@@ -105,6 +115,14 @@ class ArbitraryScaleObjective(Objective):
     sampler: ArbitraryScaleSampler
     config: TrainingConfig
     queries: int
+
+    def prepare(self, state: TrainingState) -> None:
+        """See `Objective`."""
+        if not hasattr(state.network, "sample"):
+            raise ConfigError(
+                f"{type(state.network).__name__} has no method `sample(lr, sizes, rows, columns)`, as "
+                f"recipes for any scale need; choose one with a scale."
+            )
 
     def draw(self, iteration: int, shard: int = 0, num_shards: int = 1) -> Batch:
         """See `Objective`."""

@@ -153,9 +153,9 @@ class RunFolder:
             if self._wandb is not None:
                 self._wandb.show(name, pixels, iteration)
 
-    def remove_old(self, keep: int) -> None:
-        """Removes all checkpoints but the last few."""
-        for old in sorted(self.path.glob("iter_*.safetensors"))[:-keep]:
+    def remove_old(self, keep: int, *, until: int) -> None:
+        """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay."""
+        for old in _checkpoints(self.path, until)[:-keep]:
             old.unlink()
 
     def close(self) -> None:
@@ -180,10 +180,8 @@ def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = Non
     Raises:
         CheckpointError: There are checkpoints, but all are damaged.
     """
-    paths = sorted(Path(output).glob("iter_*.safetensors"), reverse=True)
-    if until is not None:
-        paths = [path for path in paths if path <= _checkpoint(path.parent, until)]
-    newest = next(filter(_can_be_resumed, paths), None)
+    paths = _checkpoints(Path(output), until)
+    newest = next(filter(_can_be_resumed, reversed(paths)), None)
     if paths and newest is None:
         raise CheckpointError(
             f"{output}: none of its {len(paths)} checkpoints can be resumed (see the warnings). Choose "
@@ -194,6 +192,13 @@ def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = Non
 
 def _checkpoint(folder: Path, iteration: int) -> Path:
     return folder / f"iter_{iteration:07d}.safetensors"
+
+
+def _checkpoints(folder: Path, until: int | None) -> list[Path]:
+    """Those up to a step, the oldest first: by number, since a name of 8 digits sorts before one of 7."""
+    numbered = [(path.stem.removeprefix("iter_"), path) for path in folder.glob("iter_*.safetensors")]
+    steps = sorted((int(number), path) for number, path in numbered if number.isdecimal())
+    return [path for step, path in steps if until is None or step <= until]
 
 
 def _can_be_resumed(path: Path) -> bool:

@@ -24,7 +24,8 @@ from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.state import NetworkFactory
-from escsr.training.trainer import Progress, Trainer
+from escsr.training.trainer import Progress, Trainer, check_batch
+from escsr.training.validation import Validation
 
 __all__ = ["train"]
 
@@ -101,20 +102,24 @@ def train(
         newest = distributed.broadcast(latest_checkpoint(output))
         source = config.start if network is None else start
         model = find_model(source, scale=config.network.scale) if source and newest is None else None
-        told = on_load if distributed.is_first else None
-        sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)
         logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
+        # What takes little time comes first, so that mistakes are told before all pictures are read.
+        folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
+        check_batch(config, chosen, distributed.world_size)
+        validation = Validation.checked(config, validate or {})
         if distributed.is_first and newest is None:
             files = [each.path for each in find_training_images(data)] if validate else []
             for hint in hints_for(config, files, validate or {}):
                 _LOG.warning(hint)
+        told = on_load if distributed.is_first else None
+        sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)
         trainer = Trainer(
             config,
             sampler,
-            RunFolder(output, **logs),
+            folder,
             device=str(chosen),
-            validation=validate,
-            start=None if model is None else read_checkpoint(model),
+            validation=validation,
+            start=begun,
             objective=None if objective is None else objective(sampler, config),
             distributed=distributed,
             network=network,

@@ -36,7 +36,9 @@ __all__ = ["NetworkFactory", "TrainingState"]
 
 NetworkFactory = Callable[[TrainingConfig], nn.Module]
 """Makes a network of the caller's own: LR, (B, 3, p, p) in [0, 1], to SR, (B, 3, rp, rp), at the scale of
-`config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded."""
+`config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded.
+Weights and batches of four dimensions lie in memory with the channels last, where `view` across channels
+can fail: use `reshape`."""
 
 _Part = TypeVar("_Part")
 """A batch, or what was made of one."""

@@ -33,7 +33,7 @@ from escsr.training.schedule import learning_rate_at
 from escsr.training.state import NetworkFactory, TrainingState
 from escsr.training.validation import Validation
 
-__all__ = ["Progress", "Trainer"]
+__all__ = ["Progress", "Trainer", "check_batch"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Trainer:
         sampler: Where patches come from.
         output: Folder of the run, or the run's records.
         device: Where to train.
-        validation: Names and folders of HR images to measure on, see `Validation`.
+        validation: Names and folders of HR images to measure on, see `Validation`; or one that was checked.
         start: Weights to start from, made to fit (`starting_weights`); None for random ones.
         objective: What a step makes better; None for the recipe's.
         distributed: Who trains together.
@@ -107,7 +107,7 @@ class Trainer:
         output: str | os.PathLike[str] | RunFolder,
         *,
         device: str = "cpu",
-        validation: Mapping[str, str | os.PathLike[str]] | None = None,
+        validation: Mapping[str, str | os.PathLike[str]] | Validation | None = None,
         start: Checkpoint | None = None,
         objective: Objective | None = None,
         distributed: Distributed | None = None,
@@ -118,10 +118,12 @@ class Trainer:
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
         self.distributed = distributed or Distributed()
-        _check_shares(config, self.distributed.world_size)
-        _check_memory(config, self.device, self.distributed.world_size)
-        self.validation = Validation(config, {k: Path(v) for k, v in (validation or {}).items()})
-        self.validation.check()
+        check_batch(config, self.device, self.distributed.world_size)
+        self.validation = (
+            validation
+            if isinstance(validation, Validation)
+            else Validation.checked(config, validation or {})
+        )
         self.state = TrainingState(
             config, self.device, start=start, distributed=self.distributed, network=network
         )
@@ -256,7 +258,7 @@ class Trainer:
         if is_best:
             self.state.save(self.folder.best, resumable=False)
         self.state.save(self.folder.checkpoint(self.state.iteration))
-        self.folder.remove_old(self.config.keep_checkpoints)
+        self.folder.remove_old(self.config.keep_checkpoints, until=self.state.iteration)
 
     def _give_up(self, micro_batches: Sequence[Batch]) -> None:
         """Keeps the batch, goes back to the last good state, and says so."""
@@ -297,6 +299,16 @@ def _line(progress: Progress) -> dict[str, Any]:
         "data_share": round(progress.data_share, 4),
         **({"skipped": True} if progress.skipped else {}),
     }
+
+
+def check_batch(config: TrainingConfig, device: torch.device, num_processes: int) -> None:
+    """Refuses a batch that processes cannot share, or that cannot fit the memory.
+
+    Raises:
+        ConfigError: It is one of these.
+    """
+    _check_shares(config, num_processes)
+    _check_memory(config, device, num_processes)
 
 
 def _check_shares(config: TrainingConfig, num_processes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,13 @@ class Validation:
 
     config: TrainingConfig
     folders: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def checked(cls, config: TrainingConfig, folders: Mapping[str, str | os.PathLike[str]]) -> Validation:
+        """One whose images were looked at, see `check`."""
+        validation = cls(config, {name: Path(folder) for name, folder in folders.items()})
+        validation.check()
+        return validation
 
     def check(self) -> None:
         """Looks at the headers of all images, so that no set fails after hours of training.
