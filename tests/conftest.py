@@ -35,11 +35,11 @@ def _seeded() -> None:
 
 @pytest.fixture
 def heeded_signals() -> Iterator[None]:
-    """Commands started by a test obey signals that the tests themselves were started to ignore (nohup)."""
+    """A test, and commands that it starts, obey signals that the tests were started to ignore (nohup)."""
     ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
     ignored = [n for n in ignored if n in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", None))]
     for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)

@@ -78,8 +78,11 @@ def test_records_are_whole(record: curves.Record) -> None:
     "name", [name for name in list_models() if name[-2:] in ("x2", "x3", "x4") and "real" not in name]
 )
 def test_the_bundled_models_are_the_ends_of_their_curves(name: str) -> None:
-    """Weights are bundled in half precision, which moves a figure by less than 0.01 dB."""
+    """Half precision moves a figure by less than 0.01 dB; a mean of runs has no curve."""
     quality = json.loads(find_model(name).with_suffix(".json").read_text())
+    if not quality["training"]["learning_curve"]:
+        assert "the mean of the weights" in quality["training"]["summary"]
+        return
     recipe_of = {
         record["recipe"]: record
         for record in curves.read_records()

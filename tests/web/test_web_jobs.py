@@ -224,6 +224,7 @@ def test_no_room_for_a_large_upload(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes of files are POSIX's")
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("token", [None, "correcthorsebattery"])
 def test_no_command_line_shows_the_token(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
