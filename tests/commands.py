@@ -1,4 +1,4 @@
-"""Commands as processes, forked from one that has imported the libraries they need, which saves a second each.
+"""Commands as processes, forked from one that has imported the libraries they need: a second less each.
 
 Of escsr nothing is imported before, so a command starts as it would by itself. Where the start is what is
 tested, the encoding of the streams, or an interrupt, tests take `subprocess`.
