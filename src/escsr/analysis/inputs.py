@@ -19,7 +19,7 @@ from escsr.evaluation.crops import parse_crop
 from escsr.evaluation.enlargement import read_rgb
 from escsr.runtime.choices import Resizer
 
-__all__ = ["read_batch", "read_input"]
+__all__ = ["picture_files", "read_batch", "read_input"]
 
 
 def read_input(
@@ -80,7 +80,7 @@ def read_batch(
     for name, value in (("side", side), ("max_images", max_images)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1, not {value}.")
-    paths = [path for each in pictures for path in _files(Path(each))]
+    paths = picture_files(pictures)
     if max_images is not None and len(paths) > max_images:
         paths = [paths[index * len(paths) // max_images] for index in range(max_images)]
     inputs = []
@@ -99,8 +99,15 @@ def read_batch(
     return torch.cat([_middle(each, *least) for each in inputs])
 
 
-def _files(path: Path) -> list[Path]:
-    return images.find_images(path) if path.is_dir() else [path]
+def picture_files(pictures: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Files as they are, and those in folders.
+
+    Raises:
+        DataError: A folder cannot be read.
+        NoImagesError: A folder holds no picture.
+    """
+    paths = map(Path, pictures)
+    return [file for path in paths for file in (images.find_images(path) if path.is_dir() else [path])]
 
 
 def _middle(lr: Tensor, height: int, width: int) -> Tensor:

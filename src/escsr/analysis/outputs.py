@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from escsr import images
 from escsr.analysis.figures import STYLE, require_matplotlib
+from escsr.analysis.inputs import picture_files
 from escsr.errors import OutputError
 from escsr.files import atomic_path, check_not_source, check_writable
 
@@ -41,13 +41,12 @@ def check_outputs(output: Outputs, *pictures: str | os.PathLike[str]) -> list[Pa
         ConfigError: A figure is asked for and matplotlib is missing.
     """
     paths = [Path(each) for each in ([output] if isinstance(output, (str, os.PathLike)) else output)]
+    sources = [file for file in picture_files(pictures) if file.exists()]
     for path in paths:
         if path.suffix.lower() not in (*_FIGURES, ".npz"):
             raise OutputError(f"Cannot write {path.name}: give .png or .svg for a figure, .npz for arrays.")
-        for picture in map(Path, pictures):
-            for source in images.find_images(picture) if picture.is_dir() else [picture]:
-                if source.exists():
-                    check_not_source(path, source)
+        for source in sources:
+            check_not_source(path, source)
         check_writable(path)
     if any(path.suffix.lower() in _FIGURES for path in paths):
         require_matplotlib()
