@@ -63,6 +63,10 @@ def test_bicubic_beside_a_model_of_a_strength(folder: Path) -> None:
     models = ["--model", "bicubic", "--model", "real"]
     done = run("evaluate", *models, "--data", "in", "--scale", "4", "--strength", "0.5", "--json")
     assert [each["model"] for each in json.loads(done.stdout)] == ["bicubic", "real"]
+    alone = CliRunner().invoke(
+        cli.app, ["evaluate", "-m", "bicubic", "--data", "in", "-s", "4", "--strength", "0.5"]
+    )
+    assert "strength is for models given by name" in str(alone.exception)
 
 
 def test_rgb_protocol_and_fractional_scale(folder: Path) -> None:

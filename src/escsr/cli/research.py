@@ -139,8 +139,8 @@ def evaluate(
     results: list[Evaluation] = []
     try:
         for name in model:
-            # Of bicubic there is no other form.
-            own = {"strength": None} if name == "bicubic" else {}
+            # Beside other models the strength is theirs; bicubic has none.
+            own = {"strength": None} if name == "bicubic" and len(model) > 1 else {}
             results.append(_watched(partial(run, **own), name, quiet=as_json))
     finally:  # what was measured before one that failed is not lost
         if as_json and results:
