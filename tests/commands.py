@@ -1,7 +1,6 @@
-"""Commands as processes, forked from one that has imported the libraries they need: a second less each.
+"""Commands as processes, forked from one that has imported what they need: seconds less each.
 
-Of escsr nothing is imported before, so a command starts as it would by itself. Where the start is what is
-tested, the encoding of the streams, or an interrupt, tests take `subprocess`.
+Where the start is what is tested, the encoding of the streams, or an interrupt, tests take `subprocess`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ ESCSR = [sys.executable, "-m", "escsr"]
 _SERVER = """
 import json, os, runpy, sys
 import numpy, torch, pydantic, pyvips, rich.console, rich.progress, rich.table, safetensors.torch, typer
+import escsr.batch, escsr.cli.commands, escsr.evaluation
 
 for line in sys.stdin.buffer:
     request = json.loads(line)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from escsr.networks import ESC
-from escsr.networks.inference_form import inference_form
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.super_resolver import SuperResolver
 
@@ -73,9 +72,11 @@ def measure_stability(model: _Model, patterns: Mapping[str, Tensor] | None = Non
         Its figures.
     """
     network = model.network if isinstance(model, Inference) else model
-    form = inference_form(network) if isinstance(network, ESC) else network  # the same results, sooner
-    inside, border = _constant_errors(form, _GREYS)
-    _, pure = _constant_errors(form, _PURE)
+    resolver: SuperResolver = (
+        Inference(network, precision="float32") if isinstance(network, ESC) else network
+    )
+    inside, border = _constant_errors(resolver, _GREYS)
+    _, pure = _constant_errors(resolver, _PURE)
     activations = _largest_activations(network, patterns or stress_patterns())
     return Stability(activations, inside, border, pure)
 
