@@ -27,6 +27,7 @@ __all__ = [
     "list_models",
     "model_name",
     "read_header",
+    "run_checkpoints",
 ]
 
 TRAINING_PREFIX = "training."
@@ -159,12 +160,24 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         raise CheckpointError(f"{path}: damaged or not a safetensors file ({error}).") from error
 
 
+def run_checkpoints(folder: Path, *, until: int | None = None) -> list[Path]:
+    """Checkpoints that a training run left in its folder, `iter_N.safetensors`, the oldest first.
+
+    Args:
+        folder: Folder of the run.
+        until: The last step; None for all.
+    """
+    numbered = [(path.stem.removeprefix("iter_"), path) for path in folder.glob("iter_*.safetensors")]
+    steps = sorted((int(number), path) for number, path in numbered if number.isdecimal())
+    return [path for step, path in steps if until is None or step <= until]
+
+
 def _model_in(folder: Path) -> Path:
     """The file of a folder that is a model, or a training run's best model or newest checkpoint."""
     models = [
         *folder.glob(WEIGHTS_FILE),
         *folder.glob("best.safetensors"),
-        *sorted(folder.glob("iter_*.safetensors"), key=_step_of, reverse=True),
+        *reversed(run_checkpoints(folder)),
     ]
     if not models:
         raise ModelNotFoundError(
@@ -172,11 +185,6 @@ def _model_in(folder: Path) -> Path:
             "file of weights, or the folder of a training run."
         )
     return models[0]
-
-
-def _step_of(checkpoint: Path) -> int:
-    number = checkpoint.stem.removeprefix("iter_")
-    return int(number) if number.isdecimal() else -1
 
 
 def _unknown(name: str, bundled: Iterable[str]) -> ModelNotFoundError:

@@ -18,6 +18,7 @@ from escsr import images
 from escsr.errors import CheckpointError, ConfigError, OutputError
 from escsr.files import atomic_path, only_finite
 from escsr.images import Picture
+from escsr.models.bundled import run_checkpoints
 from escsr.runtime.extras import install_line
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.resumable import read_training_checkpoint
@@ -155,7 +156,7 @@ class RunFolder:
 
     def remove_old(self, keep: int, *, until: int) -> None:
         """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay."""
-        for old in _checkpoints(self.path, until)[:-keep]:
+        for old in run_checkpoints(self.path, until=until)[:-keep]:
             old.unlink()
 
     def close(self) -> None:
@@ -180,7 +181,7 @@ def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = Non
     Raises:
         CheckpointError: There are checkpoints, but all are damaged.
     """
-    paths = _checkpoints(Path(output), until)
+    paths = run_checkpoints(Path(output), until=until)
     newest = next(filter(_can_be_resumed, reversed(paths)), None)
     if paths and newest is None:
         raise CheckpointError(
@@ -192,13 +193,6 @@ def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = Non
 
 def _checkpoint(folder: Path, iteration: int) -> Path:
     return folder / f"iter_{iteration:07d}.safetensors"
-
-
-def _checkpoints(folder: Path, until: int | None) -> list[Path]:
-    """Those up to a step, the oldest first: by number, since a name of 8 digits sorts before one of 7."""
-    numbered = [(path.stem.removeprefix("iter_"), path) for path in folder.glob("iter_*.safetensors")]
-    steps = sorted((int(number), path) for number, path in numbered if number.isdecimal())
-    return [path for step, path in steps if until is None or step <= until]
 
 
 def _can_be_resumed(path: Path) -> bool:
