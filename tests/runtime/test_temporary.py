@@ -31,7 +31,7 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mount:
     def mount(**kinds: str) -> None:
         root = [SimpleNamespace(mountpoint="/", fstype="ext4")]
         found = [SimpleNamespace(mountpoint=str(tmp_path / at), fstype=kind) for at, kind in kinds.items()]
-        monkeypatch.setattr(temporary.psutil, "disk_partitions", lambda **_: root + found)
+        monkeypatch.setattr("psutil.disk_partitions", lambda **_: root + found)
 
     return mount
 
