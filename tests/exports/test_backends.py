@@ -15,6 +15,7 @@ import torch
 from escsr import images
 from escsr.errors import ConfigError
 from escsr.exports.backends import GraphBackend
+from escsr.exports.whole import whole_graph
 from escsr.models.checkpoints import save_network
 from escsr.networks import ESC
 from escsr.runtime.extras import install_line
@@ -122,3 +123,25 @@ def test_a_missing_runtime_is_named_with_its_line(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=f"{package}.*{re.escape(install_line(name))}"):
         Inference(small_network("esc"), backend=name)
+
+
+class Tripled(torch.nn.Conv2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return 3 * super().forward(input)
+
+
+@pytest.mark.parametrize("kind", ["adapter", "hook"])
+@pytest.mark.parametrize("place", ["blocks.0.conv_last", "blocks.1.conv_attns.0.fuse", "last"])
+def test_adapters_and_hooks_are_refused(place: str, kind: str) -> None:
+    network = small_network("esc")
+    module: Any = network.get_submodule(place)
+    if kind == "hook":
+        module.register_forward_hook(lambda _m, _i, result: 3 * result)
+    else:
+        module.__class__ = Tripled
+    with pytest.raises(ConfigError, match=r"has adapters or hooks.*merge them first"):
+        whole_graph(network)
+    pytest.importorskip("onnxruntime")
+    for tile_size in (8, None):
+        with pytest.raises(ConfigError, match="use backend torch"):
+            Inference(network, backend="onnx", tile_size=tile_size).run(torch.rand(1, 3, 12, 9))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 import escsr
 from escsr.errors import ConfigError
-from escsr.integrations.spandrel import ARCHITECTURE, install
+from escsr.integrations.spandrel import ARCHITECTURE, HostedESC, install
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import save_network
 from escsr.networks import ESC, VARIANTS
@@ -22,7 +24,7 @@ from escsr.runtime.extras import install_line
 from escsr.streaming import Tile
 from escsr.streaming.feature_store import FeatureStore
 from other_models import NEEDS_SPANDREL, OTHERS, real_spandrel
-from samples import lively, small_network
+from samples import lively, small_config, small_network
 
 FIXED = [name for name in escsr.list_models() if "lte" not in name]
 
@@ -119,6 +121,30 @@ def test_weights_that_change_are_those_that_run(spandrel: Any, tmp_path: Path) -
     assert not torch.equal(model(lr), model(lr.flip(-1)).flip(-1))
     model.model.load_state_dict({key: torch.zeros_like(v) for key, v in model.model.state_dict().items()})
     assert torch.equal(model(lr), torch.nn.functional.interpolate(lr, scale_factor=2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_a_copy_has_weights_of_its_own(copied: Callable[[Any], Any], dtype: torch.dtype) -> None:
+    hosted, lr = HostedESC(small_config("esc")).to(dtype), torch.rand(1, 3, 12, 9)
+    before = hosted(lr)
+    twin = copied(hosted)
+    assert torch.equal(twin(lr), before)
+    twin.load_state_dict({key: torch.zeros_like(value) for key, value in twin.state_dict().items()})
+    nearest = torch.nn.functional.interpolate(lr, scale_factor=2)
+    assert (twin(lr) - nearest).abs().max() <= 1e-3
+    assert torch.equal(hosted(lr), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_changed_in_place_are_those_that_run(dtype: torch.dtype) -> None:
+    hosted, lr = HostedESC(small_config("esc")).to(dtype), torch.rand(1, 3, 12, 9)
+    nearest = torch.nn.functional.interpolate(lr, scale_factor=2)
+    assert (hosted(lr) - nearest).abs().max() > 1e-2
+    with torch.no_grad():
+        for parameter in hosted.network.parameters():
+            parameter.zero_()
+    assert (hosted(lr) - nearest).abs().max() <= 1e-3
 
 
 @NEEDS_SPANDREL

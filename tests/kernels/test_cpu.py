@@ -248,6 +248,22 @@ def test_threads_of_the_caller_do_not_mix_pictures() -> None:
     assert all(torch.equal(results[index], each) for index, each in enumerate(expected))
 
 
+@pytest.mark.parametrize("shared", ["conv_ffn_first", "attention", "conv_last"])
+def test_modules_that_blocks_share_have_the_norm_of_each(shared: str) -> None:
+    network = network_of("esc", num_blocks=2)
+    setattr(network.blocks[1], shared, getattr(network.blocks[0], shared))
+    lr = torch.rand(1, 3, 12, 20)
+    assert (run(network, lr, tile_size=8) - network(lr)).abs().max() <= 1e-5
+
+
+def test_an_activation_behind_a_shared_convolution_is_that_of_its_place() -> None:
+    network = network_of("esc-real")
+    convs: Any = network.upsampler.convs
+    convs[2] = network.last  # here with a slope behind it, there without
+    lr = torch.rand(1, 3, 12, 9)
+    assert (run(network, lr, tile_size=8) - network(lr)).abs().max() <= 1e-5
+
+
 def test_weights_are_packed_once_for_all_threads() -> None:
     """Packed again, the first ones would be freed while a kernel reads them."""
     module, packed = torch.nn.Conv2d(16, 16, 1), []

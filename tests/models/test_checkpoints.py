@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
 
-from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, ModelNotFoundError, OutputError
 from escsr.models.bundled import find_model, list_models, model_name
 from escsr.models.checkpoints import load_network, read_checkpoint, save_network
 from escsr.models.published_keys import to_published
@@ -244,3 +244,28 @@ def test_half_precision_that_does_not_hold_a_weight_is_refused(tmp_path: Path) -
     assert not path.exists()
     save_network(network, path)
     assert torch.equal(load_network(path).last.weight, network.last.weight)
+
+
+@pytest.mark.parametrize("published_names", [False, True])
+def test_modules_that_a_network_shares_are_saved_twice(published_names: bool, tmp_path: Path) -> None:
+    network = small_network("esc")
+    network.blocks[1] = network.blocks[0]
+    save_network(network, tmp_path / "m.safetensors", published_names=published_names)
+    assert torch.equal(outputs(load_network(tmp_path / "m.safetensors")), outputs(network))
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "auto"])
+def test_devices_are_those_of_upscaling(device: str, tmp_path: Path) -> None:
+    save_network(small_network("esc"), tmp_path / "m.safetensors")
+    if device == "auto":
+        assert load_network(tmp_path / "m.safetensors", device=device).config == small_network("esc").config
+        return
+    with pytest.raises(DeviceError, match="No device"):
+        load_network(tmp_path / "m.safetensors", device=device)
+
+
+@pytest.mark.parametrize("scale", ["3", 2.5, True])
+def test_a_scale_that_is_no_integer_is_refused(scale: Any) -> None:
+    for name in ("esc-light", "esc-light-x2"):
+        with pytest.raises(ConfigError, match="scale must be an integer"):
+            load_network(name, scale=scale)

@@ -33,6 +33,8 @@ class Hub:
         self.commits: dict[str, dict[str, bytes]] = {}
         self.main = ""
         self.asked: list[str] = []
+        self.broken = ""
+        """A file for which it has no answer."""
 
     def commit(self, files: dict[str, bytes]) -> str:
         self.main = hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
@@ -51,6 +53,11 @@ class Hub:
 
             def answer(self, *, with_body: bool) -> None:
                 hub.asked.append(self.path)
+                if hub.broken and self.path.endswith(hub.broken):
+                    self.send_response(501)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 repository, _, place = self.path.strip("/").partition("/resolve/")
                 revision, _, file = place.partition("/")
                 commit = hub.main if revision == "main" else revision
@@ -125,6 +132,23 @@ def test_a_name_of_the_hub_is_a_model_that_stays_the_same(server: Hub, tmp_path:
 def test_weights_alone_are_enough(server: Hub, tmp_path: Path) -> None:
     server.commit({"model.safetensors": model(tmp_path, 1)["model.safetensors"]})
     assert load_network("someone/esc").config == small_network("esc").config
+
+
+def test_a_configuration_that_cannot_be_had_is_not_taken_for_none(server: Hub, tmp_path: Path) -> None:
+    server.commit(model(tmp_path, 1))
+    server.broken = "config.json"
+    for _ in range(2):
+        with pytest.raises(ModelNotFoundError, match="someone/esc: cannot be downloaded"):
+            load_network("someone/esc")
+    with pytest.raises(ModelNotFoundError, match="--offline does not download"):
+        fetch_from_hub("someone/esc", offline=True)
+    assert not (tmp_path / "escsr-cache").exists(), "nothing is noted"
+    server.broken = ""
+    path = find_on_hub("someone/esc")
+    (path.parent / "config.json").unlink()
+    server.asked.clear()
+    assert (find_on_hub("someone/esc").parent / "config.json").is_file()
+    assert server.asked
 
 
 def test_offline_and_a_cleared_cache(server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,8 +23,10 @@ import torch
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 from escsr.models import checkpoints, downloads
 from escsr.models import published as released
+from escsr.models.checkpoints import Checkpoint
 from escsr.models.published import RELEASED, ReleasedModel, cache_folder, fetch
 from escsr.models.published_keys import to_published
+from escsr.networks import VARIANTS, variant_config
 from samples import small_network
 
 CONTENT = bytes(range(256)) * 40
@@ -535,3 +537,32 @@ def test_what_is_no_checkpoint_is_not_recorded(
     assert fetch("tiny", folder=tmp_path, mirrors=[site.url]).read_bytes() == real_checkpoints
     record = json.loads((tmp_path / f"{FILE}.json").read_text())
     assert record["sha256"] == hashlib.sha256(real_checkpoints).hexdigest()
+
+
+@pytest.mark.parametrize("change", [{"scale": 3}, {"num_blocks": 3}, {"bias_rank": 4}])
+def test_another_network_than_the_name_says_is_refused(
+    change: dict[str, int],
+    serve: Callable[[Site], Site],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = {b"right": VARIANTS["esc"], b"wrong": VARIANTS["esc"].replace(**change)}
+    monkeypatch.setattr(
+        checkpoints, "read_checkpoint", lambda path: Checkpoint(found[path.read_bytes()], {})
+    )
+    wrong, right = serve(Site(content=b"wrong")), serve(Site(content=b"right"))
+    with pytest.raises(CheckpointError, match="is not published-esc-x2"):
+        fetch("published-esc-x2", folder=tmp_path, mirrors=[wrong.url])
+    assert names(tmp_path) == set()
+    path = fetch("published-esc-x2", folder=tmp_path, mirrors=[wrong.url, right.url])
+    assert path.read_bytes() == b"right"
+
+
+def test_every_published_name_says_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, model in RELEASED.items():
+        if name != "tiny":
+            variant = next(each for each in reversed(VARIANTS) if name.startswith(f"published-{each}"))
+            scale = re.search(r"-x(\d)$", name)
+            rank = 48 if "flashbias" in name else None
+            config = variant_config(variant, scale=int(scale[1]) if scale else None, bias_rank=rank)
+            released._check_shape(model, Checkpoint(config, {}))

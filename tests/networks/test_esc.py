@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -130,3 +131,16 @@ def test_scales_that_do_not_fit_are_refused() -> None:
         any_scale(lr, scale=-1.0)
     with pytest.raises(ConfigError, match="at least 1×1"):
         any_scale(lr, size=(0, 4))
+
+
+@pytest.mark.parametrize("size", [(50.5, 60.0), (50,), 50, ("50", "60"), (1, 2, 3)])
+@pytest.mark.parametrize("variant", ["esc", "esc-lte"])
+def test_a_size_that_cannot_be(variant: str, size: Any) -> None:
+    with pytest.raises(ConfigError, match="size must be two whole numbers"):
+        small_network(variant).output_size(20, 24, size=size)
+
+
+def test_a_size_may_be_a_list() -> None:
+    size: Any = [40, 48]
+    assert small_network("esc").output_size(20, 24, size=size) == (40, 48)
+    assert small_network("esc-lte").output_size(20, 24, size=size) == (40, 48)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +84,24 @@ def test_a_watch_notices_other_weights(way: str) -> None:
     network(torch.rand(1, 3, 9, 9))
     assert not watch.has_changed()
     halve(network, way)
+    assert watch.has_changed()
+    assert not WeightsWatch(network).has_changed()
+
+
+@pytest.mark.parametrize("way", ["part swapped", "hook", "hook before", "hook removed"])
+def test_a_watch_notices_other_modules_and_hooks(way: str) -> None:
+    network = small_network("esc")
+    block: Any = network.blocks[0]
+    handle = block.conv_ffn_first.register_forward_hook(lambda _m, _i, result: 2 * result)
+    watch = WeightsWatch(network)
+    if way == "part swapped":
+        block.conv_last = copy.deepcopy(block.conv_last)
+    elif way == "hook":
+        block.conv_last.register_forward_hook(lambda _m, _i, result: 2 * result)
+    elif way == "hook before":
+        block.conv_last.register_forward_pre_hook(lambda _m, _i: None)
+    else:
+        handle.remove()
     assert watch.has_changed()
     assert not WeightsWatch(network).has_changed()
 

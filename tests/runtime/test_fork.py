@@ -15,22 +15,29 @@ import os, sys, torch
 from escsr import images
 from escsr.errors import DeviceError
 from escsr.streaming import run
+from escsr.models.checkpoints import Checkpoint, network_of
+from escsr.upscaling.inference import Inference
 from samples import EXAMPLES, small_network
 
 network, lr = small_network("esc"), torch.rand(1, 3, 9, 9)
+checkpoint = Checkpoint(network.config, network.state_dict())
 
-def work():
-    if "read" in sys.argv:
+def work(what):
+    if what == "read":
         images.read(EXAMPLES / "city.png")
-    else:
+    elif what == "load":
+        network_of(checkpoint, name="network")
+    elif what == "take":
+        Inference(network)
+    elif what == "run":
         run(network, lr, tile_size=8)
 
-if "first" in sys.argv:
-    work()
+before, inside = sys.argv[1:]
+work(before)
 child = os.fork()
 if child == 0:
     try:
-        work()
+        work(inside)
         os._exit(0)
     except DeviceError as error:
         os._exit(7 if "spawn" in str(error) else 1)
@@ -40,13 +47,20 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["first"], 7), ([], 0), (["first", "read"], 7), (["read"], 0)]
+    ("before", "inside", "threads", "code"),
+    [
+        *[("run", "run", 1, 7), ("", "run", 1, 0), ("read", "read", 1, 7), ("", "read", 1, 0)],
+        *[("run", "load", 2, 7), ("load", "run", 2, 7), ("take", "take", 2, 7), ("", "load", 2, 0)],
+        *[("load", "run", 1, 0), ("load", "read", 2, 0)],
+    ],
 )
-def test_a_fork_after_use_is_refused_in_the_child(arguments: list[str], code: int) -> None:
+def test_a_fork_after_use_is_refused_in_the_child(
+    before: str, inside: str, threads: int, code: int
+) -> None:
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, before, inside],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": f"{threads}"},
         timeout=120,
         check=False,
     )

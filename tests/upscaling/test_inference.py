@@ -199,6 +199,35 @@ def test_a_probe_measures_and_a_broken_cache_is_measured_again(
     assert "not remembered" in caplog.text
 
 
+@pytest.mark.parametrize(("most", "chosen"), [(20, 16), (4, 8)])
+def test_tiles_that_memory_does_not_hold_are_not_chosen(
+    most: int, chosen: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scarce(_: PrecisionPolicy, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if arguments[0].shape[-1] > most:
+            raise torch.OutOfMemoryError
+        return torch.zeros(1)
+
+    monkeypatch.setattr(PrecisionPolicy, "__call__", scarce)
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path)
+    network = small_network("esc").requires_grad_(False)
+    sizes = [8, 16, 32] if most < 8 else [16, 32]
+    assert tuning.fastest_tile_size(network, PrecisionPolicy(CPU), sizes) == chosen
+    assert '"32"' not in (tmp_path / "tile-sizes.json").read_text()
+
+
+def test_a_part_swapped_and_a_hook_after_the_first_run_are_computed_with() -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 9, 9)
+    model = Inference(network)
+    model.run(lr)
+    network.last = torch.nn.Conv2d(24, 24, 3, padding=1)
+    with torch.no_grad():
+        assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
+    network.last.register_forward_hook(lambda _m, _i, result: 0 * result)
+    with torch.no_grad():
+        assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
+
+
 def test_settings_and_pictures_that_cannot_be() -> None:
     network = small_network("esc")
     impossible: list[dict[str, Any]] = [

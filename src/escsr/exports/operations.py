@@ -8,11 +8,16 @@ from typing import Any, cast
 
 from torch import nn
 
+from escsr.errors import ConfigError
 from escsr.exports import layers
 from escsr.exports.attention import window_attention
 from escsr.exports.graph import Graph, Length
+from escsr.networks.attention import Gate, WindowAttention
 from escsr.networks.conv_attn import ConvAttn
 from escsr.networks.esc import ESC
+from escsr.networks.implicit_bias import ImplicitBias
+from escsr.networks.layers import ConvFFN, LayerNorm, Projection
+from escsr.networks.replaceable import is_replaceable
 from escsr.networks.stages import Operation, Stage
 from escsr.networks.upsamplers import ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler
 
@@ -45,9 +50,25 @@ def add_stage(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
 
     Returns:
         The output of the stage.
+
+    Raises:
+        ConfigError: A module does more than its class says, which no node here would do.
     """
+    _check_replaceable(stage)
     g.scope = stage.name or stage.operation
     return _ADD[stage.operation](g, stage, inputs, part)
+
+
+def _check_replaceable(stage: Stage) -> None:
+    """Refuses adapters and hooks, which would be left out without a word."""
+    parts, module = [stage.norm, stage.module], stage.module
+    if isinstance(module, ESC):  # "deep" takes these of the network
+        parts = [module.shallow, module.norm_last, module.last, module.shortcut or nn.Identity()]
+    if not all(is_replaceable(each, *_KNOWN) for part in parts for each in part.modules()):
+        raise ConfigError(
+            f"{stage.name or 'The network'} has adapters or hooks, which other runtimes and files for them "
+            "do not know: merge them first, or use backend torch."
+        )
 
 
 def _shallow(g: Graph, stage: Stage, inputs: list[str], part: Part) -> str:
@@ -147,6 +168,13 @@ def _conv(stage: Stage) -> nn.Conv2d:
     assert isinstance(stage.module, nn.Conv2d)
     return stage.module
 
+
+_KNOWN: tuple[type[nn.Module], ...] = (
+    *(nn.Conv2d, nn.GELU, nn.Identity, nn.ModuleList, nn.Sequential),
+    *(ConvFFN, LayerNorm, Projection, Gate, ImplicitBias, WindowAttention, ConvAttn),
+    *(ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler),
+)
+"""Classes of modules whose twins are here, and of what holds them."""
 
 _ADD: dict[Operation, Callable[[Graph, Stage, list[str], Part], str]] = {
     "shallow": _shallow,

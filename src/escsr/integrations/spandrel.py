@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from escsr.models.published_keys import (
     has_own_names,
 )
 from escsr.networks import ESC, NetworkConfig, variant_name
+from escsr.networks.inference_form import WeightsWatch
 from escsr.runtime.choices import Precision
 from escsr.runtime.extras import install_line
 from escsr.upscaling.inference import Inference
@@ -70,16 +72,27 @@ class HostedESC(nn.Module):
         super().__init__()
         self.network = ESC(config)
         self.inference: Inference | None = None
-        self.register_load_state_dict_post_hook(lambda *_: self._forget())  # type: ignore[no-untyped-call]
+        self._watch: WeightsWatch | None = None
+        self.register_load_state_dict_post_hook(_forget_made)  # type: ignore[no-untyped-call]
 
     def forward(self, lr: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → (B, 3, rH, rW), not clamped, of the type and on the device of `lr`."""
-        if self.inference is None:
-            parameter = next(self.network.parameters())
-            network = ESC(self.network.config).to(parameter.device)
-            network.load_state_dict(self.network.state_dict())
-            self.inference = Inference(network, precision=_PRECISIONS.get(parameter.dtype, "float32"))
+        if self.inference is None or (self._watch is not None and self._watch.has_changed()):
+            self.inference = self._made()
         return self.inference.run(lr.to("cpu", torch.float32)).to(lr)
+
+    def _made(self) -> Inference:
+        """What computes: in float32 the network itself, which it follows, else a copy in float32."""
+        dtype, network = next(self.network.parameters()).dtype, self.network
+        self._watch = None
+        if dtype != torch.float32:
+            self._watch = WeightsWatch(network)
+            network = copy.deepcopy(network).float()
+        return Inference(network, precision=_PRECISIONS.get(dtype, "float32"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made of the weights, which a copy makes of its own."""
+        return {**self.__dict__, "inference": None, "_watch": None}
 
     def _apply(self, *arguments: Any, **settings: Any) -> HostedESC:
         self._forget()
@@ -89,6 +102,11 @@ class HostedESC(nn.Module):
     def _forget(self) -> None:
         """What was made from the weights, where and as they were."""
         self.inference = None
+
+
+def _forget_made(module: HostedESC, _: object) -> None:
+    """After loading; a function, so that a copy forgets its own."""
+    module._forget()
 
 
 def _architecture(spandrel: ModuleType) -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -26,7 +27,10 @@ from escsr.models.published_keys import (
 )
 from escsr.models.tensor_files import check_tensors, read_tensor_file, unwrapped
 from escsr.networks import ESC, NetworkConfig, variant_name
+from escsr.networks.config import MAX_SCALE
 from escsr.networks.upsamplers import convert_scale
+from escsr.runtime.devices import choose_device
+from escsr.runtime.fork import claim_threads
 from escsr.runtime.settings import validated
 
 __all__ = [
@@ -80,7 +84,7 @@ def load_network(
             Face Hub.
         scale: Where it differs from the file's, the output layer is converted to this scale by
             bilinear interpolation of its sub-pixels: a start for training, not a finished model.
-        device: Where the network goes.
+        device: Where the network goes; see `choose_device`.
 
     Returns:
         The network.
@@ -89,11 +93,18 @@ def load_network(
         ModelNotFoundError: There is no such name or file.
         CheckpointError: The file is damaged, unsafe or not of this family.
         ConfigError: The network cannot have that scale.
+        DeviceError: There is no such device.
 
     Example:
         >>> load_network("esc-light-x2").config.num_blocks
         3
     """
+    if str(device) != "meta":
+        device = choose_device(device)
+    if scale is not None:
+        if isinstance(scale, bool) or not isinstance(scale, Integral):
+            raise ConfigError(f"scale must be an integer from 1 to {MAX_SCALE}, not {scale!r}.")
+        scale = int(scale)
     checkpoint = read_checkpoint(find_model(name_or_path, scale=scale))
     if scale is not None:
         checkpoint = with_scale(checkpoint, scale)
@@ -113,7 +124,9 @@ def network_of(checkpoint: Checkpoint, *, name: str, device: str | torch.device 
 
     Raises:
         CheckpointError: The weights do not fit their network.
+        DeviceError: This process was forked from one that had loaded a network already.
     """
+    claim_threads()
     with torch.device("meta"):
         network = ESC(checkpoint.config)
     # Copies: a tensor of a mapped file may lie unaligned, where kernels round differently.
@@ -256,7 +269,7 @@ def save_network(
         fields = {"format": "pt", **fields, _CONFIG_BESIDE_PUBLISHED: config}
     else:
         fields |= {"format": "escsr", "config": config}
-    tensors = {key: value.contiguous() for key, value in {**weights, **(extra or {})}.items()}
+    tensors = _apart({**weights, **(extra or {})})
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=fields)
 
@@ -287,6 +300,17 @@ def _check_shapes(path: Path, state: Mapping[str, Tensor], config: NetworkConfig
             f"{path}: {', '.join(wrong[:3])}{' and more' * (len(wrong) > 3)} are not as the network's "
             "configuration says; merge adapters, and remove pruning and parametrizations, before saving."
         )
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors, each with memory of its own: a file holds modules that a network shares twice."""
+    made: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, value in tensors.items():
+        place = value.untyped_storage().data_ptr()
+        made[key] = value.contiguous() if place not in seen else value.clone().contiguous()
+        seen.add(place)
+    return made
 
 
 def _converted(path: Path, key: str, value: Tensor, dtype: torch.dtype) -> Tensor:

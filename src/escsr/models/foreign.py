@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from escsr.errors import CheckpointError, ForeignNetworkError
 from escsr.models.tensor_files import check_tensors, read_tensor_file
 from escsr.runtime.extras import install_line
+from escsr.runtime.fork import claim_threads
 
 __all__ = ["ForeignModel", "load_foreign"]
 
@@ -66,7 +67,9 @@ def load_foreign(
 
     Raises:
         CheckpointError: spandrel is not installed or does not know it, or it is not for RGB pictures.
+        DeviceError: This process was forked from one that had loaded a model already.
     """
+    claim_threads()
     spandrel = _spandrel(why)
     content, _ = read_tensor_file(Path(path))
     if not isinstance(content, dict):

@@ -104,7 +104,9 @@ def fetch_from_hub(name: str, *, offline: bool = False) -> Path:
     revision = match[2] or "main"
     path = _cached(name, revision) if offline else _download(name, revision)
     if path is None:
-        raise ModelNotFoundError(f"{name} is not in the hub's cache, and --offline does not download it.")
+        raise ModelNotFoundError(
+            f"{name} is not whole in the hub's cache, and --offline does not download it."
+        )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     fields = {"name": name, "commit": path.parent.name, "sha256": sha256_of(path), "date": date}
     with atomic_path(_note_path(name)) as temporary:
@@ -135,6 +137,8 @@ def _download(name: str, revision: str) -> Path:
         _refuse(name, error)
     try:
         get(_CONFIG, path.parent.name)
+    except hub.errors.LocalEntryNotFoundError as error:  # not known to be missing: no answer
+        _refuse(name, error)
     except hub.errors.EntryNotFoundError:
         return path  # the weights tell their shape
     except Exception as error:
@@ -145,10 +149,16 @@ def _download(name: str, revision: str) -> Path:
 def _cached(name: str, revision: str) -> Path | None:
     """Weights of a revision in the hub's cache, without any network; None where they are not.
 
+    Nor where it is not known whether a configuration belongs to them: without it they may be read wrongly.
     `hf_hub_download(local_files_only=True)` is not that: it asks the hub what calls it.
     """
-    path = _hub(name).try_to_load_from_cache(name.partition("@")[0], _WEIGHTS, revision=revision)
-    return Path(path) if isinstance(path, str) else None
+    hub, repository = _hub(name), name.partition("@")[0]
+    found = hub.try_to_load_from_cache(repository, _WEIGHTS, revision=revision)
+    if not isinstance(found, str):
+        return None
+    path = Path(found)
+    config = hub.try_to_load_from_cache(repository, _CONFIG, revision=path.parent.name)
+    return None if config is None else path  # else its path, or the mark that the hub has none
 
 
 def _hub(name: str) -> ModuleType:

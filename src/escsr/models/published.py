@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -19,6 +20,9 @@ from platformdirs import user_cache_path
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 from escsr.files import atomic_path, read_json, sha256_of
 from escsr.models.downloads import DownloadError, discard, download, note_path
+
+if TYPE_CHECKING:
+    from escsr.models.checkpoints import Checkpoint
 
 __all__ = ["RELEASED", "RELEASE_URL", "ReleasedModel", "cache_folder", "fetch"]
 
@@ -147,7 +151,7 @@ def fetch(
 
     Raises:
         ModelNotFoundError: There is no such name, it cannot be downloaded, or may not (`offline`).
-        CheckpointError: What the mirrors sent has another digest, or is no checkpoint.
+        CheckpointError: What the mirrors sent has another digest, or is no checkpoint of that model.
         ConfigError: A mirror is not an http or https address.
         OutputError: The folder cannot be written to.
 
@@ -190,7 +194,7 @@ def _obtain(
     for url in urls:
         try:
             receive(url, part)
-            _check(part, expected)
+            _check(model, part, expected)
         except DownloadError as error:
             failures.append(f"{url}: {error}.")
             continue
@@ -232,7 +236,7 @@ def _is_intact(model: ReleasedModel, target: Path) -> bool:
         return False
     expected = _expected_digest(model, target)
     try:
-        _check(target, expected)
+        _check(model, target, expected)
     except (CheckpointError, OSError):
         return False
     if expected is None:
@@ -241,14 +245,32 @@ def _is_intact(model: ReleasedModel, target: Path) -> bool:
     return True
 
 
-def _check(file: Path, expected: str | None) -> None:
+def _check(model: ReleasedModel, file: Path, expected: str | None) -> None:
     """Refuses a file that is not the published one, so far as that can be known."""
     if expected is None:
         from escsr.models.checkpoints import read_checkpoint  # PyTorch, which a digest needs not
 
-        read_checkpoint(file)
+        _check_shape(model, read_checkpoint(file))
     elif (digest := sha256_of(file)) != expected:
         raise CheckpointError(f"sha256 is {digest}, expected is {expected}.")
+
+
+def _check_shape(model: ReleasedModel, checkpoint: Checkpoint) -> None:
+    """Refuses a network of another variant, scale or bias than the name of a published model says."""
+    from escsr.networks import variant_name
+
+    named = re.fullmatch(
+        r"published-(esc(?:-light|-fp|-xl|-lte|-real)?)(?:-[a-z]+)*?(?:-x(\d))?", model.name
+    )
+    if named is None:
+        return
+    scale = int(named[2]) if named[2] else None
+    expected = named[1], scale, "flashbias" in model.name
+    config = checkpoint.config
+    if (variant_name(config), config.scale, config.bias_rank is not None) != expected:
+        bias = "" if config.bias_rank is None else f" with a bias of rank {config.bias_rank}"
+        found = f"{variant_name(config) or 'of no named variant'}, ×{config.scale or 'any'}{bias}"
+        raise CheckpointError(f"The network in it ({found}) is not {model.name}.")
 
 
 def _record(target: Path, file: Path, url: str) -> None:

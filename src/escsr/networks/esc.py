@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from numbers import Real
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 from torch import Tensor, nn
 
@@ -205,6 +206,8 @@ class ESC(nn.Module):
         Raises:
             ConfigError: `scale` or `size` do not fit the network.
         """
+        if size is not None:
+            size = _whole_sides(size)
         fixed = self.config.scale
         if fixed is not None:
             expected = (height * fixed, width * fixed)
@@ -242,6 +245,15 @@ class ESC(nn.Module):
             if isinstance(module, WindowAttention):
                 module.backend = backend
         return self
+
+
+def _whole_sides(size: object) -> Size:
+    """Rows and columns that a caller asks for."""
+    try:
+        rows, columns = map(operator.index, cast("Iterable[Any]", size))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"size must be two whole numbers, rows and columns, not {size!r}.") from error
+    return rows, columns
 
 
 _LARGE_KERNELS = {"dense": DenseLargeKernel, "decomposed": DecomposedLargeKernel}

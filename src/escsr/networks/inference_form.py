@@ -76,7 +76,7 @@ def _twins(network: ESC) -> dict[int, Any]:
 
 
 class WeightsWatch:
-    """Notices when a network gets other weights, without reading them.
+    """Notices when a network gets other weights, modules or hooks, without reading the weights.
 
     PyTorch counts changes of each tensor: steps of an optimiser, `load_state_dict`, operators in place.
     What is written past that count, as through `.data`, is not noticed, nor is what happens to weights that
@@ -88,18 +88,24 @@ class WeightsWatch:
 
     def __init__(self, network: ESC) -> None:
         self.network = network
-        held = (held for each in network.modules() for held in (each._parameters, each._buffers))
-        self._held = [each for each in held if any(tensor is not None for tensor in each.values())]
         self._seen = self._state()
 
     def has_changed(self) -> bool:
-        """Whether the weights are others than when this was made."""
+        """Whether the weights, modules or hooks are others than when this was made."""
         return self._state() != self._seen
 
-    def _state(self) -> list[tuple[int, int]]:
-        """Place of the numbers and count of changes, by tensor."""
-        tensors = [each for held in self._held for each in held.values() if each is not None]
-        return [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors]
+    def _state(self) -> list[object]:
+        """The modules, numbers of their hooks, and of each tensor its place and count of changes."""
+        state: list[object] = []
+        for module in self.network.modules():
+            state += (module, *module._forward_pre_hooks, None, *module._forward_hooks)
+            tensors = (*module._parameters.values(), *module._buffers.values())
+            state += [_version(each) for each in tensors if each is not None]
+        return state
+
+
+def _version(tensor: Tensor) -> tuple[int, int]:
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def _refuse(*_: Any) -> None:

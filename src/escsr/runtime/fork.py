@@ -6,10 +6,11 @@ import os
 
 from escsr.errors import DeviceError
 
-__all__ = ["claim_process"]
+__all__ = ["claim_process", "claim_threads"]
 
-_owners: list[int] = []
-"""The process that first computed or read an image; a fork inherits the entry, a new program does not."""
+_owners: dict[str, int] = {}
+"""The process that first computed or read an image ("use"), and the first in which several threads of
+PyTorch worked ("threads"); a fork inherits the entries, a new program does not."""
 
 
 def claim_process() -> None:
@@ -18,11 +19,26 @@ def claim_process() -> None:
     Raises:
         DeviceError: This process was forked from one that had worked already.
     """
-    if not _owners:
-        _owners.append(os.getpid())
-    elif _owners[0] != os.getpid():
+    _claim("use")
+
+
+def claim_threads() -> None:
+    """Called before PyTorch works, if only on weights; what one thread does alone a fork may do too.
+
+    Raises:
+        DeviceError: This process was forked from one in which several threads of PyTorch had worked, and
+            would use several itself.
+    """
+    import torch  # who only reads images does without
+
+    if torch.get_num_threads() > 1:
+        _claim("threads")
+
+
+def _claim(kind: str) -> None:
+    if _owners.setdefault(kind, os.getpid()) != os.getpid():
         raise DeviceError(
-            "This process was forked from one that had already used escsr. The threads of PyTorch and "
-            "libvips do not live on in it, so it would hang; start processes by "
+            "This process was forked from one that had already used escsr, if only to load a model. The "
+            "threads of PyTorch and libvips do not live on in it, so it would hang; start processes by "
             'multiprocessing.get_context("spawn").'
         )

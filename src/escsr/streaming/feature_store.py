@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from escsr.errors import DeviceError
+from escsr.runtime.temporary import disk_folder, is_in_memory
 from escsr.streaming.tiles import Tile
 
 __all__ = ["FeatureStorage", "FeatureStore"]
@@ -31,7 +32,7 @@ class FeatureStore:
     Args:
         size: Rows H and columns W of the picture.
         storage: See `FeatureStorage`.
-        folder: Where temporary files go; None for the system's folder.
+        folder: Where temporary files go; None for `disk_folder`.
         dtype: The network's type, in which maps are taken out.
     """
 
@@ -46,7 +47,7 @@ class FeatureStore:
         self.size, self.dtype = size, dtype
         self.half = storage == "float16"
         self.in_file = storage == "file"
-        self.folder = folder
+        self.folder = disk_folder() if folder is None and self.in_file else folder
         self.maps: dict[str, Tensor] = {}
 
     def take(self, name: str, region: Tile) -> Tensor:
@@ -83,12 +84,10 @@ class FeatureStore:
         return torch.frombuffer(memory, dtype=stored).reshape(shape).permute(0, 3, 1, 2)
 
     def _memory(self, size_bytes: int) -> mmap.mmap:
-        place, advice = f"{self.folder or tempfile.gettempdir()}", "TMPDIR names another folder"
-        if not self.in_file:
-            place, advice = (
-                "memory",
-                "keep maps as float16 or in a file (feature_storage=, --feature-storage)",
-            )
+        place, advice = "memory", "keep maps as float16 or in a file (feature_storage=, --feature-storage)"
+        if self.in_file and self.folder is not None:
+            place = f"{self.folder}{', which is in memory,' * is_in_memory(self.folder)}"
+            advice = "TMPDIR names another folder"
         try:
             if self.in_file:
                 with tempfile.TemporaryFile(prefix="escsr-", dir=self.folder) as file:

@@ -21,7 +21,7 @@ from escsr.networks.esc import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.networks.layers import Scale, Size
 from escsr.networks.stages import Stage, StageFunction, choose, has_kernels
-from escsr.runtime.fork import claim_process
+from escsr.runtime.fork import claim_process, claim_threads
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.progress import OnProgress
 from escsr.streaming.feature_store import FeatureStorage, FeatureStore
@@ -84,7 +84,8 @@ def run(
         scale: As for the network.
         size: As for the network.
         feature_storage: How feature maps are kept.
-        folder: For maps in a file; None for the system's temporary folder.
+        folder: For maps in a file; None for the system's temporary folder, or where that is in memory
+            /var/tmp.
         backend: What computes the network and its stages, in the place of PyTorch.
         compute: How functions of the network are called.
         attempt: How they are called first where results travel to the host beside the computation, so that
@@ -102,6 +103,7 @@ def run(
         MemoryError: Nor does the host's, in a native kernel.
     """
     claim_process()
+    claim_threads()
     check_tile_size(tile_size, network.config.window_size)
     height, width = lr.shape[-2:]
     out_size = network.output_size(height, width, scale=scale, size=size)

@@ -17,9 +17,11 @@ from escsr.networks.layers import Scale, Size
 from escsr.networks.stages import has_kernels
 from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision, check_choice
 from escsr.runtime.devices import free_device_memory, free_host_memory
+from escsr.runtime.fork import claim_threads
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress
+from escsr.runtime.temporary import disk_folder, is_in_memory
 from escsr.streaming import FeatureStorage, Memory
 from escsr.streaming.tiles import check_tile_size
 from escsr.upscaling.self_ensemble import self_ensembled
@@ -52,7 +54,8 @@ _LOG = logging.getLogger(__name__)
 class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
-    Where the network is trained on, or loads other weights, the next run computes with these. Only what
+    Where the network is trained on, loads other weights, or gets other modules or hooks, the next run
+    computes with these. Only what
     `WeightsWatch` does not notice, as changes through `.data`, needs a new `Inference`; until then it
     computes with the weights as they were.
 
@@ -132,6 +135,7 @@ class Inference:
             DeviceError: The memory does not suffice.
             CheckpointError: The network's results are not numbers.
         """
+        claim_threads()
         self._follow()
         if not lr.is_floating_point():
             raise ConfigError(f"A picture must be floating, in [0, 1], not {lr.dtype}.")
@@ -171,6 +175,7 @@ class Inference:
 
     def _take(self, network: ESC) -> None:
         """Computes with a network as it is now; threads that do so at once come to the same."""
+        claim_threads()
         watch = None if network.is_inference_form else WeightsWatch(network)  # before weights are read
         parameter = next(network.parameters())
         self.device, self._dtype = parameter.device, parameter.dtype
@@ -190,9 +195,9 @@ class Inference:
         tile_size, *others = sizes = self._tile_sizes((lr.shape[-2], lr.shape[-1]))
         backend = self._backend
         form = self._form if backend is None else backend.network  # while others may take a new one
-        if others:
-            tile_size = fastest_tile_size(form, self.precision_policy, sizes)
         try:
+            if others:
+                tile_size = fastest_tile_size(form, self.precision_policy, sizes)
             sr = streaming.run(
                 form,
                 lr.to(self._dtype),
@@ -264,10 +269,12 @@ class Inference:
         on_host = memory.total if self.device.type == "cpu" else memory.feature_maps + memory.picture
         if on_host <= free:
             return "float32"
+        folder = disk_folder()
         _LOG.warning(
-            "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.",
+            "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.%s",
             on_host / 2**30,
             free / 2**30,
+            f" But {folder} is in memory too; TMPDIR names another." * is_in_memory(folder),
         )
         return "file"
 

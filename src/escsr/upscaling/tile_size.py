@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from escsr.files import atomic_path
 from escsr.networks import ESC
 from escsr.networks.inference_form import inference_form
 from escsr.runtime.devices import device_name
+from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
 
 __all__ = ["fastest_tile_size", "probe"]
@@ -41,7 +43,7 @@ def fastest_tile_size(network: ESC, policy: PrecisionPolicy, candidates: Sequenc
         candidates: Tile sides, LR pixels; those that fit into memory.
 
     Returns:
-        One of the candidates.
+        One of the candidates; the smallest where memory holds none.
     """
     key = _key(network, policy.precision)
     seconds = _recall().get(key, {})
@@ -49,7 +51,7 @@ def fastest_tile_size(network: ESC, policy: PrecisionPolicy, candidates: Sequenc
     if missing:
         seconds |= probe(network, policy, missing)
         _LOG.info("Seconds per megapixel and block by tile size: %s", seconds)
-        _remember({**_recall(), key: seconds})
+        _remember({**_recall(), key: {size: each for size, each in seconds.items() if each < math.inf}})
     limit = min(seconds[size] for size in candidates) * _TOLERANCE
     return min(size for size in candidates if seconds[size] <= limit)
 
@@ -64,22 +66,27 @@ def probe(network: ESC, policy: PrecisionPolicy, sizes: Sequence[int]) -> dict[i
         sizes: Tile sides, LR pixels.
 
     Returns:
-        Seconds per megapixel, the better of two runs, by size.
+        Seconds per megapixel, the better of two runs, by size; infinite where memory runs out.
     """
-    parameter = next(network.parameters())
     form = inference_form(network)
-    large_kernel, block = form.shared_kernel(), form.blocks[0]
-    seconds = {}
-    for size in sizes:
-        noise = torch.randn(1, network.config.dim, size, size, device="cpu").to(parameter)
+    return {size: _seconds(form, policy, size) for size in sizes}
+
+
+def _seconds(form: ESC, policy: PrecisionPolicy, size: int) -> float:
+    parameter, large_kernel, block = next(form.parameters()), form.shared_kernel(), form.blocks[0]
+    times = []
+    try:
+        noise = torch.randn(1, form.config.dim, size, size, device="cpu").to(parameter)
         x = noise.contiguous(memory_format=torch.channels_last)
-        times = []
         for _ in range(2):
             start = time.perf_counter()
             policy(block, (x, large_kernel)).sum().item()
             times.append(time.perf_counter() - start)
-        seconds[size] = round(min(times) / size**2 * 1e6, 4)
-    return seconds
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return math.inf
+    return round(min(times) / size**2 * 1e6, 4)
 
 
 def _key(network: ESC, precision: str) -> str:

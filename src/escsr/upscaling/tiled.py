@@ -13,6 +13,7 @@ from escsr.errors import ConfigError, DeviceError
 from escsr.models.foreign import ForeignModel
 from escsr.networks.layers import Size
 from escsr.runtime.choices import Precision
+from escsr.runtime.fork import claim_process, claim_threads
 from escsr.runtime.memory import is_out_of_memory
 from escsr.runtime.precision import PrecisionPolicy
 from escsr.runtime.progress import OnProgress, part_of
@@ -108,6 +109,8 @@ class TiledInference:
             DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
         """
+        claim_process()
+        claim_threads()
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
         out_size = self.scale * lr.shape[-2], self.scale * lr.shape[-1]

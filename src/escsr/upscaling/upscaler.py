@@ -26,6 +26,7 @@ from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
 from escsr.networks.layers import Size
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
+from escsr.runtime.fork import claim_threads
 from escsr.runtime.progress import OnProgress
 from escsr.upscaling.channels import upscale_frames, upscale_pixels
 from escsr.upscaling.damage import hint_for
@@ -188,6 +189,7 @@ class Upscaler:
             DeviceError: The memory does not suffice.
             CheckpointError: The model's results are not numbers.
         """
+        claim_threads()
         wanted = self.target_size(scale, size)
         return upscale_any(image, partial(self._run, wanted), wanted.kept, on_progress)
 
@@ -210,6 +212,7 @@ class Upscaler:
         Returns:
             The larger picture or animation.
         """
+        claim_threads()
         wanted = self.target_size(scale, size)
         run = partial(self._run, wanted)
         changed: dict[str, Any] = {"notes": picture.notes + self.inference.remarks(_sides(picture))}

@@ -30,7 +30,7 @@ def convolution(
     def prepare(weights: Weights) -> Structure:
         return _Conv3x3(weights.norm(norm or nn.Identity()), weights.conv3x3(conv), slope)
 
-    kernel = Kernel(library, conv, prepare)
+    kernel = Kernel(library, conv, prepare, norm, slope)
 
     def run(x: Tensor, margin: Margin, added: Tensor | None = None) -> Tensor:
         x = pixels_together(x)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from escsr.kernels.cpu.library import NativeLibrary, Packed
@@ -52,11 +52,16 @@ class Kernel:
         library: The library.
         owner: What the weights belong to; they are dropped with it.
         prepare: Packs them.
+        norm: A LayerNorm whose weights are packed with those of the owner; other owners' weights may be
+            packed with it too, and the owner's with other norms, where a network ties modules.
+        slope: What else is packed.
     """
 
     library: NativeLibrary
     owner: object
     prepare: Callable[[Weights], Structure | Array[Packed]]
+    norm: nn.Module | None = None
+    slope: float = 1.0
 
     def weights(self) -> tuple[Any, bool]:
         """The structure, and whether products are of bfloat16."""
@@ -64,9 +69,11 @@ class Kernel:
 
         def pack() -> Prepared:
             weights = Weights(self.library, bfloat16=bfloat16)
-            return Prepared(self.prepare(weights), weights.kept)
+            return Prepared(self.prepare(weights), [*weights.kept, norm])
 
-        return prepared_once(self.owner, (self.library.name, bfloat16), pack).structure, bfloat16
+        norm = self.norm if isinstance(self.norm, nn.LayerNorm) else None  # others are nothing
+        key = self.library.name, bfloat16, id(norm), self.slope
+        return prepared_once(self.owner, key, pack).structure, bfloat16
 
 
 def wants_bfloat16(library: NativeLibrary) -> bool:

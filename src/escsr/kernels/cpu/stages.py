@@ -131,7 +131,7 @@ def _conv_ffn(stage: Stage, library: NativeLibrary) -> StageFunction | None:
             wide,
         )
 
-    kernel = Kernel(library, ffn, prepare)
+    kernel = Kernel(library, ffn, prepare, stage.norm)
 
     def run(y: Tensor, margin: Margin) -> Tensor:
         y = pixels_together(y)
@@ -200,7 +200,7 @@ def _window_attention(stage: Stage, library: NativeLibrary) -> StageFunction | N
             weights.norm(stage.norm), array, weights.conv1x1(attention.out), *pointers, *shape
         )
 
-    kernel = Kernel(library, attention, prepare)
+    kernel = Kernel(library, attention, prepare, stage.norm)
 
     def run(*arguments: Any) -> Tensor:
         region, y, margin = attention_arguments(stage, arguments)
