@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,16 @@ __all__ = [
     "grey_as_rgb",
     "to_grey_or_rgb",
     "to_srgb",
+    "with_opacity_only",
     "with_profile",
 ]
 
 UNFIT_PROFILE = "its colour profile does not fit its pixels and is dropped"
 
 _SPACES = {"uint8": ("b-w", "srgb"), "uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}
+_MULTIPLIED, _DIVIDED = 1, 2
+"""How TIFF numbers channels of opacity, by what it did to the colours."""
+
 _GREY_SPACES = ("b-w", "grey16")
 _PLAIN = (*_GREY_SPACES, "srgb", "rgb16", "rgb", "scrgb", "multiband")
 
@@ -66,6 +71,29 @@ def cmyk_as_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> tuple[NDAr
         if profile is None:
             raise
         return cmyk_as_srgb(pixels, None)
+
+
+def with_opacity_only(image: pyvips.Image, kinds: Sequence[int]) -> tuple[pyvips.Image, list[str]]:
+    """The colours of a TIFF and its first channel of opacity; near-infrared and others are none.
+
+    Args:
+        image: As libvips loads it, its colours already divided by opacity.
+        kinds: See `extra_channels`; without any, the image stays as it is.
+
+    Returns:
+        The image, and a note on what is dropped.
+    """
+    colours = image.bands - len(kinds)
+    if not kinds or colours < 1:
+        return image, []
+    if image.format == "float" and image.interpretation in _GREY_SPACES and _MULTIPLIED in kinds:
+        image = (image[:colours] / 255).bandjoin(image[colours:])  # libvips takes grey for one up to 255
+    opacity = [place for place, kind in enumerate(kinds, colours) if kind in (_MULTIPLIED, _DIVIDED)][:1]
+    kept = image[:colours]
+    for place in opacity:
+        kept = kept.bandjoin(image[place])
+    dropped = len(kinds) - len(opacity)
+    return kept, [dropped_channels(dropped)] if dropped else []
 
 
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Entries, Tiff, reordered
 
-__all__ = ["exif_resolution", "fitted_exif", "read_exif", "read_iptc", "write_exif"]
+__all__ = ["exif_orientation", "exif_resolution", "fitted_exif", "read_exif", "read_iptc", "write_exif"]
 
 _PREFIX = b"Exif\x00\x00"
 _IPTC, _UNDEFINED = 33723, 7
@@ -193,6 +193,19 @@ def _covered(places: Iterable[tuple[int, int]], size: int) -> NDArray[np.bool_]:
         changes[min(start, size)] += 1
         changes[min(start + length, size)] -= 1
     return changes.cumsum()[:size] > 0
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, that an EXIF block states; 1 where it does not.
+
+    Args:
+        exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
+    """
+    with suppress(struct.error):
+        tiff = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
+        stated = tiff.numbers(tiff.entries, _ORIENTATION)[:1]
+        return stated[0] if stated and 1 <= stated[0] <= 8 else 1
+    return 1
 
 
 def exif_resolution(exif: bytes) -> tuple[float, float] | None:
