@@ -37,11 +37,12 @@ def written(
         (339, 3, channels, 8 + len(data) + 2 * channels if channels > 2 else 0),
     ]
     table = b""
+    few = (
+        {258: 8 * size, 339: 3 if floats else 1} if channels <= 2 else {}
+    )  # in the table
     for tag, kind, count, value in entries:
-        if channels <= 2 and tag in (258, 339):
-            own = 8 * size if tag == 258 else 3 if floats else 1
-            value = sum(own << 16 * place for place in range(channels))
-        table += struct.pack("<HHII", tag, kind, count, value)
+        inline = sum(few[tag] << 16 * place for place in range(channels)) if tag in few else value
+        table += struct.pack("<HHII", tag, kind, count, inline)
     start = 8 + len(data) + len(numbers)
     head = struct.pack("<2sHI", b"II", 42, start)
     path.write_bytes(head + data + numbers + struct.pack("<H", len(entries)) + table + bytes(4))
