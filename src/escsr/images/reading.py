@@ -176,7 +176,8 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
     with _refused(path):
         image = _opened(path, format, n=-1)
         image, notes = colour.to_grey_or_rgb(image)
-        image = colour.to_srgb(image)[0] if to_srgb else image
+        image, unusable = colour.to_srgb(image) if to_srgb else (image, [])
+        notes += unusable
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
