@@ -23,7 +23,7 @@ from escsr.images.conversion import held_by
 from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import add_jfif, add_xmp
-from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_colour
+from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_pixels
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import without_png_resolution
 from escsr.images.tiff import without_resolution
@@ -104,7 +104,7 @@ def write(
     format = check_suffix(path, has_alpha=picture.has_alpha)
     check_size(path, width, height)
     kept = {
-        name: block for name, block in picture.metadata.items() if is_of_colour(name) or not options.strip
+        name: block for name, block in picture.metadata.items() if is_of_pixels(name) or not options.strip
     }
     metadata, _ = held_blocks(fitted(kept, width, height), format.name)
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
