@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from escsr.images.colour_tags import CICP, PNG_TAGS, PRIMARIES, in_words
+from escsr.images.exif_names import unknown_to_libexif
 from escsr.images.icc import sound_profile
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import MOST_XMP
@@ -46,8 +47,8 @@ _ROOM_IN_JPEG = {
 """What a block is called, and the most bytes of it."""
 
 _MOST_EXIF = 65_000
-_CUT_EXIF = ("PNG", "JPEG", "WebP", "AVIF")
-"""Formats whose EXIF goes through libexif, which fills it up and leaves out what stands beyond 64 KB."""
+_CUT_EXIF = ("JPEG", "AVIF")
+"""Formats whose EXIF keeps what libexif makes of it, which leaves out what stands beyond 64 KB."""
 
 
 def carried_by(image: Any) -> dict[str, bytes]:
@@ -101,6 +102,8 @@ def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, b
             notes.append(f"its {words} is too large for JPEG (above 64 KB) and is dropped")
     if format in _CUT_EXIF and len(held.get("exif-data", b"")) > _MOST_EXIF:
         notes.append(f"its EXIF is too large for {format} (above 64 KB), and large values are dropped")
+    if format == "AVIF" and (unknown := unknown_to_libexif(held.get("exif-data", b""))):
+        notes.append(f"some of its EXIF is not kept in AVIF: {', '.join(unknown)}")
     if format != "OpenEXR" and held.pop(PIXEL_ASPECT, None):
         notes.append(f"its pixels are not square, which is not kept in {format}, so it may look squeezed")
     tags = {CICP, PNG_TAGS, PRIMARIES} - set(_OF_COLOUR.get(format, ()))

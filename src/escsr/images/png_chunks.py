@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["chunk", "late_blocks", "png_chunks", "states_resolution", "without_png_resolution"]
+__all__ = [
+    "change_png_exif",
+    "chunk",
+    "late_blocks",
+    "png_chunks",
+    "states_resolution",
+    "without_png_resolution",
+]
 
 _RESOLUTION, _EXIF, _TEXT, _PIXELS = b"pHYs", b"eXIf", b"iTXt", b"IDAT"
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
@@ -85,6 +93,24 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 def chunk(kind: bytes, content: bytes) -> bytes:
     """A chunk as it stands in a file, with its length and checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def change_png_exif(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Replaces the EXIF before the pixels of a file, where it has some, in place.
+
+    Args:
+        path: A PNG file.
+        change: From the block to the new one.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    if not (place := png_chunks(path).get(_EXIF)):
+        return
+    data = path.read_bytes()
+    end = place + int.from_bytes(data[place - 8 : place - 4], "big")
+    if (changed := change(data[place:end])) != data[place:end]:
+        path.write_bytes(data[: place - 8] + chunk(_EXIF, changed) + data[end + 4 :])
 
 
 def states_resolution(path: str | os.PathLike[str]) -> bool:

@@ -21,6 +21,7 @@ from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
 from escsr.images.iptc import bare_iptc
+from escsr.images.jpeg_segments import read_xmp
 from escsr.images.metadata import ICC, carried_by, number, with_sound_profile, with_truthful_xmp
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import late_blocks, png_chunks, states_resolution
@@ -239,6 +240,8 @@ def _beside(path: str | os.PathLike[str], format: Format, *, has_profile: bool) 
         return {name: block for name, block in blocks.items() if block}
     if format.name == "PNG":
         return png_tags(path)
+    if format.name == "JPEG":
+        return {"xmp-data": xmp} if (xmp := read_xmp(path)) else {}
     return avif_tags(path) if format.name == "AVIF" and not has_profile else {}
 
 

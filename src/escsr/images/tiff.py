@@ -11,7 +11,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Tiff", "check_checksums", "extra_channels", "lab8_as_rgb", "reordered", "unsupported_space", "without_resolution"]
+__all__ = [
+    "Tiff",
+    "check_checksums",
+    "extra_channels",
+    "lab8_as_rgb",
+    "reordered",
+    "unsupported_space",
+    "without_resolution",
+]
 
 SHORT, LONG, IFD = 3, 4, 13
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
