@@ -37,9 +37,7 @@ def written(
         (339, 3, channels, 8 + len(data) + 2 * channels if channels > 2 else 0),
     ]
     table = b""
-    few = (
-        {258: 8 * size, 339: 3 if floats else 1} if channels <= 2 else {}
-    )  # in the table
+    few = {258: 8 * size, 339: 3 if floats else 1} if channels <= 2 else {}  # in the table
     for tag, kind, count, value in entries:
         inline = sum(few[tag] << 16 * place for place in range(channels)) if tag in few else value
         table += struct.pack("<HHII", tag, kind, count, inline)
