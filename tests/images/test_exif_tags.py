@@ -47,6 +47,7 @@ def test_every_tag_is_kept(tmp_path: Path, suffix: str, channels: int) -> None:
     assert found["below"].items() >= BELOW.items()
     assert found["place"].items() >= PLACE.items()
     picture = images.read_for(f"b{suffix}", path)
+    assert isinstance(picture, Picture)
     assert picture.notes == ()
     assert picture.pixels.shape[:2] == (8, 8)
     assert picture.metadata["xmp-data"] == b"<x/>"

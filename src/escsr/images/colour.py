@@ -127,7 +127,7 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
 
 def _cmyk_to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     """CMYK, with or without alpha, through its profile where that can be used, else through a usual one."""
-    unusable = []
+    unusable: list[str] = []
     if _profile_is_for(image, "CMYK"):
         try:
             return _through_profile(image, 4), ["CMYK, converted to sRGB through its profile"]

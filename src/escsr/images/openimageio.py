@@ -232,7 +232,7 @@ def _orientation(spec: Any, path: str | os.PathLike[str], format: Format) -> int
             order = _RADIANCE_ORDER.search(file.read(_MOST_HEADER))
         return _RADIANCE_ORDERS.get(b"".join(order.groups()), 1) if order else 1
     stated = spec.getattribute("Orientation") if format.name == "OpenEXR" else 1
-    return stated if stated in range(1, 9) else 1
+    return int(stated) if stated in range(1, 9) else 1
 
 
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
