@@ -209,6 +209,15 @@ def test_a_forecast_is_what_comes(three: Path, model: Path, tmp_path: Path) -> N
     assert forecasts[0].memory_bytes > 0
 
 
+def test_a_forecast_knows_what_is_done(three: Path, model: Path, tmp_path: Path) -> None:
+    batch = Batch([three], tmp_path / "out", model=model)
+    list(batch.run(skip_existing=True))
+    (three / "c.png").write_bytes((three / "a.png").read_bytes())
+    told = [said.status for said in forecast(batch, skip_existing=True)]
+    assert told == ["skipped", "skipped", "planned"]
+    assert [said.status for said in forecast(batch)] == ["planned"] * 3
+
+
 def test_limits_concern_one_picture(three: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.write(Picture(np.zeros((64, 64, 3), np.uint8)), three / "large.png")
     outcomes = list(Batch([three], model=model, max_pixels=4000).run())

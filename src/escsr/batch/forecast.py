@@ -14,6 +14,7 @@ import torch
 
 from escsr import images
 from escsr.batch.jobs import Job
+from escsr.batch.manifest import Manifest
 from escsr.batch.pictures import failure_of
 from escsr.batch.run import Batch
 from escsr.errors import EscError
@@ -44,6 +45,7 @@ class Forecast:
         tile_size: Side of the tiles, input pixels; larger pictures may take a faster one.
         memory_bytes: Peak beside the process itself.
         seconds: Time of the network, from the speed on a small picture; reading and writing not counted.
+        skipped: Whether an earlier run made it already, so that nothing else is told.
     """
 
     job: Job
@@ -55,33 +57,42 @@ class Forecast:
     tile_size: int = 0
     memory_bytes: int = 0
     seconds: float = 0.0
+    skipped: bool = False
 
     @property
-    def status(self) -> Literal["planned", "failed"]:
-        """Whether it can be done."""
+    def status(self) -> Literal["planned", "skipped", "failed"]:
+        """Whether it can be done, or is done already."""
+        if self.skipped:
+            return "skipped"
         return "planned" if self.error is None else "failed"
 
 
-def forecast(batch: Batch) -> Iterator[Forecast]:
+def forecast(batch: Batch, *, skip_existing: bool = False) -> Iterator[Forecast]:
     """Says for each job what a run would do.
 
     Args:
         batch: The plan.
+        skip_existing: As the run shall have it, see `Batch.run`.
 
     Yields:
         One forecast a job.
     """
+    manifest = Manifest() if skip_existing else None
     speed_of = cache(partial(seconds_per_pixel, sample=_sample_side(batch)))
     for job in batch.jobs:
         try:
-            promised = _forecast(job, batch, speed_of)
+            promised = _forecast(job, batch, speed_of, manifest)
         except Exception as error:
             promised = Forecast(job, failure_of(job, error))
         yield promised
 
 
-def _forecast(job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float]) -> Forecast:
+def _forecast(
+    job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float], manifest: Manifest | None
+) -> Forecast:
     header = images.read_header(job.source)
+    if manifest is not None and batch.has_done(job, header, manifest):
+        return Forecast(job, skipped=True)
     size = header.height, header.width
     scale, limits = batch.size.scale_of(*size), batch.options.limits
     upscaler = batch.upscaler(scale)

@@ -36,6 +36,7 @@ def piped(
     Raises:
         ConfigError: `-` stands beside other inputs, or for the result of several.
         OutputError: A stream is closed or cannot be written, or there is no room for temporary files.
+        BrokenPipeError: Who reads standard output ended first.
     """
     if PIPE in inputs and len(inputs) > 1:
         raise ConfigError("- (standard input) is one picture; give nothing beside it.")
@@ -70,6 +71,8 @@ def piped(
 def _named(what: str) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(f"Cannot write {what}: {error.strerror or error}.") from error
 

@@ -19,7 +19,7 @@ from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
 from escsr.files import remove_stale_parts, sha256_of
-from escsr.images import Animation, Picture
+from escsr.images import Animation, Header, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.damage import hint_for
@@ -98,6 +98,20 @@ class Batch:
             EscError: There is no such model, or the file is damaged.
         """
         return self._load(choose_model(self.options.model, scale))
+
+    def has_done(self, job: Job, header: Header, manifest: Manifest) -> bool:
+        """Whether a run with `skip_existing` made a result from the same input, model and settings.
+
+        Args:
+            job: One of `jobs`.
+            header: Of its picture.
+            manifest: The lists beside the results.
+
+        Raises:
+            EscError: There is no such model.
+            OSError: The picture cannot be read.
+        """
+        return manifest.has(job.target, self._key(job, self.size.scale_of(header.height, header.width)))
 
     def run(
         self,

@@ -143,6 +143,7 @@ class JsonReport(Report):
         if hint := values.pop("hint", None):
             values["notes"] = (*values["notes"], hint)
         if "out_size" in values:  # of a forecast
+            del values["skipped"]  # it is told as in a run
             values |= {"source_size": values["size"], "size": values.pop("out_size")}
             values["seconds"] = values["seconds"] or None
         event = "result" if "status" in values else "plan"

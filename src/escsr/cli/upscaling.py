@@ -175,7 +175,7 @@ def upscale(
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
-    from escsr.batch import Batch, forecast
+    from escsr.batch import Batch, Outcome, forecast
     from escsr.batch.pipes import PIPE, piped
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
@@ -248,8 +248,8 @@ def upscale(
             batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
             report.begin(batch, can_continue=skip_existing)
             if dry_run:
-                for planned in forecast(batch):
-                    report.add(planned)
+                for planned in forecast(batch, skip_existing=skip_existing):
+                    report.add(Outcome(planned.job, "skipped") if planned.skipped else planned)
             else:
                 _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()

@@ -124,10 +124,10 @@ def upscale_videos(
 
     def upscale_file(source: Path, target: Path | None) -> None:
         plan = plan_video(source, target, options, how, format=format, suffix=suffix)
-        if dry_run:
-            report.add(forecast_video(plan))
-        elif skip_existing and manifest.has(plan.target, plan.key):
+        if skip_existing and manifest.has(plan.target, plan.key):
             report.add(Outcome(Job(source, plan.target), "skipped"))
+        elif dry_run:
+            report.add(forecast_video(plan))
         else:
             _agree(plan, yes=yes)
             if skip_existing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr.images.icc import profile_space
-from escsr.images.metadata import ICC, carried_by, number, with_sound_profile
+from escsr.images.metadata import DAMAGED_PROFILE, ICC, carried_by, number, with_sound_profile
 
 __all__ = [
     "UNFIT_PROFILE",
@@ -20,12 +22,16 @@ __all__ = [
     "grey_as_rgb",
     "to_grey_or_rgb",
     "to_srgb",
+    "with_opacity_only",
     "with_profile",
 ]
 
 UNFIT_PROFILE = "its colour profile does not fit its pixels and is dropped"
 
 _SPACES = {"uint8": ("b-w", "srgb"), "uint16": ("grey16", "rgb16"), "float32": ("b-w", "scrgb")}
+_MULTIPLIED, _DIVIDED = 1, 2
+"""How TIFF numbers channels of opacity, by what it did to the colours."""
+
 _GREY_SPACES = ("b-w", "grey16")
 _PLAIN = (*_GREY_SPACES, "srgb", "rgb16", "rgb", "scrgb", "multiband")
 
@@ -68,6 +74,29 @@ def cmyk_as_srgb(pixels: NDArray[np.uint8], profile: bytes | None) -> tuple[NDAr
         return cmyk_as_srgb(pixels, None)
 
 
+def with_opacity_only(image: pyvips.Image, kinds: Sequence[int]) -> tuple[pyvips.Image, list[str]]:
+    """The colours of a TIFF and its first channel of opacity; near-infrared and others are none.
+
+    Args:
+        image: As libvips loads it, its colours already divided by opacity.
+        kinds: See `extra_channels`; without any, the image stays as it is.
+
+    Returns:
+        The image, and a note on what is dropped.
+    """
+    colours = image.bands - len(kinds)
+    if not kinds or colours < 1:
+        return image, []
+    if image.format == "float" and image.interpretation in _GREY_SPACES and _MULTIPLIED in kinds:
+        image = (image[:colours] / 255).bandjoin(image[colours:])  # libvips takes grey for one up to 255
+    opacity = [place for place, kind in enumerate(kinds, colours) if kind in (_MULTIPLIED, _DIVIDED)][:1]
+    kept = image[:colours]
+    for place in opacity:
+        kept = kept.bandjoin(image[place])
+    dropped = len(kinds) - len(opacity)
+    return kept, [dropped_channels(dropped)] if dropped else []
+
+
 def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     """CMYK, Lab and other spaces to sRGB; grey and RGB as they are, with at most one band of alpha.
 
@@ -81,12 +110,9 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
     image = with_profile(image, metadata.get(ICC))
     space = image.interpretation
     if space == "cmyk":
-        own = _profile_is_for(image, "CMYK")
         image, dropped = _with_bands(image, 5)
-        notes += dropped
-        image = _through_profile(image, 4, None if own else "cmyk")
-        through = "its profile" if own else "a usual profile, as it has none"
-        notes.append(f"CMYK, converted to sRGB through {through}")
+        image, converted = _cmyk_to_srgb(image)
+        notes += dropped + converted
     elif space not in _PLAIN:
         image = with_profile(_by_space(image), None)
         notes.append(f"{space}, converted to sRGB")
@@ -97,6 +123,18 @@ def to_grey_or_rgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
         notes.append(UNFIT_PROFILE)
         image = with_profile(image, None)
     return image, notes
+
+
+def _cmyk_to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
+    """CMYK, with or without alpha, through its profile where that can be used, else through a usual one."""
+    unusable: list[str] = []
+    if _profile_is_for(image, "CMYK"):
+        try:
+            return _through_profile(image, 4), ["CMYK, converted to sRGB through its profile"]
+        except pyvips.Error:  # sound by its tables, but not by what they hold
+            unusable = [DAMAGED_PROFILE]
+    note = "CMYK, converted to sRGB through a usual profile, as it has none"
+    return _through_profile(image, 4, "cmyk"), [*unusable, note]
 
 
 def dropped_channels(count: int) -> str:
@@ -118,9 +156,12 @@ def to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
         return image, []
     if image.format == "float":
         return image, ["values are floating: its profile is kept, not converted to sRGB"]
+    try:
+        converted = _through_profile(image, 3 if image.bands >= 3 else 1)
+    except pyvips.Error:  # sound by its tables, but not by what they hold
+        return with_profile(image, None), [DAMAGED_PROFILE]
     if image.bands >= 3:
-        return _through_profile(image, 3), []
-    converted = _through_profile(image, 1)
+        return converted, []
     grey = converted[0] if image.bands == 1 else converted[0].bandjoin(image[1])
     return with_profile(grey.copy(interpretation=image.interpretation), None), []
 
@@ -128,7 +169,9 @@ def to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, list[str]]:
 def grey_as_rgb(image: pyvips.Image) -> pyvips.Image:
     """Grey in three bands, in sRGB, for formats that know colour only."""
     if image.get_typeof(ICC):
-        return _through_profile(image, 1)
+        with suppress(pyvips.Error):  # a damaged profile is as good as none
+            return _through_profile(image, 1)
+        image = with_profile(image, None)
     rgb = image[0].bandjoin([image[0], *image.bandsplit()])
     return rgb.copy(interpretation="rgb16" if image.format == "ushort" else "srgb")
 

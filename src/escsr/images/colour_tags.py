@@ -7,21 +7,34 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from escsr.images.png_chunks import chunk, png_chunks
 
-__all__ = ["CICP", "PNG_TAGS", "add_png_tags", "avif_tags", "cicp_tags", "in_words", "png_tags"]
+__all__ = [
+    "CICP",
+    "PNG_TAGS",
+    "PRIMARIES",
+    "add_png_tags",
+    "avif_tags",
+    "cicp_tags",
+    "in_words",
+    "png_tags",
+    "primaries_tags",
+]
 
-CICP, PNG_TAGS = "cicp-data", "png-colour-data"
-"""Names of blocks: four bytes as in a cICP chunk of PNG; gAMA and cHRM chunks as they stand in PNG."""
+CICP, PNG_TAGS, PRIMARIES = "cicp-data", "png-colour-data", "exr-primaries"
+"""Names of blocks: four bytes as in a cICP chunk of PNG; gAMA and cHRM chunks as they stand in PNG; x and y
+of red, green, blue and white as little-endian floats, as OpenEXR has them."""
 
 _SRGB_CHUNKS = {b"gAMA": (45_455,), b"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 _SIZES = {b"cICP": 4} | {kind: 4 * len(usual) for kind, usual in _SRGB_CHUNKS.items()}
 _STRONGER = {b"iCCP", b"sRGB"}
 """Chunks that go before gamma and primaries."""
+
+_SRGB_XY = (0.64, 0.33, 0.3, 0.6, 0.15, 0.06, 0.3127, 0.329)
 
 _TOLERANCE = 500
 """In 1/100,000: writers round."""
@@ -47,6 +60,15 @@ def cicp_tags(primaries: int, transfer: int) -> dict[str, bytes]:
     if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
         return {}
     return {CICP: bytes([min(primaries, 255), min(transfer, 255), 0, 1])}
+
+
+def primaries_tags(xy: Sequence[float]) -> dict[str, bytes]:
+    """The block of `PRIMARIES` for x and y of red, green, blue and white; none where all are sRGB's."""
+    if len(xy) != 8 or all(
+        abs(value - own) <= _TOLERANCE / 1e5 for value, own in zip(xy, _SRGB_XY, strict=True)
+    ):
+        return {}
+    return {PRIMARIES: struct.pack("<8f", *xy)}
 
 
 def png_tags(path: str | os.PathLike[str]) -> dict[str, bytes]:
@@ -125,7 +147,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def in_words(metadata: Mapping[str, bytes]) -> str:
-    """What blocks of `CICP` and `PNG_TAGS` say, such as "BT.2020, PQ"; "" where there are none."""
+    """What blocks of `CICP`, `PNG_TAGS` and `PRIMARIES` say, as "BT.2020, PQ"; "" where there are none."""
     if CICP in metadata:
         primaries, transfer = metadata[CICP][:2]
         words = (
@@ -133,4 +155,6 @@ def in_words(metadata: Mapping[str, bytes]) -> str:
             _TRANSFERS.get(transfer, f"transfer {transfer}"),
         )
         return ", ".join(filter(None, words))
+    if PRIMARIES in metadata:
+        return "primaries"
     return "gamma or primaries" if PNG_TAGS in metadata else ""

@@ -101,10 +101,11 @@ def in_srgb(picture: Picture) -> Picture:
     """The picture with its colours converted from its profile to sRGB; without a profile, as it is.
 
     Args:
-        picture: Any picture; floating values stay as they are, with a note.
+        picture: Any picture; floating values stay as they are, with a note, and so do those whose profile
+            turns out to be unusable.
 
     Raises:
-        pyvips.Error: The profile is damaged.
+        pyvips.Error: The profile fails while pixels are converted.
     """
     if tags := in_words(picture.metadata):
         note = f"its colour tags ({tags}) are not converted to sRGB"

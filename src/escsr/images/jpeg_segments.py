@@ -1,13 +1,16 @@
-"""Segments of JPEG that libvips does not write as they should be."""
+"""Segments of JPEG that libvips does not read or write as they should be."""
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["MOST_XMP", "add_jfif", "add_xmp"]
+__all__ = ["MOST_XMP", "add_jfif", "add_xmp", "change_jpeg_exif", "read_xmp"]
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXIF = b"Exif\0\0"
 _LEADING = (b"\xff\xe0", b"\xff\xe1")
 """JFIF and EXIF, which other segments follow."""
 
@@ -15,6 +18,56 @@ MOST_XMP = 65_502
 """Bytes of XMP that a segment may hold, by Adobe's XMP specification, part 3."""
 
 _MOST_DPI = 65535
+_MOST_BYTES = 65_533
+"""That a segment may hold."""
+
+
+def read_xmp(path: str | os.PathLike[str]) -> bytes:
+    """The first packet of XMP in a file, where libvips may take an extension of it that stands before.
+
+    Returns:
+        The packet; no bytes where there is none.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    place = 2
+    with open(path, "rb") as file:
+        while True:
+            file.seek(place)
+            head = file.read(4)
+            if len(head) < 4 or head[0] != 0xFF or head[1] in (0xD9, 0xDA):  # the end, or the pixels
+                return b""
+            if head[1] == 0xFF:  # which may fill room before a segment
+                place += 1
+                continue
+            size = int.from_bytes(head[2:], "big")
+            if head[1] == 0xE1 and file.read(len(_XMP)) == _XMP:
+                return file.read(max(0, size - 2 - len(_XMP)))
+            place += 2 + size
+
+
+def change_jpeg_exif(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Replaces the EXIF of a file, where it has some and the new one fits, in place.
+
+    Args:
+        path: A JPEG file.
+        change: From the block to the new one, both with the Exif prefix.
+
+    Raises:
+        OSError: The file cannot be read or written.
+    """
+    data, place = path.read_bytes(), 2
+    while data[place : place + 2] in _LEADING:
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        block = data[place + 4 : end]
+        if block.startswith(_EXIF):
+            changed = change(block)
+            if changed != block and len(changed) <= _MOST_BYTES:
+                segment = struct.pack(">HH", 0xFFE1, 2 + len(changed)) + changed
+                path.write_bytes(data[:place] + segment + data[end:])
+            return
+        place = end
 
 
 def add_jfif(path: Path, pixels_per_mm: tuple[float, float]) -> None:

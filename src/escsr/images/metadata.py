@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from escsr.images.colour_tags import CICP, PNG_TAGS, in_words
+from escsr.images.colour_tags import CICP, PNG_TAGS, PRIMARIES, in_words
+from escsr.images.exif_names import unknown_to_libexif
 from escsr.images.icc import sound_profile
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import MOST_XMP
@@ -16,10 +17,11 @@ __all__ = [
     "CARRIED",
     "DAMAGED_PROFILE",
     "ICC",
+    "PIXEL_ASPECT",
     "carried_by",
     "fitted",
     "held_blocks",
-    "is_of_colour",
+    "is_of_pixels",
     "number",
     "with_sound_profile",
     "with_truthful_xmp",
@@ -28,11 +30,14 @@ __all__ = [
 
 DAMAGED_PROFILE = "its colour profile is damaged and dropped"
 
+PIXEL_ASPECT = "exr-pixel-aspect"
+"""Name of a block: how wide pixels are for their height, where not equal, as a little-endian float."""
+
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
 """Names of the blocks that a picture carries, as libvips calls them."""
 
-_OF_COLOUR = {"PNG": (CICP, PNG_TAGS), "HEIC": (CICP,)}
+_OF_COLOUR = {"PNG": (CICP, PNG_TAGS), "HEIC": (CICP,), "OpenEXR": (PRIMARIES,)}
 """Formats that hold tags of colour."""
 
 _ROOM_IN_JPEG = {
@@ -42,8 +47,8 @@ _ROOM_IN_JPEG = {
 """What a block is called, and the most bytes of it."""
 
 _MOST_EXIF = 65_000
-_CUT_EXIF = ("PNG", "JPEG", "WebP", "AVIF")
-"""Formats whose EXIF goes through libexif, which fills it up and leaves out what stands beyond 64 KB."""
+_CUT_EXIF = ("JPEG", "AVIF")
+"""Formats whose EXIF keeps what libexif makes of it, which leaves out what stands beyond 64 KB."""
 
 
 def carried_by(image: Any) -> dict[str, bytes]:
@@ -75,9 +80,9 @@ def fitted(metadata: Mapping[str, bytes], width: int, height: int) -> dict[str, 
     }
 
 
-def is_of_colour(name: str) -> bool:
-    """Whether a block, by its name, says what the colours mean."""
-    return name in (ICC, CICP, PNG_TAGS)
+def is_of_pixels(name: str) -> bool:
+    """Whether a block, by its name, says what the colours mean or which shape pixels have."""
+    return name in (ICC, CICP, PNG_TAGS, PRIMARIES, PIXEL_ASPECT)
 
 
 def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, bytes], list[str]]:
@@ -97,7 +102,11 @@ def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, b
             notes.append(f"its {words} is too large for JPEG (above 64 KB) and is dropped")
     if format in _CUT_EXIF and len(held.get("exif-data", b"")) > _MOST_EXIF:
         notes.append(f"its EXIF is too large for {format} (above 64 KB), and large values are dropped")
-    tags = {CICP, PNG_TAGS} - set(_OF_COLOUR.get(format, ()))
+    if format == "AVIF" and (unknown := unknown_to_libexif(held.get("exif-data", b""))):
+        notes.append(f"some of its EXIF is not kept in AVIF: {', '.join(unknown)}")
+    if format != "OpenEXR" and held.pop(PIXEL_ASPECT, None):
+        notes.append(f"its pixels are not square, which is not kept in {format}, so it may look squeezed")
+    tags = {CICP, PNG_TAGS, PRIMARIES} - set(_OF_COLOUR.get(format, ()))
     if lost := in_words({name: held.pop(name) for name in tags & held.keys()}):
         notes.append(f"its colour tags ({lost}) are not kept in {format}, so colours may look different")
     return held, notes

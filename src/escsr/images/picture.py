@@ -21,7 +21,8 @@ class Picture:
             and alpha, 3 RGB, 4 RGBA, in the colour space of the profile.
         metadata: Blocks of the file as they were: "exif-data", "xmp-data" (but for what tells of a video or
             a gain map behind the picture), "iptc-data" (bare records) and "icc-profile-data"; where colours
-            are not those of sRGB also "cicp-data" or "png-colour-data", see `colour_tags`. The orientation
+            are not those of sRGB also "cicp-data", "png-colour-data" or "exr-primaries", see `colour_tags`;
+            "exr-pixel-aspect", where pixels are not square. The orientation
             in EXIF is already applied; it is written as upright.
         pixels_per_mm: Resolution for printing, or None.
         bits: Bits per value that matter, where they are fewer than the type has (10-bit AVIF).

@@ -21,10 +21,11 @@ from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
 from escsr.images.iptc import bare_iptc
+from escsr.images.jpeg_segments import read_xmp
 from escsr.images.metadata import ICC, carried_by, number, with_sound_profile, with_truthful_xmp
 from escsr.images.picture import Animation, Picture
-from escsr.images.png_chunks import png_chunks, states_resolution
-from escsr.images.tiff import check_checksums, lab8_as_rgb, unsupported_space
+from escsr.images.png_chunks import late_blocks, png_chunks, states_resolution
+from escsr.images.tiff import check_checksums, extra_channels, lab8_as_rgb, unsupported_space
 from escsr.images.unreadable import damaged, reason, unreadable
 from escsr.images.value_range import from_upper_bits
 from escsr.runtime.fork import claim_process
@@ -81,7 +82,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             return Header(format, *_reader_of(format).read_header(path, format))
         image = _opened(path, format)
         frames = number(image, "n-pages", 1) if format.is_animated else 1
-        image, _ = colour.to_grey_or_rgb(image.autorot())
+        image, _ = _in_grey_or_rgb(image, path, format)
     return Header(format, image.width, image.height, image.bands, frames, _DEPTHS.get(image.format))
 
 
@@ -176,7 +177,8 @@ def read_animation(path: str | os.PathLike[str], *, to_srgb: bool = False) -> An
     with _refused(path):
         image = _opened(path, format, n=-1)
         image, notes = colour.to_grey_or_rgb(image)
-        image = colour.to_srgb(image)[0] if to_srgb else image
+        image, unusable = colour.to_srgb(image) if to_srgb else (image, [])
+        notes += unusable
         if image.bands < 3:
             image = colour.grey_as_rgb(image)
         delays = list(image.get("delay")) if image.get_typeof("delay") else []
@@ -197,7 +199,7 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
     image = _opened(path, format)
     bits, pages = number(image, "bits-per-sample", 0), number(image, "n-pages", 1)
     lost_profile = format.name == "PNG" and not image.get_typeof(ICC) and b"iCCP" in png_chunks(path)
-    image, notes = colour.to_grey_or_rgb(image.autorot())
+    image, notes = _in_grey_or_rgb(image, path, format)
     notes += [_LOST_PROFILE] if lost_profile else []
     if image.format not in _DEPTHS:
         raise ImageError(f"{path}: pixels of type {image.format} are not supported; use 8, 16 or float32.")
@@ -221,6 +223,16 @@ def _read_by_vips(path: str | os.PathLike[str], format: Format) -> Picture:
     )
 
 
+def _in_grey_or_rgb(
+    image: pyvips.Image, path: str | os.PathLike[str], format: Format
+) -> tuple[pyvips.Image, list[str]]:
+    """An image as it was loaded, upright, in grey or RGB with at most one channel beside it; and notes."""
+    kinds = extra_channels(path) if format.name == "TIFF" else []
+    image, dropped = colour.with_opacity_only(image.autorot(), kinds)
+    image, notes = colour.to_grey_or_rgb(image)
+    return image, dropped + notes
+
+
 def _beside(path: str | os.PathLike[str], format: Format, *, has_profile: bool) -> dict[str, bytes]:
     """Blocks of a file that libvips passes over."""
     if format.name == "TIFF":
@@ -228,6 +240,8 @@ def _beside(path: str | os.PathLike[str], format: Format, *, has_profile: bool) 
         return {name: block for name, block in blocks.items() if block}
     if format.name == "PNG":
         return png_tags(path)
+    if format.name == "JPEG":
+        return {"xmp-data": xmp} if (xmp := read_xmp(path)) else {}
     return avif_tags(path) if format.name == "AVIF" and not has_profile else {}
 
 
@@ -242,7 +256,20 @@ def _opened(path: str | os.PathLike[str], format: Format, **options: Any) -> pyv
         return colour.from_lab(pyvips.Image.tiffload_buffer(lab, **options))
     with open(path, "rb") as file:
         source = pyvips.Source.new_from_descriptor(file.fileno())
-        return getattr(pyvips.Image, f"{VIPS_NAMES[format.name]}load_source")(source, **options)
+        image = getattr(pyvips.Image, f"{VIPS_NAMES[format.name]}load_source")(source, **options)
+    return _with_late_blocks(image, path) if format.name == "PNG" else image
+
+
+def _with_late_blocks(image: pyvips.Image, path: str | os.PathLike[str]) -> pyvips.Image:
+    """A PNG's EXIF, with the orientation in it, and XMP also where they stand behind the pixels."""
+    blocks = late_blocks(path) if {"exif-data", "xmp-data"} - set(image.get_fields()) else {}
+    image = image.copy() if blocks else image
+    for name in blocks.keys() - set(image.get_fields()):
+        image.set_type(pyvips.GValue.blob_type, name, blocks[name])
+        if name == "exif-data":
+            orientation = tiff_exif.exif_orientation(blocks[name])
+            image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    return image
 
 
 def _moves(path: str | os.PathLike[str], format: Format) -> bool:

@@ -11,7 +11,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Tiff", "check_checksums", "lab8_as_rgb", "reordered", "unsupported_space", "without_resolution"]
+__all__ = [
+    "Tiff",
+    "check_checksums",
+    "extra_channels",
+    "lab8_as_rgb",
+    "reordered",
+    "unsupported_space",
+    "without_resolution",
+]
 
 SHORT, LONG, IFD = 3, 4, 13
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
@@ -19,6 +27,7 @@ SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 
 RESOLUTION_UNIT = 296
 _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
+_EXTRA_CHANNELS, _NUMBERS = 338, 339
 _STARTS, _LENGTHS = (273, 324), (279, 325)
 """Of strips, and of tiles."""
 
@@ -38,6 +47,10 @@ _SPACE_NAMES = {
     32844: "LogL",
     _LOG_LUV: "LogLuv",
 }
+_FLOATS = 3
+_FLOAT_SPACES = {0: "floating grey in which 0 is white", 5: "CMYK of floating values"}
+"""Those that libvips reads, but not as what they are."""
+
 _DEFLATE = ([8], [32946])
 _MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more of a file is damaged
 _PIECE = 1 << 16
@@ -156,7 +169,7 @@ def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def unsupported_space(path: str | os.PathLike[str]) -> str | None:
-    """The colour space of a file whose values libtiff would pass on as if they were grey or RGB, in words.
+    """The colour space of a file whose values libtiff and libvips would take for others, in words.
 
     Returns:
         The words; None for what is read as it should be, for a BigTIFF, and where the file is damaged.
@@ -168,9 +181,26 @@ def unsupported_space(path: str | os.PathLike[str]) -> str | None:
         tiff = Tiff(file)
         for space in tiff.numbers(tiff.entries, _PHOTOMETRIC)[:1]:
             converted = tiff.numbers(tiff.entries, _COMPRESSION)[:1]
+            if space in _FLOAT_SPACES and _FLOATS in tiff.numbers(tiff.entries, _NUMBERS):
+                return _FLOAT_SPACES[space]
             if space not in _PLAIN_SPACES and not set(converted) & set(_COMPRESSIONS.get(space, ())):
                 return _SPACE_NAMES.get(space, f"number {space}")
     return None
+
+
+def extra_channels(path: str | os.PathLike[str]) -> list[int]:
+    """What the channels behind those of colour are, by TIFF's numbers: 1 and 2 for opacity.
+
+    Returns:
+        A number for each; none where the file does not say, for a BigTIFF, and where it is damaged.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file)
+        return tiff.numbers(tiff.entries, _EXTRA_CHANNELS)
+    return []
 
 
 def without_resolution(path: str | os.PathLike[str]) -> None:

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from escsr.images.tiff import LONG, RESOLUTION_UNIT, SHORT, SIZES, Entries, Tiff, reordered
 
-__all__ = ["exif_resolution", "fitted_exif", "read_exif", "read_iptc", "write_exif"]
+__all__ = [
+    "completed_exif",
+    "exif_orientation",
+    "exif_resolution",
+    "fitted_exif",
+    "read_exif",
+    "read_iptc",
+    "write_exif",
+]
 
 _PREFIX = b"Exif\x00\x00"
 _IPTC, _UNDEFINED = 33723, 7
@@ -24,8 +32,9 @@ _IFD0, _EXIF, _GPS, _INTEROPERABILITY = 0, 34665, 34853, 40965
 _SUB_IFDS = {_IFD0: (_EXIF, _GPS), _EXIF: (_INTEROPERABILITY,), _GPS: (), _INTEROPERABILITY: ()}
 """For each IFD, named by the tag that points to it, the tags that point on from there."""
 
-_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432)
-"""ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer and Copyright."""
+_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432, 0x4746, 0x4749, *range(0x9C9B, 0x9CA0))
+"""ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Copyright, Rating,
+RatingPercent, and the texts of Windows: XPTitle, XPComment, XPAuthor, XPKeywords and XPSubject."""
 
 _OWN_SIZE = {0xA002: 256, 0xA003: 257}  # PixelXDimension: ImageWidth, PixelYDimension: ImageLength
 _ORIENTATION = 0x0112
@@ -115,6 +124,37 @@ def write_exif(path: str | os.PathLike[str], exif: bytes, iptc: bytes = b"") -> 
             _append(file, fields)
 
 
+def completed_exif(written: bytes, own: bytes) -> bytes:
+    """EXIF as libvips wrote it, with what it left out of a picture's: tags that libexif does not know.
+
+    Args:
+        written: A block, with or without its Exif prefix.
+        own: The picture's, of which descriptive tags and those of the sub-IFDs count, as in TIFF.
+
+    Returns:
+        The block as it was where nothing is missing, or where one of them is damaged.
+    """
+    block = written.removeprefix(_PREFIX)
+    with suppress(struct.error):
+        there, wanted = (Tiff(io.BytesIO(exif.removeprefix(_PREFIX))) for exif in (block, own))
+        fields = _fields(there, there.entries, every=True)
+        whole = _merged(fields, _fields(wanted, wanted.entries))
+        if whole != fields:
+            head = written[: len(written) - len(block)] + struct.pack("<2sHI", b"II", 42, 8)
+            return head + _serialised(whole, 8, "<", {}, bytes(4))
+    return written
+
+
+def _merged(fields: _Fields, more: _Fields) -> _Fields:
+    """Fields, and those of others that they lack."""
+    merged = more | fields
+    for tag in fields.keys() & more.keys():
+        nested, others = fields[tag].value, more[tag].value
+        if isinstance(nested, dict) and isinstance(others, dict):
+            merged[tag] = _Entry(LONG, _merged(nested, others))
+    return merged
+
+
 def fitted_exif(exif: bytes, width: int, height: int) -> bytes:
     """EXIF for a picture of another size that stands upright.
 
@@ -195,6 +235,19 @@ def _covered(places: Iterable[tuple[int, int]], size: int) -> NDArray[np.bool_]:
     return changes.cumsum()[:size] > 0
 
 
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, that an EXIF block states; 1 where it does not.
+
+    Args:
+        exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
+    """
+    with suppress(struct.error):
+        tiff = Tiff(io.BytesIO(exif.removeprefix(_PREFIX)))
+        stated = tiff.numbers(tiff.entries, _ORIENTATION)[:1]
+        return stated[0] if stated and 1 <= stated[0] <= 8 else 1
+    return 1
+
+
 def exif_resolution(exif: bytes) -> tuple[float, float] | None:
     """Pixels per mm, across and down, that an EXIF block states; None where it does not.
 
@@ -209,8 +262,8 @@ def exif_resolution(exif: bytes) -> tuple[float, float] | None:
     return None
 
 
-def _fields(tiff: Tiff, entries: Entries, ifd: int = _IFD0) -> _Fields:
-    """What EXIF has in an IFD and below it."""
+def _fields(tiff: Tiff, entries: Entries, ifd: int = _IFD0, *, every: bool = False) -> _Fields:
+    """What EXIF has in an IFD and below it; of the first the descriptive tags, or every one."""
     fields: _Fields = {}
     for tag, (_, raw) in entries.items():
         if tag in _SUB_IFDS[ifd]:
@@ -218,7 +271,7 @@ def _fields(tiff: Tiff, entries: Entries, ifd: int = _IFD0) -> _Fields:
                 raise struct.error("not a pointer to an IFD")
             if nested := _fields(tiff, tiff.directory(pointers[0])[0], tag):
                 fields[tag] = _Entry(LONG, nested)
-        elif tag in _DESCRIPTIVE if ifd == _IFD0 else tag not in _SUB_IFDS:
+        elif every or tag in _DESCRIPTIVE if ifd == _IFD0 else tag not in (_EXIF, _GPS, _INTEROPERABILITY):
             kind, value = tiff.value(raw)
             if value:
                 fields[tag] = _Entry(kind, value)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from escsr.images.colour_tags import add_png_tags
 from escsr.images.conversion import held_by
 from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.iptc import wrapped_iptc
-from escsr.images.jpeg_segments import add_jfif, add_xmp
-from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_colour
+from escsr.images.jpeg_segments import add_jfif, add_xmp, change_jpeg_exif
+from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_pixels
 from escsr.images.picture import Animation, Picture
-from escsr.images.png_chunks import without_png_resolution
+from escsr.images.png_chunks import change_png_exif, without_png_resolution
 from escsr.images.tiff import without_resolution
 from escsr.images.unreadable import reason
 from escsr.images.value_range import to_upper_bits
+from escsr.images.webp_chunks import change_webp_exif
 from escsr.runtime.choices import Subsampling, check_choice
 
 __all__ = ["WriteOptions", "write"]
@@ -45,6 +47,9 @@ _OVERHEAD = 2**20
 _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution}
 """libvips puts a resolution into every file of these."""
 
+_CHANGES_OF_EXIF = {"JPEG": change_jpeg_exif, "PNG": change_png_exif, "WebP": change_webp_exif}
+"""libvips leaves out tags that it does not know; in AVIF they cannot be added."""
+
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """As EXIF has it where none is known."""
 
@@ -60,7 +65,7 @@ class WriteOptions:
         strip: Leave out EXIF, XMP and IPTC; colour profile and tags stay, colours need them.
 
     Raises:
-        ConfigError: A value is impossible.
+        ConfigError: A value is impossible, or without effect beside `lossless`.
     """
 
     quality: int | None = None
@@ -72,6 +77,10 @@ class WriteOptions:
         if self.quality is not None and not 1 <= self.quality <= 100:
             raise ConfigError(f"quality must be 1 to 100, not {self.quality}.")
         check_choice("subsampling", self.subsampling, Subsampling)
+        if self.lossless and (self.quality is not None or self.subsampling != "444"):
+            raise ConfigError(
+                "quality and subsampling have no effect on lossless files: leave them out, or --lossless."
+            )
 
 
 def write(
@@ -104,7 +113,7 @@ def write(
     format = check_suffix(path, has_alpha=picture.has_alpha)
     check_size(path, width, height)
     kept = {
-        name: block for name, block in picture.metadata.items() if is_of_colour(name) or not options.strip
+        name: block for name, block in picture.metadata.items() if is_of_pixels(name) or not options.strip
     }
     metadata, _ = held_blocks(fitted(kept, width, height), format.name)
     resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
@@ -178,6 +187,9 @@ def _for_vips(metadata: Mapping[str, bytes], format: Format) -> dict[str, bytes]
 def _complete(picture: Picture, path: Path, format: Format) -> None:
     """Adds to a file what libvips did not write, or not as it should be."""
     metadata, resolution = picture.metadata, picture.pixels_per_mm
+    if "exif-data" in metadata and format.name in _CHANGES_OF_EXIF:
+        complete = partial(tiff_exif.completed_exif, own=metadata["exif-data"])
+        _CHANGES_OF_EXIF[format.name](path, complete)
     if resolution is None and format.name in _WITHOUT_RESOLUTION:
         _WITHOUT_RESOLUTION[format.name](path)
     if format.name == "JPEG":

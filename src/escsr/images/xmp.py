@@ -13,6 +13,7 @@ __all__ = ["fitted_xmp", "truthful_xmp"]
 _CAMERA = b"http://ns.google.com/photos/1.0/camera/"
 _GAIN_MAP = b"http://ns.adobe.com/hdr-gain-map/1.0/"
 _CONTAINER = b"http://ns.google.com/photos/1.0/container/"
+_NOTE = b"http://ns.adobe.com/xmp/note/"
 _BASIC = b"http://ns.adobe.com/xap/1.0/"
 
 _LOST_PARTS = {
@@ -20,11 +21,14 @@ _LOST_PARTS = {
     _GAIN_MAP: rb"Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma|Offset[SH]DR|HDRCapacityM(?:in|ax)",
     _CONTAINER: rb"Directory",
     _BASIC: rb"Thumbnails",
+    _NOTE: rb"HasExtendedXMP",
 }
-"""By namespace, properties of a video, of a gain map, of their places in the file, and of thumbnails."""
+"""By namespace, properties of a video, of a gain map, of their places in the file, of thumbnails,
+and of XMP in further segments of a JPEG."""
 
 _NO_VIDEO = "the video of this motion photo is not kept"
 _NO_GAIN_MAP = "its gain map (Ultra HDR) is not kept"
+_NO_EXTENSION = "the extension of its XMP (what is above 64 KB) is not kept"
 _HAS_VIDEO = rb"\b%b:(?:MotionPhoto|MicroVideo)(?:\s*=\s*[\"']|>)\s*1"
 
 
@@ -66,6 +70,8 @@ def truthful_xmp(block: bytes) -> tuple[bytes, list[str]]:
         shorter = _without(block, rb"%b:(?:%b)" % (prefix, names))
         if namespace == _GAIN_MAP and shorter != block:
             notes.append(_NO_GAIN_MAP)
+        if namespace == _NOTE and shorter != block:
+            notes.append(_NO_EXTENSION)
         block = shorter
     return block, notes
 

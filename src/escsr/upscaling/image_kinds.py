@@ -17,6 +17,7 @@ from torch import Tensor
 
 from escsr import images
 from escsr.errors import ConfigError
+from escsr.images import Picture
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling.channels import Run, upscale_pil, upscale_pixels
 
@@ -39,7 +40,8 @@ def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None
         on_progress: Takes the share of the work that is done.
 
     Returns:
-        The larger image: for a file or its bytes an array in sRGB; for a list a list.
+        The larger image: for a file or its bytes an array in sRGB, of EXR and HDR of light as in
+        the file; for a list a list.
 
     Raises:
         ConfigError: The image is of another kind, shape or type.
@@ -49,9 +51,9 @@ def upscale_any(image: Any, run: Run, kept: Kept, on_progress: OnProgress | None
         reports = [part_of(on_progress, index, len(image)) for index in range(len(image))]
         return [upscale_any(each, run, kept, report) for each, report in zip(image, reports, strict=True)]
     if isinstance(image, (str, os.PathLike)):
-        return _array(images.read(image, to_srgb=True).pixels, run, kept, on_progress)
+        return _picture(images.read(image, to_srgb=True), run, kept, on_progress)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _array(_decoded(image), run, kept, on_progress)
+        return _picture(_decoded(image), run, kept, on_progress)
     if isinstance(image, Tensor):
         return _tensor(image, run, kept, on_progress)
     if isinstance(image, np.ndarray):
@@ -85,8 +87,24 @@ def _check_alpha(image: NDArray[Any]) -> None:
         )
 
 
-def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | None) -> NDArray[Any]:
-    """(H, W), (H, W, C) or (N, H, W, C); float64 is computed in float32."""
+def _picture(picture: Picture, run: Run, kept: Kept, on_progress: OnProgress | None) -> NDArray[Any]:
+    """The larger pixels of a decoded file, as `Upscaler.upscale_file` writes them."""
+    values = {"linear": picture.linear, "premultiplied": picture.premultiplied}
+    return _array(picture.pixels, run, kept, on_progress, **values)
+
+
+def _array(
+    image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | None, **values: bool
+) -> NDArray[Any]:
+    """(H, W), (H, W, C) or (N, H, W, C); float64 is computed in float32.
+
+    Args:
+        image: The pixels.
+        run: The network.
+        kept: Which part of the result is wanted.
+        on_progress: Takes the share of the work that is done.
+        values: Whether floating ones are `linear` and `premultiplied`, see `Picture`.
+    """
     pixels = np.asarray(image)  # a matrix has no third dimension
     if pixels.ndim == 4 and len(pixels):
         frames = [
@@ -95,7 +113,7 @@ def _array(image: NDArray[Any], run: Run, kept: Kept, on_progress: OnProgress | 
         ]
         return np.stack(frames)
     exact = pixels.astype(np.float32) if pixels.dtype.name == "float64" else pixels  # of any byte order
-    larger = upscale_pixels(exact, run, on_progress=on_progress)
+    larger = upscale_pixels(exact, run, **values, on_progress=on_progress)
     rows, columns = kept(*pixels.shape[:2])
     return larger[rows, columns].astype(pixels.dtype, copy=False)
 
@@ -122,8 +140,8 @@ def _tensor(image: Tensor, run: Run, kept: Kept, on_progress: OnProgress | None)
     return (sr if image.dim() == 4 else sr[0]).to(image.device, image.dtype)
 
 
-def _decoded(content: bytes | bytearray | memoryview) -> NDArray[Any]:
+def _decoded(content: bytes | bytearray | memoryview) -> Picture:
     with TemporaryDirectory(prefix="escsr-") as folder:
         path = Path(folder) / "image"
         path.write_bytes(content)
-        return images.read(path, to_srgb=True).pixels
+        return images.read(path, to_srgb=True)

@@ -181,7 +181,8 @@ class Upscaler:
 
         Returns:
             An image of the same kind, shape and type, larger. Tensors are clamped to [0, 1] and on the
-            device they came from. For a path or bytes, an array (H, W, C) in sRGB; for a list, a list.
+            device they came from. For a path or bytes, an array (H, W, C) in sRGB, of EXR and HDR of light
+            as in the file; for a list, a list.
 
         Raises:
             ConfigError: The image is of another kind, shape or range, or the scale does not fit the model.

@@ -379,7 +379,8 @@ const usualStrength = () => $("model").selectedOptions[0]?.dataset.strength;
 function currentSettings() {
   const side = factor() === "other" ? $("side").value : "scale";
   const amount = factor() === "other" ? $("amount").value : factor();
-  const settings = { model: $("model").value, [side]: amount, format: $("format").value, quality: $("quality").value };
+  const settings = { model: $("model").value, [side]: amount, format: $("format").value };
+  if (!$("lossless").checked) settings.quality = $("quality").value; // which has no effect beside it
   if (!$("strength-field").hidden && $("strength").value !== usualStrength()) settings.strength = $("strength").value;
   for (const name of CHECKS) if ($(name).checked) settings[name] = "true";
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ""));
@@ -393,7 +394,7 @@ function showSettings() {
   $("strength-field").hidden = usualStrength() === undefined;
   $("strength-value").textContent = $("strength").value;
   const format = about?.formats.find((each) => each.suffixes[0] === $("format").value);
-  $("quality-field").hidden = format?.lossless === "always";
+  $("quality-field").hidden = format?.lossless === "always" || $("lossless").checked;
 }
 
 function remember() {

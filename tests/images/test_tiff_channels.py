@@ -1,0 +1,114 @@
+"""Channels of TIFF beside colour: opacity is what the file calls so, and nothing else."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from escsr import images
+from escsr.errors import ImageError
+
+ONE_DROPPED = ("1 channel beside colour and alpha is dropped",)
+
+
+def written(
+    path: Path, pixels: np.ndarray, photometric: int, extras: list[int] | None, *, floats: bool = False
+) -> Path:
+    """A file of one strip, written without the code under test."""
+    height, width, channels = pixels.shape
+    size, data = pixels.dtype.itemsize, pixels.tobytes()
+    numbers = struct.pack(f"<{channels}H", *[8 * size] * channels)
+    numbers += struct.pack(f"<{channels}H", *[3 if floats else 1] * channels)
+    extras_bytes = struct.pack(f"<{len(extras or [])}H", *(extras or []))
+    entries = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, channels, 8 + len(data) if channels > 2 else 0),
+        (259, 3, 1, 1),
+        (262, 3, 1, photometric),
+        (273, 4, 1, 8),
+        (277, 3, 1, channels),
+        (278, 3, 1, height),
+        (279, 4, 1, len(data)),
+        *([(338, 3, len(extras), int.from_bytes(extras_bytes, "little"))] if extras else []),
+        (339, 3, channels, 8 + len(data) + 2 * channels if channels > 2 else 0),
+    ]
+    table = b""
+    few = {258: 8 * size, 339: 3 if floats else 1} if channels <= 2 else {}  # in the table
+    for tag, kind, count, value in entries:
+        inline = sum(few[tag] << 16 * place for place in range(channels)) if tag in few else value
+        table += struct.pack("<HHII", tag, kind, count, inline)
+    start = 8 + len(data) + len(numbers)
+    head = struct.pack("<2sHI", b"II", 42, start)
+    path.write_bytes(head + data + numbers + struct.pack("<H", len(entries)) + table + bytes(4))
+    return path
+
+
+def values(*channels: int) -> np.ndarray:
+    return np.full((4, 6, len(channels)), channels, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("channels", "extras", "kept", "notes"),
+    [
+        ((100, 50, 25, 128), [2], (100, 50, 25, 128), ()),
+        ((100, 50, 25, 128), [0], (100, 50, 25), ONE_DROPPED),
+        ((100, 50, 25, 10, 128), [0, 2], (100, 50, 25, 128), ONE_DROPPED),
+        ((100, 50, 25, 128, 10), [2, 2], (100, 50, 25, 128), ONE_DROPPED),
+        ((100, 50, 25, 128), None, (100, 50, 25, 128), ()),
+    ],
+    ids=["opacity", "infrared", "infrared first", "the first opacity", "unstated"],
+)
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_only_opacity_is_opacity(
+    tmp_path: Path,
+    channels: tuple[int, ...],
+    extras: list[int] | None,
+    kept: tuple[int, ...],
+    notes: tuple[str, ...],
+    depth: type,
+) -> None:
+    path = written(tmp_path / "a.tif", values(*channels).astype(depth), 2, extras)
+    picture = images.read(path)
+    assert np.array_equal(picture.pixels, values(*kept).astype(depth))
+    assert picture.notes == notes
+    assert images.read_header(path).channels == len(kept)
+
+
+def test_grey_with_what_is_no_opacity(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tif", values(100, 9), 1, [0])
+    picture = images.read(path)
+    assert np.array_equal(picture.pixels, values(100))
+    assert picture.notes == ONE_DROPPED
+    assert images.read_header(path).channels == 1
+
+
+def test_cmyk_keeps_its_opacity_behind_another_channel(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tif", values(100, 50, 25, 10, 7, 128), 5, [0, 2])
+    picture = images.read(path)
+    assert (picture.pixels[..., 3] == 128).all()
+    assert images.read_header(path).channels == 4
+    assert picture.notes[0] == ONE_DROPPED[0]
+
+
+def test_floating_grey_multiplied_by_opacity(tmp_path: Path) -> None:
+    pixels = np.full((4, 6, 2), (0.25, 0.5), np.float32)
+    picture = images.read(written(tmp_path / "a.tif", pixels, 1, [1], floats=True))
+    assert np.allclose(picture.pixels, (0.5, 0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "channels", "name"),
+    [(0, 1, "floating grey in which 0 is white"), (5, 4, "CMYK of floating values")],
+)
+def test_floating_values_that_would_be_read_wrong(
+    tmp_path: Path, photometric: int, channels: int, name: str
+) -> None:
+    pixels = np.full((4, 6, channels), 0.5, np.float32)
+    path = written(tmp_path / "a.tif", pixels, photometric, None, floats=True)
+    for read in (images.read, images.read_header):
+        with pytest.raises(ImageError, match=f"its colour space, {name}, is not supported"):
+            read(path)
