@@ -265,6 +265,18 @@ def test_what_is_no_video_is_refused(tmp_path: Path, nearest: Path) -> None:
         upscale_video(sound, model=nearest)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names there hold no colon")
+def test_a_name_that_looks_like_a_protocol(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    clip.rename("Part: 2.mkv")
+    result = upscale_video("Part: 2.mkv", model=nearest, codec="ffv1")
+    assert (str(result.target), len(decoded(result.target.absolute()))) == ("Part: 2_x2.mkv", 10)
+    again = upscale_video(result.target, "Large: 3.mkv", model=nearest, codec="ffv1")
+    assert again.is_whole
+
+
 def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) -> None:
     for wish, error, message in (
         ({"crf": 60}, ConfigError, "from 0"),
