@@ -278,6 +278,7 @@ def test_a_name_that_looks_like_a_protocol(
 
 
 def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) -> None:
+    clip.with_name("folder.mkv").mkdir()
     for wish, error, message in (
         ({"crf": 60}, ConfigError, "from 0"),
         ({"crf": 5, "codec": "ffv1"}, ConfigError, "not for ffv1"),
@@ -287,10 +288,26 @@ def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) ->
         ({"max_pixels": 1000}, OutputError, "raise max_pixels"),
         ({"target": "clip.xyz"}, OutputError, "ends in one of .mkv"),
         ({"target": clip}, OutputError, "the input itself"),
+        ({"target": clip.with_name("folder.mkv")}, OutputError, "no ordinary file"),
+        ({"target": clip / "clip.mkv"}, OutputError, "is a file"),
+        ({"fps": "30"}, ConfigError, "fps is for a folder of frames"),
     ):
         with pytest.raises(error, match=message):
             upscale_video(clip, model=nearest, **wish)
-    assert [path.name for path in clip.parent.iterdir()] == [clip.name]
+    assert sorted(path.name for path in clip.parent.iterdir()) == [clip.name, "folder.mkv"]
+
+
+def test_a_result_that_is_protected_is_refused_before_work(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = clip.with_name("large.mkv")
+    target.touch()
+    target.chmod(0o444)
+    monkeypatch.setattr("escsr.files.os.access", lambda path, mode: Path(path) != target)  # as root may
+    seen: list[VideoProgress] = []
+    with pytest.raises(OutputError, match="read-only"):
+        upscale_video(clip, target, model=nearest, on_progress=seen.append)
+    assert seen == []
 
 
 def test_a_run_that_was_stopped_goes_on(clip: Path, nearest: Path) -> None:

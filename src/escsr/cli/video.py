@@ -102,16 +102,19 @@ def upscale_videos(
         quiet: No progress bar.
 
     Raises:
-        ConfigError: The work is long, and `yes` is not given on a terminal.
+        ConfigError: Of one video: options do not fit, or the work is long, and `yes` is not given on a
+            terminal. Of several, each that they do not fit fails.
     """
     from escsr.batch import Job, Outcome
     from escsr.batch.manifest import Manifest
     from escsr.batch.pictures import failure_of
-    from escsr.video import plan_video
+    from escsr.video import VideoOptions, plan_video
     from escsr.video.forecast import forecast_video
-    from escsr.video.frame_files import frames_as_video, is_frame_pattern
+    from escsr.video.frame_files import FPS_WITHOUT_FRAMES, frames_as_video, is_frame_pattern
 
     manifest = Manifest()
+    if how.fps != VideoOptions().fps and not any(job.source.is_dir() for job in jobs):
+        raise ConfigError(FPS_WITHOUT_FRAMES)
 
     def upscale_one(job: VideoJob) -> None:
         if job.target is not None and is_frame_pattern(job.target):
@@ -139,10 +142,8 @@ def upscale_videos(
     for job in jobs:
         try:
             upscale_one(job)
-        except ConfigError:
-            raise
         except Exception as error:
-            if debug:
+            if debug or (isinstance(error, ConfigError) and len(jobs) == 1):
                 raise
             failed = Job(job.source, job.target or job.source)
             report.add(Outcome(failed, "failed", failure_of(failed, error)))
@@ -173,11 +174,12 @@ def upscale_pipe(
 
     Raises:
         ConfigError: Inputs or output are others.
+        OutputError: Frames have too many pixels.
         VideoError: The source cannot be read, or is interlaced.
     """
     from escsr.video.frames import Damage
     from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
-    from escsr.video.plan import upscaler_for
+    from escsr.video.plan import check_pixels, upscaler_for
     from escsr.video.source import describe
 
     if len(inputs) != 1 or output not in (None, "-"):
@@ -195,6 +197,8 @@ def upscale_pipe(
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     else:
         raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
+    rows, columns = (part.stop - part.start for part in wanted.kept(form.height, form.width))
+    check_pixels(inputs[0], (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
         for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
             bar(None, None, f"frame {number}")
@@ -211,7 +215,7 @@ def _agree(plan: VideoPlan, *, yes: bool) -> None:
     promised = forecast_video(plan)
     if promised.seconds > _LONG_SECONDS:
         raise ConfigError(
-            f"{plan.video.path}: {promised.frames} frames take about {duration_text(promised.seconds)}; "
+            f"{promised.frames} frames take about {duration_text(promised.seconds)}; "
             "add --yes to begin. It can be interrupted, and the same command continues it."
         )
 

@@ -30,10 +30,12 @@ from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import describe
 
-__all__ = ["TIMES", "FrameFiles", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
+__all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "FrameFiles", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
 
 TIMES = "timestamps.txt"
 """File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
+
+FPS_WITHOUT_FRAMES = "fps is for a folder of frames; a video's frames keep their times."
 
 _HEAD = "# timestamp format v2"
 _PATTERN = re.compile(r"%0?\d*d")
@@ -76,11 +78,13 @@ def frames_as_video(source: Path, fps: str) -> Iterator[Path]:
         A file.
 
     Raises:
-        ConfigError: `fps` is no number above 0.
+        ConfigError: `fps` is no number above 0, or given for a file.
         NoImagesError: There are no pictures in it.
         VideoError: They differ in size, or there are not as many times.
     """
     if not source.is_dir():
+        if fps != VideoOptions().fps:
+            raise ConfigError(FPS_WITHOUT_FRAMES)
         yield source
         return
     paths = list(images.find_images(source))
@@ -129,7 +133,7 @@ def upscale_to_frames(
     wanted, upscaler = upscaler_for(height, width, options)
     rows, columns = (part.stop - part.start for part in wanted.kept(height, width))
     images.check_size(pattern, columns, rows)
-    check_pixels(video, (columns, rows), options.max_pixels)
+    check_pixels(source, (width, height), (columns, rows), options.max_pixels)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
     declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)
