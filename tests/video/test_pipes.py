@@ -102,6 +102,8 @@ def test_a_size_that_is_asked_for(nearest: Path) -> None:
     [
         (b"", "is not YUV4MPEG2"),
         (b"YUV4MPEG2 W6 H4 C444alpha\n", "of a format that is known"),
+        (b"YUV4MPEG2 W6 H4 C420p33\n", "of a format that is known"),
+        (b"YUV4MPEG2 W6 H4 Cmono11\n", "of a format that is known"),
         (b"YUV4MPEG2 W6 H4 It\n", "interlaced"),
         (b"YUV4MPEG2 H4\n", "is not YUV4MPEG2"),
         (b"YUV4MPEG2 W6 H4 \xe9t\xe9\n", "of a format that is known"),

@@ -34,6 +34,9 @@ _QUEUE = 4
 _OLD_NAMES = {"420jpeg": "420", "420mpeg2": "420", "420paldv": "420"}
 """Three places of chroma, all of which are taken for the usual one."""
 
+_DEPTHS = ("9", "10", "12", "14", "16")
+"""Bits beyond 8 of FFmpeg's formats."""
+
 _MOST_VALUES = 2**28
 """Columns and margin by rows and margin of a frame, for FFmpeg; a frame with more cannot be made."""
 
@@ -136,8 +139,8 @@ def _y4m_format(stream: BinaryIO) -> PipeFormat:
             raise ValueError
         width, height = int(values["W"]), int(values["H"])
         chroma = _OLD_NAMES.get(values.get("C", "420"), values.get("C", "420"))
-        found = re.fullmatch(r"(420|422|444|mono)p?(\d\d)?", chroma)
-        if found is None or min(width, height) < 1:
+        found = re.fullmatch(r"(420|422|444|mono)p?(\d+)?", chroma)
+        if found is None or min(width, height) < 1 or (found[2] or "10") not in _DEPTHS:
             raise ValueError
     except (KeyError, ValueError) as error:
         raise VideoError("Standard input is not YUV4MPEG2 (y4m) of a format that is known here.") from error
