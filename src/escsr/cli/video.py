@@ -178,16 +178,24 @@ def upscale_pipe(
         VideoError: The source cannot be read, or is interlaced.
     """
     from escsr.video.frames import Damage
-    from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
+    from escsr.video.pipes import (
+        PipeFormat,
+        frames_of_pipe,
+        frames_of_video,
+        heeding,
+        read_format,
+        write_frames,
+    )
     from escsr.video.plan import check_pixels, upscaler_for
     from escsr.video.source import describe
 
     if len(inputs) != 1 or output not in (None, "-"):
         raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
-    damage, notes = Damage(), tuple[str, ...]()
+    damage, notes, ended = Damage(), tuple[str, ...](), threading.Event()
     if inputs[0] == "-":
-        form = read_format(sys.stdin.buffer, pipe)
-        frames = frames_of_pipe(sys.stdin.buffer, form)
+        source = heeding(ended, sys.stdin.buffer)
+        form = read_format(source, pipe)
+        frames = frames_of_pipe(source, form)
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     elif pipe == "y4m":
         video = describe(Path(inputs[0]))
@@ -200,7 +208,7 @@ def upscale_pipe(
     rows, columns = (part.stop - part.start for part in wanted.kept(form.height, form.width))
     check_pixels(inputs[0], (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
-        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
+        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):
         ERR.print(plain(note))
