@@ -67,7 +67,7 @@ def queued(jobs: Jobs, side: int) -> Job:
 
 
 def test_work_waits_for_room_for_its_result(tmp_path: Path) -> None:
-    """However much the results take, one at a time is made; none begins beside others that fill the store."""
+    """One that is alone may take any room; none begins beside others that fill the store."""
     jobs = Jobs(tmp_path, Limits(max_upload_mib=0.1, max_stored_mib=1))
     first, second, third, last = queued(jobs, 400), queued(jobs, 400), queued(jobs, 16), queued(jobs, 16)
     assert jobs.next() is first, "larger than the store, but alone"

@@ -32,7 +32,14 @@ from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import describe
 
-__all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "FrameFiles", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
+__all__ = [
+    "FPS_WITHOUT_FRAMES",
+    "TIMES",
+    "FrameFiles",
+    "frames_as_video",
+    "is_frame_pattern",
+    "upscale_to_frames",
+]
 
 TIMES = "timestamps.txt"
 """File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
@@ -240,7 +247,9 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
         for path, time in zip(paths, times, strict=True):
             picture = _read_frame(path)
             if picture.metadata.get(CICP, declared) != declared:
-                raise VideoError(f"{path}: frames must be alike; it declares other colours than the first one.")
+                raise VideoError(
+                    f"{path}: frames must be alike; it declares other colours than the first one."
+                )
             pixels = _as_rgb(picture.pixels, first.pixels, path)
             frame = new_frame(stream.width, stream.height, layout)
             for index, view in enumerate(views(frame)):

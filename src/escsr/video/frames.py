@@ -117,9 +117,10 @@ def _without_fields(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
     """Refuses interlaced frames behind those that `describe` looked at."""
     for shown in frames:
         if shown.frame.interlaced_frame:
+            seconds = float(shown.time * video.time_base)
             raise VideoError(
-                f"{video.path}: its frames are interlaced from {float(shown.time * video.time_base):.1f} s on, "
-                "which would be upscaled as combs; add --deinterlace."
+                f"{video.path}: its frames are interlaced from {seconds:.1f} s on, which would be upscaled as "
+                "combs; add --deinterlace."
             )
         yield shown
 

@@ -87,9 +87,9 @@ def _named(videos: Sequence[Path], output: str, format: str | None, suffix: str 
         return [Job(videos[0], _whole(target, format, suffix))]
     if target.is_file():
         raise OutputError(f"{target} is a file; several videos require a folder.")
-    if not target.is_dir() and not output.endswith(("/", os.sep)):
-        if target.suffix.lower() in CONTAINERS or is_frame_pattern(target):
-            raise ConfigError(f"{target} names one result; several videos require a folder: {target.stem}/")
+    is_folder = target.is_dir() or output.endswith(("/", os.sep))
+    if not is_folder and (target.suffix.lower() in CONTAINERS or is_frame_pattern(target)):
+        raise ConfigError(f"{target} names one result; several videos require a folder.")
     end = suffix or ""
     return [Job(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
 

@@ -237,9 +237,7 @@ def _check_size(video: Video, target: TargetSize | None) -> None:
             raise VideoError(f"{video.path}: {error}") from error
 
 
-def check_pixels(
-    source: object, before: tuple[int, int], after: tuple[int, int], most: int | None
-) -> None:
+def check_pixels(source: object, before: tuple[int, int], after: tuple[int, int], most: int | None) -> None:
     """Refuses frames or results that have more pixels than are allowed.
 
     Args:
