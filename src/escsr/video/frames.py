@@ -119,8 +119,8 @@ def _without_fields(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
         if shown.frame.interlaced_frame:
             seconds = float(shown.time * video.time_base)
             raise VideoError(
-                f"{video.path}: its frames are interlaced from {seconds:.1f} s on, which would be upscaled as "
-                "combs; add --deinterlace."
+                f"{video.path}: its frames are interlaced from {seconds:.1f} s on, which would be upscaled "
+                "as combs; add --deinterlace."
             )
         yield shown
 
