@@ -206,7 +206,8 @@ def upscale_pipe(
     else:
         raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
     rows, columns = (part.stop - part.start for part in wanted.kept(form.height, form.width))
-    check_pixels(inputs[0], (form.width, form.height), (columns, rows), options.max_pixels)
+    name = "Standard input" if inputs[0] == "-" else inputs[0]
+    check_pixels(name, (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
         for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
