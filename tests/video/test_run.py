@@ -511,7 +511,7 @@ def test_packets_of_a_segment_are_not_all_in_memory(tmp_path: Path) -> None:
     for shown, timed in enumerate(packets):
         assert timed.pts == shown
         if shown == 5:
-            assert sum(isinstance(each, av.Packet) for each in gc.get_objects()) < 10
+            assert sum(type(each) is av.Packet for each in gc.get_objects()) < 10
 
 
 def test_segments_join_without_a_seam_in_time(tmp_path: Path, nearest: Path) -> None:
