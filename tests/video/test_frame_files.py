@@ -10,11 +10,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import pyvips
 
 from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise, probe, streams
 from escsr import Upscaler, images, upscale_video
 from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
 from escsr.images import Picture
+from escsr.images.conversion import in_srgb
 from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
@@ -146,6 +148,33 @@ def test_pictures_declare_the_colours_of_hdr(tmp_path: Path, nearest: Path) -> N
     assert "colour tags (BT.2020, PQ) are not converted to sRGB" in note
 
 
+def test_a_video_declares_the_colours_of_its_pictures(tmp_path: Path, nearest: Path) -> None:
+    tags = {"cicp-data": bytes([9, 16, 0, 1])}
+    frames = [(frame / 255 * 65535).astype(np.uint16) for frame in noise(2)]
+    for number, frame in enumerate(frames):
+        images.write(Picture(frame, tags), tmp_path / "frames" / f"{number}.png")
+    film = upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest, codec="ffv1").target
+    with av.open(str(film)) as container:
+        for frame in container.decode(video=0):
+            assert (int(frame.color_primaries), int(frame.color_trc)) == (9, 16)
+    images.write(Picture(frames[0]), tmp_path / "frames" / "2.png")
+    images.write(Picture(frames[0], {"cicp-data": bytes([1, 18, 0, 1])}), tmp_path / "frames" / "1.png")
+    with pytest.raises(VideoError, match=r"1\.png: frames must be alike; it declares other colours"):
+        upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
+
+
+def test_profiles_of_pictures_become_srgb(tmp_path: Path, nearest: Path) -> None:
+    (frame,) = noise(1)
+    wide = Picture(frame, {"icc-profile-data": pyvips.Operation.call("profile_load", "p3")})
+    images.write(wide, tmp_path / "frames" / "1.png")
+    film = upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest, codec="ffv1").target
+    with av.open(str(film)) as container:
+        (shown,) = container.decode(video=0)
+    values = (to_rgb(shown, Colours.of(shown)) * 255).round()[::2, ::2]
+    assert (values == in_srgb(wide).pixels).all()
+    assert (values != frame).any()
+
+
 def test_pictures_declare_no_colours_that_were_guessed(tmp_path: Path, nearest: Path) -> None:
     clip = one_frame(tmp_path / "clip.mkv", "yuv420p")
     options = UpscaleOptions(model=nearest, device="cpu")
@@ -213,8 +242,14 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
     for fps in ("0", "fast", "1/0", "-3"):
         with pytest.raises(ConfigError, match="fps"):
             upscale_video(folder, target, model=nearest, fps=fps)
-    for text, message in (("0\n1\n2\n", "3 times, but there are 2 pictures"), ("0\nx\n", "no number")):
-        (folder / TIMES).write_text(text)
+    for text, message in (
+        (b"0\n1\n2\n", "3 times, but there are 2 pictures"),
+        (b"0\nx\n", "no number"),
+        (b"0\ninf\n", "no number"),
+        (b"0\n1e300\n", "no number"),
+        ("0\n1\n".encode("utf-16"), "no text in UTF-8"),
+    ):
+        (folder / TIMES).write_bytes(text)
         with pytest.raises(VideoError, match=message):
             upscale_video(folder, target, model=nearest)
     (folder / TIMES).unlink()

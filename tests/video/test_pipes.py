@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -18,7 +21,7 @@ from escsr.errors import ConfigError, VideoError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.video import VideoOptions
-from escsr.video.pipes import frames_of_pipe, read_format, write_frames
+from escsr.video.pipes import frames_of_pipe, heeding, read_format, write_frames
 from escsr.video.planes import views
 
 COMMAND = [sys.executable, "-m", "escsr", "upscale"]
@@ -76,6 +79,42 @@ def test_bare_planes_are_green_blue_red(nearest: Path, name: str) -> None:
     assert target.getvalue() == planes.repeat(4).tobytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="reads cannot be waited for there")
+def test_a_silent_producer_holds_nothing_up(nearest: Path) -> None:
+    """As where a signal ends the run while nothing comes."""
+    reading, writing = os.pipe()
+    ended, target = threading.Event(), io.BytesIO()
+    with open(reading, "rb") as pipe, open(writing, "wb", buffering=0) as sending:
+        source = heeding(ended, pipe)
+        sending.write(HEADER + b"".join(b"FRAME\n" + frame for frame in frames(6, 36)) + b"FRA")
+        form = read_format(source, "y4m")
+        upscaler = Upscaler(nearest, device="cpu")
+        frames_in = frames_of_pipe(source, form)
+        items = write_frames(frames_in, form, target, upscaler, TargetSize(scale=2), ended=ended)
+        assert next(items) == 1
+
+        def close() -> None:
+            with suppress(VideoError):
+                items.close()  # type: ignore[attr-defined]
+
+        closing = threading.Thread(target=close)
+        closing.start()
+        closing.join(30)
+        is_open = closing.is_alive()
+        sending.close()  # which ends any read
+        closing.join()
+    assert not is_open
+
+
+def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "large.y4m"
+    path.write_bytes(os.urandom(300_000))
+    with open(path, "rb") as file:
+        stream = heeding(threading.Event(), file)
+        parts = stream.readline(1024), stream.read(100_000), stream.read()
+    assert b"".join(parts) == path.read_bytes()
+
+
 def test_a_result_that_is_too_large(nearest: Path) -> None:
     form = read_format(io.BytesIO(b"YUV4MPEG2 W9000 H9000\n"), "y4m")
     target = io.BytesIO()
@@ -102,6 +141,8 @@ def test_a_size_that_is_asked_for(nearest: Path) -> None:
     [
         (b"", "is not YUV4MPEG2"),
         (b"YUV4MPEG2 W6 H4 C444alpha\n", "of a format that is known"),
+        (b"YUV4MPEG2 W6 H4 C420p33\n", "of a format that is known"),
+        (b"YUV4MPEG2 W6 H4 Cmono11\n", "of a format that is known"),
         (b"YUV4MPEG2 W6 H4 It\n", "interlaced"),
         (b"YUV4MPEG2 H4\n", "is not YUV4MPEG2"),
         (b"YUV4MPEG2 W6 H4 \xe9t\xe9\n", "of a format that is known"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -23,9 +24,11 @@ from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoProgress
 from escsr.video.colour import Colours, from_rgb, to_rgb
+from escsr.video.joining import _timed
 from escsr.video.plan import upscaler_for
 from escsr.video.planes import Layout, views
-from escsr.video.segments import SegmentWriter
+from escsr.video.segments import Segment, SegmentWriter
+from escsr.video.source import describe
 
 COMMAND = [sys.executable, "-m", "escsr", "upscale"]
 
@@ -265,7 +268,20 @@ def test_what_is_no_video_is_refused(tmp_path: Path, nearest: Path) -> None:
         upscale_video(sound, model=nearest)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="names there hold no colon")
+def test_a_name_that_looks_like_a_protocol(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    clip.rename("Part: 2.mkv")
+    result = upscale_video("Part: 2.mkv", model=nearest, codec="ffv1")
+    assert (str(result.target), len(decoded(result.target.absolute()))) == ("Part: 2_x2.mkv", 10)
+    again = upscale_video(result.target, "Large: 3.mkv", model=nearest, codec="ffv1")
+    assert again.is_whole
+
+
 def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) -> None:
+    clip.with_name("folder.mkv").mkdir()
     for wish, error, message in (
         ({"crf": 60}, ConfigError, "from 0"),
         ({"crf": 5, "codec": "ffv1"}, ConfigError, "not for ffv1"),
@@ -275,10 +291,26 @@ def test_impossible_wishes_are_refused_before_work(clip: Path, nearest: Path) ->
         ({"max_pixels": 1000}, OutputError, "raise max_pixels"),
         ({"target": "clip.xyz"}, OutputError, "ends in one of .mkv"),
         ({"target": clip}, OutputError, "the input itself"),
+        ({"target": clip.with_name("folder.mkv")}, OutputError, "no ordinary file"),
+        ({"target": clip / "clip.mkv"}, OutputError, "is a file"),
+        ({"fps": "30"}, ConfigError, "fps is for a folder of frames"),
     ):
         with pytest.raises(error, match=message):
             upscale_video(clip, model=nearest, **wish)
-    assert [path.name for path in clip.parent.iterdir()] == [clip.name]
+    assert sorted(path.name for path in clip.parent.iterdir()) == [clip.name, "folder.mkv"]
+
+
+def test_a_result_that_is_protected_is_refused_before_work(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = clip.with_name("large.mkv")
+    target.touch()
+    target.chmod(0o444)
+    monkeypatch.setattr("escsr.files.os.access", lambda path, mode: Path(path) != target)  # as root may
+    seen: list[VideoProgress] = []
+    with pytest.raises(OutputError, match="read-only"):
+        upscale_video(clip, target, model=nearest, on_progress=seen.append)
+    assert seen == []
 
 
 def test_a_run_that_was_stopped_goes_on(clip: Path, nearest: Path) -> None:
@@ -397,6 +429,25 @@ def test_a_torn_line_and_a_lost_segment_are_done_again(clip: Path, nearest: Path
     assert content(result.target) == content(whole.target)
 
 
+def test_a_segment_lost_before_they_are_joined_is_done_again(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = clip.with_name("parts.mkv")
+    how: dict[str, Any] = {"model": nearest, "codec": "ffv1", "segment": 0.1}
+
+    def full(*_: object) -> None:
+        raise OutputError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("escsr.video.run.join", full)
+        with pytest.raises(OutputError, match="no room"):
+            upscale_video(clip, target, **how)
+    (folder,) = clip.parent.glob(".parts.mkv.*")
+    (folder / "000001.mkv").unlink()
+    assert upscale_video(clip, target, **how).frames == 10
+    assert len(decoded(target)) == 10
+
+
 def test_a_change_of_size_is_told(tmp_path: Path, nearest: Path) -> None:
     small, large = (
         make_clip(tmp_path / f"{side}.ts", noise(5, (side, 32)), codec="libx264", pixels="yuv420p")
@@ -454,6 +505,15 @@ def test_an_encoder_that_fails_leaves_no_gap(
 
 
 @needs_ffmpeg
+def test_packets_of_a_segment_are_not_all_in_memory(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mkv", noise(40))
+    packets = _timed([Segment(clip, tuple(range(40)))], describe(clip))
+    for shown, timed in enumerate(packets):
+        assert timed.pts == shown
+        if shown == 5:
+            assert sum(type(each) is av.Packet for each in gc.get_objects()) < 10
+
+
 def test_segments_join_without_a_seam_in_time(tmp_path: Path, nearest: Path) -> None:
     """B-frames, uneven times, sound that begins early: one segment and many give the same times."""
     clip = tmp_path / "clip.mkv"

@@ -349,6 +349,18 @@ def test_interlaced_material(tmp_path: Path, nearest: Path) -> None:
     assert streams(result.target)[0].get("field_order", "progressive") == "progressive"
 
 
+def test_fields_that_begin_late_are_refused(tmp_path: Path, nearest: Path) -> None:
+    """Behind the frames that are looked at before the work."""
+    parts = [tmp_path / "plain.ts", tmp_path / "fields.ts"]
+    for part, flags in zip(parts, ([], ["-flags", "+ildct+ilme", "-vf", "setfield=tff"]), strict=True):
+        ffmpeg(*moving(frames=40), *flags, "-c:v", "mpeg2video", part)
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(VideoError, match=r"interlaced from \d\.\d s on, .*; add --deinterlace"):
+        upscale_video(clip, model=nearest)
+    assert upscale_video(clip, model=nearest, deinterlace=True).is_whole
+
+
 @pytest.mark.parametrize(("size", "pixels"), [("48x32", "yuv420p"), ("32x24", "yuv422p")])
 def test_interlaced_frames_that_change_are_refused(
     tmp_path: Path, nearest: Path, size: str, pixels: str

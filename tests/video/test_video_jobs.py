@@ -103,6 +103,15 @@ def test_names_of_their_own_are_taken(tmp_path: Path, upscale: Call) -> None:
     assert names(tmp_path) == ["a.webm", "a_x2.mkv", "b%d.mp4", "b%d_x2.mp4", "c.mp4"]
 
 
+def test_options_that_do_not_fit_one_video_stop_no_other(tmp_path: Path, upscale: Call) -> None:
+    clip_with_sound(tmp_path / "a.mkv")
+    make_clip(tmp_path / "b.webm", noise(2), codec="libvpx", pixels="yuv420p")
+    code, said = upscale("b.webm", "a.mkv", "--preset", "medium", "--json")
+    assert (code, "b.webm: preset of av1 is one of" in said) == (1, True), said
+    assert '"event": "end"' in said
+    assert names(tmp_path) == ["a.mkv", "a_x2.mkv", "b.webm"]
+
+
 def test_a_pattern_may_match_results_of_the_same_run_before(tmp_path: Path, upscale: Call) -> None:
     for name in ("a.mkv", "b.mkv"):
         clip(tmp_path / name)

@@ -282,6 +282,64 @@ def test_failed_and_cancelled_pictures(seen: Seen, served: Served, pictures: Pat
     expect(page.locator("#pictures")).to_be_hidden()
 
 
+def result_of(page: Page) -> tuple[str | None, list[int]]:
+    """Name and size of the picture behind the download."""
+    link = page.get_by_role("link", name="Download: small.jpg")
+    expect(link).to_be_visible()
+    url = link.get_attribute("href")
+    look = "async (url) => { const each = new Image(); each.src = url; await each.decode(); "
+    size = page.evaluate(look + "return [each.naturalWidth, each.naturalHeight]; }", url)
+    return link.get_attribute("download"), size
+
+
+def test_again_while_the_old_result_arrives(seen: Seen, pictures: Path) -> None:
+    page = seen.page
+    page.evaluate("""() => {
+        const blob = Response.prototype.blob;
+        const free = new Promise((resolve) => (window.release = resolve));
+        Response.prototype.blob = function () {
+            Response.prototype.blob = blob;
+            return blob.call(this).then((found) => free.then(() => found));
+        };
+    }""")
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    expect(page.locator(".card[data-state=done]")).to_be_visible()
+    page.get_by_label("×4", exact=True).check()
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.get_by_role("button", name="Again: small.jpg").click()
+    page.evaluate("window.release()")
+    assert result_of(page) == ("small_x4.jpg", [200, 160])
+
+
+@pytest.mark.parametrize("broken", [2, 100])
+def test_a_result_whose_connection_breaks(seen: Seen, pictures: Path, broken: int) -> None:
+    """It is fetched again; once the page gives up it says so, and the picture can be sent again."""
+    page = seen.page
+    page.evaluate(
+        """(broken) => {
+            const blob = Response.prototype.blob;
+            const sooner = window.setTimeout;
+            window.setTimeout = (then, ms) => sooner(then, ms / 20);
+            let times = 0;
+            Response.prototype.blob = async function () {
+                times++;
+                if (times > broken) return blob.call(this);
+                if (times % 2) throw new TypeError("network error");
+                return new Blob(["cut off"]);
+            };
+        }""",
+        broken,
+    )
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    if broken == 2:
+        assert result_of(page) == ("small_x2.jpg", [100, 80])
+        return
+    expect(page.locator(".card[data-state=failed] .state")).to_have_text("The result did not arrive.")
+    expect(page.get_by_role("button", name="Again: small.jpg")).to_be_visible()
+
+
 def test_names_are_text(seen: Seen, pictures: Path, tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>.png"
     (tmp_path / name).write_bytes((pictures / "flowers.png").read_bytes())

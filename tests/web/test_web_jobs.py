@@ -21,6 +21,11 @@ import pytest
 
 from escsr import batch, images
 from escsr.images import Picture
+from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.target_size import TargetSize
+from escsr.web.jobs import Job, Jobs
+from escsr.web.limits import Limits
+from escsr.web.plan import Plan
 from escsr.web.server import private_folder
 from escsr.web.server import serve as run_server
 from web.serving import Served
@@ -39,6 +44,52 @@ def test_eight_clients_get_their_own_pictures(served: Served, weights: Path, tmp
     outcomes = batch.upscale(sources, tmp_path / "out", model=str(weights), device="cpu")
     assert [outcome.job.target.read_bytes() for outcome in outcomes] == results
     assert len(set(results)) == len(results)
+
+
+def queued(jobs: Jobs, side: int) -> Job:
+    """A job for a picture whose result has sides of so many pixels."""
+    job = jobs.create("photo.png")
+    job.folder.mkdir()
+    job.source.write_bytes(b"upload")
+    job.plan = Plan(
+        options=UpscaleOptions(),
+        weights=Path("model"),
+        size=TargetSize(scale=2),
+        target=job.folder / "result.png",
+        result_name="photo_x2.png",
+        in_size=(side // 2, side // 2),
+        out_size=(side, side),
+        work=side * side // 4,
+    )
+    with jobs.coming(6) as place:
+        jobs.add(job, place)
+    return job
+
+
+def test_work_waits_for_room_for_its_result(tmp_path: Path) -> None:
+    """One that is alone may take any room; none begins beside others that fill the store."""
+    jobs = Jobs(tmp_path, Limits(max_upload_mib=0.1, max_stored_mib=1))
+    first, second, third, last = queued(jobs, 400), queued(jobs, 400), queued(jobs, 16), queued(jobs, 16)
+    assert jobs.next() is first, "larger than the store, but alone"
+    with ThreadPoolExecutor(1) as worker:
+        following = worker.submit(jobs.next)
+        first.result_bytes = 900_000
+        jobs.end(first, "done")
+        time.sleep(0.2)
+        assert not following.done()
+        jobs.delete(first)
+        assert following.result(timeout=10) is second
+        second.result_bytes = 900_000
+        jobs.end(second, "done")
+        assert worker.submit(jobs.next).result(timeout=10) is third, "beside which there is room"
+        third.result_bytes = 900_000
+        following = worker.submit(jobs.next)
+        jobs.end(third, "done")
+        second.fetched = time.monotonic() - 1000
+        third.fetched = time.monotonic() - 1000
+        assert not following.done()
+        jobs.sweep()
+        assert following.result(timeout=10) is last
 
 
 def test_cancelling_stops_the_work(served: Served, photo: Path, large: Path) -> None:

@@ -87,6 +87,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         sources: Iterable[Source],
         *,
         cancel: threading.Event | None = None,
+        ended: threading.Event | None = None,
         on_end: Callable[[PipelineItem[Source, Written]], None] | None = None,
     ) -> Generator[PipelineItem[Source, Written], None, None]:
         """Takes the items through all steps.
@@ -97,6 +98,8 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         Args:
             sources: What to begin with; taken as they are needed, so there may be no end of them.
             cancel: Once set, the item at work is finished and none begun.
+            ended: Set when the run ends, before its threads are waited for; a `read` that waits for
+                something outside should look at it.
             on_end: Called from the writer's thread with each item behind its last step, in order: also
                 with those that a run which is cut short no longer yields.
 
@@ -125,6 +128,8 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
                 if item.error is not None and self.on_error == "stop":
                     return
         finally:
+            if ended is not None:
+                ended.set()
             reader.shutdown(cancel_futures=True)
             writer.shutdown()
 

@@ -219,6 +219,7 @@ def upscale(
             format=format,
             suffix=suffix,
             yes=yes,
+            fps=encoding.fps != VideoOptions().fps,
             **how,
         )
         upscale_pipe(inputs, output, pipe, options, encoding, quiet=quiet)

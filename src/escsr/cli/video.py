@@ -102,16 +102,19 @@ def upscale_videos(
         quiet: No progress bar.
 
     Raises:
-        ConfigError: The work is long, and `yes` is not given on a terminal.
+        ConfigError: Of one video: options do not fit, or the work is long, and `yes` is not given on a
+            terminal. Of several, each that they do not fit fails.
     """
     from escsr.batch import Job, Outcome
     from escsr.batch.manifest import Manifest
     from escsr.batch.pictures import failure_of
-    from escsr.video import plan_video
+    from escsr.video import VideoOptions, plan_video
     from escsr.video.forecast import forecast_video
-    from escsr.video.frame_files import frames_as_video, is_frame_pattern
+    from escsr.video.frame_files import FPS_WITHOUT_FRAMES, frames_as_video, is_frame_pattern
 
     manifest = Manifest()
+    if how.fps != VideoOptions().fps and not any(job.source.is_dir() for job in jobs):
+        raise ConfigError(FPS_WITHOUT_FRAMES)
 
     def upscale_one(job: VideoJob) -> None:
         if job.target is not None and is_frame_pattern(job.target):
@@ -139,10 +142,8 @@ def upscale_videos(
     for job in jobs:
         try:
             upscale_one(job)
-        except ConfigError:
-            raise
         except Exception as error:
-            if debug:
+            if debug or (isinstance(error, ConfigError) and len(jobs) == 1):
                 raise
             failed = Job(job.source, job.target or job.source)
             report.add(Outcome(failed, "failed", failure_of(failed, error)))
@@ -173,19 +174,28 @@ def upscale_pipe(
 
     Raises:
         ConfigError: Inputs or output are others.
+        OutputError: Frames have too many pixels.
         VideoError: The source cannot be read, or is interlaced.
     """
     from escsr.video.frames import Damage
-    from escsr.video.pipes import PipeFormat, frames_of_pipe, frames_of_video, read_format, write_frames
-    from escsr.video.plan import upscaler_for
+    from escsr.video.pipes import (
+        PipeFormat,
+        frames_of_pipe,
+        frames_of_video,
+        heeding,
+        read_format,
+        write_frames,
+    )
+    from escsr.video.plan import check_pixels, upscaler_for
     from escsr.video.source import describe
 
     if len(inputs) != 1 or output not in (None, "-"):
         raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
-    damage, notes = Damage(), tuple[str, ...]()
+    damage, notes, ended = Damage(), tuple[str, ...](), threading.Event()
     if inputs[0] == "-":
-        form = read_format(sys.stdin.buffer, pipe)
-        frames = frames_of_pipe(sys.stdin.buffer, form)
+        source = heeding(ended, sys.stdin.buffer)
+        form = read_format(source, pipe)
+        frames = frames_of_pipe(source, form)
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     elif pipe == "y4m":
         video = describe(Path(inputs[0]))
@@ -195,8 +205,11 @@ def upscale_pipe(
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     else:
         raise ConfigError("--pipe of a file is y4m; raw is for standard input.")
+    rows, columns = (part.stop - part.start for part in wanted.kept(form.height, form.width))
+    name = "Standard input" if inputs[0] == "-" else inputs[0]
+    check_pixels(name, (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
-        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted):
+        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):
         ERR.print(plain(note))
@@ -211,7 +224,7 @@ def _agree(plan: VideoPlan, *, yes: bool) -> None:
     promised = forecast_video(plan)
     if promised.seconds > _LONG_SECONDS:
         raise ConfigError(
-            f"{plan.video.path}: {promised.frames} frames take about {duration_text(promised.seconds)}; "
+            f"{promised.frames} frames take about {duration_text(promised.seconds)}; "
             "add --yes to begin. It can be interrupted, and the same command continues it."
         )
 

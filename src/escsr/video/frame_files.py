@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,12 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
 
 from escsr import images
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
+from escsr.images.colour_tags import CICP
 from escsr.images.conversion import in_srgb, losses
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import to_rgb
@@ -30,15 +32,28 @@ from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
 from escsr.video.planes import Layout, new_frame, views
 from escsr.video.source import describe
 
-__all__ = ["TIMES", "FrameFiles", "frames_as_video", "is_frame_pattern", "upscale_to_frames"]
+__all__ = [
+    "FPS_WITHOUT_FRAMES",
+    "TIMES",
+    "FrameFiles",
+    "frames_as_video",
+    "is_frame_pattern",
+    "upscale_to_frames",
+]
 
 TIMES = "timestamps.txt"
 """File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
+
+FPS_WITHOUT_FRAMES = "fps is for a folder of frames; a video's frames keep their times."
 
 _HEAD = "# timestamp format v2"
 _PATTERN = re.compile(r"%0?\d*d")
 _TICK = Fraction(1, 1_000_000)
 """Of the video that a folder becomes: times in microseconds."""
+
+
+_LATEST = 2**53
+"""Microseconds: FFmpeg's times have 64 bits and are reckoned with."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +91,13 @@ def frames_as_video(source: Path, fps: str) -> Iterator[Path]:
         A file.
 
     Raises:
-        ConfigError: `fps` is no number above 0.
+        ConfigError: `fps` is no number above 0, or given for a file.
         NoImagesError: There are no pictures in it.
-        VideoError: They differ in size, or there are not as many times.
+        VideoError: They differ in size or in the colours they declare, or there are not as many times.
     """
     if not source.is_dir():
+        if fps != VideoOptions().fps:
+            raise ConfigError(FPS_WITHOUT_FRAMES)
         yield source
         return
     paths = list(images.find_images(source))
@@ -129,7 +146,7 @@ def upscale_to_frames(
     wanted, upscaler = upscaler_for(height, width, options)
     rows, columns = (part.stop - part.start for part in wanted.kept(height, width))
     images.check_size(pattern, columns, rows)
-    check_pixels(video, (columns, rows), options.max_pixels)
+    check_pixels(source, (width, height), (columns, rows), options.max_pixels)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
     declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)
@@ -199,37 +216,57 @@ def _rate(fps: str) -> Fraction:
 def _times(folder: Path, count: int, rate: Fraction) -> list[int]:
     """When each frame is shown, microseconds."""
     try:
-        lines = (folder / TIMES).read_text().splitlines()
+        lines = (folder / TIMES).read_text("utf-8-sig").splitlines()
     except OSError:
         return [round(number / rate / _TICK) for number in range(count)]
+    except UnicodeDecodeError as error:
+        raise VideoError(f"{folder / TIMES} is no text in UTF-8.") from error
     try:
         times = [round(float(line) * 1000) for line in lines if line.strip() and not line.startswith("#")]
-    except ValueError as error:
-        raise VideoError(f"{folder / TIMES}: a line of it is no number.") from error
+        if max(map(abs, times), default=0) > _LATEST:
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        raise VideoError(f"{folder / TIMES}: a line of it is no number of milliseconds.") from error
     if len(times) != count:
         raise VideoError(f"{folder / TIMES} has {len(times)} times, but there are {count} pictures.")
     return times
 
 
 def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fraction) -> None:
-    first = images.read(paths[0])
-    bits = 16 if first.pixels.dtype == np.uint16 else 8
-    layout = Layout("rgb", bits, has_alpha=first.alpha is not None)
-    encoded = {"gbrp": "bgr0", "gbrap": "bgra"}.get(layout.name, layout.name)
+    """A video of PNG pictures, which keep the colours that are declared, as FFV1 does not."""
+    first = _read_frame(paths[0])
+    layout = Layout("rgb", 16 if first.pixels.dtype == np.uint16 else 8, has_alpha=first.alpha is not None)
+    encoded = f"rgb{'a' * layout.has_alpha}" + ("24" if layout.bits == 8 else "48be")
+    encoded = {"rgba24": "rgba", "rgba48be": "rgba64be"}.get(encoded, encoded)
+    declared = first.metadata.get(CICP, bytes([2, 2]))
     with library().open(str(target), "w", format="nut") as container:
-        stream: Any = container.add_stream("ffv1", options={"level": "3", "g": "1"})
+        stream: Any = container.add_stream("png", options={"compression_level": "1", "pred": "sub"})
         stream.height, stream.width = first.pixels.shape[:2]
         stream.pix_fmt = encoded
         stream.codec_context.time_base, stream.codec_context.framerate = _TICK, rate
         for path, time in zip(paths, times, strict=True):
-            pixels = _as_rgb(images.read(path).pixels, first.pixels, path)
+            picture = _read_frame(path)
+            if picture.metadata.get(CICP, declared) != declared:
+                raise VideoError(
+                    f"{path}: frames must be alike; it declares other colours than the first one."
+                )
+            pixels = _as_rgb(picture.pixels, first.pixels, path)
             frame = new_frame(stream.width, stream.height, layout)
             for index, view in enumerate(views(frame)):
                 view[...] = pixels[..., index]
             frame = frame.reformat(format=encoded)
+            frame.color_primaries, frame.color_trc = declared[0], declared[1]
             frame.pts, frame.time_base = time, _TICK
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def _read_frame(path: Path) -> Picture:
+    """A picture in the colours it declares, or in sRGB where it has a profile, which no video holds."""
+    picture = images.read(path)
+    with suppress(pyvips.Error):  # a damaged profile is as good as none
+        picture = in_srgb(picture)
+    return picture
 
 
 def _as_rgb(pixels: NDArray[Any], first: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -89,11 +89,11 @@ def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> 
         Frames, their times rising.
 
     Raises:
-        VideoError: The size changes on the way (deinterlaced, the pixel format), or nothing can be decoded.
+        VideoError: The size changes on the way (deinterlaced, the pixel format), a frame is interlaced that
+            is not to be made whole, or nothing can be decoded.
     """
     frames = _of_one_size(_decoded(video, damage), video)
-    if deinterlace:
-        frames = _deinterlaced(frames, video)
+    frames = _deinterlaced(frames, video) if deinterlace else _without_fields(frames, video)
     last: Shown | None = None
     for shown in frames:
         if last is not None and shown.time <= last.time:
@@ -110,6 +110,18 @@ def _of_one_size(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
         size = shown.frame.width, shown.frame.height
         if size != (video.width, video.height):
             raise _changed(video, shown, f"{video.width}×{video.height}", f"{size[0]}×{size[1]}")
+        yield shown
+
+
+def _without_fields(frames: Iterator[Shown], video: Video) -> Iterator[Shown]:
+    """Refuses interlaced frames behind those that `describe` looked at."""
+    for shown in frames:
+        if shown.frame.interlaced_frame:
+            seconds = float(shown.time * video.time_base)
+            raise VideoError(
+                f"{video.path}: its frames are interlaced from {seconds:.1f} s on, which would be upscaled "
+                "as combs; add --deinterlace."
+            )
         yield shown
 
 

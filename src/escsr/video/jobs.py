@@ -10,8 +10,10 @@ from pathlib import Path
 
 from escsr.batch.jobs import Job, check_name_suffix, check_targets, without_results
 from escsr.errors import ConfigError, OutputError
+from escsr.images import WRITABLE
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler
+from escsr.video.frame_files import is_frame_pattern
 from escsr.video.kinds import CONTAINERS, ending_of, is_video
 from escsr.video.plan import default_target
 
@@ -48,14 +50,15 @@ def plan_videos(
         an earlier run that are among the videos, and would be made again, are no inputs.
 
     Raises:
-        ConfigError: Videos and pictures stand side by side, or `suffix` is impossible.
+        ConfigError: Videos and pictures stand side by side, `format` or `suffix` do not fit the output, or
+            several videos would become one file.
         OutputError: Results would have one name or replace an input, or a folder cannot be written.
         EscError: Model or device are not as they should be.
     """
     if output is not None and len(inputs) == 1 and Path(inputs[0] or "-").is_dir():
         target = Path(output)
         is_film = target.suffix.lower() in CONTAINERS and not target.is_dir()
-        return [VideoJob(Path(inputs[0]), _whole(target, suffix))] if is_film else []
+        return [VideoJob(Path(inputs[0]), _whole(target, format, suffix))] if is_film else []
     paths = [path for entry in inputs for path in _expanded(entry)]
     videos = [path for path in paths if is_video(path)]
     if not videos:
@@ -81,16 +84,24 @@ def _named(videos: Sequence[Path], output: str, format: str | None, suffix: str 
     """The jobs where a file or a folder for the results is given."""
     target = Path(output)
     if len(videos) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
-        return [Job(videos[0], _whole(target, suffix))]
+        return [Job(videos[0], _whole(target, format, suffix))]
     if target.is_file():
         raise OutputError(f"{target} is a file; several videos require a folder.")
+    is_folder = target.is_dir() or output.endswith(("/", os.sep))
+    if not is_folder and (target.suffix.lower() in CONTAINERS or is_frame_pattern(target)):
+        raise ConfigError(f"{target} names one result; several videos require a folder.")
     end = suffix or ""
     return [Job(path, target / f"{path.stem}{end}{ending_of(path, format)}") for path in videos]
 
 
-def _whole(target: Path, suffix: str | None) -> Path:
+def _whole(target: Path, format: str | None, suffix: str | None) -> Path:
+    """A name that is given; formats and suffixes are for others, but a format that is the name's own."""
     if suffix is not None:
         raise ConfigError(f"suffix is for names that are made; {target} is a whole name already.")
+    if format is not None:
+        known, ending = {**WRITABLE, **CONTAINERS}, f".{format.lower().lstrip('.')}"
+        if ending not in known or known[ending] != known.get(target.suffix.lower()):
+            raise ConfigError(f"{target} is no {ending} file; leave the format out, or name the file so.")
     return target
 
 

@@ -245,12 +245,14 @@ def _timed(segments: Sequence[Segment], video: Video) -> Iterator[_Timed]:
     """
     times = [time for segment in segments for time in segment.times]
     durations = [after - before for before, after in pairwise(times)] + [video.last_duration]
-    delay = max(_delay(segment) for segment in segments)
+    places = [_places(segment) for segment in segments]
+    # By how many frames decoding must be ahead of presentation.
+    delay = max(index - place for part in places for index, place in enumerate(part))
     start = 0
     count = 0
-    for segment in segments:
+    for segment, order in zip(segments, places, strict=True):
         with opened(segment.path) as part:
-            for packet, place in _in_order(part, segment):
+            for packet, place in zip(_packets_of(part), order, strict=True):
                 shown = start + place
                 ahead = times[-1] - times[count - delay - 1] if count < delay else 0
                 decoded = times[max(0, count - delay)] - ahead
@@ -260,25 +262,24 @@ def _timed(segments: Sequence[Segment], video: Video) -> Iterator[_Timed]:
         start += len(segment.times)
 
 
-def _in_order(part: InputContainer, segment: Segment) -> list[tuple[Packet[Any], int]]:
-    """A segment's packets, and the places of their frames in the order they are shown."""
-    packets = [packet for packet in part.demux(part.streams.video[0]) if packet.size]
-    if len(packets) != len(segment.times):
+def _packets_of(part: InputContainer) -> Iterator[Packet[Any]]:
+    """A segment's packets, one at a time: all of them may be more than the memory holds."""
+    return (packet for packet in part.demux(part.streams.video[0]) if packet.size)
+
+
+def _places(segment: Segment) -> list[int]:
+    """The places of a segment's packets in the order they are shown."""
+    with opened(segment.path) as part:
+        shown = [packet.pts or 0 for packet in _packets_of(part)]
+    if len(shown) != len(segment.times):
         raise VideoError(
-            f"{segment.path}: {len(packets)} frames in it instead of {len(segment.times)}; delete "
+            f"{segment.path}: {len(shown)} frames in it instead of {len(segment.times)}; delete "
             f"{segment.path.parent} and run the command again."
         )
-    order = sorted(range(len(packets)), key=lambda index: packets[index].pts or 0)
-    places = [0] * len(packets)
-    for place, index in enumerate(order):
+    places = [0] * len(shown)
+    for place, index in enumerate(sorted(range(len(shown)), key=shown.__getitem__)):
         places[index] = place
-    return list(zip(packets, places, strict=True))
-
-
-def _delay(segment: Segment) -> int:
-    """By how many frames decoding must be ahead of presentation."""
-    with opened(segment.path) as part:
-        return max(index - place for index, (_, place) in enumerate(_in_order(part, segment)))
+    return places
 
 
 def _mux_all(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import select
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -26,13 +31,26 @@ from escsr.video.source import Video
 if TYPE_CHECKING:
     from av import VideoFrame
 
-__all__ = ["PipeFormat", "frames_of_pipe", "frames_of_video", "read_format", "write_frames"]
+__all__ = [
+    "PipeFormat",
+    "frames_of_pipe",
+    "frames_of_video",
+    "heeding",
+    "read_format",
+    "write_frames",
+]
 
 _MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME"
 _LONGEST_LINE = 1024
+_LOOK_SECONDS = 0.1
+"""Between two looks at whether anybody still waits for what a pipe will bring."""
+
 _QUEUE = 4
 _OLD_NAMES = {"420jpeg": "420", "420mpeg2": "420", "420paldv": "420"}
 """Three places of chroma, all of which are taken for the usual one."""
+
+_DEPTHS = ("9", "10", "12", "14", "16")
+"""Bits beyond 8 of FFmpeg's formats."""
 
 _MOST_VALUES = 2**28
 """Columns and margin by rows and margin of a frame, for FFmpeg; a frame with more cannot be made."""
@@ -102,6 +120,39 @@ class PipeFormat:
         return cls(width, height, layout, video.colours, tuple(tokens))
 
 
+def heeding(ended: threading.Event, stream: BinaryIO) -> BinaryIO:
+    """A pipe that ends once nobody wants more of it; else a read could last as long as its other side.
+
+    Args:
+        ended: Whether nobody does.
+        stream: Of which nothing has been read.
+
+    Returns:
+        The same stream where there is nothing to wait for, or no way to (Windows).
+    """
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # it is in memory
+        return stream
+    return stream if sys.platform == "win32" else io.BufferedReader(_Heeding(ended, descriptor))
+
+
+class _Heeding(io.RawIOBase):
+    """Reads what there is, and waits in short steps where there is nothing."""
+
+    def __init__(self, ended: threading.Event, descriptor: int) -> None:
+        self._ended, self._descriptor = ended, descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ended.is_set():
+            if select.select([self._descriptor], [], [], _LOOK_SECONDS)[0]:
+                return os.readv(self._descriptor, [buffer])
+        return 0
+
+
 def read_format(stream: BinaryIO, kind: str) -> PipeFormat:
     """Reads y4m's header, or takes the format of bare frames from its name.
 
@@ -136,8 +187,8 @@ def _y4m_format(stream: BinaryIO) -> PipeFormat:
             raise ValueError
         width, height = int(values["W"]), int(values["H"])
         chroma = _OLD_NAMES.get(values.get("C", "420"), values.get("C", "420"))
-        found = re.fullmatch(r"(420|422|444|mono)p?(\d\d)?", chroma)
-        if found is None or min(width, height) < 1:
+        found = re.fullmatch(r"(420|422|444|mono)p?(\d+)?", chroma)
+        if found is None or min(width, height) < 1 or (found[2] or "10") not in _DEPTHS:
             raise ValueError
     except (KeyError, ValueError) as error:
         raise VideoError("Standard input is not YUV4MPEG2 (y4m) of a format that is known here.") from error
@@ -201,6 +252,8 @@ def write_frames(
     target: BinaryIO,
     upscaler: Upscaler,
     wanted: TargetSize,
+    *,
+    ended: threading.Event | None = None,
 ) -> Iterator[int]:
     """Upscales frames and writes them in the same format, larger; three steps at once.
 
@@ -210,6 +263,7 @@ def write_frames(
         target: Takes header and frames.
         upscaler: The model.
         wanted: What results shall measure.
+        ended: Set when no more frames are wanted, see `heeding`.
 
     Yields:
         The number of each frame that is written, from 1.
@@ -245,7 +299,7 @@ def write_frames(
     done = 0
     # One frame after the other is written: none behind one that failed.
     pipeline = Pipeline(read, network, write, queue_size=_QUEUE, on_error="raise")
-    with closing(pipeline.run(numbers())) as items:
+    with closing(pipeline.run(numbers(), ended=ended)) as items:
         for item in items:
             if item.value is not None:
                 done += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from escsr.batch.manifest import key_of
 from escsr.errors import ConfigError, OutputError, VideoError
-from escsr.files import sha256_of
+from escsr.files import check_writable, sha256_of
 from escsr.models.selection import choose_model, files_of
 from escsr.runtime.choices import VideoCodec
 from escsr.upscaling.options import UpscaleOptions
@@ -160,10 +160,9 @@ def plan_video(
     named = target if target is not None else default_target(source, shown, format, suffix)
     container = container_of(named)
     lost = check_streams(source, container, named)
-    if named.exists() and named.samefile(source):
-        raise OutputError(f"{named} is the input itself; choose another name for the result.")
+    _check_target(named, source)
     rows, columns = (part.stop - part.start for part in wanted.kept(video.height, video.width))
-    check_pixels(video, (columns, rows), options.max_pixels)
+    check_pixels(source, (video.width, video.height), (columns, rows), options.max_pixels)
     encoding = choose_encoding(
         video, (columns, rows), container, codec=how.codec, crf=how.crf, preset=how.preset
     )
@@ -220,6 +219,15 @@ def default_target(source: Path, size: TargetSize, format: str | None, suffix: s
     return named
 
 
+def _check_target(target: Path, source: Path) -> None:
+    """Raises where the result would replace the source, or could not be written at the end."""
+    if target.exists() and target.samefile(source):
+        raise OutputError(f"{target} is the input itself; choose another name for the result.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
+    check_writable(target)
+
+
 def _check_size(video: Video, target: TargetSize | None) -> None:
     """Raises where the frames are larger than what is asked for."""
     if target is not None:
@@ -229,20 +237,21 @@ def _check_size(video: Video, target: TargetSize | None) -> None:
             raise VideoError(f"{video.path}: {error}") from error
 
 
-def check_pixels(video: Video, size: tuple[int, int], most: int | None) -> None:
+def check_pixels(source: object, before: tuple[int, int], after: tuple[int, int], most: int | None) -> None:
     """Refuses frames or results that have more pixels than are allowed.
 
     Args:
-        video: Whose frames.
-        size: Width and height of the results.
+        source: Name of the video.
+        before: Width and height of its frames.
+        after: Width and height of the results.
         most: `max_pixels` of the options.
 
     Raises:
         OutputError: They have more.
     """
-    pixels = max(size[0] * size[1], video.width * video.height)
+    pixels = max(before[0] * before[1], after[0] * after[1])
     if most is not None and pixels > most:
         raise OutputError(
-            f"{video.path}: frames have {pixels} pixels, more than the {most} allowed; choose a smaller "
+            f"{source}: frames have {pixels} pixels, more than the {most} allowed; choose a smaller "
             "size or raise max_pixels."
         )

@@ -115,7 +115,7 @@ class Segments:
     def complete(self, notes: Sequence[str]) -> None:
         """Notes that there are no more segments, and what was wrong with the source."""
         self.notes = tuple(notes)
-        self._append({"notes": list(notes)})
+        self._append({"notes": list(notes), "segments": len(self.done)})
 
     def remove(self) -> None:
         """Deletes the folder, once the result is there."""
@@ -132,18 +132,21 @@ class Segments:
             raise OutputError(f"Cannot write to {self.folder}: {words_of(error)}.") from error
 
     def _read(self) -> None:
-        text = b""
+        text, count = b"", 0
         with suppress(OSError):
             text = (self.folder / _LIST).read_bytes()
         for line in text.split(b"\n"):  # the last one may be torn
             with suppress(ValueError, TypeError, KeyError):
                 entry = json.loads(line)
                 if "notes" in entry:
+                    count = int(entry["segments"])
                     self.notes = tuple(map(str, entry["notes"]))
                     continue
                 number, times = int(entry["segment"]), tuple(map(int, entry["times"]))
                 if self.path_of(number).is_file():
                     self.done[number] = Segment(self.path_of(number), times)
+        if len(self.done) != count:  # a file is gone: its segment is done again
+            self.notes = None
         if text and not text.endswith(b"\n"):  # so that what is added begins a line
             self._append({})
 

@@ -123,7 +123,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     check_whole(path)
     av = library()
     try:
-        container = av.open(str(path), metadata_errors="surrogateescape")
+        # A whole path, since in "Part: 2.mkv" the first word would be taken for a protocol.
+        container = av.open(str(path.absolute()), metadata_errors="surrogateescape")
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VideoError(f"{path}: not a readable video ({words_of(error)}).") from error
     with container:

@@ -25,6 +25,8 @@ State = Literal["waiting", "working", "done", "failed", "cancelled"]
 """Of a job; the last three do not change any more."""
 
 _ID_BYTES = 24
+_MOST_PIXEL_BYTES = 16
+"""Of a result: four floats."""
 _STOPPED = "The server was stopped."
 
 
@@ -87,6 +89,15 @@ class Job:
     def is_over(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def most_result_bytes(self) -> int:
+        """What its result cannot exceed; metadata are the upload's."""
+        if self.plan is None:
+            return 0
+        (width, height), (columns, rows) = self.plan.in_size, self.plan.out_size
+        frames = self.plan.work // (width * height)
+        return columns * rows * frames * _MOST_PIXEL_BYTES + self.upload_bytes
 
     @property
     def source(self) -> Path:
@@ -166,9 +177,9 @@ class Jobs:
             self._changed.notify()
 
     def next(self) -> Job | None:
-        """The job to work on; waits for one. None once the server stops."""
+        """The job to work on; waits for one, and for room for its result. None once the server stops."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self.is_closed)
+            self._changed.wait_for(lambda: self.is_closed or (self._waiting and self._has_room()))
             if self.is_closed:
                 return None
             job = self._waiting.popleft()
@@ -188,6 +199,7 @@ class Jobs:
             job.upload_bytes = 0
             self._clear(job, keep_result=state == "done")
             job.state = state
+            self._changed.notify_all()
 
     def find(self, job_id: str) -> Job | None:
         """The job of an id, as long as it is remembered."""
@@ -253,6 +265,18 @@ class Jobs:
     def _stored(self) -> int:
         return sum(job.upload_bytes + (job.result_bytes or 0) for job in self._jobs.values())
 
+    def _has_room(self) -> bool:
+        """Whether the next result can be kept as well.
+
+        Beside no other it always is; others are fetched, deleted, or their time ends, so no job waits for
+        ever.
+        """
+        working = [job for job in self._jobs.values() if job.state == "working"]
+        if not working and not any(job.result_bytes for job in self._jobs.values()):
+            return True
+        coming = sum(job.most_result_bytes for job in (*working, self._waiting[0]))
+        return self._stored() + coming <= self.limits.max_stored
+
     def _clear(self, job: Job, *, keep_result: bool = False) -> None:
         if keep_result and job.plan is not None:
             for path in job.folder.iterdir():
@@ -261,3 +285,4 @@ class Jobs:
             return
         job.result_bytes = None
         shutil.rmtree(job.folder, ignore_errors=True)
+        self._changed.notify_all()

@@ -21,8 +21,9 @@ class Limits:
         max_upload_mib: Largest file that is taken, MiB.
         max_pixels: Most pixels of a picture and of its result, of all frames together.
         max_queue: Jobs that may be on their way in, waiting or at work at once.
-        max_stored_mib: Uploads and results kept at once, MiB; new ones are refused beyond it. None for
-            4096, or for as much as four of the largest uploads take where that is more.
+        max_stored_mib: Uploads and results kept at once, MiB; new uploads are refused beyond it, and work
+            whose result might go beyond it waits until others are fetched, unless it is the only one. None
+            for 4096, or for as much as four of the largest uploads take where that is more.
         max_records: Ended jobs that are remembered; the oldest without a result is forgotten first.
         max_streams: Event streams open at once.
         keep_seconds: How long a result waits to be fetched.

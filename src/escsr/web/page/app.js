@@ -6,6 +6,7 @@ import { zipped } from "./zip.js";
 const $ = (id) => document.getElementById(id);
 const FOLLOWED = 2; // Event streams at once: browsers open six connections to a server, other tabs need some.
 const RETRY_MS = 2000;
+const MOST_BROKEN = 5; // Tries to fetch a result over connections that break.
 const MOST_ZIP = 0xffff0000;
 const SIDES = { scale: "times the picture's sides", width: "pixels", height: "pixels", longest: "pixels" };
 
@@ -92,6 +93,8 @@ class Item {
     this.state = "ready";
     this.settings = null;
     this.result = null;
+    this.fetching = null; // Job whose result is on its way.
+    this.broken = 0; // How often it broke off.
     this.name = file.name;
     this.row = $("picture").content.firstElementChild.cloneNode(true);
     this.part = (name) => this.row.querySelector(`.${name}`);
@@ -167,12 +170,15 @@ class Item {
 
   /** Asks once how far the job is. */
   async look() {
-    if (this.id === null || this.result !== null) return;
+    const id = this.id;
+    if (id === null || this.result !== null) return;
     try {
-      this.take(await (await ask(`/jobs/${this.id}`)).json());
+      const status = await (await ask(`/jobs/${id}`)).json();
+      if (this.id !== id) return;
+      this.take(status);
       work();
     } catch (error) {
-      if (error.status === 404) {
+      if (error.status === 404 && this.id === id) {
         this.id = null;
         this.show("failed", { error: "The server does not know this picture any more; send it again." });
         work();
@@ -182,32 +188,48 @@ class Item {
 
   /** Fetches the result, which then lives in the browser, and lets the server delete it. */
   async fetchResult(status) {
-    if (this.result !== null || this.isFetching) return;
-    this.isFetching = true;
+    const id = this.id;
+    if (this.result !== null || this.fetching === id) return;
+    this.fetching = id;
     try {
-      const blob = await (await ask(`/jobs/${this.id}/result`)).blob();
-      if (blob.size !== status.result_bytes || !items.includes(this)) return;
+      const blob = await (await ask(`/jobs/${id}/result`)).blob();
+      if (this.id !== id) return; // sent again, or removed
+      if (blob.size !== status.result_bytes) throw new TypeError("The result is cut off.");
       this.result = { blob, url: URL.createObjectURL(blob), status };
-      fetch(`/jobs/${this.id}`, { method: "DELETE" }).catch(() => {});
+      fetch(`/jobs/${id}`, { method: "DELETE" }).catch(() => {});
       this.id = null;
       await this.showResult();
     } catch (error) {
-      if (error instanceof Refusal) this.show("failed", { error: error.message });
+      if (this.id !== id) return;
+      if (error instanceof Refusal) return this.show("failed", { error: error.message });
+      this.fetching = null;
+      await this.fetchAgain(id);
     } finally {
-      this.isFetching = false;
+      if (this.fetching === id) this.fetching = null;
     }
   }
 
+  /** Looks again a while after the connection broke; a server that is gone is waited for by `lost`. */
+  async fetchAgain(id) {
+    await pause(RETRY_MS);
+    if (this.id !== id || isGone) return;
+    if (++this.broken < MOST_BROKEN) return this.look();
+    this.show("failed", { error: "The result did not arrive." });
+    work();
+  }
+
   async showResult() {
+    const { result } = this;
     const link = this.part("download");
-    link.href = this.result.url;
+    link.href = result.url;
     link.download = this.name;
-    this.show("done", this.result.status);
+    this.show("done", result.status);
     say(`${this.file.name}: done.`);
     work();
-    const images = await Promise.all([decoded(this.url), decoded(this.result.url)]);
+    const images = await Promise.all([decoded(this.url), decoded(result.url)]);
+    if (this.result !== result) return;
     this.canCompare = images.every(Boolean);
-    this.show("done", this.result.status);
+    this.show("done", result.status);
   }
 
   /** Drops the job and the result. */
@@ -217,6 +239,7 @@ class Item {
     if (this.id !== null) fetch(`/jobs/${this.id}`, { method: "DELETE" }).catch(() => {});
     if (this.result !== null) URL.revokeObjectURL(this.result.url);
     this.id = this.result = null;
+    this.broken = 0;
     this.canCompare = undefined;
   }
 
