@@ -16,6 +16,7 @@ import torch
 import escsr
 import model_tables
 from escsr.evaluation.stability import HALF_LIMIT, measure_stability, stress_patterns
+from escsr.upscaling.inference import Inference
 
 MODELS = escsr.list_models()
 KINDS = ("esc-light-x4", "esc-fp-x4", "esc-x4", "esc-lte", "esc-real-light-gan-x4")
@@ -77,6 +78,7 @@ def test_float16_is_close_to_float32(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_no_picture_blows_up(name: str, side: int) -> None:
     inference = _upscaler(name).inference
+    assert isinstance(inference, Inference)
     chosen = [
         picture for key, picture in stress_patterns(side).items() if key in ("white", "noise", *HARDEST)
     ]

@@ -155,8 +155,8 @@ def test_a_video_declares_the_colours_of_its_pictures(tmp_path: Path, nearest: P
         images.write(Picture(frame, tags), tmp_path / "frames" / f"{number}.png")
     film = upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest, codec="ffv1").target
     with av.open(str(film)) as container:
-        for frame in container.decode(video=0):
-            assert (int(frame.color_primaries), int(frame.color_trc)) == (9, 16)
+        for decoded in container.decode(video=0):
+            assert (int(decoded.color_primaries), int(decoded.color_trc)) == (9, 16)
     images.write(Picture(frames[0]), tmp_path / "frames" / "2.png")
     images.write(Picture(frames[0], {"cicp-data": bytes([1, 18, 0, 1])}), tmp_path / "frames" / "1.png")
     with pytest.raises(VideoError, match=r"1\.png: frames must be alike; it declares other colours"):

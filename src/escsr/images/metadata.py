@@ -104,7 +104,7 @@ def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, b
         notes.append(f"its EXIF is too large for {format} (above 64 KB), and large values are dropped")
     if format == "AVIF" and (unknown := unknown_to_libexif(held.get("exif-data", b""))):
         notes.append(f"some of its EXIF is not kept in AVIF: {', '.join(unknown)}")
-    if format != "OpenEXR" and held.pop(PIXEL_ASPECT, None):
+    if format != "OpenEXR" and held.pop(PIXEL_ASPECT, b""):
         notes.append(f"its pixels are not square, which is not kept in {format}, so it may look squeezed")
     tags = {CICP, PNG_TAGS, PRIMARIES} - set(_OF_COLOUR.get(format, ()))
     if lost := in_words({name: held.pop(name) for name in tags & held.keys()}):
