@@ -70,6 +70,14 @@ def test_one_picture_with_the_bundled_model(run: Run, folder: Path) -> None:
     assert images.read_size(folder / "in" / "a_x2.png") == (100, 80)
 
 
+def test_nothing_is_said_of_what_is_left_at_the_end(run: Run, folder: Path, nearest: Path) -> None:
+    pytest.importorskip("OpenImageIO", reason="requires the extra exr")
+    pixels = images.read(folder / "in" / "a.png").pixels.astype(np.float32) / 255
+    images.write(Picture(pixels), folder / "a.exr")
+    done = run("upscale", "a.exr", "--model", str(nearest))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_folder_is_mirrored(run: Run, folder: Path) -> None:
     done = run("upscale", "in", "--model", "small.safetensors", "--device", "cpu")
     assert done.returncode == 0
@@ -205,7 +213,7 @@ def test_models_are_told_found_and_fetched(run: Run, folder: Path, monkeypatch: 
     assert run("models", "fetch", name, "--offline").returncode == 4
     assert run("models", "fetch", "nothing").returncode == 4
     (folder / "release").mkdir()
-    network = small_network("esc")
+    network = escsr.load_network("esc-light-x2")
     weights = to_published(network.state_dict(), network.config)
     torch.save({"params": weights}, folder / "release" / "ESC_light_X2.pth")
     handler = partial(QuietHandler, directory=str(folder / "release"))

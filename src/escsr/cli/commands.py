@@ -70,7 +70,8 @@ def run() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-            gc.freeze()
+            if "OpenImageIO" not in sys.modules:  # which lists on stderr what is left
+                gc.freeze()
     except errors.EscError as error:
         message, code = str(error), _EXIT_CODES.get(type(error), ExitCode.FAILED)
     except OSError as error:  # of a stream: those of files are `EscError`
