@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ def command_lines(page: str) -> Iterator[str]:
                     yield re.sub(r" [|>] .*", "", part[part.index("escsr ") :])
 
 
+@cache
+def root_command() -> Any:
+    """`escsr` as Click knows it, made once: that takes a tenth of a second."""
+    return typer.main.get_command(app)
+
+
 def parse(line: str) -> Parsed:
     """Parses a line by the command itself, without running it; a wrong option or value raises."""
     _, *arguments = shlex.split(line, comments=True)
-    command: Any = typer.main.get_command(app)
-    path = []
+    command, path = root_command(), []
     while hasattr(command, "commands"):
         if not arguments and command.invoke_without_command:
             break

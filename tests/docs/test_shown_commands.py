@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from clips import make_clip, noise
@@ -25,7 +24,7 @@ from escsr.models.bundled import find_model, list_models
 from escsr.models.published import RELEASED
 from escsr.training.recipes import recipe
 from samples import EXAMPLES, ROOT
-from shown_commands import blocks, command_lines, options_of, page_path, parse, read_pages
+from shown_commands import blocks, command_lines, options_of, page_path, parse, read_pages, root_command
 
 PAGES = read_pages()
 LINES = sorted({(name, line) for name, page in PAGES.items() for line in command_lines(page)})
@@ -118,7 +117,7 @@ def test_wrong_commands_would_be_found(line: str) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_and_options_in_the_text_exist(name: str) -> None:
-    root = typer.main.get_command(app)
+    root = root_command()
     known = options_of(root) | ELSEWHERE
     for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGES[name], flags=re.DOTALL)):
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", code):

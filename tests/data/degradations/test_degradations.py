@@ -179,9 +179,9 @@ def test_a_flat_image_keeps_its_colour() -> None:
 
 @pytest.fixture(scope="module")
 def draws() -> list[list[Step]]:
-    """100,000 samples of the paper's chain."""
+    """40,000 samples of the paper's chain."""
     generator = np.random.default_rng(0)
-    return [draw_steps(FULL, generator) for _ in range(100_000)]
+    return [draw_steps(FULL, generator) for _ in range(40_000)]
 
 
 def about(share: float, count: int) -> Any:
