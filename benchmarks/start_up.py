@@ -2,8 +2,9 @@
 
     python benchmarks/start_up.py --rounds 5
 
-Runs the command as a process of its own, and then the same in this file's child process, step by step.
-Records seconds (medians) in results/speed/start-up.json.
+Runs the command as a process of its own; the same where Python ends as it would by itself, looking for
+cycles among PyTorch's modules; and then the same in this file's child process, step by step. In turn;
+seconds (medians) are recorded in results/speed/start-up.json.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ images.write(larger, sys.argv[2]); step("write")
 print(json.dumps(seconds))
 """
 
+ENDS_BY_ITSELF = "import gc; gc.freeze = int; from escsr.cli import main; main()"
+
 
 def main() -> None:
     """Times the command and its steps."""
@@ -45,20 +48,26 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         icon, result = Path(folder) / "icon.png", Path(folder) / "result.png"
         _write_icon(icon)
-        command = [sys.executable, "-m", "escsr", "upscale", str(icon), "-o", str(result)]
-        whole, steps = [], []
+        arguments = ["upscale", str(icon), "-o", str(result)]
+        whole, usual, steps = [], [], []
         for _ in range(rounds):
-            start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
-            whole.append(time.perf_counter() - start)
+            whole.append(_seconds([sys.executable, "-m", "escsr", *arguments]))
+            usual.append(_seconds([sys.executable, "-c", ENDS_BY_ITSELF, *arguments]))
             child = [sys.executable, "-c", CHILD, str(icon), str(result)]
             output = subprocess.run(child, check=True, capture_output=True, text=True).stdout
             steps.append(json.loads(output))
     middle = {name: round(median(each[name] for each in steps), 3) for name in steps[0]}
-    print(f"whole command {median(whole):.2f} s; step by step {middle}")
+    print(f"whole command {median(whole):.2f} s, {median(usual):.2f} with Python's end; steps {middle}")
     from conditions import record
 
-    print(record("speed/start-up", {"command_seconds": whole, "median": median(whole), "steps": middle}))
+    seconds = {"command_seconds": whole, "median": median(whole), "with_pythons_end": usual}
+    print(record("speed/start-up", {**seconds, "ratio": median(whole) / median(usual), "steps": middle}))
+
+
+def _seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
 
 
 def _write_icon(path: Path) -> None:

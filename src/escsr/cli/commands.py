@@ -58,8 +58,8 @@ _EXIT_CODES = {
 def run() -> None:
     """Runs the command; a user's mistake is one line on stderr and an exit code, not a traceback.
 
-    What is left at the end the system takes back: Python's search for cycles in PyTorch's modules, which it
-    makes several times while it ends, takes half a second.
+    What is left at the end the system takes back: Python would look for cycles among PyTorch's modules
+    several times while it ends (`benchmarks/start_up.py`).
     """
     prepare_streams()
     end_on_signals()
