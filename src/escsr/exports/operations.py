@@ -170,9 +170,21 @@ def _conv(stage: Stage) -> nn.Conv2d:
 
 
 _KNOWN: tuple[type[nn.Module], ...] = (
-    *(nn.Conv2d, nn.GELU, nn.Identity, nn.ModuleList, nn.Sequential),
-    *(ConvFFN, LayerNorm, Projection, Gate, ImplicitBias, WindowAttention, ConvAttn),
-    *(ConvShortcut, NearestConvUpsampler, PixelShuffleUpsampler),
+    nn.Conv2d,
+    nn.GELU,
+    nn.Identity,
+    nn.ModuleList,
+    nn.Sequential,
+    ConvAttn,
+    ConvFFN,
+    ConvShortcut,
+    Gate,
+    ImplicitBias,
+    LayerNorm,
+    NearestConvUpsampler,
+    PixelShuffleUpsampler,
+    Projection,
+    WindowAttention,
 )
 """Classes of modules whose twins are here, and of what holds them."""
 

@@ -307,9 +307,8 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     made: dict[str, Tensor] = {}
     seen: set[int] = set()
     for key, value in tensors.items():
-        place = value.untyped_storage().data_ptr()
-        made[key] = value.contiguous() if place not in seen else value.clone().contiguous()
-        seen.add(place)
+        made[key] = value.contiguous() if value.data_ptr() not in seen else value.clone().contiguous()
+        seen.add(value.data_ptr())
     return made
 
 

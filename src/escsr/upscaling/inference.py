@@ -55,9 +55,8 @@ class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
     Where the network is trained on, loads other weights, or gets other modules or hooks, the next run
-    computes with these. Only what
-    `WeightsWatch` does not notice, as changes through `.data`, needs a new `Inference`; until then it
-    computes with the weights as they were.
+    computes with these. Only what `WeightsWatch` does not notice, as changes through `.data`, needs a new
+    `Inference`; until then it computes with the weights as they were.
 
     Args:
         network: The network, on the device that computes; or an `inference_form`.

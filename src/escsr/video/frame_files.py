@@ -51,9 +51,11 @@ _PATTERN = re.compile(r"%0?\d*d")
 _TICK = Fraction(1, 1_000_000)
 """Of the video that a folder becomes: times in microseconds."""
 
-
 _LATEST = 2**53
 """Microseconds: FFmpeg's times have 64 bits and are reckoned with."""
+
+_PNG_FORMATS = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48be", (16, True): "rgba64be"}
+"""FFmpeg's names of pixels, by bits and whether there is opacity."""
 
 
 @dataclass(frozen=True)
@@ -236,8 +238,7 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
     """A video of PNG pictures, which keep the colours that are declared, as FFV1 does not."""
     first = _read_frame(paths[0])
     layout = Layout("rgb", 16 if first.pixels.dtype == np.uint16 else 8, has_alpha=first.alpha is not None)
-    encoded = f"rgb{'a' * layout.has_alpha}" + ("24" if layout.bits == 8 else "48be")
-    encoded = {"rgba24": "rgba", "rgba48be": "rgba64be"}.get(encoded, encoded)
+    encoded = _PNG_FORMATS[layout.bits, layout.has_alpha]
     declared = first.metadata.get(CICP, bytes([2, 2]))
     with library().open(str(target), "w", format="nut") as container:
         stream: Any = container.add_stream("png", options={"compression_level": "1", "pred": "sub"})

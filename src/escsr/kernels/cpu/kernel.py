@@ -66,12 +66,12 @@ class Kernel:
     def weights(self) -> tuple[Any, bool]:
         """The structure, and whether products are of bfloat16."""
         bfloat16 = wants_bfloat16(self.library)
+        norm = self.norm if isinstance(self.norm, nn.LayerNorm) else None  # others are nothing
 
         def pack() -> Prepared:
             weights = Weights(self.library, bfloat16=bfloat16)
             return Prepared(self.prepare(weights), [*weights.kept, norm])
 
-        norm = self.norm if isinstance(self.norm, nn.LayerNorm) else None  # others are nothing
         key = self.library.name, bfloat16, id(norm), self.slope
         return prepared_once(self.owner, key, pack).structure, bfloat16
 
