@@ -14,15 +14,20 @@ from escsr.models.checkpoints import save_network
 from samples import BROKEN, mixed_folder, nearest_network
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its first run is made in the first test; the others go on from there."""
-    folder = tmp_path_factory.mktemp("mixed")
-    mixed_folder(folder / "in")
-    (folder / "in" / "notes.txt").write_text("no picture by its name")
-    (folder / "in" / "round").symlink_to(folder / "in")
-    (folder / "in" / "nowhere.png").symlink_to(folder / "missing.png")
-    save_network(nearest_network(), folder / "nearest.safetensors")
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    mixed_folder(tmp_path / "in")
+    (tmp_path / "in" / "notes.txt").write_text("no picture by its name")
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "nowhere.png").symlink_to(tmp_path / "missing.png")
+    save_network(nearest_network(), tmp_path / "nearest.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def upscaled(folder: Path) -> Path:
+    """The same after a first run."""
+    call(folder)
     return folder
 
 
@@ -60,18 +65,18 @@ def test_first_run(folder: Path) -> None:
     assert state(folder / "in") == before
 
 
-def test_second_run_does_nothing(folder: Path) -> None:
-    before = state(folder)
-    again = call(folder)
+def test_second_run_does_nothing(upscaled: Path) -> None:
+    before = state(upscaled)
+    again = call(upscaled)
     assert again.returncode == 1
     assert again.stdout.count("skipped, done before") == len(again.stdout.splitlines()) == 25
     assert "25 done before, 5 failed; " in again.stderr
-    assert state(folder) == before
+    assert state(upscaled) == before
 
 
-def test_for_programs(folder: Path) -> None:
-    (folder / "in_x2" / "0" / "picture 00.png").unlink()
-    done = call(folder, "--json")
+def test_for_programs(upscaled: Path) -> None:
+    (upscaled / "in_x2" / "0" / "picture 00.png").unlink()
+    done = call(upscaled, "--json")
     assert (done.returncode, done.stderr) == (1, "")
     *lines, end = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line["source"] for line in lines if line["status"] == "failed"} == {
@@ -81,9 +86,9 @@ def test_for_programs(folder: Path) -> None:
     assert (end["event"], end["done"], end["skipped"], end["failed"]) == ("end", 1, 24, 5)
 
 
-def test_when_the_broken_ones_are_gone(folder: Path) -> None:
+def test_when_the_broken_ones_are_gone(upscaled: Path) -> None:
     for name in BROKEN:
-        (folder / "in" / "1" / name).unlink()
-    done = call(folder)
+        (upscaled / "in" / "1" / name).unlink()
+    done = call(upscaled)
     assert (done.returncode, done.stderr.count("\n")) == (0, 2)
     assert done.stderr.endswith("Skipped 1 file that is not a picture: 1 .txt.\n")
