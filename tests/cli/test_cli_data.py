@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import escsr_command
 from escsr import images
 from escsr.cli import main
 from escsr.cli.data import identify_lr as identify_lr_command
@@ -65,7 +66,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def test_as_a_process(folder: Path) -> None:
-    command = [sys.executable, "-m", "escsr", "data", "verify", "photos", "--patch-size", "129"]
+    command = [*escsr_command(), "data", "verify", "photos", "--patch-size", "129"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 pictures: 0 faults, 1 warning." in done.stdout

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import ESCSR, run_escsr
+from commands import escsr_command, run_escsr
 from escsr import images
 from escsr.images import Picture
 from escsr.models.bundled import list_models
@@ -122,7 +122,7 @@ def test_an_interrupted_batch_says_what_is_done(folder: Path, interrupts: int) -
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     save_network(small_network("esc"), folder / "small.safetensors")
-    command = [*ESCSR, "in", "--model", "small.safetensors", "--skip-existing"]
+    command = [*escsr_command(), "in", "--model", "small.safetensors", "--skip-existing"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -176,7 +176,7 @@ def test_evaluate_prints_one_table_a_scale(folder: Path) -> None:
 )
 def test_help_has_no_types_and_fits_a_terminal(folder: Path, command: str) -> None:
     done = subprocess.run(
-        [*ESCSR, *command.split(), "--help"],
+        [*escsr_command(), *command.split(), "--help"],
         cwd=folder,
         capture_output=True,
         text=True,

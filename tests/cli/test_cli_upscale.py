@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands import ESCSR, run_escsr_bytes
+from commands import escsr_command
 from escsr import images
 from escsr.batch.pipes import piped
 from escsr.cli.interrupts import end_on_signals
@@ -21,8 +21,6 @@ from escsr.errors import OutputError
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from samples import ROOT, small_network
-
-COMMAND = [*ESCSR, "upscale"]
 
 
 @pytest.fixture
@@ -35,7 +33,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(folder: Path, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    return run_escsr_bytes("upscale", *arguments, "--model", "small.safetensors", cwd=folder, stdin=stdin)
+    command = [*escsr_command(), "upscale", *arguments, "--model", "small.safetensors"]
+    return subprocess.run(command, cwd=folder, input=stdin or b"", capture_output=True, check=False)
 
 
 def test_a_picture_through_pipes(folder: Path) -> None:
@@ -107,7 +106,7 @@ def test_control_c(folder: Path, interrupts: int) -> None:
     large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
-    command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
+    command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -136,7 +135,7 @@ def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
     large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
-    command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
+    command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["status"] == "done"
@@ -206,7 +205,7 @@ def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
     large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
-    command = [*COMMAND, "in", "--json", "--model", "small.safetensors"]
+    command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["status"] == "done"
@@ -223,7 +222,7 @@ def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
 def test_json_where_letters_are_missing(folder: Path, encoding: str) -> None:
     name = "ü \N{COLLISION SYMBOL}.png"
     (folder / "in" / "a.png").rename(folder / "in" / name)
-    command = [*COMMAND, f"in/{name}", "--json", "--dry-run", "-m", "small.safetensors"]
+    command = [*escsr_command(), "upscale", f"in/{name}", "--json", "--dry-run", "-m", "small.safetensors"]
     environment = {**os.environ, "PYTHONIOENCODING": encoding}
     done = subprocess.run(command, cwd=folder, capture_output=True, check=True, env=environment)
     line, _ = done.stdout.decode(encoding).splitlines()
@@ -249,7 +248,9 @@ def test_former_names_of_options(folder: Path) -> None:
     assert call(folder, "in/a.png", "-o", "new.png", *now).returncode == 0
     assert (folder / "old.png").read_bytes() == (folder / "new.png").read_bytes()
     assert (folder / "tta.png").read_bytes() == (folder / "new.png").read_bytes()
-    told = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [*escsr_command(), "upscale", "--help"], capture_output=True, text=True, check=True
+    ).stdout
     assert not any(word in told for word in ("--maps", "--ensemble", "--tta"))
     wrong = call(folder, "in/a.png", "--fit", "fill")
     assert wrong.returncode == 2

@@ -15,15 +15,13 @@ import numpy as np
 import pytest
 
 from clips import make_clip, noise
-from commands import ESCSR, run_escsr
+from commands import escsr_command, python_command, run_escsr
 from escsr import cli, images
 from escsr.cli import commands
 from escsr.cli import video as command
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
 from samples import ROOT
-
-COMMAND = [*ESCSR, "upscale"]
 
 
 @pytest.fixture
@@ -141,7 +139,18 @@ def test_refusals(
 @pytest.mark.usefixtures("heeded_signals")
 def test_control_c_finishes_the_segment(tmp_path: Path, nearest: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", noise(60, (120, 160)), codec="libx264", pixels="yuv420p")
-    line = [*COMMAND, "clip.mkv", "--json", "--segment", "0.4", "--model", str(nearest), "--device", "cpu"]
+    line = [
+        *escsr_command(),
+        "upscale",
+        "clip.mkv",
+        "--json",
+        "--segment",
+        "0.4",
+        "--model",
+        str(nearest),
+        "--device",
+        "cpu",
+    ]
     with subprocess.Popen(
         line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -169,7 +178,7 @@ def test_hours_of_work_are_asked_for_on_a_terminal(clip: Path, nearest: Path) ->
     import pty
 
     code = "import sys; from escsr.cli import main, video; video._LONG_SECONDS = 1e-9; main()"
-    line = [sys.executable, "-c", code, "upscale", str(clip), "--model", str(nearest)]
+    line = [*python_command(), "-c", code, "upscale", str(clip), "--model", str(nearest)]
     for arguments, status, is_there in ((["--yes"], 0, True), ([], 2, False)):
         clip.with_name("clip_x2.mkv").unlink(missing_ok=True)
         ours, theirs = pty.openpty()

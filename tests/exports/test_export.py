@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from commands import escsr_command
 from escsr.errors import ConfigError, ModelNotFoundError, OutputError
 from escsr.exports import export
 from escsr.files import sha256_of
@@ -118,7 +119,7 @@ def test_a_missing_package_is_named_with_its_line(
 
 def test_the_command(tmp_path: Path) -> None:
     save_network(small_network("esc"), tmp_path / "mine.safetensors")
-    command = [sys.executable, "-m", "escsr", "export", "mine.safetensors"]
+    command = [*escsr_command(), "export", "mine.safetensors"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "mine.onnx\n"
     assert (tmp_path / "mine.onnx").exists()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands import escsr_command
 from escsr import images
 from escsr.errors import ImageError, OutputError
 from escsr.images import formats
@@ -95,7 +95,7 @@ def test_a_camera_held_upright(photo: Path) -> None:
 
 def test_the_command_writes_a_png(photo: Path) -> None:
     save_network(nearest_network(), photo.parent.parent / "nearest.safetensors")
-    command = [sys.executable, "-m", "escsr", "upscale", "in", "--model", "nearest.safetensors"]
+    command = [*escsr_command(), "upscale", "in", "--model", "nearest.safetensors"]
     done = subprocess.run(command, cwd=photo.parent.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "in_x2/photo.png" in done.stdout

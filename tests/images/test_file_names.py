@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from commands import escsr_command
 from escsr import images
 from escsr.errors import EscError, ImageError, OutputError
 from escsr.images import Picture
@@ -101,7 +101,7 @@ def test_the_command_shows_every_name(model: Path, folder: Path) -> None:
         images.write(Picture(PIXELS), folder / "in" / name)
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "escsr", "upscale", *arguments, "--model", str(model)]
+        command = [*escsr_command(), "upscale", *arguments, "--model", str(model)]
         env = os.environ | {"PYTHONIOENCODING": "ascii:strict"}
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_images_golden import need, noise
 
+from commands import python_command
 from escsr import images
 from escsr.batch.jobs import plan
 from escsr.errors import DataError, EscError, ImageError, OutputError
@@ -283,7 +284,7 @@ def test_a_disk_that_is_full(tmp_path: Path, name: str) -> None:
     before = path.read_bytes()
     for free in ["1000"] + [str(2**40)] * (name == "OpenEXR"):  # which names its file
         done = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, path, free], capture_output=True, text=True, check=False
+            [*python_command(), "-c", FULL_DISK, path, free], capture_output=True, text=True, check=False
         )
         assert done.stdout.startswith(f"refused: Cannot write {path}: "), done.stderr
         assert ".part" not in done.stdout

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 
 import pytest
 
+from commands import python_command
 from samples import ROOT
 
 PROGRAM = """
@@ -32,7 +32,8 @@ def work(what):
     elif what == "run":
         run(network, lr, tile_size=8)
 
-before, inside = sys.argv[1:]
+before, inside, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))
 work(before)
 child = os.fork()
 if child == 0:
@@ -59,8 +60,8 @@ def test_a_fork_after_use_is_refused_in_the_child(
 ) -> None:
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROGRAM, before, inside],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": f"{threads}"},
+        [*python_command(), "-c", PROGRAM, before, inside, f"{threads}"],
+        env={**os.environ, "PYTHONPATH": path},
         timeout=120,
         check=False,
     )

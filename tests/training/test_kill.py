@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file
 from tiny_runs import TINY, tiny_arguments, write_pictures
 
+from commands import escsr_command
+
 ITERATIONS = 60
 SETTINGS = [*TINY, f"iterations={ITERATIONS}", "validate_every=3"]
 LAST = f"iter_{ITERATIONS:07d}.safetensors"
@@ -25,13 +27,13 @@ pytestmark = [
 ]
 
 
-def start(data: Path, run: Path, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "escsr", *tiny_arguments(data, run, [*SETTINGS, *more])]
+def start(data: Path, run: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "escsr", *tiny_arguments(data, run, SETTINGS)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finish(data: Path, run: Path, *more: str) -> str:
-    with start(data, run, *more) as process:
+def finish(data: Path, run: Path) -> str:
+    with start(data, run) as process:
         out, err = process.communicate()
     assert process.returncode == 0, err
     return out
@@ -69,7 +71,9 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     data = write_pictures(tmp_path / "hr")
-    with start(data, tmp_path / "run", "iterations=100000", "schedule=steps") as process:
+    settings = [*SETTINGS, "iterations=100000", "schedule=steps"]
+    command = [*escsr_command(), *tiny_arguments(data, tmp_path / "run", settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(number)

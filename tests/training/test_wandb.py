@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_runs import TINY, tiny_arguments, write_pictures
 
+from commands import escsr_command
 from escsr import images
 from escsr.errors import ConfigError
 from escsr.runtime.extras import install_line
@@ -22,7 +22,7 @@ SETTINGS = [*TINY, "precision=float32", "iterations=4", "schedule=steps"]
 
 def train(tmp_path: Path, *more: str, mode: str = "offline") -> subprocess.CompletedProcess[str]:
     data = write_pictures(tmp_path / "hr")
-    command = [sys.executable, "-m", "escsr", *tiny_arguments(data, tmp_path / "run", SETTINGS), *more]
+    command = [*escsr_command(), *tiny_arguments(data, tmp_path / "run", SETTINGS), *more]
     apart = {"WANDB_MODE": mode, "HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
     env = {key: value for key, value in os.environ.items() if not key.startswith("WANDB")} | apart
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)

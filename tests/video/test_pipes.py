@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise
+from commands import escsr_command
 from escsr import Upscaler
 from escsr.cli.video import upscale_pipe
 from escsr.errors import ConfigError, VideoError
@@ -24,7 +25,6 @@ from escsr.video import VideoOptions
 from escsr.video.pipes import frames_of_pipe, heeding, read_format, write_frames
 from escsr.video.planes import views
 
-COMMAND = [sys.executable, "-m", "escsr", "upscale"]
 HEADER = b"YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n"
 
 
@@ -183,7 +183,10 @@ def test_between_two_programs(tmp_path: Path, nearest: Path) -> None:
     model = ["--model", str(nearest), "--device", "cpu"]
     sent = ["ffmpeg", "-v", "error", "-i", str(clip), "-f", "yuv4mpegpipe", "-"]
     sent_bytes = subprocess.run(sent, capture_output=True, check=True).stdout
-    for line, stdin in (([*COMMAND, "-"], sent_bytes), ([*COMMAND, str(clip)], None)):
+    for line, stdin in (
+        ([*escsr_command(), "upscale", "-"], sent_bytes),
+        ([*escsr_command(), "upscale", str(clip)], None),
+    ):
         done = subprocess.run(
             [*line, "--pipe", "y4m", *model], input=stdin, capture_output=True, check=False
         )
@@ -198,6 +201,8 @@ def test_between_two_programs(tmp_path: Path, nearest: Path) -> None:
         assert len(differences) == 4
         assert max(differences) < 0.5, "but for colours that RGB does not hold"
     refused = subprocess.run(
-        [*COMMAND, str(clip), "-o", "a.mkv", "--pipe", "y4m", *model], capture_output=True, check=False
+        [*escsr_command(), "upscale", str(clip), "-o", "a.mkv", "--pipe", "y4m", *model],
+        capture_output=True,
+        check=False,
     )
     assert refused.returncode == 2

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from clips import ffmpeg, hashes, make_clip, moving, needs_ffmpeg, noise, times
+from commands import python_command
 from escsr import Upscaler, upscale_video
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling import upscaler as upscaling
@@ -395,7 +396,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, nearest: Path, limit_kib: int
     )
     arguments = ["upscale", str(clip), "--codec", "ffv1", "--segment", "0.1", "--model", str(nearest)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        [*python_command(), "-c", code, *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stdout + done.stderr
     assert "kept" in done.stderr

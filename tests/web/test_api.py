@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from commands import escsr_command
 from escsr import batch, images
 from escsr.images import Animation, Picture
 from samples import EXAMPLES, save_form
@@ -80,7 +80,7 @@ def test_results_have_the_bytes_of_the_function(
 
 
 def test_result_has_the_bytes_of_the_command(served: Served, photo: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "escsr", "upscale", str(photo), "-o", str(tmp_path / "out.png")]
+    command = [*escsr_command(), "upscale", str(photo), "-o", str(tmp_path / "out.png")]
     subprocess.run([*command, "--scale", "3", "--device", "cpu", "-q"], check=True)
     assert served.result(photo, model="auto", scale=3) == (tmp_path / "out.png").read_bytes()
 
