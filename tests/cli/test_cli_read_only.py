@@ -55,6 +55,7 @@ def upscale(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return call(folder, *command)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
 def test_one_picture_and_a_folder(folder: Path) -> None:
     before = (folder / "out" / "a.png").read_bytes()
@@ -70,6 +71,7 @@ def test_one_picture_and_a_folder(folder: Path) -> None:
     assert (folder / "out" / "a.png").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
 def test_what_was_done_before_may_be_read_only(folder: Path) -> None:
     (folder / "out" / "a.png").chmod(0o644)
@@ -80,6 +82,7 @@ def test_what_was_done_before_may_be_read_only(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="permissions are POSIX's")
 def test_the_function_refuses_before_the_work(folder: Path) -> None:
     closed = folder / "closed"

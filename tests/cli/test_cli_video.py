@@ -135,6 +135,7 @@ def test_refusals(
     assert not clip.with_name("clip_x2.mkv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.usefixtures("heeded_signals")
 def test_control_c_finishes_the_segment(tmp_path: Path, nearest: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import run_notebooks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", run_notebooks.NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook(path: Path) -> None:
     kept = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]

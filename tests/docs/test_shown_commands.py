@@ -174,6 +174,7 @@ def _texts(value: object) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_quick_commands_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the pages, since some lines use what earlier ones made."""
     monkeypatch.chdir(desk)
@@ -197,6 +198,7 @@ def runnable(page: str) -> list[str]:
     return [block for block in blocks(page, "python") if not re.search(not_here, block)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, page in PAGES.items() if runnable(page)])
 def test_python_in_the_pages_runs(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)

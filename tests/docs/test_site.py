@@ -25,6 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pages_are_there(site: Path) -> None:
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"study", "denoising"}
     assert {path.parent.name for path in site.glob("*/index.html")} >= pages - {"index"}
@@ -33,6 +34,7 @@ def test_pages_are_there(site: Path) -> None:
     assert "flowers.jpg" in start
 
 
+@pytest.mark.slow
 def test_a_browser_fetches_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     for page in pages:
@@ -44,6 +46,7 @@ def test_a_browser_fetches_nothing_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\([\"']?(?:https?:)?//|@import", style.read_text()), style
 
 
+@pytest.mark.slow
 def test_the_reference_has_every_command_and_option(site: Path) -> None:
     page = (site / "command-line" / "index.html").read_text()
     for path, command in docs_site.commands(typer.main.get_command(app), "escsr"):
@@ -55,12 +58,14 @@ def test_the_reference_has_every_command_and_option(site: Path) -> None:
                 assert f"<code>{parameter.opts[0]}</code>" in page, (path, parameter.opts)
 
 
+@pytest.mark.slow
 def test_the_api_has_the_public_names(site: Path) -> None:
     pages = "".join(path.read_text() for path in (site / "api").rglob("*.html"))
     for name in ("upscaling.upscaler.Upscaler", "training.run.train", "evaluation.protocols.evaluate"):
         assert f'id="escsr.{name}"' in pages, name
 
 
+@pytest.mark.slow
 def test_a_notebook_becomes_a_page(site: Path) -> None:
     page = (site / "study" / "index.html").read_text()
     assert "603,600 parameters" in page

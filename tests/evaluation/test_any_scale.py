@@ -41,6 +41,7 @@ def test_bicubic_figures(shared: Path, dataset: str, scale: int) -> None:
     assert result.psnr_y == pytest.approx(BICUBIC_LTE[dataset, scale], abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_published_lr_pictures_give_the_same_figures(shared: Path, scale: int) -> None:
     folder = shared / "data" / "Set14"

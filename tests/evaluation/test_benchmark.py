@@ -184,6 +184,7 @@ def test_two_in_turn_and_their_ratios(folder: Path) -> None:
         benchmark(["esc", "esc-fp"], against="esc-light")
 
 
+@pytest.mark.slow
 def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
     network = build_rival("asid-d8", 2)
     torch.save({"params": network.state_dict()}, folder / "asid.pth")
@@ -198,6 +199,7 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
             benchmark(["rdn"], weights=[bad])
 
 
+@pytest.mark.slow
 def test_peak_memory_of_a_pass_grows_with_its_output(folder: Path) -> None:
     small, large = (
         benchmark(["small.safetensors"], **QUICK | {"size": size, "memory": True}).rows[0].memory_mib  # type: ignore[arg-type]

@@ -77,6 +77,7 @@ def test_rgb_protocol_and_fractional_scale(folder: Path) -> None:
     assert "RGB-PSNR dB" in run(*options, "--scale", "2.5").stdout
 
 
+@pytest.mark.slow
 def test_compare_as_a_table_and_as_json(folder: Path) -> None:
     options = ["models", "compare", "any.safetensors", "--size", "24x16", "--rounds", "1"]
     options += ["--scale", "2", "--device", "cpu", "--data", "in"]

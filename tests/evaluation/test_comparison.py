@@ -48,6 +48,7 @@ def test_runs_take_turns_and_the_first_is_not_counted() -> None:
     assert all(taken < 0.02 for taken in seconds["b"])
 
 
+@pytest.mark.slow
 def test_peak_memory_grows_with_the_picture_not_with_this_process(models: list[str]) -> None:
     ballast = torch.ones(2**28, dtype=torch.uint8)  # 256 MiB that a child must not be charged with
     small, large = (
@@ -68,6 +69,7 @@ def test_a_failed_measurement_says_why() -> None:
         measure_peak_memory(Job("nothing", 8, 8, None, "cpu", "float32", 1))
 
 
+@pytest.mark.slow
 def test_compare_tells_what_the_parts_tell(models: list[str], tmp_path: Path) -> None:
     pictures = tmp_path / "Own" / "HR"
     images.write(Picture(images.read(EXAMPLES / "city.png").pixels[:48, :60]), pictures / "city.png")

@@ -35,13 +35,13 @@ BASELINES: dict[tuple[str, Protocol], list[tuple[float, float]]] = {
 }
 
 
-BIG = {("B100", "classic", 3), ("B100", "bicubic-as-published", 2), ("B100", "bicubic-as-published", 4)}
-"""Left out: each takes four seconds and tells nothing that the others do not."""
-
-
 @pytest.mark.parametrize(
     ("dataset", "protocol", "scale"),
-    [(*case, scale) for case in BASELINES for scale in (2, 3, 4) if (*case, scale) not in BIG],
+    [
+        pytest.param(*case, scale, marks=[pytest.mark.slow] * (case[0] == "B100"))
+        for case in BASELINES
+        for scale in (2, 3, 4)
+    ],
 )
 def test_bicubic_baselines(shared: Path, dataset: str, protocol: Protocol, scale: int) -> None:
     result = escsr.evaluate("bicubic", shared / "data" / dataset / "HR", scale=scale, protocol=protocol)

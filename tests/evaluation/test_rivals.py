@@ -53,6 +53,7 @@ def counted_macs(network: nn.Module, height: int, width: int) -> float:
     return counter.get_total_flops() / 2e9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIVALS)
 def test_parameters_and_macs_are_the_papers(name: str) -> None:
     needs(name)
@@ -171,6 +172,7 @@ def test_record_of_costs() -> None:
         assert f"{row['macs_g']:.1f}" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN)
 def test_half_precision_runs(name: str) -> None:
     network, lr = build_rival(name, 2), torch.rand(1, 3, 9, 17)
@@ -183,6 +185,7 @@ def test_half_precision_runs(name: str) -> None:
         assert (half - full).abs().max() < 0.1 * full.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIVALS)
 def test_any_size_is_taken_and_gradients_flow(name: str) -> None:
     needs(name)

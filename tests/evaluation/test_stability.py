@@ -73,6 +73,7 @@ def test_zeros_beyond_the_border_are_told_apart() -> None:
     assert figures.constant_border > 1
 
 
+@pytest.mark.slow
 def test_networks_of_any_scale_are_measured_at_two() -> None:
     figures = measure_stability(small_network("esc-lte"), {"text": stress_patterns()["text"]})
     assert figures.activations["text"] > 0
@@ -88,6 +89,7 @@ def test_pictures_are_in_range_and_the_same_every_time(side: int) -> None:
         assert torch.equal(picture, again[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [None, 2])
 def test_anybodys_model_is_measured(scale: int | None) -> None:
     figures = measure_stability(NearestResolver(scale))

@@ -33,7 +33,16 @@ def backend(request: pytest.FixtureRequest) -> Any:
     return name
 
 
-@pytest.mark.parametrize("variant", ["esc", "esc-fp", "esc-real", "esc-lte", "esc-rib"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "esc",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("esc-fp", "esc-real", "esc-lte", "esc-rib")
+        ),
+    ],
+)
 def test_tiles_are_exact(backend: Any, variant: str) -> None:
     network = small_network(variant)
     lr, scale = torch.rand(1, 3, 27, 21), call_options(network).get("scale")

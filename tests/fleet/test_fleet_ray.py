@@ -20,6 +20,7 @@ NEEDED = ("ray", "s3fs", "moto", "flask", "flask_cors")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"requires {', '.join(MISSING)}")
 def test_killed_twice_and_started_again() -> None:
     command = [sys.executable, "fleet_kills.py", "--store", "s3", "--pictures", "16"]

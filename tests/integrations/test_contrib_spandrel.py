@@ -56,6 +56,7 @@ def loader(architecture: Any) -> Any:
     return spandrel.ModelLoader(registry=registry)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in escsr.list_models() if "lte" not in name])
 def test_published_models_equal_our_upscaler(loader: Any, name: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
@@ -66,6 +67,7 @@ def test_published_models_equal_our_upscaler(loader: Any, name: str, tmp_path: P
     assert model.scale == int(name[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_rank", [None, 6])
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if "lte" not in name])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (13, 10)])

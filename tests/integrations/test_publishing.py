@@ -26,6 +26,7 @@ from other_models import NEEDS_SPANDREL, real_spandrel
 from samples import small_config, small_network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", escsr.list_models())
 def test_a_published_model_is_the_same_model(name: str, tmp_path: Path) -> None:
     files = publish(name, tmp_path / name, author="The escsr authors")
@@ -47,6 +48,7 @@ def test_a_published_model_is_the_same_model(name: str, tmp_path: Path) -> None:
     assert "The escsr authors" in (tmp_path / name / "LICENSE").read_text()
 
 
+@pytest.mark.slow
 @NEEDS_SPANDREL
 @pytest.mark.parametrize("name", [name for name in escsr.list_models() if "lte" not in name])
 def test_spandrel_loads_what_is_published(name: str, tmp_path: Path) -> None:

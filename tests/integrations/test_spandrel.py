@@ -40,6 +40,7 @@ def loaded(spandrel: Any, path: Path) -> Any:
     return spandrel.ModelLoader().load_from_file(path)
 
 
+@pytest.mark.slow
 @NEEDS_SPANDREL
 @pytest.mark.parametrize("published_names", [False, True])
 @pytest.mark.parametrize("name", FIXED)

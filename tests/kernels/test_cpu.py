@@ -151,6 +151,7 @@ def four_lanes(tmp_path_factory: pytest.TempPathFactory) -> libraries.NativeLibr
     return library
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 @pytest.mark.parametrize(("name", "stage_name"), CASES)
 def test_a_stage_with_vectors_of_four(
@@ -357,6 +358,7 @@ def test_the_libraries_are_small() -> None:
     assert sum(path.stat().st_size for path in Path(libraries.__file__).parent.rglob("*.so")) < 2 * 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_sanitizers_find_nothing(sanitizer: str, tmp_path: Path) -> None:

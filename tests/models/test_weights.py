@@ -52,7 +52,7 @@ def test_the_file_is_the_recorded_one_and_tells_its_origin(name: str) -> None:
     assert path.stat().st_size < 2.5 * sum(p.numel() for p in escsr.load_network(name).parameters())
 
 
-@pytest.mark.parametrize("picture", ["flowers", "city"])
+@pytest.mark.parametrize("picture", ["flowers", pytest.param("city", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", MODELS)
 def test_better_than_bicubic(name: str, picture: str) -> None:
     upscaler = escsr.Upscaler(name, device="cpu")
@@ -65,6 +65,7 @@ def test_better_than_bicubic(name: str, picture: str) -> None:
     assert psnr(ours, truth) > psnr(bicubic, truth) + least_gain(name, 0.8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["esc-light-x4", "esc-fp-x4", "esc-x4"])
 def test_set5_figures_are_the_cards(name: str, shared: Path) -> None:
     """One model of each network: the files themselves are those that were measured."""
@@ -74,6 +75,7 @@ def test_set5_figures_are_the_cards(name: str, shared: Path) -> None:
     assert result.ssim_y == pytest.approx(ssim_y, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sides", [(64, 64), (58, 73), (40, 91)])
 def test_any_scale_and_a_scale_for_each_side(sides: tuple[int, int]) -> None:
     """Sharper than bicubic where rows and columns grow by 3, by 3.3 and 2.6, by 4.8 and 2.1."""

@@ -37,6 +37,7 @@ BRIGHTNESS, REAL_BRIGHTNESS, GAN_BRIGHTNESS = 0.05, 0.15, 0.2
 `Upscaler` keeps the mean, see `test_the_mean_of_no_picture_changes`."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["esc-light-x4", "esc-real-light-gan-x4"])
 def test_figures_are_the_recorded_ones(name: str) -> None:
     pictures = {key: picture for key, picture in stress_patterns().items() if key in HARDEST}
@@ -62,6 +63,7 @@ def test_recorded_figures_are_good(name: str) -> None:
     assert recorded["constant_border"] < border
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_float16_is_close_to_float32(name: str) -> None:
     pictures = stress_patterns()
@@ -74,6 +76,7 @@ def test_float16_is_close_to_float32(name: str) -> None:
         assert error.square().mean() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 3, 32])
 @pytest.mark.parametrize("name", MODELS)
 def test_no_picture_blows_up(name: str, side: int) -> None:
@@ -92,6 +95,7 @@ def test_no_picture_blows_up(name: str, side: int) -> None:
     assert (sr.mean((1, 2, 3)) - pictures.mean((1, 2, 3))).abs().max() < most
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MODELS if "degradation" in _ALL[name]])
 def test_the_mean_of_no_picture_changes(name: str) -> None:
     patterns = stress_patterns(32)
@@ -100,6 +104,7 @@ def test_the_mean_of_no_picture_changes(name: str) -> None:
     assert (sr.mean((2, 3)) - pictures.mean((2, 3))).abs().max() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0, 3, 128, 255])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_constant_picture_stays_so(name: str, level: int) -> None:
@@ -109,6 +114,7 @@ def test_a_constant_picture_stays_so(name: str, level: int) -> None:
     assert error.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_picture_of_a_pure_colour_stays_so_inside(name: str) -> None:
     """At the border single pixels of a saturated colour are off by more: the cards tell."""
@@ -118,6 +124,7 @@ def test_a_picture_of_a_pure_colour_stays_so_inside(name: str) -> None:
     assert error[16:-16, 16:-16].max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_16_bit_pictures_keep_their_depth(name: str) -> None:
     ramp = np.linspace(20_000, 21_000, 32).astype(np.uint16)  # four levels of 8 bits

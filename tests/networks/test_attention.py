@@ -67,6 +67,7 @@ def test_plain_and_sdpa_are_equal(bias_rank: int | None) -> None:
     assert (plain - sdpa).abs().max() <= 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="flex attention on a CPU needs a C++ compiler")
 @pytest.mark.parametrize("bias_rank", [None, 48])
 def test_flex_is_equal(bias_rank: int | None) -> None:

@@ -50,7 +50,7 @@ def load(shared: Path, name: str) -> tuple[ESC, dict[str, Tensor], dict[str, flo
     return network, tensors, options
 
 
-@pytest.mark.parametrize("backend", ["plain", "sdpa"])
+@pytest.mark.parametrize("backend", ["plain", pytest.param("sdpa", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_outputs(shared: Path, name: str, backend: str) -> None:
     network, tensors, options = load(shared, name)

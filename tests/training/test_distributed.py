@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data") / "hr")
 
 
+@pytest.mark.slow
 def test_validation_is_shared_with_equal_figures(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     torchrun(str(tmp_path / "script.py"), str(folder), str(tmp_path), str(ROOT / "tests"))
@@ -68,6 +69,7 @@ def test_validation_is_shared_with_equal_figures(folder: Path, tmp_path: Path) -
         assert result["sums"] == [[[3.0] * 3] * 2, [0.0, 4.0]]
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None:
     """Sums in another order: after six steps of AdamW the weights agree to 2e-5."""
     settings = [*TINY, "iterations=6", "precision=float32", "optimizer=adamw"]
@@ -88,6 +90,7 @@ def test_two_processes_train_what_one_does(folder: Path, tmp_path: Path) -> None
     assert logs[1][-1]["validation"] == pytest.approx(logs[0][-1]["validation"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_train_two_networks_as_one_does(folder: Path, tmp_path: Path) -> None:
     """Generator, discriminator and the vectors of its spectral norm."""
     settings = [*GAN, "iterations=4", "validate_every=4", "objective.colour=0.5"]
@@ -126,6 +129,7 @@ sys.stdout.write(f"threads left: {left}\\n")  # one write a process, so that lin
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="lists its threads by /proc")
+@pytest.mark.slow
 def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
     """One that did, and wanted the GIL while Python ended, aborted a finished training."""
     (tmp_path / "script.py").write_text(THREADS)

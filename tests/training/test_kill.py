@@ -44,6 +44,7 @@ def figures(run: Path) -> list[tuple[int, float, dict[str, float] | None]]:
     return [(line["iteration"], line["loss"], line.get("validation")) for line in lines]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     data = write_pictures(tmp_path / "hr")
     finish(data, tmp_path / "whole")

@@ -138,6 +138,7 @@ def test_one_stage_can_go_on_from_the_other_but_not_resume_it(
         trainer(one, folder, tmp_path / "one").state.load(tmp_path / "run" / "iter_0000004.safetensors")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_by_the_command(config: TrainingConfig, folder: Path, tmp_path: Path) -> None:
     """As `test_kill` does for one network: the same files, whatever happened between."""
     objective = config.objective

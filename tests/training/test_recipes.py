@@ -195,6 +195,7 @@ TABLE_3 = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_ablations_are_those_of_table_3(name: str) -> None:
     config = recipe(f"esc-x2-{name}").network
@@ -203,6 +204,7 @@ def test_ablations_are_those_of_table_3(name: str) -> None:
     assert round(count_macs(config, 360, 640) / 1e9, 1) == giga
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_ablations_are_whole_networks(name: str, tmp_path: Path) -> None:
     small = {"dim": 24, "attended_dim": 8, "num_heads": 3, "num_blocks": 2, "window_size": 8}

@@ -461,6 +461,7 @@ def test_samples_are_shown(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(repeated[::2, ::2], repeated[1::2, 1::2])
 
 
+@pytest.mark.slow
 def test_networks_of_any_scale_learn(folder: Path, tmp_path: Path) -> None:
     config = tiny(
         "iterations=60",

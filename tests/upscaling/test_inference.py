@@ -103,6 +103,7 @@ def test_half_precision_is_close_and_maps_stay_float32(precision: Any, variant: 
         assert 0 < (low - exact).abs().mean() < 0.02
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     variant=st.sampled_from(["esc", "esc-fp", "esc-lte"]),

@@ -50,6 +50,7 @@ def test_the_name_stands_for_the_bundled_models() -> None:
     assert escsr.Upscaler("real", scale=4, device="cpu").strength == DEFAULT_STRENGTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("picture", "least"), [("flowers", 0.02), ("city", 0.2)])
 def test_damaged_pictures_come_out_better(real: escsr.Upscaler, picture: str, least: float) -> None:
     """By little where all is fine texture, of which nothing is left in LR."""
@@ -61,6 +62,7 @@ def test_damaged_pictures_come_out_better(real: escsr.Upscaler, picture: str, le
     assert ours > quality(escsr.Upscaler(f"esc-light-x{scale}", device="cpu")(lr), hr) + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["gentle", "real-esrgan"])
 def test_mean_colours_stay(real: escsr.Upscaler, preset: str) -> None:
     scale = real.scale or 4

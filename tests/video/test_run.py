@@ -338,6 +338,7 @@ def test_a_run_that_was_stopped_goes_on(clip: Path, nearest: Path) -> None:
     assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.mkv", "parts.mkv", "whole.mkv"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX signal")
 def test_killed_at_random_and_run_again(tmp_path: Path, nearest: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", noise(60, (48, 64)), codec="libx264", pixels="yuv420p")

@@ -220,6 +220,7 @@ def test_odd_sizes(tmp_path: Path, nearest: Path, size: str, codec: Any) -> None
             upscale_video(clip, tmp_path / "same.mkv", model=nearest, codec=codec, **odd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize(("codec", "start"), [("h264", 0), ("hevc", 2)])
 def test_constant_rates_stay_constant(

@@ -259,6 +259,7 @@ def test_touch_moves_pans_and_pinches(browser: Browser, served: Served, pictures
         assert seen.problems == []
 
 
+@pytest.mark.slow
 def test_failed_and_cancelled_pictures(seen: Seen, served: Served, pictures: Path, large: Path) -> None:
     page = seen.page
     page.set_input_files("#files", [pictures / "broken.png", large, pictures / "scan.tif"])
@@ -312,6 +313,7 @@ def test_again_while_the_old_result_arrives(seen: Seen, pictures: Path) -> None:
     assert result_of(page) == ("small_x4.jpg", [200, 160])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [2, 100])
 def test_a_result_whose_connection_breaks(seen: Seen, pictures: Path, broken: int) -> None:
     """It is fetched again; once the page gives up it says so, and the picture can be sent again."""
@@ -415,6 +417,7 @@ def test_dropped_and_pasted_pictures(seen: Seen) -> None:
         expect(page.locator(".card", has_text=f"{kind}.png")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_and_comes(browser: Browser, weights: Path, tmp_path: Path, large: Path) -> None:
     options = WebOptions(models=(str(weights),), devices=("cpu",))
     with running(tmp_path / "first", options) as served:
@@ -458,6 +461,7 @@ def test_the_token_lets_the_page_in(browser: Browser, serve: Serve, pictures: Pa
         context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "theme", "is_dark"), [(1280, "light", 0), (1280, "dark", 1), (360, "dark", 1)]
 )

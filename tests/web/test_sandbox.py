@@ -67,6 +67,7 @@ def test_a_bomb_is_refused_by_its_header(served: Served, bomb: Path) -> None:
     assert time.monotonic() - start < 10
 
 
+@pytest.mark.slow
 def test_a_bomb_meets_the_limit_of_memory(
     serve: Serve, bomb: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_bomb_meets_the_limit_of_memory(
     assert served.wait(served.send(photo))["state"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals that stop a process")
 def test_a_reader_that_hangs_is_ended(serve: Serve, photo: Path, large: Path) -> None:
     served = serve(decode_seconds=4)
@@ -102,6 +104,7 @@ def test_a_reader_that_is_killed_fails_one_job(served: Served, photo: Path, larg
     assert served.wait(second)["state"] == "done"
 
 
+@pytest.mark.slow
 def test_files_that_are_half_or_noise_are_refused(served: Served, tmp_path: Path) -> None:
     """Every answer is a refusal or a job that fails or is done: never an error of the server."""
     random = np.random.default_rng(0)

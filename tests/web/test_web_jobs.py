@@ -34,6 +34,7 @@ from web.serving import Served
 Serve = Callable[..., Served]
 
 
+@pytest.mark.slow
 def test_eight_clients_get_their_own_pictures(served: Served, weights: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     sources = [tmp_path / f"{number}{'.png' if number % 2 else '.webp'}" for number in range(16)]
@@ -221,6 +222,7 @@ def test_signals_end_all_in_order(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("heeded_signals")
 def test_nothing_of_a_picture_is_said(tmp_path: Path, weights: Path, photo: Path) -> None:
     content = photo.read_bytes()

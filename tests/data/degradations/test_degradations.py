@@ -199,6 +199,7 @@ def even(values: list[float], low: float, high: float) -> None:
     assert array.std() == pytest.approx(spread, rel=0.03)
 
 
+@pytest.mark.slow
 def test_blurs_of_the_paper(draws: list[list[Step]]) -> None:
     first = [steps[0] for steps in draws]
     assert sum(isinstance(step, Sinc) for step in first) / len(first) == about(0.1, len(first))
