@@ -98,7 +98,7 @@ def test_json_and_dry_run(clip: Path, nearest: Path) -> None:
         (["clip.mkv", "--pipe", "y4m", "-o", "a.mkv"], 2, "--pipe takes one video"),
         (["clip.mkv", "--pipe", "y4m", "--fps", "30"], 2, "--fps: of no use"),
         (["clip.mkv", "--pipe", "y4m", "--max-pixels", "999"], 2, "raise max_pixels"),
-        (["clip.mkv", "--fps", "30"], 2, "fps is for a folder of frames"),
+        (["clip.mkv", "--fps", "25"], 2, "fps is for a folder of frames"),
         (["clip.mkv", "-o", "%d.png", "--fps", "30"], 2, "fps is for a folder of frames"),
         (["clip.mkv", "-o", "a.mkv", "--format", "mp4"], 2, "a.mkv is no .mp4 file"),
         (["clip.mkv", "-o", "%d.png", "--format", "jpg"], 2, "%d.png is no .jpg file"),

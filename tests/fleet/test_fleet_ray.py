@@ -48,6 +48,11 @@ def test_a_mistyped_command_leaves_a_run_at_work_alone(tmp_path: Path, nearest: 
         upscale(source, output, model="typo")
     with pytest.raises(OutputError, match="holds the pictures"):
         upscale(output, output, model=nearest)
+    (tmp_path / "rows.jsonl").write_text(
+        '{"path": "a.png", "options": {"scale": 3}}\n{"path": "b.png", "options": {"scael": 3}}\n'
+    )
+    with pytest.raises(ConfigError, match="no option scael"):
+        upscale(tmp_path / "rows.jsonl", output, model=nearest)
     assert claimed_by(str(output)) == "at work"
 
 

@@ -23,6 +23,7 @@ from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
 from escsr.video.frame_files import TIMES, upscale_to_frames
 from escsr.video.planes import views
+from escsr.video.source import describe
 
 PLAIN = VideoOptions()
 
@@ -47,6 +48,25 @@ def test_a_folder_becomes_a_video(tmp_path: Path, nearest: Path, depth: Any) -> 
         assert (values == before.repeat(2, 0).repeat(2, 1)).all()
     with pytest.raises(ConfigError, match="name the video"):
         upscale_video(folder, model=nearest)
+
+
+def test_frame_9_comes_before_frame_10(tmp_path: Path, nearest: Path) -> None:
+    frames = noise(12)
+    for number, pixels in enumerate(frames):
+        images.write(Picture(pixels), tmp_path / "frames" / f"shot2_{number}.png")
+    result = upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest, codec="ffv1")
+    with av.open(str(result.target)) as container:
+        shown = list(container.decode(video=0))
+    for before, after in zip(frames, shown, strict=True):
+        assert ((to_rgb(after, Colours.of(after)) * 255).round()[::2, ::2] == before).all()
+
+
+@pytest.mark.parametrize("times", [[0, 40, 81, 120], [0, 40, 120, 160], [0, 10, 50, 51.5]])
+def test_uneven_times_are_known(tmp_path: Path, nearest: Path, times: list[float]) -> None:
+    folder = write_frames(tmp_path / "frames", noise(4))
+    (folder / TIMES).write_text("\n".join(map(str, times)))
+    film = upscale_video(folder, tmp_path / "film.mkv", model=nearest, codec="ffv1").target
+    assert describe(film).is_steady == (times[2] == 81)
 
 
 def test_times_go_in_and_out(tmp_path: Path, nearest: Path) -> None:

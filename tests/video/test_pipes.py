@@ -21,7 +21,7 @@ from escsr.cli.video import upscale_pipe
 from escsr.errors import ConfigError, VideoError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
-from escsr.video import VideoOptions
+from escsr.video import VideoOptions, pipes
 from escsr.video.pipes import frames_of_pipe, heeding, read_format, write_frames
 from escsr.video.planes import views
 
@@ -104,6 +104,31 @@ def test_a_silent_producer_holds_nothing_up(nearest: Path) -> None:
         sending.close()  # which ends any read
         closing.join()
     assert not is_open
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="writes cannot be waited for there")
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_reader_of_nothing_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, *, reads: bool) -> None:
+    """Once nobody waits: as where a signal ends the run. A slow one still gets what was begun."""
+    monkeypatch.setattr(pipes, "_PATIENCE_SECONDS", 0.3)
+    reading, writing = os.pipe()
+    ended, data, errors = threading.Event(), os.urandom(300_000), []
+    with open(reading, "rb") as receiving, open(writing, "wb", buffering=0) as pipe:
+        target = heeding(ended, pipe)
+
+        def write() -> None:
+            try:
+                target.write(data)
+            except BrokenPipeError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        ended.set()
+        received = receiving.read(len(data)) if reads else None
+        thread.join(30)
+        assert not thread.is_alive()
+        assert (received, bool(errors)) == (data if reads else None, not reads)
 
 
 def test_a_file_is_read_to_its_end(tmp_path: Path) -> None:

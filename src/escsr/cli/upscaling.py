@@ -105,7 +105,7 @@ def upscale(
     preset: PresetOption = None,
     segment: SegmentOption = 10.0,
     deinterlace: DeinterlaceOption = False,
-    fps: FpsOption = "25",
+    fps: FpsOption = None,
     pipe: PipeOption = None,
     yes: YesOption = False,
     skip_existing: Annotated[
@@ -219,7 +219,7 @@ def upscale(
             format=format,
             suffix=suffix,
             yes=yes,
-            fps=encoding.fps != VideoOptions().fps,
+            fps=fps is not None,
             **how,
         )
         upscale_pipe(inputs, output, pipe, options, encoding, quiet=quiet)

@@ -108,12 +108,12 @@ def upscale_videos(
     from escsr.batch import Job, Outcome
     from escsr.batch.manifest import Manifest
     from escsr.batch.pictures import failure_of
-    from escsr.video import VideoOptions, plan_video
+    from escsr.video import plan_video
     from escsr.video.forecast import forecast_video
     from escsr.video.frame_files import FPS_WITHOUT_FRAMES, frames_as_video, is_frame_pattern
 
     manifest = Manifest()
-    if how.fps != VideoOptions().fps and not any(job.source.is_dir() for job in jobs):
+    if how.fps is not None and not any(job.source.is_dir() for job in jobs):
         raise ConfigError(FPS_WITHOUT_FRAMES)
 
     def upscale_one(job: VideoJob) -> None:
@@ -201,6 +201,8 @@ def upscale_pipe(
         video = describe(Path(inputs[0]))
         video.check_fields(deinterlace=how.deinterlace)
         form, notes = PipeFormat.of_video(video), video.notes
+        if not video.is_steady:
+            notes += (f"its frames are not equally long; y4m shows {float(video.rate):.4g} a second",)
         frames = frames_of_video(video, damage, deinterlace=how.deinterlace)
         wanted, upscaler = upscaler_for(form.height, form.width, options)
     else:
@@ -209,7 +211,8 @@ def upscale_pipe(
     name = "Standard input" if inputs[0] == "-" else inputs[0]
     check_pixels(name, (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
-        for number in write_frames(frames, form, sys.stdout.buffer, upscaler, wanted, ended=ended):
+        target = heeding(ended, sys.stdout.buffer)
+        for number in write_frames(frames, form, target, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):
         ERR.print(plain(note))

@@ -57,9 +57,10 @@ DeinterlaceOption = Annotated[
     Option("--deinterlace", help="Make whole frames of interlaced ones.", rich_help_panel=_VIDEOS),
 ]
 FpsOption = Annotated[
-    str,
+    str | None,
     Option(
-        help="Frames per second of a folder of frames, like 25 or 30000/1001.",
+        metavar="NUMBER",
+        help="Frames per second of a folder of frames without times, like 30000/1001; 25 if not given.",
         rich_help_panel=_VIDEOS,
     ),
 ]

@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from escsr.batch.manifest import settings_text
 from escsr.batch.table import is_table
-from escsr.errors import ConfigError, DataError, OutputError
+from escsr.errors import ConfigError, DataError, NoImagesError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
@@ -31,7 +31,7 @@ from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import parse_crop
 
-__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "check_place", "make_plan", "plan_uri", "setting_of"]
+__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "check_inputs", "make_plan", "plan_uri", "setting_of"]
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 1_000
@@ -141,7 +141,7 @@ def make_plan(
         OutputError: A result would replace an input, all inputs are below the output, or the table cannot
             be written.
     """
-    check_place(source, output)
+    _check_place(source, output)
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
@@ -178,16 +178,38 @@ def make_plan(
     return Plan(run, rows, counts["done"], counts["failed"])
 
 
-def check_place(source: str, output: str) -> None:
-    """Refuses an output that the pictures are in.
+def check_inputs(
+    source: str, output: str, *, options: UpscaleOptions, format: str | None, suffix: str | None
+) -> None:
+    """Refuses what cannot be planned, as far as no names need to be compared.
 
     Args:
-        source: See `find_inputs`.
+        source: See `find_inputs`; a table is read to its end.
         output: See `find_inputs`.
+        options: Of pictures without their own.
+        format: See `find_inputs`.
+        suffix: See `find_inputs`.
 
     Raises:
+        NoImagesError: There are no pictures.
+        DataError: The source cannot be read.
+        ConfigError: Options of a picture are impossible.
         OutputError: All inputs are below the output.
     """
+    _check_place(source, output)
+    inputs = find_inputs(source, output, format=format, suffix=suffix)
+    if not is_table(source):
+        is_empty = not any(inputs)
+    else:
+        owns = {each.options for some in inputs for each in some}
+        is_empty = not owns
+        for own in owns:
+            setting_of(options, own)
+    if is_empty:
+        raise NoImagesError(f"{source}: no pictures in it.")
+
+
+def _check_place(source: str, output: str) -> None:
     real = without_links()
     if not is_table(source) and real(f"{source}/").startswith(real(f"{output}/")):
         raise OutputError(f"{output} holds the pictures themselves; choose another output.")

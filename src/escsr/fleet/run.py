@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from escsr.batch.jobs import check_name_suffix
-from escsr.errors import ConfigError, NoImagesError
+from escsr.errors import ConfigError
 from escsr.fleet.cluster import cluster, keep_quiet, run_plan
 from escsr.fleet.progress import Progress, Summary
 from escsr.runtime.extras import install_line
@@ -70,8 +70,7 @@ def upscale(
         raise ConfigError("num_actors and num_cpus must be at least 1.")
     from escsr import images
     from escsr.fleet import outcomes, stores
-    from escsr.fleet.inputs import find_inputs
-    from escsr.fleet.plan import check_place, make_plan, setting_of
+    from escsr.fleet.plan import check_inputs, make_plan, setting_of
     from escsr.fleet.worker import Upscaling
 
     check_name_suffix(suffix, images.WRITABLE)
@@ -81,10 +80,8 @@ def upscale(
     stores.check_writable(output)
     # What is wrong shows before the claim, which ends a run at work; the plan leaves out what that run has
     # recorded, so it is made behind it.
-    check_place(source, output)
     model_sha256 = setting_of(options, "").model_sha256
-    if not any(find_inputs(source, output, format=format, suffix=suffix)):
-        raise NoImagesError(f"{source}: no pictures in it.")
+    check_inputs(source, output, options=options, format=format, suffix=suffix)
     run = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(4).hex()}"
     outcomes.claim(output, run)
     plan = make_plan(

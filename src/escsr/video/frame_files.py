@@ -81,13 +81,13 @@ def is_frame_pattern(target: Path | None) -> bool:
 
 
 @contextmanager
-def frames_as_video(source: Path, fps: str) -> Iterator[Path]:
+def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
     """A folder's pictures as a video without loss, in a temporary file; a file stays what it is.
 
     Args:
-        source: A folder, whose pictures are the frames in the order of their names; their times are in its
-            `timestamps.txt` where there is one. Or a file.
-        fps: Frames a second, where there are no times: "25", "30000/1001".
+        source: A folder, whose pictures are the frames in the order of their names, 9 before 10; their
+            times are in its `timestamps.txt` where there is one. Or a file.
+        fps: Frames a second, where there are no times: "30000/1001"; None for 25.
 
     Yields:
         A file.
@@ -98,15 +98,16 @@ def frames_as_video(source: Path, fps: str) -> Iterator[Path]:
         VideoError: They differ in size or in the colours they declare, or there are not as many times.
     """
     if not source.is_dir():
-        if fps != VideoOptions().fps:
+        if fps is not None:
             raise ConfigError(FPS_WITHOUT_FRAMES)
         yield source
         return
-    paths = list(images.find_images(source))
-    times = _times(source, len(paths), _rate(fps))
+    paths = sorted(images.find_images(source), key=_by_number)
+    rate = _rate(fps or "25")
+    times = _times(source, len(paths), rate)
     with TemporaryDirectory(prefix="escsr-") as folder:
         target = Path(folder) / "frames.nut"
-        _encode(paths, times, target, _rate(fps))
+        _encode(paths, times, target, rate)
         yield target
 
 
@@ -203,6 +204,12 @@ def _older_frames(pattern: Path, count: int) -> tuple[str, ...]:
         return ()
     names = older[0] if len(older) == 1 else f"{older[0]} to {older[-1]}"
     return (f"{names}: of an earlier run, and no frame of this one; delete what you do not want",)
+
+
+def _by_number(path: Path) -> list[tuple[str, int]]:
+    """Sorts names by the numbers in them, with or without zeros in front."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(text, int(number or 0)) for text, number in zip(parts[::2], (*parts[1::2], ""), strict=True)]
 
 
 def _rate(fps: str) -> Fraction:

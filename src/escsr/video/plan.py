@@ -39,7 +39,7 @@ class VideoOptions:
         preset: Speed of the encoder; None for "medium", of av1 "8".
         segment: Seconds of a finished part, which an interrupted run need not do again.
         deinterlace: Make whole frames of interlaced ones, which else are refused.
-        fps: Frames a second of a folder of pictures without times, "25" or "30000/1001".
+        fps: Frames a second of a folder of pictures without times, like "30000/1001"; None for 25.
 
     Raises:
         ConfigError: `segment` is impossible.
@@ -50,7 +50,7 @@ class VideoOptions:
     preset: str | None = None
     segment: float = 10.0
     deinterlace: bool = False
-    fps: str = "25"
+    fps: str | None = None
 
     def __post_init__(self) -> None:
         if not _SHORTEST <= self.segment <= _LONGEST:

@@ -245,7 +245,7 @@ def upscale_video(
     preset: str | None = None,
     segment: float = 10.0,
     deinterlace: bool = False,
-    fps: str = "25",
+    fps: str | None = None,
     stop: threading.Event | None = None,
     on_progress: Callable[[VideoProgress], None] | None = None,
     options: UpscaleOptions | None = None,

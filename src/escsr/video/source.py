@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class Video:
         matrix: Display matrix (rotation), nine integers; None where there is none.
         time_base: Seconds per tick.
         rate: Frames a second, on average.
+        is_steady: Whether all frames are shown equally long, but for the last.
         frames: Packets with a picture.
         seconds: From the first frame to the end of the last.
         last_duration: Of the last frame, ticks.
@@ -70,6 +72,7 @@ class Video:
     matrix: tuple[int, ...] | None
     time_base: Fraction
     rate: Fraction
+    is_steady: bool
     frames: int
     seconds: float
     last_duration: int
@@ -190,12 +193,9 @@ def describe(path: Path) -> Video:
     # Opened anew, since not every container can be rewound.
     with opened(path) as container:
         stream = video_stream(container, path)
-        frames, seconds, last = _look_through(container, stream, values["rate"])
+        values |= _look_through(container, stream, values["rate"])
     return Video(
         path=path,
-        frames=frames,
-        seconds=seconds,
-        last_duration=last,
         is_interlaced=is_interlaced,
         notes=tuple(notes),
         **values,
@@ -222,8 +222,8 @@ def _first_frames(container: InputContainer, stream: VideoStream, path: Path) ->
     return first, interlaced
 
 
-def _look_through(container: InputContainer, stream: VideoStream, rate: Fraction) -> tuple[int, float, int]:
-    """How many packets hold a picture, how long they last in seconds, and the last one in ticks."""
+def _look_through(container: InputContainer, stream: VideoStream, rate: Fraction) -> dict[str, Any]:
+    """What only all packets tell."""
     assert stream.time_base is not None
     usual = max(1, round(1 / (rate * stream.time_base)))
     times, count, longest = [], 0, (-(2**63), usual)
@@ -236,7 +236,14 @@ def _look_through(container: InputContainer, stream: VideoStream, rate: Fraction
             times.append(time)
             longest = max(longest, (time, packet.duration or usual))
     span = max(times) - min(times) + longest[1] if times else count * usual
-    return count, float(span * stream.time_base), longest[1]
+    times.sort()
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    return {
+        "frames": count,
+        "seconds": float(span * stream.time_base),
+        "last_duration": longest[1],
+        "is_steady": not gaps or max(gaps) - min(gaps) <= max(2, usual // 10),  # of ticks
+    }
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
