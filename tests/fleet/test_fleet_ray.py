@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet, table
 
 from escsr.errors import ConfigError, DataError, ModelNotFoundError, NoImagesError, OutputError
 from escsr.fleet import run, upscale
@@ -48,11 +49,13 @@ def test_a_mistyped_command_leaves_a_run_at_work_alone(tmp_path: Path, nearest: 
         upscale(source, output, model="typo")
     with pytest.raises(OutputError, match="holds the pictures"):
         upscale(output, output, model=nearest)
-    (tmp_path / "rows.jsonl").write_text(
-        '{"path": "a.png", "options": {"scale": 3}}\n{"path": "b.png", "options": {"scael": 3}}\n'
-    )
+    rows = {"path": ["a.png", "b.png"], "options": ['{"scale": 3}', '{"scael": 3}']}
+    parquet.write_table(table(rows), tmp_path / "rows.parquet")
     with pytest.raises(ConfigError, match="no option scael"):
-        upscale(tmp_path / "rows.jsonl", output, model=nearest)
+        upscale(tmp_path / "rows.parquet", output, model=nearest)
+    (tmp_path / "rows.csv").write_text("path\na.png\n")
+    with pytest.raises(DataError, match=r"neither a picture nor a table, which ends in \.parquet"):
+        upscale(tmp_path / "rows.csv", output, model=nearest)
     assert claimed_by(str(output)) == "at work"
 
 

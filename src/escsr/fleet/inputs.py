@@ -109,6 +109,8 @@ def _local_paths(source: str) -> tuple[str, Iterable[Path]]:
     if path.exists() or not glob.has_magic(source):
         if not path.is_file():
             raise DataError(f"{source}: there is no such folder, picture or table.")
+        if path.suffix and not images.is_image(path):
+            raise DataError(f"{source}: by its name neither a picture nor a table, which ends in .parquet.")
         return os.fspath(path.parent), [path]
     matches = map(Path, glob.iglob(source, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     return _before_signs(source), (each for each in matches if images.is_image(each) and each.is_file())
