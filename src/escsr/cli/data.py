@@ -54,6 +54,14 @@ def prepare(
         list[int] | None,
         typer.Option(help="Also make small inputs for this scale. May be repeated."),
     ] = None,
+    resize: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="FACTOR",
+            help="Take pictures at this part of their size, like 0.5; 1 is as they are. May be repeated. "
+            "Smaller copies show finer detail, and less of the compression of their files.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a training set: pictures cut into squares, and their small inputs.
@@ -71,6 +79,7 @@ def prepare(
             step=step,
             lr=lr,
             scale=scale or (),
+            resize=resize or (1.0,),
             on_progress=report,
         )
     for path, reason in preparation.failures:

@@ -86,6 +86,25 @@ def test_sub_images_and_lr(source: Path, tmp_path: Path) -> None:
     assert len(sampler) == 28
 
 
+def test_smaller_copies(source: Path, tmp_path: Path) -> None:
+    made = prepare(source, tmp_path / "set", scale=[2], resize=[1, 0.5, 0.5])
+    assert (made.num_sources, made.num_images) == (4, 4)
+    half = downscale(pixels(source / "a.png"), 2, "pil-bicubic")
+    assert np.array_equal(pixels(made.hr / "a_at0.5.png"), half[: 55 // 2 * 2, : 75 // 2 * 2])
+    assert not verify(made.hr, lr=made.lr[2], scale=2, patch_size=8).faults
+    assert PatchSampler.from_folder(made.hr, lr=made.lr[2], scale=2, patch_size=8)
+    before = listing(tmp_path / "set")
+    again = prepare(source, tmp_path / "set", scale=[2], resize=[0.5, 0.7])
+    assert (again.num_sources, again.num_skipped, again.others) == (4, 2, ("a", "deep/b"))
+    assert before.items() <= listing(tmp_path / "set").items()
+    for wrong in ([], [0], [1.5], [float("nan")]):
+        with pytest.raises(ConfigError, match="resize takes numbers above 0"):
+            prepare(source, tmp_path / "set", scale=[2], resize=wrong)
+    images.write(images.Picture(pixels(source / "a.png")), source / "a_at0.5.png")
+    with pytest.raises(DataError, match=r"would both become a_at0\.5"):
+        prepare(source, tmp_path / "set", scale=[2], resize=[1, 0.5])
+
+
 def test_whole_pictures(source: Path, tmp_path: Path) -> None:
     made = prepare(source, tmp_path / "set", scale=[2, 4])
     assert made.num_images == 2

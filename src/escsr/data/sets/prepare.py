@@ -14,6 +14,7 @@ import numpy as np
 
 from escsr import images
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, in_threads, lr_name, read_rgb
+from escsr.data.pil_resize import pil_resize
 from escsr.data.resizers import Resizer, downscale
 from escsr.data.sets.manifest import Entry, Manifest
 from escsr.errors import ConfigError, DataError
@@ -29,7 +30,7 @@ class Preparation:
     Attributes:
         hr: Folder of the HR pictures or sub-images.
         lr: Folders of their LR pictures, by scale.
-        num_sources: Source pictures that are in the set.
+        num_sources: Source pictures that are in the set; each size of one counts.
         num_images: HR pictures made of them, those of earlier runs included.
         num_skipped: Sources that an earlier run had done.
         failures: Sources that could not be used, and why.
@@ -94,6 +95,7 @@ def prepare(
     step: int | None = None,
     lr: Resizer = "matlab-bicubic",
     scale: Sequence[int] = (),
+    resize: Sequence[float] = (1.0,),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Preparation:
     """Cuts pictures into sub-images and makes their LR; run again, it goes on where it stopped.
@@ -101,7 +103,8 @@ def prepare(
     HR goes to `HR/`, LR to `LR_<resizer>/X2/` and so on, all as PNG, named as the sources: "0001.png",
     or "0001_s001.png" for sub-images, "0001x2.png" for LR. LR is made of the whole picture and then
     cut, so that sub-images have no borders of their own. `manifest.jsonl` keeps the settings and the
-    digest of every source. Colour profiles and metadata are dropped.
+    digest of every source. Colour profiles and metadata are dropped. A picture at 0.7 of its size is a
+    source of its own, "0001_at0.7".
 
     Args:
         sources: Folder or folders; of several, each has a subfolder of its name in the result.
@@ -111,6 +114,8 @@ def prepare(
         step: HR pixels from one sub-image to the next; None for the side, without overlap.
         lr: What makes the LR pictures.
         scale: Scales to make LR for; none for HR alone. HR is cropped to a common multiple.
+        resize: Parts of their size that pictures are taken at, above 0 and up to 1; less than 1 by Pillow's
+            bicubic. Smaller ones show finer detail, and less of the noise and compression of their files.
         on_progress: Called with (sources done, sources in all).
 
     Returns:
@@ -127,15 +132,15 @@ def prepare(
     """
     settings = _Settings(sub_image, sub_image if step is None else step, lr, sorted(set(scale)))
     files = find_training_images(sources)
-    targets = list(_targets(files).items())
+    targets = list(_targets(files, resize).items())
     folder = Path(output)
     _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
     entries, failures = [], []
 
     def work(index: int) -> Entry | tuple[Path, str]:
-        name, source = targets[index]
-        return _prepare_or_fail(name, source.path, manifest.entries.get(name), folder, settings)
+        name, (path, factor) = targets[index]
+        return _prepare_or_fail(name, path, factor, manifest.entries.get(name), folder, settings)
 
     for result in in_threads(work, len(targets), on_progress):
         if not isinstance(result, Entry):
@@ -183,20 +188,23 @@ def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
             raise ConfigError(f"{root} is part of the set {folder}; choose another folder for the result.")
 
 
-def _targets(files: list[TrainingFile]) -> dict[str, TrainingFile]:
-    """Sources by their name in the result."""
+def _targets(files: list[TrainingFile], resize: Sequence[float]) -> dict[str, tuple[Path, float]]:
+    """Sources, and the part of their size, by their name in the result."""
+    if not resize or not all(0 < factor <= 1 for factor in resize):
+        raise ConfigError(f"resize takes numbers above 0 and up to 1, not {list(resize)}.")
     several = len({file.root for file in files}) > 1
-    targets: dict[str, TrainingFile] = {}
-    for file in files:
+    targets: dict[str, tuple[Path, float]] = {}
+    for file, factor in itertools.product(files, dict.fromkeys(resize)):
         name = f"{file.root.absolute().name}/{file.name}" if several else file.name
+        name += "" if factor == 1 else f"_at{factor:g}"
         if name in targets:
-            raise DataError(f"{file.path} and {targets[name].path} would both become {name}; rename one.")
-        targets[name] = file
+            raise DataError(f"{file.path} and {targets[name][0]} would both become {name}; rename one.")
+        targets[name] = file.path, factor
     return targets
 
 
 def _prepare_or_fail(
-    name: str, source: Path, old: Entry | None, folder: Path, settings: _Settings
+    name: str, source: Path, factor: float, old: Entry | None, folder: Path, settings: _Settings
 ) -> Entry | tuple[Path, str]:
     """The entry of a source, `old` where it was made before; or the file and why it failed."""
     numbers = range(1, 1 + old.pictures) if old is not None else ()
@@ -205,7 +213,7 @@ def _prepare_or_fail(
         digest = sha256_of(source)
         if old is not None and old.sha256 == digest and all(path.exists() for path in before):
             return old
-        written = _prepare_one(source, name, folder, settings)
+        written = _prepare_one(source, factor, name, folder, settings)
     except OSError as error:
         return source, f"cannot be read ({error.strerror})."
     except DataError as error:
@@ -215,9 +223,12 @@ def _prepare_or_fail(
     return Entry(name, digest, len(written) // (1 + len(settings.scale)))
 
 
-def _prepare_one(path: Path, name: str, folder: Path, settings: _Settings) -> list[Path]:
+def _prepare_one(path: Path, factor: float, name: str, folder: Path, settings: _Settings) -> list[Path]:
     """Writes all pictures of a source; which ones."""
     hr = read_rgb(path)
+    if factor < 1:
+        height, width = (max(1, round(side * factor)) for side in hr.shape[:2])
+        hr = pil_resize(hr, (height, width))
     height, width = (side // settings.unit * settings.unit for side in hr.shape[:2])
     if not height or not width:
         raise DataError(f"{path}: smaller than {settings.unit} pixels, which the scales need.")
