@@ -210,11 +210,14 @@ def test_tiles_that_memory_does_not_hold_are_not_chosen(
         return torch.zeros(1)
 
     monkeypatch.setattr(PrecisionPolicy, "__call__", scarce)
+    monkeypatch.setattr(tuning, "_too_large", {})
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path)
     network = small_network("esc").requires_grad_(False)
     sizes = [8, 16, 32] if most < 8 else [16, 32]
     assert tuning.fastest_tile_size(network, PrecisionPolicy(CPU), sizes) == chosen
     assert '"32"' not in (tmp_path / "tile-sizes.json").read_text()
+    monkeypatch.delattr(tuning, "probe")  # nor tried a second time
+    assert tuning.fastest_tile_size(network, PrecisionPolicy(CPU), sizes) == chosen
 
 
 def test_a_part_swapped_and_a_hook_after_the_first_run_are_computed_with() -> None:

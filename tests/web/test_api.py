@@ -205,6 +205,18 @@ def test_names_of_files_never_become_paths(sent: str, kept: str, result: str, ph
     assert re.fullmatch(r"result\.[a-z]{3,4}", plan.target.name)
 
 
+@pytest.mark.parametrize(("suffix", "frames"), [(None, 3), ("webp", 3), ("png", 1)])
+def test_a_still_of_an_animation_is_one_frame(tmp_path: Path, suffix: str | None, frames: int) -> None:
+    from escsr.upscaling.options import UpscaleOptions
+    from escsr.web.plan import plan_job
+
+    moving = np.random.default_rng(0).integers(0, 256, (3, 9, 10, 3), dtype=np.uint8)
+    images.write(Animation(moving, (40, 50, 60)), tmp_path / "a.gif")
+    header, options = images.read_header(tmp_path / "a.gif"), UpscaleOptions(model="esc-light-x2")
+    plan = plan_job(header, options, tmp_path, name="a.gif", suffix=suffix, max_pixels=10**6)
+    assert plan.work == 90 * frames
+
+
 def test_long_names_come_back_short(served: Served, photo: Path) -> None:
     name = "图" * 83 + ".png"
     answer = served.client.post("/jobs", files={"file": (name, photo.read_bytes())})

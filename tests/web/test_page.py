@@ -342,6 +342,16 @@ def test_a_result_whose_connection_breaks(seen: Seen, pictures: Path, broken: in
     expect(page.get_by_role("button", name="Again: small.jpg")).to_be_visible()
 
 
+def test_refused_streams_are_not_asked_for_without_end(seen: Seen, pictures: Path) -> None:
+    page = seen.page
+    page.route("**/jobs/*/events", lambda route: route.fulfill(status=429))
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    assert result_of(page) == ("small_x2.jpg", [100, 80])
+    assert sum(url.endswith("/events") for url in seen.requests) <= 5, "one each two seconds"
+    seen.problems.clear()  # the browser notes refusals
+
+
 def test_names_are_text(seen: Seen, pictures: Path, tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>.png"
     (tmp_path / name).write_bytes((pictures / "flowers.png").read_bytes())

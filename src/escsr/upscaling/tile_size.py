@@ -31,6 +31,9 @@ _TOLERANCE = 1.03
 _SECONDS = TypeAdapter(dict[str, dict[int, float]])
 """What is remembered: by model, device and arithmetic the seconds of each tile size."""
 
+_too_large: dict[str, set[int]] = {}
+"""Sizes that memory ran out for, by the same key: not tried again by this process, nor remembered."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -47,11 +50,15 @@ def fastest_tile_size(network: ESC, policy: PrecisionPolicy, candidates: Sequenc
     """
     key = _key(network, policy.precision)
     seconds = _recall().get(key, {})
-    missing = [size for size in candidates if size not in seconds]
+    too_large = _too_large.setdefault(key, set())
+    missing = [size for size in candidates if size not in seconds and size not in too_large]
     if missing:
-        seconds |= probe(network, policy, missing)
+        found = probe(network, policy, missing)
+        too_large |= {size for size in found if found[size] == math.inf}
+        seconds |= {size: each for size, each in found.items() if each < math.inf}
         _LOG.info("Seconds per megapixel and block by tile size: %s", seconds)
-        _remember({**_recall(), key: {size: each for size, each in seconds.items() if each < math.inf}})
+        _remember({**_recall(), key: seconds})
+    seconds = dict.fromkeys(too_large, math.inf) | seconds
     limit = min(seconds[size] for size in candidates) * _TOLERANCE
     return min(size for size in candidates if seconds[size] <= limit)
 

@@ -15,7 +15,7 @@ from escsr.images.formats import CAMERA_RAW, FORMAT_OF
 from escsr.models.selection import choose_model
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.options import UpscaleOptions
-from escsr.upscaling.preflight import check_result
+from escsr.upscaling.preflight import check_result, frames_of_result
 from escsr.upscaling.target_size import TargetSize
 from escsr.web.offers import scale_of
 
@@ -44,7 +44,7 @@ class Plan:
         result_name: What the result is called for its owner.
         in_size: Width and height of the picture, pixels.
         out_size: Width and height of the result, pixels.
-        work: Pixels that the network takes.
+        work: Pixels that the network takes; of an animation those of all frames that the result has.
     """
 
     options: UpscaleOptions
@@ -116,7 +116,7 @@ def plan_job(
         result_name=named.name,
         in_size=(header.width, header.height),
         out_size=(columns, rows),
-        work=header.width * header.height * header.frames,
+        work=header.width * header.height * frames_of_result(header, target),
     )
 
 

@@ -157,7 +157,11 @@ class Item {
       this.take(JSON.parse(event.data));
       work();
     });
-    this.stream.onerror = () => {
+    const { stream } = this;
+    stream.onerror = async () => {
+      stream.close();
+      await pause(RETRY_MS); // or a server that refuses streams would be asked without end
+      if (this.stream !== stream) return;
       this.unfollow();
       this.look();
     };
@@ -182,6 +186,9 @@ class Item {
         this.id = null;
         this.show("failed", { error: "The server does not know this picture any more; send it again." });
         work();
+      } else if (error.status === 429 || error.status >= 500) {
+        await pause(RETRY_MS);
+        if (this.id === id && !isGone) this.look();
       }
     }
   }
@@ -201,7 +208,10 @@ class Item {
       await this.showResult();
     } catch (error) {
       if (this.id !== id) return;
-      if (error instanceof Refusal) return this.show("failed", { error: error.message });
+      if (error instanceof Refusal) {
+        this.show("failed", { error: error.message });
+        return void work();
+      }
       this.fetching = null;
       await this.fetchAgain(id);
     } finally {
