@@ -389,7 +389,7 @@ def test_a_damaged_file_raises_nothing(tmp_path_factory: pytest.TempPathFactory,
     def check(data: bytes) -> None:
         path.write_bytes(data)
         found = read_exif(path)
-        assert found is None or found.startswith(b"Exif\0\0II*\0")
+        assert found is None or found[6:10] == tiff({}, order)[:4]
         write_exif(path, block(SMALL))
         after = path.read_bytes()
         assert after[8 : len(data)] == data[8:]

@@ -103,6 +103,10 @@ class Tiff:
         data = raw[8 : 8 + size] if size <= 4 else self.read(offset, size)
         return kind, reordered(data, kind, self.order)
 
+    def offset(self, raw: bytes) -> int:
+        """Where the value of an entry stands, if it is longer than the entry has room for."""
+        return int(struct.unpack_from(self.order + "I", raw, 8)[0])
+
     def numbers(self, entries: Entries, tag: int) -> list[int]:
         """Whole numbers of an entry; none where it is missing or of another type."""
         kind, data = self.value(entries[tag][1]) if tag in entries else (0, b"")
