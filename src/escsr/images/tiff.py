@@ -15,6 +15,7 @@ __all__ = [
     "Tiff",
     "check_checksums",
     "extra_channels",
+    "is_camera_raw",
     "lab8_as_rgb",
     "reordered",
     "unsupported_space",
@@ -26,6 +27,7 @@ SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11:
 """Bytes of one item of each TIFF type, from BYTE to DOUBLE, IFD, and the UTF-8 of EXIF 3."""
 
 RESOLUTION_UNIT = 296
+_SUBFILE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _EXTRA_CHANNELS, _NUMBERS = 338, 339
 _STARTS, _LENGTHS = (273, 324), (279, 325)
@@ -170,6 +172,19 @@ def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
             struct.pack_into(tiff.order + "H", data, tiff.entries[_PHOTOMETRIC][0] + 8, _RGB)
             return bytes(data)
     return None
+
+
+def is_camera_raw(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is camera raw: a DNG, or one whose first picture is small, with others below it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file)
+        is_small = any(kind & 1 for kind in tiff.numbers(tiff.entries, _SUBFILE))
+        return _DNG_VERSION in tiff.entries or (is_small and _SUB_IFDS in tiff.entries)
+    return False
 
 
 def unsupported_space(path: str | os.PathLike[str]) -> str | None:
