@@ -51,21 +51,22 @@ def read_exif(path: str | os.PathLike[str]) -> bytes | None:
     """Reads the EXIF of a TIFF file's first picture, and only the bytes needed for it.
 
     Args:
-        path: A TIFF file of either byte order.
+        path: A TIFF or BigTIFF file of either byte order.
 
     Returns:
         A block as JPEG carries it, in the byte order of the file: descriptive tags, the Exif sub-IFD
         with its Interoperability, and the GPS sub-IFD. None where the file has none of these, is
-        damaged, a BigTIFF or not a TIFF.
+        damaged or not a TIFF.
 
     Raises:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         if fields := _fields(tiff, tiff.entries):
-            head = tiff.read(0, 4) + struct.pack(tiff.order + "I", 8)
-            return PREFIX + head + _serialised(fields, 8, tiff.order)
+            mark = b"II" if tiff.order == "<" else b"MM"
+            head = PREFIX + struct.pack(tiff.order + "2sHI", mark, 42, 8)
+            return head + _serialised(fields, 8, tiff.order)
     return None
 
 
@@ -75,16 +76,16 @@ def read_iptc(path: str | os.PathLike[str]) -> bytes | None:
     They are bytes, whatever the type they are declared as: numbers of four bytes are not reordered.
 
     Args:
-        path: A TIFF file of either byte order.
+        path: A TIFF or BigTIFF file of either byte order.
 
     Returns:
-        The records; None where the file has none, is damaged, a BigTIFF or not a TIFF.
+        The records; None where the file has none, is damaged or not a TIFF.
 
     Raises:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error, KeyError):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         kind, value = tiff.value(tiff.entries[_IPTC][1])
         return reordered(value, kind, tiff.order) or None
     return None
@@ -205,7 +206,7 @@ def _fields(tiff: Tiff, entries: Entries, ifd: int = IFD0) -> _Fields:
                 fields[tag] = nested
         elif tag in _DESCRIPTIVE if ifd == IFD0 else tag not in _POINTERS:
             kind, data = tiff.value(raw)
-            if data:
+            if data and kind in SIZES:  # the others are of BigTIFF
                 data = reordered_value(data, kind, tiff.order) if kind == _UNDEFINED else data
                 fields[tag] = _Value(kind, data, tiff.order, tiff.offset(raw))
     return fields
