@@ -84,6 +84,30 @@ def test_a_raw_file_is_developed(photo: Path) -> None:
     assert "white balance" in picture.notes[0]
 
 
+@pytest.mark.parametrize("name", ["photo.tif", "photo", "photo.png"])
+def test_its_ending_does_not_matter(photo: Path, name: str) -> None:
+    path = photo.rename(photo.with_name(name))
+    assert images.recognise(path).name == "Camera raw"
+    assert images.read(path).pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    ("tags", "name"),
+    [
+        ({254: 1, 330: 100}, "Camera raw"),  # as Nikon and Sony store it: a thumbnail, and more below
+        ({254: 0, 330: 100}, "TIFF"),  # a picture, with smaller ones below
+        ({254: 1}, "TIFF"),
+        ({50706: 1}, "Camera raw"),
+    ],
+)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_told_from_tiff_by_its_tags(tmp_path: Path, tags: dict[int, int], name: str, order: str) -> None:
+    entries = b"".join(struct.pack(order + "HHII", tag, LONG, 1, value) for tag, value in tags.items())
+    head = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    (tmp_path / "a").write_bytes(head + entries + bytes(4))
+    assert images.recognise(tmp_path / "a").name == name
+
+
 def test_a_camera_held_upright(photo: Path) -> None:
     dng(photo, orientation=6)
     header = images.read_header(photo)

@@ -14,8 +14,8 @@ from test_images_golden import need
 
 from escsr import images
 from escsr.images import FORMATS, Format, Picture
+from escsr.images.exif_fitting import exif_resolution, fitted_exif
 from escsr.images.metadata import fitted
-from escsr.images.tiff_exif import exif_resolution, fitted_exif
 
 EXIF, ORIENTATION, WIDTH, PIXEL_WIDTH = 0x8769, 0x0112, 0x0100, 0xA002
 ENDINGS = [".png", ".jpg", ".webp", ".tif"]

@@ -87,6 +87,10 @@ def layer(name: str, channels: str) -> list[str]:
         (["R", "G", "B", "Z", *layer("b", "RGBA")], ["R", "G", "B"]),
         ([*layer("b", "RGB"), "depth.Z"], layer("b", "RGB")),
         ([*layer("b", "YA"), "depth.Z"], layer("b", "YA")),
+        (layer("diffuse", "RGBA") + layer("rgba", "RGB"), layer("rgba", "RGB")),
+        (layer("diffuse", "RGBA") + layer("Color", "RGB"), layer("Color", "RGB")),
+        (["Y", "Z"], ["Y"]),
+        (layer("N", "XYZ") + layer("b", "Y"), layer("b", "Y")),
         (["a.u", "a.v"], ["a.u"]),
         (["k", "l", "m", "n"], ["k", "l", "m"]),
     ],
@@ -102,6 +106,13 @@ def test_channels_of_one_layer(tmp_path: Path, names: list[str], wanted: list[st
     of_layer = f"its colours are those of the layer {name}"
     assert (of_layer in picture.notes) == (name not in ("", "a"))
     assert any("dropped" in note for note in picture.notes)
+
+
+@pytest.mark.parametrize("name", ["N", "Normal"])
+def test_directions_are_no_luminance(tmp_path: Path, name: str) -> None:
+    path = exr(tmp_path / "a.exr", layer(name, "XYZ"))
+    assert images.read(path).pixels[0, 0].tolist() == [1, 2, 3]
+    assert images.read_header(path).channels == 3
 
 
 def test_primaries_and_the_shape_of_pixels(tmp_path: Path) -> None:

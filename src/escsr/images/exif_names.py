@@ -1,4 +1,4 @@
-"""Tags of EXIF that libexif does not know and leaves out, by the names that people know them by."""
+"""Tags of EXIF: those that point to its parts, and names of those that libexif leaves out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from contextlib import suppress
 
 from escsr.images.tiff import Tiff
 
-__all__ = ["unknown_to_libexif"]
+__all__ = ["EXIF_IFD", "IFD0", "PREFIX", "SUB_IFDS", "unknown_to_libexif"]
 
-_EXIF_IFD = 34665
+PREFIX = b"Exif\0\0"
+IFD0, EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0, 34665, 34853, 40965
+SUB_IFDS = {
+    IFD0: (EXIF_IFD, _GPS_IFD),
+    EXIF_IFD: (_INTEROPERABILITY_IFD,),
+    _GPS_IFD: (),
+    _INTEROPERABILITY_IFD: (),
+}
+"""For each IFD, named by the tag that points to it, the tags that point on from there."""
+
 _UNKNOWN = {
     0x013C: "HostComputer",
     0x4746: "Rating",
@@ -42,8 +51,8 @@ def unknown_to_libexif(exif: bytes) -> list[str]:
     """
     tags: set[int] = set()
     with suppress(struct.error):
-        tiff = Tiff(io.BytesIO(exif.removeprefix(b"Exif\0\0")))
+        tiff = Tiff(io.BytesIO(exif.removeprefix(PREFIX)))
         tags |= tiff.entries.keys()
-        for place in tiff.numbers(tiff.entries, _EXIF_IFD)[:1]:
+        for place in tiff.numbers(tiff.entries, EXIF_IFD)[:1]:
             tags |= tiff.directory(place)[0].keys()
     return [name for tag, name in _UNKNOWN.items() if tag in tags]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from escsr.errors import ImageError, OutputError
+from escsr.images.tiff import is_camera_raw
 from escsr.images.unreadable import reason, unreadable, what_it_is
 from escsr.runtime.extras import install_line
 
@@ -115,7 +116,7 @@ VIPS_NAMES = {"PNG": "png", "JPEG": "jpeg", "WebP": "webp", "AVIF": "heif", "TIF
 """Formats that libvips reads and writes, as its functions call them."""
 
 CAMERA_RAW = FORMATS[-1]
-"""Told from TIFF by the ending of the name alone."""
+"""Of most cameras TIFF files, see `recognise`."""
 
 _SIGNATURES = {
     "Camera raw": rb"II\*\0.{4}CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|.{4}ftypcrx",
@@ -135,7 +136,7 @@ say nothing of the codec, those that follow do."""
 
 
 def recognise(path: str | os.PathLike[str]) -> Format:
-    """Tells a file's format from its first bytes; its ending does not matter.
+    """Tells a file's format from its content; its ending only tells some camera raw from TIFF.
 
     Args:
         path: The file.
@@ -160,11 +161,16 @@ def recognise(path: str | os.PathLike[str]) -> Format:
     matches = (name for name, mark in _SIGNATURES.items() if re.match(mark, head, re.DOTALL))
     if (name := next(matches, None)) is None:
         raise unreadable(path, what_it_is(head))
-    if name == "TIFF" and path.suffix.lower() in CAMERA_RAW.suffixes:
-        return (
-            CAMERA_RAW  # most cameras' raw files are TIFF files, of which a TIFF reader sees the thumbnail
-        )
+    if name == "TIFF" and (path.suffix.lower() in CAMERA_RAW.suffixes or _is_raw(path)):
+        return CAMERA_RAW  # of which a TIFF reader sees the thumbnail
     return next(format for format in FORMATS if format.name == name)
+
+
+def _is_raw(path: Path) -> bool:
+    try:
+        return is_camera_raw(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be opened ({reason(error)}).") from error
 
 
 def check_suffix(path: Path, *, has_alpha: bool = False) -> Format:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from escsr.images.colour_tags import CICP, PNG_TAGS, PRIMARIES, in_words
+from escsr.images.exif_fitting import fitted_exif
 from escsr.images.exif_names import unknown_to_libexif
 from escsr.images.icc import sound_profile
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import MOST_XMP
-from escsr.images.tiff_exif import fitted_exif
+from escsr.images.tiff_exif import loses_maker_note
 from escsr.images.xmp import fitted_xmp, truthful_xmp
 
 __all__ = [
@@ -104,6 +105,8 @@ def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, b
         notes.append(f"its EXIF is too large for {format} (above 64 KB), and large values are dropped")
     if format == "AVIF" and (unknown := unknown_to_libexif(held.get("exif-data", b""))):
         notes.append(f"some of its EXIF is not kept in AVIF: {', '.join(unknown)}")
+    if format == "TIFF" and loses_maker_note(held.get("exif-data", b"")):
+        notes.append("its MakerNote depends on another byte order and is not kept in TIFF")
     if format != "OpenEXR" and held.pop(PIXEL_ASPECT, b""):
         notes.append(f"its pixels are not square, which is not kept in {format}, so it may look squeezed")
     tags = {CICP, PNG_TAGS, PRIMARIES} - set(_OF_COLOUR.get(format, ()))

@@ -37,7 +37,7 @@ _MOST_STORED = 16
 _WITH_COLOUR = (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",))
 """Channels of a layer that are a picture, the best first."""
 
-_MAIN_LAYERS = ("", "combined", "beauty")
+_MAIN_LAYERS = ("", "combined", "beauty", "rgba", "color")
 """What renderers call the finished picture, beside which they store its parts."""
 
 _TURNED = (5, 6, 7, 8)
@@ -197,7 +197,10 @@ def _in_utf8(path: str | os.PathLike[str]) -> str:
 
 
 def _channels(spec: Any, format: Format) -> tuple[list[int], str]:
-    """Where colour and alpha are: RGB or Y of one layer, else the first channels; and the layer's name."""
+    """Where colour and alpha are: RGB or Y of one layer, else the first channels; and the layer's name.
+
+    Y is luminance, unless it stands beside X: there it is a direction.
+    """
     layers: dict[str, dict[str, int]] = {}
     for place, name in enumerate(spec.channelnames):
         layer, _, channel = name.rpartition(".")
@@ -206,7 +209,7 @@ def _channels(spec: Any, format: Format) -> tuple[list[int], str]:
         layer: [places[name] for name in names]
         for layer, places in layers.items()
         for names in reversed(_WITH_COLOUR)
-        if all(name in places for name in names)
+        if all(name in places for name in names) and not ("Y" in names and "X" in places)
     }
     if found:
         layer = min(found, key=lambda name: _rank(name, len(found[name])))

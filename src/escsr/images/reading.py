@@ -19,6 +19,7 @@ from escsr.errors import ImageError
 from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
 from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
+from escsr.images.exif_fitting import exif_orientation
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
 from escsr.images.iptc import bare_iptc
 from escsr.images.jpeg_segments import read_xmp
@@ -267,7 +268,7 @@ def _with_late_blocks(image: pyvips.Image, path: str | os.PathLike[str]) -> pyvi
     for name in blocks.keys() - set(image.get_fields()):
         image.set_type(pyvips.GValue.blob_type, name, blocks[name])
         if name == "exif-data":
-            orientation = tiff_exif.exif_orientation(blocks[name])
+            orientation = exif_orientation(blocks[name])
             image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     return image
 

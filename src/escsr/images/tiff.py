@@ -1,4 +1,4 @@
-"""Classic TIFF, by its tables: read so that a damaged or hostile file costs little."""
+"""TIFF and BigTIFF, by their tables: read so that a damaged or hostile file costs little."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ __all__ = [
     "Tiff",
     "check_checksums",
     "extra_channels",
+    "is_camera_raw",
     "lab8_as_rgb",
     "reordered",
     "unsupported_space",
@@ -22,10 +23,15 @@ __all__ = [
 ]
 
 SHORT, LONG, IFD = 3, 4, 13
+LONG8, SIGNED_LONG8, IFD8 = 16, 17, 18
 SIZES = {1: 1, 2: 1, SHORT: 2, LONG: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, IFD: 4, 129: 1}
 """Bytes of one item of each TIFF type, from BYTE to DOUBLE, IFD, and the UTF-8 of EXIF 3."""
 
+_BIG_SIZES = SIZES | dict.fromkeys((LONG8, SIGNED_LONG8, IFD8), 8)
+"""Of the types of BigTIFF."""
+
 RESOLUTION_UNIT = 296
+_SUBFILE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 _BITS, _COMPRESSION, _PHOTOMETRIC = 258, 259, 262
 _EXTRA_CHANNELS, _NUMBERS = 338, 339
 _STARTS, _LENGTHS = (273, 324), (279, 325)
@@ -56,13 +62,17 @@ _MOST_BYTES = 1 << 24  # more than any EXIF holds: what asks for more of a file 
 _PIECE = 1 << 16
 
 Entries = dict[int, tuple[int, bytes]]
-"""Of an IFD: by tag, the place and the 12 bytes of the first entry that has it."""
+"""Of an IFD: by tag, the place and the bytes of the first entry that has it: 12, in BigTIFF 20."""
 
 
 class Tiff:
-    """A classic TIFF stream; its methods raise `struct.error` where it is damaged.
+    """A TIFF stream; its methods raise `struct.error` where it is damaged.
 
     Each IFD is read once, and no more bytes in all than an EXIF block could have.
+
+    Args:
+        stream: The stream.
+        allow_big: Take BigTIFF too, whose numbers of items and offsets have 8 bytes.
 
     Attributes:
         order: "<" or ">", as `struct` names byte orders.
@@ -71,7 +81,7 @@ class Tiff:
         size: Bytes of the stream.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, allow_big: bool = False) -> None:
         self._stream = stream
         self._unread = _MOST_BYTES
         self._visited: set[int] = set()
@@ -79,8 +89,12 @@ class Tiff:
         header = self.read(0, 8)
         self.order = ">" if header[:2] == b"MM" else "<"
         mark, version, first_ifd = struct.unpack(self.order + "2sHI", header)
-        if mark not in (b"II", b"MM") or version != 42:
-            raise struct.error("not a classic TIFF")
+        self._is_big = allow_big and version == 43
+        if mark not in (b"II", b"MM") or not (self._is_big or version == 42):
+            raise struct.error("not a TIFF that is known")
+        self._sizes, self._long = (_BIG_SIZES, "Q") if self._is_big else (SIZES, "I")
+        if self._is_big:
+            (first_ifd,) = struct.unpack(self.order + "Q", self.read(8, 8))
         self.entries, self.behind = self.directory(first_ifd)
 
     def directory(self, offset: int) -> tuple[Entries, int]:
@@ -88,26 +102,36 @@ class Tiff:
         if offset in self._visited:
             raise struct.error("an IFD that is part of two")
         self._visited.add(offset)
-        (count,) = struct.unpack(self.order + "H", self.read(offset, 2))
-        behind = offset + 2 + 12 * count
-        table = struct.iter_unpack("12s", self.read(offset + 2, 12 * count))
+        letter, head, length = ("Q", 8, 20) if self._is_big else ("H", 2, 12)
+        (count,) = struct.unpack(self.order + letter, self.read(offset, head))
+        start, behind = offset + head, offset + head + length * count
+        table = struct.iter_unpack(f"{length}s", self.read(start, length * count))
         entries: Entries = {}
-        for place, (raw,) in zip(range(offset + 2, behind, 12), table, strict=True):
+        for place, (raw,) in zip(range(start, behind, length), table, strict=True):
             entries.setdefault(struct.unpack_from(self.order + "H", raw)[0], (place, raw))
         return entries, behind
 
     def value(self, raw: bytes) -> tuple[int, bytes]:
         """Type and little-endian value of an entry; no bytes where the type is unknown."""
-        _, kind, count, offset = struct.unpack(self.order + "HHII", raw)
-        size = SIZES.get(kind, 0) * count
-        data = raw[8 : 8 + size] if size <= 4 else self.read(offset, size)
+        _, kind, count, offset = struct.unpack(f"{self.order}HH2{self._long}", raw)
+        size, room = self._sizes.get(kind, 0) * count, (len(raw) - 4) // 2
+        data = raw[-room:][:size] if size <= room else self.read(offset, size)
         return kind, reordered(data, kind, self.order)
+
+    def offset(self, raw: bytes) -> int:
+        """Where the value of an entry stands, if it is longer than the entry has room for."""
+        return int(struct.unpack(f"{self.order}HH2{self._long}", raw)[3])
 
     def numbers(self, entries: Entries, tag: int) -> list[int]:
         """Whole numbers of an entry; none where it is missing or of another type."""
         kind, data = self.value(entries[tag][1]) if tag in entries else (0, b"")
-        letter = {SHORT: "<H", LONG: "<I", IFD: "<I"}.get(kind)
+        letter = {SHORT: "<H", LONG: "<I", IFD: "<I", LONG8: "<Q", IFD8: "<Q"}.get(kind)
         return [] if letter is None else [number for (number,) in struct.iter_unpack(letter, data)]
+
+    def with_short(self, tag: int, number: int) -> bytes:
+        """The first IFD's entry of a tag, made one of a single SHORT."""
+        value = struct.pack(self.order + "H", number).ljust(8 if self._is_big else 4, b"\0")
+        return struct.pack(f"{self.order}HH{self._long}", tag, SHORT, 1) + value
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the stream, as many as asked for."""
@@ -133,7 +157,7 @@ def check_checksums(path: str | os.PathLike[str], most_bytes: int) -> None:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         starts, lengths = (
             [number for tag in tags for number in tiff.numbers(tiff.entries, tag)]
             for tags in (_STARTS, _LENGTHS)
@@ -159,26 +183,40 @@ def lab8_as_rgb(path: str | os.PathLike[str]) -> bytes | None:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         space, bits = (tiff.numbers(tiff.entries, tag) for tag in (_PHOTOMETRIC, _BITS))
         if space == [_CIE_LAB] and set(bits) == {8}:
             data = bytearray(Path(path).read_bytes())
-            struct.pack_into(tiff.order + "H", data, tiff.entries[_PHOTOMETRIC][0] + 8, _RGB)
+            place, raw = tiff.entries[_PHOTOMETRIC]
+            data[place : place + len(raw)] = tiff.with_short(_PHOTOMETRIC, _RGB)
             return bytes(data)
     return None
+
+
+def is_camera_raw(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is camera raw: a DNG, or one whose first picture is small, with others below it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file, suppress(struct.error):
+        tiff = Tiff(file, allow_big=True)
+        is_small = any(kind & 1 for kind in tiff.numbers(tiff.entries, _SUBFILE))
+        return _DNG_VERSION in tiff.entries or (is_small and _SUB_IFDS in tiff.entries)
+    return False
 
 
 def unsupported_space(path: str | os.PathLike[str]) -> str | None:
     """The colour space of a file whose values libtiff and libvips would take for others, in words.
 
     Returns:
-        The words; None for what is read as it should be, for a BigTIFF, and where the file is damaged.
+        The words; None for what is read as it should be, and where the file is damaged.
 
     Raises:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         for space in tiff.numbers(tiff.entries, _PHOTOMETRIC)[:1]:
             converted = tiff.numbers(tiff.entries, _COMPRESSION)[:1]
             if space in _FLOAT_SPACES and _FLOATS in tiff.numbers(tiff.entries, _NUMBERS):
@@ -192,13 +230,13 @@ def extra_channels(path: str | os.PathLike[str]) -> list[int]:
     """What the channels behind those of colour are, by TIFF's numbers: 1 and 2 for opacity.
 
     Returns:
-        A number for each; none where the file does not say, for a BigTIFF, and where it is damaged.
+        A number for each; none where the file does not say, and where it is damaged.
 
     Raises:
         OSError: The file cannot be read.
     """
     with open(path, "rb") as file, suppress(struct.error):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         return tiff.numbers(tiff.entries, _EXTRA_CHANNELS)
     return []
 
@@ -210,14 +248,14 @@ def without_resolution(path: str | os.PathLike[str]) -> None:
         OSError: The file cannot be read or written.
     """
     with open(path, "r+b") as file, suppress(struct.error, KeyError):
-        tiff = Tiff(file)
+        tiff = Tiff(file, allow_big=True)
         file.seek(tiff.entries[RESOLUTION_UNIT][0])
-        file.write(struct.pack(tiff.order + "HHIHH", RESOLUTION_UNIT, SHORT, 1, 1, 0))
+        file.write(tiff.with_short(RESOLUTION_UNIT, 1))
 
 
 def reordered(data: bytes, kind: int, order: str) -> bytes:
     """Items of a TIFF type, from little-endian to a byte order or back."""
-    width = 4 if kind in (5, 10) else SIZES.get(kind, 1)  # a rational is two numbers
+    width = 4 if kind in (5, 10) else _BIG_SIZES.get(kind, 1)  # a rational is two numbers
     if order == "<" or width == 1:
         return data
     return np.frombuffer(data, f"u{width}").byteswap().tobytes()

@@ -21,6 +21,7 @@ from escsr.images import heic, openimageio, tiff_exif
 from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.colour_tags import add_png_tags
 from escsr.images.conversion import held_by
+from escsr.images.exif_fitting import exif_resolution
 from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import add_jfif, add_xmp, change_jpeg_exif
@@ -116,7 +117,7 @@ def write(
         name: block for name, block in picture.metadata.items() if is_of_pixels(name) or not options.strip
     }
     metadata, _ = held_blocks(fitted(kept, width, height), format.name)
-    resolution = picture.pixels_per_mm or tiff_exif.exif_resolution(metadata.get("exif-data", b""))
+    resolution = picture.pixels_per_mm or exif_resolution(metadata.get("exif-data", b""))
     picture = held_by(replace(picture, metadata=metadata, pixels_per_mm=resolution), format)
     quality = options.quality or _QUALITY.get(format.name, 100)
     with atomic_path(path) as temporary, _reasons(temporary, path, picture.pixels.nbytes):

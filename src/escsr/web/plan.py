@@ -84,7 +84,8 @@ def plan_job(
         ImageError: It is camera raw.
         EscError: The options do not fit each other, the model or the format.
     """
-    if FORMAT_OF.get(Path(name).suffix.lower()) is CAMERA_RAW:  # which no first bytes tell from TIFF
+    by_name = FORMAT_OF.get(Path(name).suffix.lower())  # as the content does not always tell it from TIFF
+    if CAMERA_RAW in (by_name, header.format):
         raise ImageError(f"{name}: camera raw is not taken here; develop it first, or use the command.")
     size = options.target
     if size is None:
