@@ -377,11 +377,42 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
             run("small.safetensors", *quick, option, file)
 
 
+@pytest.mark.parametrize(("option", "file"), [("-o", "all.md"), ("--plot", "chart.png")])
+def test_files_that_cannot_be_written_are_refused_before_the_work(
+    option: str, file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr("escsr.evaluation.benchmark.run.benchmark", measured)
+    monkeypatch.setattr("escsr.evaluation.benchmark.chart.find_spec", lambda _: True)
+    (folder / "there" / file).mkdir(parents=True)
+    for place in (f"small.safetensors/{file}", f"there/{file}"):
+        with pytest.raises(OutputError, match="Cannot write"):
+            run("small.safetensors", option, place)
+
+
+def test_rows_before_one_that_fails_are_not_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = rows_module._measure
+
+    def failing(row: TableRow, *given: object) -> Row:
+        if row.network == "any.safetensors":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return measure(row, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rows_module, "_measure", failing)
+    quick = ["--size", "64x48", "--device", "cpu", "--runs", "1", "--no-memory", "-o", "all.json"]
+    done = CliRunner().invoke(cli.app, ["benchmark", "small.safetensors", "any.safetensors", *quick])
+    assert str(done.exception) == "Out of memory; any.safetensors: choose a smaller size or batch."
+    assert "\nsmall.safetensors" in done.stdout
+    assert len(json.loads((folder / "all.json").read_text())["rows"]) == 1
+
+
 def test_the_command_and_its_function_have_the_same_names_and_defaults() -> None:
     ours = inspect.signature(command).parameters
     theirs = inspect.signature(benchmark).parameters
-    assert set(ours) - {"output", "plot", "plot_data", "as_json"} == set(theirs) - {"on_step"}
-    for name in set(theirs) - {"on_step"}:
+    assert set(ours) - {"output", "plot", "plot_data", "as_json"} == set(theirs) - {"on_step", "on_result"}
+    for name in set(theirs) - {"on_step", "on_result"}:
         default = theirs[name].default
         assert ours[name].default == (None if default == () else default), name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -143,40 +144,46 @@ def benchmark(
         check_output_path(path)
     for path in plot or ():
         check_chart_path(path)
-    with progress("Preparing", as_json) as report:
-        result = measure(
-            models,
-            against=against,
-            scale=scale,
-            size=size,
-            batch=batch,
-            device=device,
-            precision=precision,
-            attention=attention,
-            form=form,
-            compile=compile,
-            warm_up=warm_up,
-            runs=runs,
-            seconds=seconds,
-            memory=memory,
-            data=data or (),
-            weights=weights or (),
-            on_step=lambda step, share: report(share, 1.0, step),
-        )
     command = shlex.join(["escsr", *sys.argv[1:]])
-    for path in output or ():
-        write_benchmark(result, path, command=command)
-    if as_json:
-        print_json({"command": command, **result.to_dict()})
-    else:
-        _print(result)
+    results: deque[Benchmark] = deque(maxlen=1)
+    try:
+        with progress("Preparing", as_json) as report:
+            result = measure(
+                models,
+                against=against,
+                scale=scale,
+                size=size,
+                batch=batch,
+                device=device,
+                precision=precision,
+                attention=attention,
+                form=form,
+                compile=compile,
+                warm_up=warm_up,
+                runs=runs,
+                seconds=seconds,
+                memory=memory,
+                data=data or (),
+                weights=weights or (),
+                on_step=lambda step, share: report(share, 1.0, step),
+                on_result=results.append,
+            )
+        results.append(result)
+    finally:  # what was measured before one that failed is not lost
+        for found in results:
+            _print(found, command, as_json=as_json)
+            for path in output or ():
+                write_benchmark(found, path, command=command)
     for path in plot or ():
         draw_chart(result, path, data=plot_data)
 
 
-def _print(result: Benchmark) -> None:
+def _print(result: Benchmark, command: str, *, as_json: bool) -> None:
     from escsr.evaluation.benchmark import writing
 
+    if as_json:
+        print_json({"command": command, **result.to_dict()})
+        return
     OUT.print(plain(writing.caption(result)))
     _print_table(writing.cost_table(result))
     OUT.print(plain(writing.ratios_line(result)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -57,17 +57,18 @@ def _asked(text: str) -> TableRow:
     return TableRow(text, text)
 
 
-def measure_table(wanted: Sequence[TableRow], settings: Settings) -> list[Row]:
+def measure_table(wanted: Sequence[TableRow], settings: Settings) -> Iterator[Row]:
     """Measures the rows of a table; each runs, or says why it does not.
 
     Args:
         wanted: The rows.
         settings: What holds for all.
 
-    Returns:
-        The rows, in the same order.
+    Yields:
+        The rows, in the same order, each once it is measured.
     """
-    return [_measure_or_tell(row, settings, index / len(wanted)) for index, row in enumerate(wanted)]
+    for index, row in enumerate(wanted):
+        yield _measure_or_tell(row, settings, index / len(wanted))
 
 
 def _measure_or_tell(row: TableRow, settings: Settings, share: float) -> Row:
@@ -113,27 +114,26 @@ def _counted(row: TableRow, subject: Subject, settings: Settings) -> Row:
     )
 
 
-def measure_each(models: Sequence[str], settings: Settings) -> list[Row]:
+def measure_each(models: Sequence[str], settings: Settings) -> Iterator[Row]:
     """Measures one network after the other; one that cannot run is the user's mistake.
 
     Args:
         models: See `benchmark`.
         settings: What holds for all.
 
-    Returns:
-        The rows, in the same order.
+    Yields:
+        The rows, in the same order, each once it is measured.
 
     Raises:
         EscError: See `benchmark`.
     """
     for name in models:  # before any is measured
         subject_of(parse_way(name, settings.way)[0], scale=settings.scale)
-    rows = []
     for index, name in enumerate(models):
         with out_of_memory_told(f"{name}: choose a smaller size or batch"):
-            rows.append(_measure(_asked(name), settings, index / len(models)))
+            row = _measure(_asked(name), settings, index / len(models))
+        yield row
         _release(settings.device)
-    return rows
 
 
 def _measure(row: TableRow, settings: Settings, share: float) -> Row:

@@ -38,6 +38,7 @@ def benchmark(
     data: Sequence[str | os.PathLike[str]] = (),
     weights: Sequence[str] = (),
     on_step: Callable[[str, float | None], None] | None = None,
+    on_result: Callable[[Benchmark], None] | None = None,
 ) -> Benchmark:
     """Measures what networks cost, as the paper does (Table 2): one forward pass, on its device.
 
@@ -66,6 +67,7 @@ def benchmark(
             to take the figures of the models' cards.
         weights: NAME=FILE, trained weights of a system of another paper, for its quality.
         on_step: Called with what is done next and the share of the work that is done.
+        on_result: Called after each network with all rows so far, which are not lost where the next fails.
 
     Returns:
         The rows.
@@ -100,14 +102,17 @@ def benchmark(
         tell=on_step or (lambda _, __: None),
     )
     conditions = {**describe_device(where), **_conditions(settings)}
-    if table:
-        rows, pair = measure_table(table_rows(table, settings.scale), settings), None
-    elif against is not None:
+    sizes = (settings.effort.macs_size, settings.effort.sr_size)
+    if against is not None:
         rows, pair = measure_pair(models[0], against, settings)
-    else:
-        rows, pair = measure_each(models, settings), None
-    effort = settings.effort
-    return Benchmark(table, tuple(rows), pair, effort.macs_size, effort.sr_size, conditions)
+        return Benchmark(table, tuple(rows), pair, *sizes, conditions)
+    result = Benchmark(table, (), None, *sizes, conditions)
+    wanted = table_rows(table, settings.scale) if table else []
+    for row in measure_table(wanted, settings) if table else measure_each(models, settings):
+        result = replace(result, rows=(*result.rows, row))
+        if on_result is not None:
+            on_result(result)
+    return result
 
 
 _TABLE_SCALES = {"table2": 2, "table3": 2, "table5": 4}
