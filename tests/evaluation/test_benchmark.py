@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from escsr import cli, images
 from escsr.cli.benchmarking import benchmark as command
-from escsr.errors import ConfigError, ModelNotFoundError, OutputError
+from escsr.errors import ConfigError, DeviceError, ModelNotFoundError, OutputError
 from escsr.evaluation.benchmark import rows as rows_module
 from escsr.evaluation.benchmark.chart import draw_chart, points_of
 from escsr.evaluation.benchmark.conditions import HD, choose_effort
@@ -246,7 +246,29 @@ def test_names_are_looked_up_before_anything_is_measured(folder: Path) -> None:
     steps: list[str] = []
     with pytest.raises(ModelNotFoundError, match="Unknown model esc-tpyo"):
         benchmark(["small.safetensors", "esc-tpyo"], on_step=lambda step, _: steps.append(step), **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(ModelNotFoundError, match="Unknown model esc-tpyo"):
+        benchmark(
+            ["small.safetensors"],
+            against="esc-tpyo",
+            on_step=lambda step, _: steps.append(step),
+            **QUICK,  # type: ignore[arg-type]
+        )
     assert not [step for step in steps if step.startswith("small")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [("Forward", "small.safetensors"), ("_times", "small.safetensors beside any.safetensors")],
+)
+def test_two_in_turn_that_memory_cannot_hold_are_told_so(
+    broken: str, what: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(rows_module, broken, too_large)
+    with pytest.raises(DeviceError, match=f"Out of memory; {what}: choose a smaller"):
+        benchmark(["small.safetensors"], against="any.safetensors", **QUICK)  # type: ignore[arg-type]
 
 
 def test_rows_of_the_papers_tables() -> None:
