@@ -298,6 +298,12 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
     assert paths == sorted(f"/{index}.png" for index in range(10))
 
 
+def test_a_ledger_that_was_lost_takes_the_end_of_a_unit(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "r")
+    ledger.close(3)
+    assert ledger.open(3) == (0, 0)
+
+
 def test_a_worker_that_cannot_begin_ends_the_run(many: tuple[str, int]) -> None:
     output, rows = many
     ledger = Ledger(output, "r")
