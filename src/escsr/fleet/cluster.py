@@ -70,6 +70,7 @@ def run_plan(
 
     Raises:
         EscError: An actor cannot begin, or another run has begun on the same output.
+        Exception: What `on_progress` raised, once all is done; after that it was not called again.
     """
     import ray
 
@@ -77,19 +78,24 @@ def run_plan(
     from escsr.fleet.outcomes import outcomes_uri
 
     begin, figures = time.perf_counter(), Figures()
+    raised_by_callback: list[Exception] = []
     if plan.rows:
         gpus = _gpus(device)
         actors = num_actors or gpus or max(1, int(ray.cluster_resources().get("CPU", 1)) // num_cpus)
         placed = {"num_cpus": num_cpus, "num_gpus": 1 if gpus else 0}
         remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger)
         ledger = _RemoteLedger(remote.remote(output, plan.run))
-        with _watched(ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)):
+        with _watched(
+            ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)
+        ) as raised_by_callback:
             _in_cluster(plan, output, ledger, actors, placed, work)
         figures = ledger("save")
     if figures.fault:
         raise DeviceError(f"An actor cannot begin on {figures.fault}")
     if figures.superseded:
         raise OutputError(f"Another run has begun on {output}; this one has stopped.")
+    if raised_by_callback:
+        raise raised_by_callback[0]
     return Summary(
         figures.done,
         figures.failed,
@@ -155,9 +161,13 @@ def _gpus(device: str) -> int:
 @contextmanager
 def _watched(
     ledger: _RemoteLedger, plan: Plan, stop: threading.Event, report: Callable[[Progress], None]
-) -> Iterator[None]:
-    """Asks the ledger how far it is, and tells it to stop, while the body works."""
-    ended = threading.Event()
+) -> Iterator[list[Exception]]:
+    """Asks the ledger how far it is, and tells it to stop, while the body works.
+
+    Yields:
+        What the report has raised, once it has; it is not called again, and the run goes on.
+    """
+    ended, raised = threading.Event(), list[Exception]()
 
     def watch() -> None:
         first = 0.0
@@ -169,12 +179,17 @@ def _watched(
             first = first or (time.perf_counter() if figures.pixels else 0.0)
             speed = figures.pixels / max(time.perf_counter() - first, 1.0) if first else 0.0
             count = figures.done + figures.failed
-            report(Progress("upscaling", count, plan.rows, figures.failed, speed))
+            if raised:
+                continue
+            try:
+                report(Progress("upscaling", count, plan.rows, figures.failed, speed))
+            except Exception as error:  # of the caller's function, whose run it must not end
+                raised.append(error)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield
+        yield raised
     finally:
         ended.set()
         watcher.join()

@@ -63,6 +63,7 @@ def upscale(
     Raises:
         EscError: Source, output or options are not as they should be, a package is missing, or another run
             has begun on the same output.
+        Exception: What `on_progress` raised, at the end; the run goes on without calling it again.
     """
     options = replace(options or UpscaleOptions(), **settings)
     _check_installed()
