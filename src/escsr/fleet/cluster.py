@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -12,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from escsr.errors import DeviceError, OutputError
+from escsr.errors import ConfigError, DeviceError, OutputError
 from escsr.fleet.progress import Progress, Summary
 
 if TYPE_CHECKING:
     from escsr.fleet.ledger import Figures
     from escsr.fleet.plan import Plan
 
-__all__ = ["cluster", "keep_quiet", "run_plan"]
+__all__ = ["check_num_cpus", "cluster", "keep_quiet", "run_plan"]
 
 _UNITS_PER_ACTOR = 50
 _MOST_UNIT_ROWS = 1_000
@@ -196,21 +197,23 @@ def _watched(
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[None]:
+def cluster(address: str | None, num_cpus: int = 1) -> Iterator[None]:
     """A connection to a cluster, or one of its own; what the caller has connected to is left as it is.
 
     Args:
         address: See `upscale`.
+        num_cpus: See `upscale`.
 
     Raises:
         DeviceError: There is none.
+        ConfigError: One of its own has fewer cores.
     """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = _address(address)
     own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if address == "local" else {}
     try:
         with warnings.catch_warnings():
@@ -219,9 +222,35 @@ def cluster(address: str | None) -> Iterator[None]:
     except Exception as error:  # of several kinds
         raise DeviceError(f"No cluster of Ray at {address} ({str(error).splitlines()[0]}).") from error
     try:
+        if address == "local":  # others may grow
+            _check_cores(num_cpus, int(ray.cluster_resources().get("CPU", 0)))
         yield
     finally:
         ray.shutdown()
+
+
+def check_num_cpus(num_cpus: int, address: str | None) -> None:
+    """Refuses more cores for an actor than this machine has, before Ray is started on it.
+
+    Args:
+        num_cpus: See `upscale`.
+        address: See `upscale`.
+
+    Raises:
+        ConfigError: There are fewer, and Ray would wait for them for ever.
+    """
+    ray = sys.modules.get("ray")
+    if _address(address) == "local" and not (ray is not None and ray.is_initialized()):
+        _check_cores(num_cpus, os.cpu_count() or num_cpus)
+
+
+def _check_cores(num_cpus: int, found: int) -> None:
+    if num_cpus > found:
+        raise ConfigError(f"num_cpus must be at most {found}, the cores of this machine, not {num_cpus}.")
+
+
+def _address(given: str | None) -> str:
+    return given or os.environ.get("RAY_ADDRESS") or "local"
 
 
 def keep_quiet() -> None:
