@@ -109,6 +109,9 @@ def test_erf_and_features(folder: Path) -> None:
 def test_arrays_need_no_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     call("features", "set/2.png", "-m", "one.safetensors", "-o", "f.npz")
+    call("features", "set/2.png", "-m", "one.safetensors", "-o", "capital/f.NPZ")
+    assert [file.name for file in (folder / "capital").iterdir()] == ["f.NPZ"]
+    assert list(arrays_in(folder / "capital" / "f.NPZ")) == list(arrays_in(folder / "f.npz"))
     with pytest.raises(ConfigError, match=r"require matplotlib: .*\[plots\]"):
         analysis.analyse_features("set/2.png", "f.png", model=["one.safetensors"])
 
