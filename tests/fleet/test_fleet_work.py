@@ -204,6 +204,15 @@ def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Ru
     assert run(str(photos), str(photos / "large"))[0].rows == 0
 
 
+def test_a_picture_that_is_removed_while_they_are_listed_is_passed_over(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [photos / "gone.png", photos / "a.png"]
+    monkeypatch.setattr(images, "iter_images", lambda _: iter(listed))
+    (found,) = find_inputs(str(photos), str(tmp_path / "out"), format=None, suffix=None)
+    assert [each.target for each in found] == ["a.png"]
+
+
 def test_links_to_folders_hide_nothing(photos: Path, tmp_path: Path, run: Run) -> None:
     link = tmp_path / "link"
     link.symlink_to(photos)
