@@ -18,7 +18,7 @@ from escsr.evaluation.enlargement import MARGIN, Enlargement, read_rgb
 from escsr.evaluation.page import Page, Shown
 from escsr.evaluation.page_html import render_page
 from escsr.evaluation.page_png import draw_page
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.text import has_font
 from escsr.models.bundled import find_model
@@ -182,6 +182,7 @@ def _check_output(target: Path, sources: Sequence[Path]) -> None:
         raise OutputError(f"Cannot write {target.name}: a page ends in {' or '.join(_ENDINGS)}.")
     if target.exists() and any(each.exists() and target.samefile(each) for each in sources):
         raise OutputError(f"{target} is one of the pictures to compare; choose another name for the page.")
+    check_writable(target)
 
 
 def _common_scale(contenders: Sequence[Contender], size: tuple[int, int]) -> float:
