@@ -199,6 +199,11 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
             benchmark(["rdn"], weights=[bad])
 
 
+def test_one_network_is_no_sequence_of_letters() -> None:
+    with pytest.raises(ModelNotFoundError, match="Unknown model esc-heavy"):
+        benchmark("esc-heavy", device="cpu")
+
+
 @pytest.mark.slow
 def test_peak_memory_of_a_pass_grows_with_its_output(folder: Path) -> None:
     small, large = (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from escsr.errors import ConfigError, ForeignNetworkError
-from escsr.evaluation.contenders import name_contenders, parse_contenders
+from escsr.evaluation.contenders import as_several, name_contenders, parse_contenders
 from escsr.models.bundled import model_name
 from escsr.models.checkpoints import network_of, read_checkpoint
 from escsr.models.foreign import ForeignModel, load_foreign
@@ -114,12 +114,13 @@ def as_differentiable(
 
 
 def open_models(
-    model: Sequence[AnyModel], *, scale: float | None = None, device: str = "auto"
+    model: AnyModel | Sequence[AnyModel], *, scale: float | None = None, device: str = "auto"
 ) -> list[DifferentiableModel]:
     """Opens several models, each with a name of its own.
 
     Args:
-        model: See `AnyModel`; names and files may be given a title, TITLE=NAME. None for that of "auto".
+        model: One or several, see `AnyModel`; names and files may be given a title, TITLE=NAME. None for
+            that of "auto".
         scale: See `as_differentiable`.
         device: See `as_differentiable`.
 
@@ -133,7 +134,7 @@ def open_models(
         DeviceError: There is no such device.
     """
     chosen = DEFAULT_SCALE if scale is None else scale
-    given = list(model) or [DEFAULT_MODEL]
+    given: list[AnyModel] = as_several(model) or [DEFAULT_MODEL]
     texts = [os.fspath(each) for each in given if isinstance(each, (str, os.PathLike))]
     contenders = parse_contenders(texts)
     for contender in contenders:

@@ -13,6 +13,7 @@ from escsr.evaluation.benchmark.quality import parse_weights
 from escsr.evaluation.benchmark.result import Benchmark
 from escsr.evaluation.benchmark.rows import Settings, measure_each, measure_pair, measure_table
 from escsr.evaluation.benchmark.tables import TABLES, table_rows
+from escsr.evaluation.contenders import as_several
 from escsr.runtime.choices import Attention, CompileMode, NetworkForm, Precision
 from escsr.runtime.devices import choose_device
 
@@ -20,7 +21,7 @@ __all__ = ["benchmark"]
 
 
 def benchmark(
-    models: Sequence[str],
+    models: str | Sequence[str],
     *,
     against: str | None = None,
     scale: float | None = None,
@@ -35,8 +36,8 @@ def benchmark(
     runs: int | None = None,
     seconds: float | None = None,
     memory: bool = True,
-    data: Sequence[str | os.PathLike[str]] = (),
-    weights: Sequence[str] = (),
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    weights: str | Sequence[str] = (),
     on_step: Callable[[str, float | None], None] | None = None,
     on_result: Callable[[Benchmark], None] | None = None,
 ) -> Benchmark:
@@ -47,7 +48,7 @@ def benchmark(
     (or `size`) on shapes alone. What other programs do on the machine is in the figures.
 
     Args:
-        models: Networks, see `subject_of`; each may have settings of its own behind it, as
+        models: One network or several, see `subject_of`; each may have settings of its own behind it, as
             "esc-x2,attention=plain,precision=float16". Or one of the paper's tables: "table1", "table2",
             "table3", "table5".
         against: A network to be timed in turn with the one of `models`.
@@ -83,6 +84,7 @@ def benchmark(
         >>> result.rows[0].parameters
         603600
     """
+    models = as_several(models)
     where = choose_device(device)
     if batch < 1 or (seconds is not None and seconds <= 0):
         raise ConfigError(f"batch and seconds must be above 0, not {batch} and {seconds}.")
@@ -97,8 +99,8 @@ def benchmark(
         device=where,
         seconds=seconds,
         memory=memory,
-        data=tuple(os.fspath(folder) for folder in data),
-        weights=parse_weights(weights),
+        data=tuple(os.fspath(folder) for folder in as_several(data)),
+        weights=parse_weights(as_several(weights)),
         tell=on_step or (lambda _, __: None),
     )
     conditions = {**describe_device(where), **_conditions(settings)}
