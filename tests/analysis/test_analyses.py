@@ -147,6 +147,16 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
         (lambda: analysis.analyse_lam("set/1.png", "set/1.png"), OutputError, "what it would be made from"),
         (lambda: analysis.analyse_erf(["set"], "set/0.png/a.png"), OutputError, "0.png is a file"),
         (lambda: analysis.analyse_cka(["set"], model=["bicubic"]), ConfigError, "bicubic is no network"),
+        (
+            lambda: analysis.analyse_cka(["set"], model=["one.safetensors"], batch_size=4),
+            ConfigError,
+            "batch_size is for the unbiased estimator",
+        ),
+        (
+            lambda: analysis.analyse_lam("set/0.png", model="one.safetensors", scale=4),
+            ConfigError,
+            "one upscales by 2, not by 4",
+        ),
         (lambda: analysis.analyse_cka(["set"], model=["esc-light-x9"]), EscError, "Unknown model"),
         (
             lambda: analysis.analyse_cka(["set"], model=["esc-x2", "esc-x3", "esc-x4"]),

@@ -196,7 +196,18 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
     assert quality_table(without) == (["network", "paper Urban100"], [["asid-d8", "33.35"]])
     for bad, why in (("esc=asid.pth", "NAME of rdn"), ("rdn=none.pth", "no file 'none.pth'")):
         with pytest.raises(ConfigError, match=why):
-            benchmark(["rdn"], weights=[bad])
+            benchmark(["rdn"], data=["Own/HR"], weights=[bad])
+
+
+def test_options_without_effect_are_refused(folder: Path) -> None:
+    (folder / "rdn.pth").touch()
+    weights = "rdn=rdn.pth"
+    with pytest.raises(ConfigError, match="give test pictures as well"):
+        benchmark("rdn", weights=weights, device="cpu")
+    with pytest.raises(ConfigError, match="weights of rdn: it is not among"):
+        benchmark("small.safetensors", weights=weights, data="Own/HR", device="cpu")
+    with pytest.raises(ConfigError, match="--plot-data is for --plot"):
+        run("small.safetensors", "--plot-data", "Set5")
 
 
 def test_one_network_is_no_sequence_of_letters() -> None:
@@ -287,6 +298,8 @@ def test_rows_of_the_papers_tables() -> None:
     assert [row.title for row in table_rows("table5", 2.5)][-1] == "ESC+LTE"
     assert not table_rows("table5", 2.5)[-1].paper.quality
     assert table_rows("table5", 4)[-1].paper.quality["DIV2K"] == (29.37, None)
+    with pytest.raises(ConfigError, match="table1 is of a layer"):
+        table_rows("table1", 4)
     with pytest.raises(ConfigError, match="table3 has the scales ×2, not ×4"):
         table_rows("table3", 4)
     with pytest.raises(ConfigError, match="measured alone"):

@@ -94,6 +94,7 @@ def as_differentiable(
         The model.
 
     Raises:
+        ConfigError: It has another scale.
         ModelNotFoundError: There is no such name or file.
         CheckpointError: The file cannot be used.
         DeviceError: There is no such device.
@@ -128,7 +129,7 @@ def open_models(
         The models, in order.
 
     Raises:
-        ConfigError: One is no network.
+        ConfigError: One is no network, or has another scale.
         ModelNotFoundError: There is no such name or file.
         CheckpointError: A file cannot be used.
         DeviceError: There is no such device.
@@ -165,6 +166,7 @@ def _load(path: Path, device: torch.device) -> nn.Module | ForeignModel:
 
 def _wrapped(model: nn.Module | ForeignModel, name: str, scale: float | None) -> DifferentiableModel:
     if isinstance(model, ForeignModel):
+        _check_scale(name, model.scale, scale)
         return DifferentiableModel(name, model.module, _padding(model), model.scale)
     if not isinstance(model, ESC):
         return DifferentiableModel(name, model, model, scale)
@@ -172,7 +174,13 @@ def _wrapped(model: nn.Module | ForeignModel, name: str, scale: float | None) ->
     if own is None:
         factor = DEFAULT_SCALE if scale is None else scale
         return DifferentiableModel(name, model, lambda lr: model(lr, scale=factor), factor)
+    _check_scale(name, own, scale)
     return DifferentiableModel(name, model, model, own)
+
+
+def _check_scale(name: str, own: float, wanted: float | None) -> None:
+    if wanted not in (None, own):
+        raise ConfigError(f"{name} upscales by {own:g}, not by {wanted:g}.")
 
 
 def _padding(model: ForeignModel) -> Callable[[Tensor], Tensor]:

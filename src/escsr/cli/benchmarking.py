@@ -21,6 +21,7 @@ from escsr.cli.console import (
     print_table,
     progress,
 )
+from escsr.errors import ConfigError
 from escsr.runtime.choices import Attention, CompileMode, NetworkForm, Precision
 
 if TYPE_CHECKING:
@@ -126,8 +127,12 @@ def benchmark(
         ),
     ] = None,
     plot_data: Annotated[
-        str, typer.Option(metavar="NAME", help="With --plot: the test set whose quality is drawn.")
-    ] = "Urban100",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --plot: the test set whose quality is drawn. If not given: Urban100.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure what networks cost, as the paper does: parameters, multiply-accumulates, latency, memory.
@@ -140,6 +145,8 @@ def benchmark(
     from escsr.evaluation.benchmark.run import benchmark as measure
     from escsr.evaluation.benchmark.writing import check_output_path, write_benchmark
 
+    if plot_data is not None and not plot:
+        raise ConfigError("--plot-data is for --plot; without it, nothing is drawn.")
     for path in output or ():
         check_output_path(path)
     for path in plot or ():
@@ -175,7 +182,7 @@ def benchmark(
             for path in output or ():
                 write_benchmark(found, path, command=command)
     for path in plot or ():
-        draw_chart(result, path, data=plot_data)
+        draw_chart(result, path, data=plot_data or "Urban100")
 
 
 def _print(result: Benchmark, command: str, *, as_json: bool) -> None:

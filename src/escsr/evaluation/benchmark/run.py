@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from escsr.errors import ConfigError
 from escsr.evaluation.benchmark.conditions import HD, choose_effort, describe_device
-from escsr.evaluation.benchmark.forward import Way
+from escsr.evaluation.benchmark.forward import Way, parse_way
 from escsr.evaluation.benchmark.quality import parse_weights
 from escsr.evaluation.benchmark.result import Benchmark
 from escsr.evaluation.benchmark.rows import Settings, measure_each, measure_pair, measure_table
@@ -103,13 +103,17 @@ def benchmark(
         weights=parse_weights(as_several(weights)),
         tell=on_step or (lambda _, __: None),
     )
+    wanted = table_rows(table, settings.scale) if table else []
+    networks = (
+        [row.network for row in wanted if not row.reason] if table else [*models, against or models[0]]
+    )
+    _check_weights(networks, settings)
     conditions = {**describe_device(where), **_conditions(settings)}
     sizes = (settings.effort.macs_size, settings.effort.sr_size)
     if against is not None:
         rows, pair = measure_pair(models[0], against, settings)
         return Benchmark(table, tuple(rows), pair, *sizes, conditions)
     result = Benchmark(table, (), None, *sizes, conditions)
-    wanted = table_rows(table, settings.scale) if table else []
     for row in measure_table(wanted, settings) if table else measure_each(models, settings):
         result = replace(result, rows=(*result.rows, row))
         if on_result is not None:
@@ -128,6 +132,15 @@ def _check_models(models: Sequence[str], table: str, against: str | None) -> Non
         raise ConfigError("A table of the paper is measured alone; give its name and no other.")
     if against is not None and (table or len(models) > 1):
         raise ConfigError("against is for one network beside another; give one.")
+
+
+def _check_weights(networks: Sequence[str], settings: Settings) -> None:
+    """Refuses weights that nothing would be measured with."""
+    if settings.weights and not settings.data:
+        raise ConfigError("weights are for measuring quality; give test pictures as well, as data.")
+    names = {parse_way(network, settings.way)[0].lower() for network in networks}
+    if unused := settings.weights.keys() - names:
+        raise ConfigError(f"weights of {min(unused)}: it is not among the networks that are measured.")
 
 
 def _conditions(settings: Settings) -> dict[str, object]:
