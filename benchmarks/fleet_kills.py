@@ -3,8 +3,8 @@ is there once, with the bytes of `escsr upscale`.
 
     python benchmarks/fleet_kills.py --record
 
-writes results/fleet/kills.json. `--store s3` does the same with an S3-compatible store as output, moto's
-server; it requires the packages s3fs, moto and flask.
+writes results/fleet/kills-folder.json. `--store s3` does the same with an S3-compatible store as output,
+moto's server, and writes kills-s3.json; it requires the packages s3fs, moto and flask.
 """
 
 from __future__ import annotations

@@ -57,8 +57,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
             ordinary file.
     """
     target = Path(os.path.realpath(target))  # Path.resolve raises where links go round
-    if target.is_symlink() or (target.exists() and not stat.S_ISREG(target.stat().st_mode)):
-        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
+    _check_ordinary(target)
     _check_not_read_only(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,10 +85,11 @@ def check_writable(target: str | os.PathLike[str]) -> None:
     """Refuses a file that `atomic_path` could not write, for use before the work on it.
 
     Raises:
-        OutputError: It is there and read-only, or its folder cannot be written.
+        OutputError: It is there and read-only, or no ordinary file, or its folder cannot be written.
     """
     target = Path(os.path.realpath(target))
     check_folder(target.parent)
+    _check_ordinary(target)
     _check_not_read_only(target)
 
 
@@ -104,6 +104,11 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"Cannot write to {folder}: {nearest} is a file.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(f"Cannot write to {folder}: no permission for {nearest}; choose another.")
+
+
+def _check_ordinary(target: Path) -> None:
+    if target.is_symlink() or (target.exists() and not stat.S_ISREG(target.stat().st_mode)):
+        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
 
 
 def _check_not_read_only(target: Path) -> None:

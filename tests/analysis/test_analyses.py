@@ -109,6 +109,9 @@ def test_erf_and_features(folder: Path) -> None:
 def test_arrays_need_no_matplotlib(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     call("features", "set/2.png", "-m", "one.safetensors", "-o", "f.npz")
+    call("features", "set/2.png", "-m", "one.safetensors", "-o", "capital/f.NPZ")
+    assert [file.name for file in (folder / "capital").iterdir()] == ["f.NPZ"]
+    assert list(arrays_in(folder / "capital" / "f.NPZ")) == list(arrays_in(folder / "f.npz"))
     with pytest.raises(ConfigError, match=r"require matplotlib: .*\[plots\]"):
         analysis.analyse_features("set/2.png", "f.png", model=["one.safetensors"])
 
@@ -144,6 +147,16 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
         (lambda: analysis.analyse_lam("set/1.png", "set/1.png"), OutputError, "what it would be made from"),
         (lambda: analysis.analyse_erf(["set"], "set/0.png/a.png"), OutputError, "0.png is a file"),
         (lambda: analysis.analyse_cka(["set"], model=["bicubic"]), ConfigError, "bicubic is no network"),
+        (
+            lambda: analysis.analyse_cka(["set"], model=["one.safetensors"], batch_size=4),
+            ConfigError,
+            "batch_size is for the unbiased estimator",
+        ),
+        (
+            lambda: analysis.analyse_lam("set/0.png", model="one.safetensors", scale=4),
+            ConfigError,
+            "one upscales by 2, not by 4",
+        ),
         (lambda: analysis.analyse_cka(["set"], model=["esc-light-x9"]), EscError, "Unknown model"),
         (
             lambda: analysis.analyse_cka(["set"], model=["esc-x2", "esc-x3", "esc-x4"]),

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from escsr import cli, images
 from escsr.cli.benchmarking import benchmark as command
-from escsr.errors import ConfigError, ModelNotFoundError, OutputError
+from escsr.errors import ConfigError, DeviceError, ModelNotFoundError, OutputError
 from escsr.evaluation.benchmark import rows as rows_module
 from escsr.evaluation.benchmark.chart import draw_chart, points_of
 from escsr.evaluation.benchmark.conditions import HD, choose_effort
@@ -196,7 +196,23 @@ def test_a_rival_gets_quality_from_its_authors_weights(folder: Path) -> None:
     assert quality_table(without) == (["network", "paper Urban100"], [["asid-d8", "33.35"]])
     for bad, why in (("esc=asid.pth", "NAME of rdn"), ("rdn=none.pth", "no file 'none.pth'")):
         with pytest.raises(ConfigError, match=why):
-            benchmark(["rdn"], weights=[bad])
+            benchmark(["rdn"], data=["Own/HR"], weights=[bad])
+
+
+def test_options_without_effect_are_refused(folder: Path) -> None:
+    (folder / "rdn.pth").touch()
+    weights = "rdn=rdn.pth"
+    with pytest.raises(ConfigError, match="give test pictures as well"):
+        benchmark("rdn", weights=weights, device="cpu")
+    with pytest.raises(ConfigError, match="weights of rdn: it is not among"):
+        benchmark("small.safetensors", weights=weights, data="Own/HR", device="cpu")
+    with pytest.raises(ConfigError, match="--plot-data is for --plot"):
+        run("small.safetensors", "--plot-data", "Set5")
+
+
+def test_one_network_is_no_sequence_of_letters() -> None:
+    with pytest.raises(ModelNotFoundError, match="Unknown model esc-heavy"):
+        benchmark("esc-heavy", device="cpu")
 
 
 @pytest.mark.slow
@@ -246,7 +262,29 @@ def test_names_are_looked_up_before_anything_is_measured(folder: Path) -> None:
     steps: list[str] = []
     with pytest.raises(ModelNotFoundError, match="Unknown model esc-tpyo"):
         benchmark(["small.safetensors", "esc-tpyo"], on_step=lambda step, _: steps.append(step), **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(ModelNotFoundError, match="Unknown model esc-tpyo"):
+        benchmark(
+            ["small.safetensors"],
+            against="esc-tpyo",
+            on_step=lambda step, _: steps.append(step),
+            **QUICK,  # type: ignore[arg-type]
+        )
     assert not [step for step in steps if step.startswith("small")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [("Forward", "small.safetensors"), ("_times", "small.safetensors beside any.safetensors")],
+)
+def test_two_in_turn_that_memory_cannot_hold_are_told_so(
+    broken: str, what: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_large(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(rows_module, broken, too_large)
+    with pytest.raises(DeviceError, match=f"Out of memory; {what}: choose a smaller"):
+        benchmark(["small.safetensors"], against="any.safetensors", **QUICK)  # type: ignore[arg-type]
 
 
 def test_rows_of_the_papers_tables() -> None:
@@ -260,6 +298,8 @@ def test_rows_of_the_papers_tables() -> None:
     assert [row.title for row in table_rows("table5", 2.5)][-1] == "ESC+LTE"
     assert not table_rows("table5", 2.5)[-1].paper.quality
     assert table_rows("table5", 4)[-1].paper.quality["DIV2K"] == (29.37, None)
+    with pytest.raises(ConfigError, match="table1 is of a layer"):
+        table_rows("table1", 4)
     with pytest.raises(ConfigError, match="table3 has the scales ×2, not ×4"):
         table_rows("table3", 4)
     with pytest.raises(ConfigError, match="measured alone"):
@@ -377,11 +417,42 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
             run("small.safetensors", *quick, option, file)
 
 
+@pytest.mark.parametrize(("option", "file"), [("-o", "all.md"), ("--plot", "chart.png")])
+def test_files_that_cannot_be_written_are_refused_before_the_work(
+    option: str, file: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr("escsr.evaluation.benchmark.run.benchmark", measured)
+    monkeypatch.setattr("escsr.evaluation.benchmark.chart.find_spec", lambda _: True)
+    (folder / "there" / file).mkdir(parents=True)
+    for place in (f"small.safetensors/{file}", f"there/{file}"):
+        with pytest.raises(OutputError, match="Cannot write"):
+            run("small.safetensors", option, place)
+
+
+def test_rows_before_one_that_fails_are_not_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = rows_module._measure
+
+    def failing(row: TableRow, *given: object) -> Row:
+        if row.network == "any.safetensors":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+        return measure(row, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rows_module, "_measure", failing)
+    quick = ["--size", "64x48", "--device", "cpu", "--runs", "1", "--no-memory", "-o", "all.json"]
+    done = CliRunner().invoke(cli.app, ["benchmark", "small.safetensors", "any.safetensors", *quick])
+    assert str(done.exception) == "Out of memory; any.safetensors: choose a smaller size or batch."
+    assert "\nsmall.safetensors" in done.stdout
+    assert len(json.loads((folder / "all.json").read_text())["rows"]) == 1
+
+
 def test_the_command_and_its_function_have_the_same_names_and_defaults() -> None:
     ours = inspect.signature(command).parameters
     theirs = inspect.signature(benchmark).parameters
-    assert set(ours) - {"output", "plot", "plot_data", "as_json"} == set(theirs) - {"on_step"}
-    for name in set(theirs) - {"on_step"}:
+    assert set(ours) - {"output", "plot", "plot_data", "as_json"} == set(theirs) - {"on_step", "on_result"}
+    for name in set(theirs) - {"on_step", "on_result"}:
         default = theirs[name].default
         assert ours[name].default == (None if default == () else default), name
 

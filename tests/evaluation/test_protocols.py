@@ -102,8 +102,14 @@ def test_refusals(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no LR picture for grey\.png"):
         escsr.evaluate(network, pictures, lr=lr)
     images.write(Picture(np.zeros((20, 20, 3), np.uint8)), lr / "colourx2.png")
-    with pytest.raises(DataError, match="does not fit"):
-        escsr.evaluate(network, pictures, lr=lr)
+    for place in lr.iterdir():
+        place.unlink()
+    images.write(Picture(np.zeros((41, 50, 3), np.uint8)), lr / "colourx2.png")
+    images.write(Picture(np.zeros((20, 21, 3), np.uint8)), lr / "greyx2.png")
+    scores: list[object] = []
+    with pytest.raises(DataError, match=r"greyx2\.png: \(20, 21\) times 2 does not fit"):
+        escsr.evaluate(network, pictures, lr=lr, on_score=scores.append)
+    assert not scores, "found before the first is measured"
     sequences = tmp_path / "sequences"
     for place in ("hr/000/1.png", "hr/001/1.png", "lr/000/1.png"):
         side = 40 if place.startswith("hr") else 20

@@ -292,6 +292,8 @@ MISTAKES: list[tuple[dict[str, Any], type[EscError], str]] = [
     ({"picture": "text.png"}, ImageError, "text.png: not a readable picture"),
     ({"picture": "missing.png"}, ImageError, "missing.png: there is no such file"),
     ({"output": "page.gif"}, OutputError, r"a page ends in \.png or \.html"),
+    ({"output": "photo.png/page.png"}, OutputError, "photo.png is a file"),
+    ({"model": "esc-lihgt"}, ModelNotFoundError, "Unknown model esc-lihgt"),
     ({"output": "photo.png"}, OutputError, "one of the pictures to compare"),
     ({"output": "other.png", "model": ["other.png"]}, OutputError, "one of the pictures to compare"),
 ]

@@ -150,6 +150,18 @@ def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) ->
     ("columns", "error", "message"),
     [
         ({"path": ["/a.png"], "options": ['{"scael": 3}']}, ConfigError, "Did you mean scale"),
+        (
+            {"path": ["/a.png"], "options": ['{"quality": "90"}']},
+            ConfigError,
+            "quality should be a valid int",
+        ),
+        ({"path": ["/a.png"], "options": ['{"strength": "0.5"}']}, ConfigError, "strength should be"),
+        ({"path": ["/a.png"], "options": ['{"model": 5}']}, ConfigError, "model should be a valid string"),
+        ({"path": ["/a.png"], "options": ['{"crop": 5}']}, ConfigError, "crop should be"),
+        ({"path": ["/a.png"], "options": ['{"crop": [0, 0, 8]}']}, ConfigError, "crop"),
+        ({"path": ["/a.png"], "options": ['{"precision": "fp16"}']}, ConfigError, "'float16'.*not 'fp16'"),
+        ({"path": ["/a.png"], "options": ['{"backend": "x"}']}, ConfigError, "backend should be 'torch'"),
+        ({"path": ["/a.png"], "options": ['{"tile_size": "a"}']}, ConfigError, "tile_size should be"),
         ({"path": ["/a.png"], "options": ["scale"]}, ConfigError, "not an object of JSON"),
         ({"path": ["/a.png"], "options": ['{"scale": 0.5}']}, ConfigError, "at least 1"),
         ({"path": ["/a.png", "/a.heic"]}, DataError, "/a.png and /a.heic would both become"),
@@ -164,6 +176,13 @@ def test_tables_that_cannot_be_done(
         make_plan(
             str(tmp_path / "t.parquet"), str(tmp_path / "out"), "r", options=UpscaleOptions(), format="png"
         )
+
+
+def test_a_crop_may_be_a_list(nearest: Path) -> None:
+    options = UpscaleOptions(model=nearest)
+    of_list, of_text = (setting_of(options, f'{{"crop": {crop}}}') for crop in ("[0,0,8,8]", '"0,0,8,8"'))
+    assert of_list[1:] == of_text[1:]
+    assert hash(of_list.options)  # models of rows are kept by it
 
 
 def test_a_crop_is_part_of_what_counts_as_done(nearest: Path) -> None:
@@ -183,6 +202,15 @@ def test_inputs_are_not_replaced_and_results_are_no_inputs(photos: Path, run: Ru
         run(f"{photos}/*.parquet", str(photos))
     assert run(str(photos), str(photos / "large"))[0].rows == 4
     assert run(str(photos), str(photos / "large"))[0].rows == 0
+
+
+def test_a_picture_that_is_removed_while_they_are_listed_is_passed_over(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [photos / "gone.png", photos / "a.png"]
+    monkeypatch.setattr(images, "iter_images", lambda _: iter(listed))
+    (found,) = find_inputs(str(photos), str(tmp_path / "out"), format=None, suffix=None)
+    assert [each.target for each in found] == ["a.png"]
 
 
 def test_links_to_folders_hide_nothing(photos: Path, tmp_path: Path, run: Run) -> None:
@@ -296,6 +324,12 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
     ledgers[-1].save()
     paths = sorted(row["path"] for row in rows_of(output))
     assert paths == sorted(f"/{index}.png" for index in range(10))
+
+
+def test_a_ledger_that_was_lost_takes_the_end_of_a_unit(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), "r")
+    ledger.close(3)
+    assert ledger.open(3) == (0, 0)
 
 
 def test_a_worker_that_cannot_begin_ends_the_run(many: tuple[str, int]) -> None:

@@ -17,6 +17,7 @@ from samples import small_network
     [
         ("x.pth", r"x\.pth: weights are written as \.safetensors"),
         ("m.safetensors", "what it would be made"),
+        ("m.safetensors/x.safetensors", "m.safetensors is a file"),
     ],
 )
 def test_before_any_table(tmp_path: Path, name: str, message: str) -> None:

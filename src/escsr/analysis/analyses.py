@@ -28,6 +28,7 @@ from escsr.runtime.progress import OnProgress, part_of
 __all__ = ["analyse_cka", "analyse_erf", "analyse_features", "analyse_lam"]
 
 _WINDOW = 16
+_BATCH_SIZE = 10
 
 
 @out_of_memory_told("give a smaller side, or fewer pictures at once")
@@ -35,10 +36,10 @@ def analyse_cka(
     pictures: Sequence[str | os.PathLike[str]],
     output: Outputs = (),
     *,
-    model: Sequence[AnyModel] = (),
+    model: AnyModel | Sequence[AnyModel] = (),
     layers: str = "conv-attn",
     estimator: CkaEstimator = "biased",
-    batch_size: int = 10,
+    batch_size: int | None = None,
     cosine: bool = False,
     shrink: Resizer | None = None,
     side: int | None = None,
@@ -56,7 +57,7 @@ def analyse_cka(
         layers: "attention-maps", "attention", "conv-attn", or a pattern of module names, see `observing`.
         estimator: "biased" takes all pictures at once, whose features must fit into memory; "unbiased" is
             averaged over minibatches. See `CkaEstimator`.
-        batch_size: Pictures at once for "unbiased", 4 or more.
+        batch_size: Pictures at once for "unbiased", 4 or more; None for 10.
         cosine: Measure the cosine of features as well, of one model only: the work a second time.
         shrink: The pictures are originals, and are made smaller by this resizer; None for inputs.
         side: Of the squares taken from the middle, input pixels; None for all that the pictures share.
@@ -82,12 +83,14 @@ def analyse_cka(
     """
     paths = check_outputs(output, *pictures)
     models = open_models(model, scale=scale, device=device)
+    if estimator == "biased" and batch_size is not None:
+        raise ConfigError("batch_size is for the unbiased estimator; the biased one takes all at once.")
     if len(models) > 2:
         raise ConfigError(f"CKA is measured within a model or between two, not {len(models)}.")
     if cosine and len(models) > 1:
         raise ConfigError("cosine is measured within one model: layers of others have other axes.")
     inputs = _batch(models, pictures, shrink=shrink, side=side, max_images=max_images)
-    size = None if estimator == "biased" else batch_size
+    size = None if estimator == "biased" else batch_size or _BATCH_SIZE
     grams = [
         layer_grams(
             each, inputs, layers, batch_size=size, on_progress=part_of(on_progress, index, len(models))
@@ -113,7 +116,7 @@ def analyse_lam(
     picture: str | os.PathLike[str],
     output: Outputs = (),
     *,
-    model: Sequence[AnyModel] = (),
+    model: AnyModel | Sequence[AnyModel] = (),
     window: str | None = None,
     rule: LamRule = "midpoint",
     steps: int | None = None,
@@ -175,7 +178,7 @@ def analyse_erf(
     pictures: Sequence[str | os.PathLike[str]],
     output: Outputs = (),
     *,
-    model: Sequence[AnyModel] = (),
+    model: AnyModel | Sequence[AnyModel] = (),
     shrink: Resizer | None = None,
     side: int | None = None,
     max_images: int | None = None,
@@ -226,7 +229,7 @@ def analyse_features(
     picture: str | os.PathLike[str],
     output: Outputs = (),
     *,
-    model: Sequence[AnyModel] = (),
+    model: AnyModel | Sequence[AnyModel] = (),
     shrink: Resizer | None = None,
     crop: str | None = None,
     scale: float | None = None,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from escsr.errors import ConfigError, ForeignNetworkError
-from escsr.evaluation.contenders import name_contenders, parse_contenders
+from escsr.evaluation.contenders import as_several, name_contenders, parse_contenders
 from escsr.models.bundled import model_name
 from escsr.models.checkpoints import network_of, read_checkpoint
 from escsr.models.foreign import ForeignModel, load_foreign
@@ -94,6 +94,7 @@ def as_differentiable(
         The model.
 
     Raises:
+        ConfigError: It has another scale.
         ModelNotFoundError: There is no such name or file.
         CheckpointError: The file cannot be used.
         DeviceError: There is no such device.
@@ -114,12 +115,13 @@ def as_differentiable(
 
 
 def open_models(
-    model: Sequence[AnyModel], *, scale: float | None = None, device: str = "auto"
+    model: AnyModel | Sequence[AnyModel], *, scale: float | None = None, device: str = "auto"
 ) -> list[DifferentiableModel]:
     """Opens several models, each with a name of its own.
 
     Args:
-        model: See `AnyModel`; names and files may be given a title, TITLE=NAME. None for that of "auto".
+        model: One or several, see `AnyModel`; names and files may be given a title, TITLE=NAME. None for
+            that of "auto".
         scale: See `as_differentiable`.
         device: See `as_differentiable`.
 
@@ -127,13 +129,13 @@ def open_models(
         The models, in order.
 
     Raises:
-        ConfigError: One is no network.
+        ConfigError: One is no network, or has another scale.
         ModelNotFoundError: There is no such name or file.
         CheckpointError: A file cannot be used.
         DeviceError: There is no such device.
     """
     chosen = DEFAULT_SCALE if scale is None else scale
-    given = list(model) or [DEFAULT_MODEL]
+    given: list[AnyModel] = as_several(model) or [DEFAULT_MODEL]
     texts = [os.fspath(each) for each in given if isinstance(each, (str, os.PathLike))]
     contenders = parse_contenders(texts)
     for contender in contenders:
@@ -164,6 +166,7 @@ def _load(path: Path, device: torch.device) -> nn.Module | ForeignModel:
 
 def _wrapped(model: nn.Module | ForeignModel, name: str, scale: float | None) -> DifferentiableModel:
     if isinstance(model, ForeignModel):
+        _check_scale(name, model.scale, scale)
         return DifferentiableModel(name, model.module, _padding(model), model.scale)
     if not isinstance(model, ESC):
         return DifferentiableModel(name, model, model, scale)
@@ -171,7 +174,13 @@ def _wrapped(model: nn.Module | ForeignModel, name: str, scale: float | None) ->
     if own is None:
         factor = DEFAULT_SCALE if scale is None else scale
         return DifferentiableModel(name, model, lambda lr: model(lr, scale=factor), factor)
+    _check_scale(name, own, scale)
     return DifferentiableModel(name, model, model, own)
+
+
+def _check_scale(name: str, own: float, wanted: float | None) -> None:
+    if wanted not in (None, own):
+        raise ConfigError(f"{name} upscales by {own:g}, not by {wanted:g}.")
 
 
 def _padding(model: ForeignModel) -> Callable[[Tensor], Tensor]:

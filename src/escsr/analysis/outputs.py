@@ -67,7 +67,8 @@ def write_outputs(paths: Sequence[Path], draw: Callable[[], Figure], arrays: Map
     for path in paths:
         with atomic_path(path) as temporary:
             if path.suffix.lower() == ".npz":
-                np.savez_compressed(temporary, **arrays)
+                with open(temporary, "wb") as file:  # to a path numpy appends .npz, unless it ends so
+                    np.savez_compressed(file, **arrays)
                 continue
             import matplotlib
 

@@ -86,7 +86,9 @@ def cka(
             help="biased: all pictures at once, as in papers. unbiased: over minibatches, less memory.",
         ),
     ] = "biased",
-    batch_size: Annotated[int, typer.Option(help="Pictures at once for unbiased, 4 or more.")] = 10,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Pictures at once for unbiased, 4 or more. If not given: 10.")
+    ] = None,
     cosine: Annotated[
         bool, typer.Option("--cosine", help="Measure cosines as well: the work a second time.")
     ] = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from escsr.cli.console import (
     print_table,
     progress,
 )
+from escsr.errors import ConfigError
 from escsr.runtime.choices import Attention, CompileMode, NetworkForm, Precision
 
 if TYPE_CHECKING:
@@ -125,8 +127,12 @@ def benchmark(
         ),
     ] = None,
     plot_data: Annotated[
-        str, typer.Option(metavar="NAME", help="With --plot: the test set whose quality is drawn.")
-    ] = "Urban100",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --plot: the test set whose quality is drawn. If not given: Urban100.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Measure what networks cost, as the paper does: parameters, multiply-accumulates, latency, memory.
@@ -139,44 +145,52 @@ def benchmark(
     from escsr.evaluation.benchmark.run import benchmark as measure
     from escsr.evaluation.benchmark.writing import check_output_path, write_benchmark
 
+    if plot_data is not None and not plot:
+        raise ConfigError("--plot-data is for --plot; without it, nothing is drawn.")
     for path in output or ():
         check_output_path(path)
     for path in plot or ():
         check_chart_path(path)
-    with progress("Preparing", as_json) as report:
-        result = measure(
-            models,
-            against=against,
-            scale=scale,
-            size=size,
-            batch=batch,
-            device=device,
-            precision=precision,
-            attention=attention,
-            form=form,
-            compile=compile,
-            warm_up=warm_up,
-            runs=runs,
-            seconds=seconds,
-            memory=memory,
-            data=data or (),
-            weights=weights or (),
-            on_step=lambda step, share: report(share, 1.0, step),
-        )
     command = shlex.join(["escsr", *sys.argv[1:]])
-    for path in output or ():
-        write_benchmark(result, path, command=command)
-    if as_json:
-        print_json({"command": command, **result.to_dict()})
-    else:
-        _print(result)
+    results: deque[Benchmark] = deque(maxlen=1)
+    try:
+        with progress("Preparing", as_json) as report:
+            result = measure(
+                models,
+                against=against,
+                scale=scale,
+                size=size,
+                batch=batch,
+                device=device,
+                precision=precision,
+                attention=attention,
+                form=form,
+                compile=compile,
+                warm_up=warm_up,
+                runs=runs,
+                seconds=seconds,
+                memory=memory,
+                data=data or (),
+                weights=weights or (),
+                on_step=lambda step, share: report(share, 1.0, step),
+                on_result=results.append,
+            )
+        results.append(result)
+    finally:  # what was measured before one that failed is not lost
+        for found in results:
+            _print(found, command, as_json=as_json)
+            for path in output or ():
+                write_benchmark(found, path, command=command)
     for path in plot or ():
-        draw_chart(result, path, data=plot_data)
+        draw_chart(result, path, data=plot_data or "Urban100")
 
 
-def _print(result: Benchmark) -> None:
+def _print(result: Benchmark, command: str, *, as_json: bool) -> None:
     from escsr.evaluation.benchmark import writing
 
+    if as_json:
+        print_json({"command": command, **result.to_dict()})
+        return
     OUT.print(plain(writing.caption(result)))
     _print_table(writing.cost_table(result))
     OUT.print(plain(writing.ratios_line(result)))

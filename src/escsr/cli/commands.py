@@ -74,8 +74,9 @@ def run() -> None:
                 gc.freeze()
     except errors.EscError as error:
         message, code = str(error), _EXIT_CODES.get(type(error), ExitCode.FAILED)
-    except OSError as error:  # of a stream: those of files are `EscError`
-        message, code = f"Cannot write {error.filename or 'the output'}: {error.strerror}.", ExitCode.USAGE
+    except OSError as error:  # nearly always of a stream: those of files are `EscError`
+        what = "Cannot write the output" if error.filename is None else error.filename
+        message, code = f"{what}: {error.strerror or error}.", ExitCode.USAGE
         drop_output()
     ERR.print(f"[red]Error:[/] {plain(message)}")
     sys.exit(code)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from escsr import images
 from escsr.errors import ConfigError, ImageError
 from escsr.models.bundled import find_model, model_name
 from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
 
-__all__ = ["INTERPOLATIONS", "Contender", "name_contenders", "parse_contenders"]
+__all__ = ["INTERPOLATIONS", "Contender", "as_several", "name_contenders", "parse_contenders"]
+
+_T = TypeVar("_T")
 
 INTERPOLATIONS = ("bicubic", "nearest")
 """Contenders that need no weights; "bicubic" has a = −0.5, as Pillow's."""
@@ -36,6 +40,18 @@ class Contender:
     def is_network(self) -> bool:
         """Whether there are weights to be loaded."""
         return self.picture is None and self.model not in INTERPOLATIONS
+
+
+def as_several(given: _T | Sequence[_T]) -> list[_T]:
+    """One name or path, which is a sequence of letters to Python, as a list of one; a sequence as a list.
+
+    Example:
+        >>> as_several("esc-x2"), as_several(("esc-x2", "esc-x4"))
+        (['esc-x2'], ['esc-x2', 'esc-x4'])
+    """
+    if isinstance(given, (str, os.PathLike)) or not isinstance(given, Sequence):
+        return [cast("_T", given)]
+    return list(given)
 
 
 def parse_contenders(texts: Sequence[str]) -> tuple[Contender, ...]:

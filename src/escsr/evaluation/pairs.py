@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,28 +84,50 @@ def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:
         DataError: LR pictures lie among the HR ones; a picture is missing, too small, of other than 8
             bits; or LR and HR do not fit.
     """
-    lr_paths = {} if lr is None else _by_name(lr)
     paths = find_unmixed(data)
-    counts = Counter(path.stem for path in paths)
-    for path in paths:
+    sources: Sequence[Path | None] = (
+        [None] * len(paths) if lr is None else _lr_paths(paths, data, lr, scale)
+    )
+    for path, source in zip(paths, sources, strict=True):
         hr, small, name = read_uint8(path), None, _name_of(path, data)
         sides = [lr_side(side, scale) for side in hr.shape[:2]]
         if min(sides) < 1:
             raise DataError(f"{path}: too small for ×{scale:g}.")
-        if lr is not None:
-            names = [name, lr_name(name, scale)]
-            if counts[path.stem] == 1:
-                names += [path.stem, lr_name(path.stem, scale)]
-            source = next((lr_paths[each] for each in names if each in lr_paths), None)
-            if source is None:
-                raise DataError(
-                    f"{lr}: no LR picture for {path.relative_to(data)} ({lr_name(name, scale)}.png)."
-                )
+        if source is not None:
             small = read_uint8(source)
             if list(small.shape[:2]) != sides:
                 raise DataError(f"{source}: {small.shape[:2]} times {scale:g} does not fit {hr.shape[:2]}.")
         height, width = (round(side * scale) for side in sides)
         yield Pair(name, hr[:height, :width], small)
+
+
+def _lr_paths(paths: Sequence[Path], data: Path, lr: Path, scale: float) -> list[Path]:
+    """The LR picture of each HR picture; by names and headers, before the work on any.
+
+    Raises:
+        DataError: One is missing, or does not fit.
+    """
+    known = _by_name(lr)
+    found: list[Path] = []
+    counts = Counter(path.stem for path in paths)
+    for path in paths:
+        name = _name_of(path, data)
+        names = [name, lr_name(name, scale)]
+        if counts[path.stem] == 1:
+            names += [path.stem, lr_name(path.stem, scale)]
+        source = next((known[each] for each in names if each in known), None)
+        if source is None:
+            raise DataError(
+                f"{lr}: no LR picture for {path.relative_to(data)} ({lr_name(name, scale)}.png)."
+            )
+        found.append(source)
+    for source, small, hr in zip(found, read_headers(found), read_headers(paths), strict=True):
+        # Sorted, since pictures may lie on their side.
+        sides = sorted(lr_side(side, scale) for side in (hr.height, hr.width))
+        if sorted((small.height, small.width)) != sides:
+            has, of = (small.height, small.width), (hr.height, hr.width)
+            raise DataError(f"{source}: {has} times {scale:g} does not fit {of}.")
+    return found
 
 
 def _name_of(path: Path, root: Path) -> str:

@@ -12,13 +12,13 @@ from typing import Any
 
 from escsr import images
 from escsr.errors import ConfigError, OutputError
-from escsr.evaluation.contenders import Contender, name_contenders, parse_contenders
+from escsr.evaluation.contenders import Contender, as_several, name_contenders, parse_contenders
 from escsr.evaluation.crops import Crop, choose_crops, parse_crop
 from escsr.evaluation.enlargement import MARGIN, Enlargement, read_rgb
 from escsr.evaluation.page import Page, Shown
 from escsr.evaluation.page_html import render_page
 from escsr.evaluation.page_png import draw_page
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.text import has_font
 from escsr.models.bundled import find_model
@@ -99,9 +99,9 @@ def compare_picture(
     picture: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    model: Sequence[str] = (),
+    model: str | Sequence[str] = (),
     scale: float | None = None,
-    crop: Sequence[str] = (),
+    crop: str | Sequence[str] = (),
     blind: int | None = None,
     device: str = "auto",
     precision: Precision = "auto",
@@ -141,11 +141,11 @@ def compare_picture(
         >>> compare_picture("photo.jpg", "page.html", model=["bicubic", "esc-x4"])  # doctest: +SKIP
     """
     source, target = Path(picture), Path(output)
-    contenders = parse_contenders(model or ("bicubic", DEFAULT_MODEL))
+    contenders = parse_contenders(as_several(model) or ("bicubic", DEFAULT_MODEL))
     _check_output(target, [source, *(each.picture for each in contenders if each.picture)])
     pixels, notes = read_rgb(source)
     rows, columns = pixels.shape[:2]
-    crops = tuple(parse_crop(each, rows, columns) for each in crop) or choose_crops(pixels)
+    crops = tuple(parse_crop(each, rows, columns) for each in as_several(crop)) or choose_crops(pixels)
     scale = _common_scale(contenders, (columns, rows)) if scale is None else scale
     if not 1 <= scale < float("inf"):
         raise ConfigError(f"scale must be at least 1, not {scale}.")
@@ -182,6 +182,7 @@ def _check_output(target: Path, sources: Sequence[Path]) -> None:
         raise OutputError(f"Cannot write {target.name}: a page ends in {' or '.join(_ENDINGS)}.")
     if target.exists() and any(each.exists() and target.samefile(each) for each in sources):
         raise OutputError(f"{target} is one of the pictures to compare; choose another name for the page.")
+    check_writable(target)
 
 
 def _common_scale(contenders: Sequence[Contender], size: tuple[int, int]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -12,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from escsr.errors import DeviceError, OutputError
+from escsr.errors import ConfigError, DeviceError, OutputError
 from escsr.fleet.progress import Progress, Summary
 
 if TYPE_CHECKING:
     from escsr.fleet.ledger import Figures
     from escsr.fleet.plan import Plan
 
-__all__ = ["cluster", "keep_quiet", "run_plan"]
+__all__ = ["check_num_cpus", "cluster", "keep_quiet", "run_plan"]
 
 _UNITS_PER_ACTOR = 50
 _MOST_UNIT_ROWS = 1_000
@@ -70,6 +71,7 @@ def run_plan(
 
     Raises:
         EscError: An actor cannot begin, or another run has begun on the same output.
+        Exception: What `on_progress` raised, once all is done; after that it was not called again.
     """
     import ray
 
@@ -77,19 +79,24 @@ def run_plan(
     from escsr.fleet.outcomes import outcomes_uri
 
     begin, figures = time.perf_counter(), Figures()
+    raised_by_callback: list[Exception] = []
     if plan.rows:
         gpus = _gpus(device)
         actors = num_actors or gpus or max(1, int(ray.cluster_resources().get("CPU", 1)) // num_cpus)
         placed = {"num_cpus": num_cpus, "num_gpus": 1 if gpus else 0}
         remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger)
         ledger = _RemoteLedger(remote.remote(output, plan.run))
-        with _watched(ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)):
+        with _watched(
+            ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)
+        ) as raised_by_callback:
             _in_cluster(plan, output, ledger, actors, placed, work)
         figures = ledger("save")
     if figures.fault:
         raise DeviceError(f"An actor cannot begin on {figures.fault}")
     if figures.superseded:
         raise OutputError(f"Another run has begun on {output}; this one has stopped.")
+    if raised_by_callback:
+        raise raised_by_callback[0]
     return Summary(
         figures.done,
         figures.failed,
@@ -155,9 +162,13 @@ def _gpus(device: str) -> int:
 @contextmanager
 def _watched(
     ledger: _RemoteLedger, plan: Plan, stop: threading.Event, report: Callable[[Progress], None]
-) -> Iterator[None]:
-    """Asks the ledger how far it is, and tells it to stop, while the body works."""
-    ended = threading.Event()
+) -> Iterator[list[Exception]]:
+    """Asks the ledger how far it is, and tells it to stop, while the body works.
+
+    Yields:
+        What the report has raised, once it has; it is not called again, and the run goes on.
+    """
+    ended, raised = threading.Event(), list[Exception]()
 
     def watch() -> None:
         first = 0.0
@@ -169,33 +180,40 @@ def _watched(
             first = first or (time.perf_counter() if figures.pixels else 0.0)
             speed = figures.pixels / max(time.perf_counter() - first, 1.0) if first else 0.0
             count = figures.done + figures.failed
-            report(Progress("upscaling", count, plan.rows, figures.failed, speed))
+            if raised:
+                continue
+            try:
+                report(Progress("upscaling", count, plan.rows, figures.failed, speed))
+            except Exception as error:  # of the caller's function, whose run it must not end
+                raised.append(error)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield
+        yield raised
     finally:
         ended.set()
         watcher.join()
 
 
 @contextmanager
-def cluster(address: str | None) -> Iterator[None]:
+def cluster(address: str | None, num_cpus: int = 1) -> Iterator[None]:
     """A connection to a cluster, or one of its own; what the caller has connected to is left as it is.
 
     Args:
         address: See `upscale`.
+        num_cpus: See `upscale`.
 
     Raises:
         DeviceError: There is none.
+        ConfigError: One of its own has fewer cores.
     """
     import ray
 
     if ray.is_initialized():
         yield
         return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = _address(address)
     own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if address == "local" else {}
     try:
         with warnings.catch_warnings():
@@ -204,9 +222,35 @@ def cluster(address: str | None) -> Iterator[None]:
     except Exception as error:  # of several kinds
         raise DeviceError(f"No cluster of Ray at {address} ({str(error).splitlines()[0]}).") from error
     try:
+        if address == "local":  # others may grow
+            _check_cores(num_cpus, int(ray.cluster_resources().get("CPU", 0)))
         yield
     finally:
         ray.shutdown()
+
+
+def check_num_cpus(num_cpus: int, address: str | None) -> None:
+    """Refuses more cores for an actor than this machine has, before Ray is started on it.
+
+    Args:
+        num_cpus: See `upscale`.
+        address: See `upscale`.
+
+    Raises:
+        ConfigError: There are fewer, and Ray would wait for them for ever.
+    """
+    ray = sys.modules.get("ray")
+    if _address(address) == "local" and not (ray is not None and ray.is_initialized()):
+        _check_cores(num_cpus, os.cpu_count() or num_cpus)
+
+
+def _check_cores(num_cpus: int, found: int) -> None:
+    if num_cpus > found:
+        raise ConfigError(f"num_cpus must be at most {found}, the cores of this machine, not {num_cpus}.")
+
+
+def _address(given: str | None) -> str:
+    return given or os.environ.get("RAY_ADDRESS") or "local"
 
 
 def keep_quiet() -> None:

@@ -96,7 +96,10 @@ def _local_files(source: str) -> Iterator[tuple[str, str, str]]:
     """Path, name below the source, version."""
     root, paths = _local_paths(source)
     for path in paths:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except FileNotFoundError:  # removed since it was listed
+            continue
         name = os.fspath(path)[len(root) :].replace(os.sep, "/").lstrip("/")
         yield os.fspath(path), name, f"{status.st_size} {status.st_mtime_ns}"
 

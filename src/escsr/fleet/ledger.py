@@ -106,8 +106,8 @@ class Ledger:
         return None if self._is_over() else known.recorded
 
     def close(self, unit: int) -> None:
-        """A worker is through with a unit."""
-        self._units[unit].is_open = False
+        """A worker is through with a unit, which a ledger that was restarted may not know."""
+        self._units.setdefault(unit, _Unit()).is_open = False
 
     def fail(self, fault: str) -> None:
         """A worker cannot begin, nor could others: the run is over."""

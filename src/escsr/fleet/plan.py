@@ -6,9 +6,8 @@ Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of e
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -21,13 +20,13 @@ from pyarrow import parquet
 
 from escsr.batch.manifest import settings_text
 from escsr.batch.table import is_table
-from escsr.errors import ConfigError, DataError, NoImagesError, OutputError
+from escsr.errors import DataError, NoImagesError, OutputError
 from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
+from escsr.fleet.row_options import with_own
 from escsr.fleet.stores import delete, without_links, written_at_once
 from escsr.models.selection import choose_model, files_of
-from escsr.runtime.settings import did_you_mean
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import parse_crop
 
@@ -93,15 +92,7 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
         ConfigError: An option is unknown or impossible.
         ModelNotFoundError: There is no such model.
     """
-    if own:
-        try:
-            given = dict(json.loads(own))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f'options {own}: not an object of JSON, like {{"scale": 4}}.') from error
-        known = set(UpscaleOptions.__dataclass_fields__) - {"device"}
-        for name in set(given) - known:
-            raise ConfigError(f"options {own}: there is no option {name}.{did_you_mean(name, known)}")
-        options = replace(options, **given)
+    options = with_own(options, own)
     target = options.target
     model = choose_model(options.model, target.scale if target else None)
     of_file = options.of_file(model)

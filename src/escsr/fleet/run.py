@@ -15,7 +15,7 @@ from typing import Any
 
 from escsr.batch.jobs import check_name_suffix
 from escsr.errors import ConfigError
-from escsr.fleet.cluster import cluster, keep_quiet, run_plan
+from escsr.fleet.cluster import check_num_cpus, cluster, keep_quiet, run_plan
 from escsr.fleet.progress import Progress, Summary
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
@@ -48,7 +48,7 @@ def upscale(
         address: Of a cluster, "ray://host:10001" or "auto"; None for that in RAY_ADDRESS, else one of its
             own on this machine.
         num_actors: How many upscale at once; None for one per GPU, or as many as the cluster has cores for.
-        num_cpus: Cores of each.
+        num_cpus: Cores of each, at most those of the machine where the cluster is its own.
         format: Format of the results by its ending, "png"; None for that of each input.
         suffix: What to put behind the names of results.
         retry_failed: Try again what earlier runs gave up.
@@ -63,11 +63,13 @@ def upscale(
     Raises:
         EscError: Source, output or options are not as they should be, a package is missing, or another run
             has begun on the same output.
+        Exception: What `on_progress` raised, at the end; the run goes on without calling it again.
     """
     options = replace(options or UpscaleOptions(), **settings)
     _check_installed()
     if num_cpus < 1 or (num_actors is not None and num_actors < 1):
         raise ConfigError("num_actors and num_cpus must be at least 1.")
+    check_num_cpus(num_cpus, address)
     from escsr import images
     from escsr.fleet import outcomes, stores
     from escsr.fleet.plan import check_inputs, make_plan, setting_of
@@ -95,7 +97,7 @@ def upscale(
         on_rows=on_progress and (lambda rows: on_progress(Progress("planning", rows))),
     )
     work = partial(Upscaling, output, options, model_sha256=model_sha256, threads=num_cpus)
-    with cluster(address) if plan.rows else nullcontext():
+    with cluster(address, num_cpus) if plan.rows else nullcontext():
         summary = run_plan(
             plan,
             output,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from escsr.errors import ConfigError
-from escsr.files import check_not_source
+from escsr.files import check_not_source, check_writable
 from escsr.models.bundled import find_model, model_name
 from escsr.models.checkpoints import (
     Checkpoint,
@@ -63,6 +63,7 @@ def convert(
     target = Path(f"{name.replace('/', '-')}-rank{bias_rank}.safetensors" if output is None else output)
     check_weights_ending(target)  # before a minute of work
     check_not_source(target, source)
+    check_writable(target)
     checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
     kept = {key: value for key, value in checkpoint.metadata.items() if key not in ("config", "format")}
     how = f"position bias of rank {bias_rank} by SVD of {name}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from escsr.errors import ConfigError, OutputError
 from escsr.evaluation.benchmark.result import Benchmark, Row
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_writable
 from escsr.runtime.extras import install_line
 
 __all__ = ["Point", "check_chart_path", "draw_chart", "points_of"]
@@ -66,16 +66,17 @@ def _points(row: Row, data: str) -> Iterable[Point]:
 
 
 def check_chart_path(path: Path) -> None:
-    """Refuses a file with another ending, before anything is measured.
+    """Refuses a file with another ending, or that cannot be written, before anything is measured.
 
     Raises:
-        OutputError: It has.
+        OutputError: It is one.
         ConfigError: matplotlib is not installed.
     """
     if path.suffix.lower() not in _ENDINGS:
         raise OutputError(f"{path}: a chart is written as {' or '.join(_ENDINGS)}.")
     if find_spec("matplotlib") is None:
         raise ConfigError(f"Charts require matplotlib: {install_line('plots')}")
+    check_writable(path)
 
 
 def draw_chart(result: Benchmark, path: str | os.PathLike[str], *, data: str = "Urban100") -> None:

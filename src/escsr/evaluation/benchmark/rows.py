@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -57,17 +58,18 @@ def _asked(text: str) -> TableRow:
     return TableRow(text, text)
 
 
-def measure_table(wanted: Sequence[TableRow], settings: Settings) -> list[Row]:
+def measure_table(wanted: Sequence[TableRow], settings: Settings) -> Iterator[Row]:
     """Measures the rows of a table; each runs, or says why it does not.
 
     Args:
         wanted: The rows.
         settings: What holds for all.
 
-    Returns:
-        The rows, in the same order.
+    Yields:
+        The rows, in the same order, each once it is measured.
     """
-    return [_measure_or_tell(row, settings, index / len(wanted)) for index, row in enumerate(wanted)]
+    for index, row in enumerate(wanted):
+        yield _measure_or_tell(row, settings, index / len(wanted))
 
 
 def _measure_or_tell(row: TableRow, settings: Settings, share: float) -> Row:
@@ -113,27 +115,35 @@ def _counted(row: TableRow, subject: Subject, settings: Settings) -> Row:
     )
 
 
-def measure_each(models: Sequence[str], settings: Settings) -> list[Row]:
+def measure_each(models: Sequence[str], settings: Settings) -> Iterator[Row]:
     """Measures one network after the other; one that cannot run is the user's mistake.
 
     Args:
         models: See `benchmark`.
         settings: What holds for all.
 
-    Returns:
-        The rows, in the same order.
+    Yields:
+        The rows, in the same order, each once it is measured.
 
     Raises:
         EscError: See `benchmark`.
     """
-    for name in models:  # before any is measured
-        subject_of(parse_way(name, settings.way)[0], scale=settings.scale)
-    rows = []
+    _check_names(models, settings)
     for index, name in enumerate(models):
-        with out_of_memory_told(f"{name}: choose a smaller size or batch"):
-            rows.append(_measure(_asked(name), settings, index / len(models)))
+        with _out_of_memory_told(name):
+            row = _measure(_asked(name), settings, index / len(models))
+        yield row
         _release(settings.device)
-    return rows
+
+
+def _check_names(models: Sequence[str], settings: Settings) -> None:
+    """Looks up all networks before any is measured."""
+    for name in models:
+        subject_of(parse_way(name, settings.way)[0], scale=settings.scale)
+
+
+def _out_of_memory_told(what: str) -> AbstractContextManager[None]:
+    return out_of_memory_told(f"{what}: choose a smaller size or batch")
 
 
 def _measure(row: TableRow, settings: Settings, share: float) -> Row:
@@ -175,9 +185,15 @@ def measure_pair(first: str, second: str, settings: Settings) -> tuple[list[Row]
     Raises:
         EscError: See `benchmark`.
     """
-    pairs = [_prepare(_asked(text), settings, share) for text, share in ((first, 0.0), (second, 0.25))]
+    _check_names((first, second), settings)
+    pairs = []
+    for text, share in ((first, 0.0), (second, 0.25)):
+        with _out_of_memory_told(text):
+            pairs.append(_prepare(_asked(text), settings, share))
     settings.tell("timing both in turn", 0.5)
-    latencies, done = _times({str(index): forward for index, (_, forward) in enumerate(pairs)}, settings)
+    forwards = {str(index): forward for index, (_, forward) in enumerate(pairs)}
+    with _out_of_memory_told(f"{first} beside {second}"):
+        latencies, done = _times(forwards, settings)
     rows = [
         replace(row, latency_ms=latency, warm_up=done)
         for (row, _), latency in zip(pairs, latencies, strict=True)

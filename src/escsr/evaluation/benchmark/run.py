@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from escsr.errors import ConfigError
 from escsr.evaluation.benchmark.conditions import HD, choose_effort, describe_device
-from escsr.evaluation.benchmark.forward import Way
+from escsr.evaluation.benchmark.forward import Way, parse_way
 from escsr.evaluation.benchmark.quality import parse_weights
 from escsr.evaluation.benchmark.result import Benchmark
 from escsr.evaluation.benchmark.rows import Settings, measure_each, measure_pair, measure_table
 from escsr.evaluation.benchmark.tables import TABLES, table_rows
+from escsr.evaluation.contenders import as_several
 from escsr.runtime.choices import Attention, CompileMode, NetworkForm, Precision
 from escsr.runtime.devices import choose_device
 
@@ -20,7 +21,7 @@ __all__ = ["benchmark"]
 
 
 def benchmark(
-    models: Sequence[str],
+    models: str | Sequence[str],
     *,
     against: str | None = None,
     scale: float | None = None,
@@ -35,9 +36,10 @@ def benchmark(
     runs: int | None = None,
     seconds: float | None = None,
     memory: bool = True,
-    data: Sequence[str | os.PathLike[str]] = (),
-    weights: Sequence[str] = (),
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    weights: str | Sequence[str] = (),
     on_step: Callable[[str, float | None], None] | None = None,
+    on_result: Callable[[Benchmark], None] | None = None,
 ) -> Benchmark:
     """Measures what networks cost, as the paper does (Table 2): one forward pass, on its device.
 
@@ -46,7 +48,7 @@ def benchmark(
     (or `size`) on shapes alone. What other programs do on the machine is in the figures.
 
     Args:
-        models: Networks, see `subject_of`; each may have settings of its own behind it, as
+        models: One network or several, see `subject_of`; each may have settings of its own behind it, as
             "esc-x2,attention=plain,precision=float16". Or one of the paper's tables: "table1", "table2",
             "table3", "table5".
         against: A network to be timed in turn with the one of `models`.
@@ -66,6 +68,7 @@ def benchmark(
             to take the figures of the models' cards.
         weights: NAME=FILE, trained weights of a system of another paper, for its quality.
         on_step: Called with what is done next and the share of the work that is done.
+        on_result: Called after each network with all rows so far, which are not lost where the next fails.
 
     Returns:
         The rows.
@@ -81,6 +84,7 @@ def benchmark(
         >>> result.rows[0].parameters
         603600
     """
+    models = as_several(models)
     where = choose_device(device)
     if batch < 1 or (seconds is not None and seconds <= 0):
         raise ConfigError(f"batch and seconds must be above 0, not {batch} and {seconds}.")
@@ -95,19 +99,26 @@ def benchmark(
         device=where,
         seconds=seconds,
         memory=memory,
-        data=tuple(os.fspath(folder) for folder in data),
-        weights=parse_weights(weights),
+        data=tuple(os.fspath(folder) for folder in as_several(data)),
+        weights=parse_weights(as_several(weights)),
         tell=on_step or (lambda _, __: None),
     )
+    wanted = table_rows(table, settings.scale) if table else []
+    networks = (
+        [row.network for row in wanted if not row.reason] if table else [*models, against or models[0]]
+    )
+    _check_weights(networks, settings)
     conditions = {**describe_device(where), **_conditions(settings)}
-    if table:
-        rows, pair = measure_table(table_rows(table, settings.scale), settings), None
-    elif against is not None:
+    sizes = (settings.effort.macs_size, settings.effort.sr_size)
+    if against is not None:
         rows, pair = measure_pair(models[0], against, settings)
-    else:
-        rows, pair = measure_each(models, settings), None
-    effort = settings.effort
-    return Benchmark(table, tuple(rows), pair, effort.macs_size, effort.sr_size, conditions)
+        return Benchmark(table, tuple(rows), pair, *sizes, conditions)
+    result = Benchmark(table, (), None, *sizes, conditions)
+    for row in measure_table(wanted, settings) if table else measure_each(models, settings):
+        result = replace(result, rows=(*result.rows, row))
+        if on_result is not None:
+            on_result(result)
+    return result
 
 
 _TABLE_SCALES = {"table2": 2, "table3": 2, "table5": 4}
@@ -121,6 +132,15 @@ def _check_models(models: Sequence[str], table: str, against: str | None) -> Non
         raise ConfigError("A table of the paper is measured alone; give its name and no other.")
     if against is not None and (table or len(models) > 1):
         raise ConfigError("against is for one network beside another; give one.")
+
+
+def _check_weights(networks: Sequence[str], settings: Settings) -> None:
+    """Refuses weights that nothing would be measured with."""
+    if settings.weights and not settings.data:
+        raise ConfigError("weights are for measuring quality; give test pictures as well, as data.")
+    names = {parse_way(network, settings.way)[0].lower() for network in networks}
+    if unused := settings.weights.keys() - names:
+        raise ConfigError(f"weights of {min(unused)}: it is not among the networks that are measured.")
 
 
 def _conditions(settings: Settings) -> dict[str, object]:

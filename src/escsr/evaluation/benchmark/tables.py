@@ -60,9 +60,11 @@ def table_rows(table: str, scale: float | None) -> list[TableRow]:
         The rows, in an order of our own: our networks last.
 
     Raises:
-        ConfigError: The table does not have this scale.
+        ConfigError: The table does not have this scale, or none at all.
     """
     scales, rows = TABLES[table]
+    if table == "table1" and scale is not None:
+        raise ConfigError("table1 is of a layer, which has no scale; leave it out.")
     if scales and scale not in scales:
         known = ", ".join(f"×{each}" for each in scales)
         raise ConfigError(f"{table} has the scales {known}, not ×{scale or 1:g}.")

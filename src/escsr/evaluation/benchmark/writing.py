@@ -11,7 +11,7 @@ from pathlib import Path
 
 from escsr.errors import OutputError
 from escsr.evaluation.benchmark.result import Benchmark, Row
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_writable
 
 __all__ = [
     "as_csv",
@@ -233,13 +233,14 @@ def as_json(result: Benchmark, command: str = "") -> str:
 
 
 def check_output_path(path: Path) -> None:
-    """Refuses a file with another ending, before anything is measured.
+    """Refuses a file with another ending, or that cannot be written, before anything is measured.
 
     Raises:
-        OutputError: It has.
+        OutputError: It is one.
     """
     if path.suffix.lower() not in _FORMATS:
         raise OutputError(f"{path}: a benchmark is written as {', '.join(_FORMATS)}.")
+    check_writable(path)
 
 
 def write_benchmark(result: Benchmark, path: str | os.PathLike[str], *, command: str = "") -> None:
