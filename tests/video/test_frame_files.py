@@ -21,7 +21,8 @@ from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
-from escsr.video.frame_files import TIMES, upscale_to_frames
+from escsr.video.frame_files import upscale_to_frames
+from escsr.video.frame_folders import TIMES
 from escsr.video.planes import views
 from escsr.video.source import describe
 

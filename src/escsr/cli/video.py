@@ -110,7 +110,8 @@ def upscale_videos(
     from escsr.batch.pictures import failure_of
     from escsr.video import plan_video
     from escsr.video.forecast import forecast_video
-    from escsr.video.frame_files import FPS_WITHOUT_FRAMES, frames_as_video, is_frame_pattern
+    from escsr.video.frame_files import is_frame_pattern
+    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES, frames_as_video
 
     manifest = Manifest()
     if how.fps is not None and not any(job.source.is_dir() for job in jobs):
