@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 import pyvips
 
 from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise, probe, streams
+from commands import python_command
 from escsr import Upscaler, images, upscale_video
 from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
 from escsr.images import Picture
@@ -22,7 +25,7 @@ from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
 from escsr.video.frame_files import upscale_to_frames
-from escsr.video.frame_folders import TIMES
+from escsr.video.frame_folders import TIMES, frames_as_video
 from escsr.video.planes import views
 from escsr.video.source import describe
 
@@ -305,3 +308,34 @@ def test_a_folder_resumes_too(tmp_path: Path, nearest: Path) -> None:
     assert seen[0] == part.frames + 1
     assert streams(rest.target)[0]["codec_name"] == "h264"
     assert len(probe(rest.target, "-show_frames")["frames"]) == 30
+
+
+def test_a_folder_as_video_is_called_by_its_name(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by that of the temporary file, which is on a disk."""
+    folder, other = write_frames(tmp_path / "frames", noise(2)), tmp_path / "disk"
+    other.mkdir()
+    monkeypatch.setattr("escsr.video.frame_folders.disk_folder", lambda: other)
+    with pytest.raises(VideoError, match=r"/frames: the picture \(32×24\) is larger than"):
+        upscale_video(folder, tmp_path / "film.mkv", model=nearest, size="10x10")
+    with frames_as_video(folder) as file:
+        assert file.is_relative_to(other)
+    assert list(other.iterdir()) == []
+    other.rmdir()
+    with pytest.raises(OutputError, match=r"Cannot write the folder for temporary files: .* TMPDIR"):
+        upscale_video(folder, tmp_path / "film.mkv", model=nearest)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "frames", noise(4, (96, 128)))
+    code = (
+        "import resource, sys; from pathlib import Path; from escsr.video.frame_folders import *;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000,) * 2);"
+        f"frames_as_video(Path({str(folder)!r})).__enter__()"
+    )
+    done = subprocess.run([*python_command(), "-c", code], capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert f"OutputError: Cannot write the frames of {folder} to " in said, done.stderr
+    assert said.endswith("Make room, or let TMPDIR name another folder.")

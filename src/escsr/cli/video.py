@@ -124,6 +124,7 @@ def upscale_videos(
             _run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
             return
         with frames_as_video(job.source, how.fps) as file:
+            report.names = {str(file): str(job.source)}
             upscale_file(file, job.target)
 
     def upscale_file(source: Path, target: Path | None) -> None:
@@ -238,7 +239,8 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
     from escsr.video import run_video
     from escsr.video.forecast import outcome_of_video
 
-    stop, name, said = threading.Event(), plan.video.path.name, 0.0
+    source = report.named(plan.video.path)
+    stop, name, said = threading.Event(), Path(source).absolute().name, 0.0
     done, ended = None, f"{name}: stopped; the same command continues behind the last finished segment."
     with (
         _ended_by_signals(report, ended),
@@ -255,7 +257,7 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
             )
             if isinstance(report, JsonReport) and time.perf_counter() - said >= _EVERY_SECONDS:
                 said = time.perf_counter()
-                write_line({"event": "progress", "source": plan.video.path, **vars(at)})
+                write_line({"event": "progress", "source": source, **vars(at)})
 
         done = run_video(plan, stop=stop, on_progress=show)
     report.stopped |= stop.is_set()

@@ -15,11 +15,13 @@ import pyvips
 from numpy.typing import NDArray
 
 from escsr import images
-from escsr.errors import ConfigError, VideoError
+from escsr.errors import ConfigError, OutputError, VideoError
+from escsr.files import named_in_errors
 from escsr.images import Picture
 from escsr.images.colour_tags import CICP
 from escsr.images.conversion import in_srgb
-from escsr.video.library import library
+from escsr.runtime.temporary import disk_folder
+from escsr.video.library import library, words_of
 from escsr.video.planes import Layout, new_frame, views
 
 __all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "frames_as_video"]
@@ -43,6 +45,9 @@ _PNG_FORMATS = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48be", 
 def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
     """A folder's pictures as a video without loss, in a temporary file; a file stays what it is.
 
+    The temporary file is on a disk where there is one, and takes about as much as the pictures do as PNG.
+    Errors that pass here call it by the folder's name.
+
     Args:
         source: A folder, whose pictures are the frames in the order of their names, 9 before 10; their
             times are in its `timestamps.txt` where there is one. Or a file.
@@ -55,6 +60,7 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
         ConfigError: `fps` is no number above 0, or given for a file.
         NoImagesError: There are no pictures in it.
         VideoError: They differ in size or in the colours they declare, or there are not as many times.
+        OutputError: There is no room for the temporary file.
     """
     if not source.is_dir():
         if fps is not None:
@@ -64,10 +70,24 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
     paths = sorted(images.find_images(source), key=_by_number)
     rate = _rate(fps or "25")
     times = _times(source, len(paths), rate)
-    with TemporaryDirectory(prefix="escsr-") as folder:
+    with _room_for("the folder for temporary files"):
+        temporary = TemporaryDirectory(prefix="escsr-", dir=disk_folder())
+    with temporary as folder:
         target = Path(folder) / "frames.nut"
-        _encode(paths, times, target, rate)
-        yield target
+        with _room_for(f"the frames of {source} to {folder}"):
+            _encode(paths, times, target, rate)
+        with named_in_errors({str(target): str(source)}):
+            yield target
+
+
+@contextmanager
+def _room_for(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # PyAV's are such too
+        raise OutputError(
+            f"Cannot write {what}: {words_of(error)}. Make room, or let TMPDIR name another folder."
+        ) from error
 
 
 def _by_number(path: Path) -> list[tuple[str, int]]:
