@@ -216,6 +216,8 @@ def test_pictures_declare_no_colours_that_were_guessed(tmp_path: Path, nearest: 
     [
         ("yuva420p", "%d.jpg", "64x48", "JPEG cannot hold transparency"),
         ("yuv420p", "%d.webp", "16500x24", "WebP holds up to 16383 pixels a side, not 16500×24"),
+        ("yuv420p", "%d.jpg", "64x48", "%d.jpg: JPEG is never lossless"),
+        ("yuv420p", "%d.gif", "64x48", "%d.gif: GIF is never lossless"),
     ],
 )
 def test_what_pictures_cannot_hold_is_refused_before_work(
@@ -230,7 +232,9 @@ def test_what_pictures_cannot_hold_is_refused_before_work(
     clip = one_frame(tmp_path / "clip.mkv", pixels)
     calls: list[Any] = []
     monkeypatch.setattr(upscaling.Upscaler, "__call__", lambda *_, **how: calls.append(how))
-    options = UpscaleOptions(model=nearest, device="cpu", size=size, fit="exact")
+    options = UpscaleOptions(
+        model=nearest, device="cpu", size=size, fit="exact", lossless="lossless" in message
+    )
     with pytest.raises(OutputError, match=message):
         upscale_to_frames(clip, tmp_path / name, options, PLAIN)
     assert calls == []

@@ -17,6 +17,7 @@ from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.conversion import in_srgb, losses
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.preflight import check_can_be_lossless
 from escsr.video.colour import to_rgb
 from escsr.video.frame_folders import TIMES
 from escsr.video.frames import Damage, shown_frames
@@ -81,11 +82,13 @@ def upscale_to_frames(
 
     Raises:
         OutputError: The pattern's format or the times cannot be written, it cannot hold the video's
-            opacity, or the frames have too many pixels.
+            opacity or be lossless where that is asked for, or the frames have too many pixels.
         EscError: As `plan_video`.
     """
     video, damage, times = describe(source), Damage(), []
     format = images.check_suffix(pattern, has_alpha=video.layout.has_alpha)
+    if options.lossless:
+        check_can_be_lossless(pattern)
     video.check_fields(deinterlace=how.deinterlace)
     height, width = video.shown_size
     wanted, upscaler = upscaler_for(height, width, options)
