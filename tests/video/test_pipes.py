@@ -18,7 +18,7 @@ from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise
 from commands import escsr_command
 from escsr import Upscaler
 from escsr.cli.video import upscale_pipe
-from escsr.errors import ConfigError, VideoError
+from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.video import VideoOptions, pipes
@@ -191,6 +191,13 @@ def test_what_is_no_format(kind: str) -> None:
 def test_bare_frames_that_are_too_large() -> None:
     with pytest.raises(VideoError, match="99999×99999 pixels are too large"):
         read_format(io.BytesIO(), "raw:99999x99999:gray")
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout"])
+def test_a_closed_stream_is_told(monkeypatch: pytest.MonkeyPatch, nearest: Path, name: str) -> None:
+    monkeypatch.setattr(sys, name, None)
+    with pytest.raises(OutputError, match=f"Standard {name.removeprefix('std')}put is closed"):
+        upscale_pipe(["-"], None, "y4m", UpscaleOptions(model=nearest), VideoOptions())
 
 
 @needs_ffmpeg

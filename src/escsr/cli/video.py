@@ -176,9 +176,10 @@ def upscale_pipe(
 
     Raises:
         ConfigError: Inputs or output are others.
-        OutputError: Frames have too many pixels.
+        OutputError: Frames have too many pixels, or a standard stream is closed.
         VideoError: The source cannot be read, or is interlaced.
     """
+    from escsr.batch.pipes import bytes_of
     from escsr.video.frames import Damage
     from escsr.video.pipes import (
         PipeFormat,
@@ -194,8 +195,9 @@ def upscale_pipe(
     if len(inputs) != 1 or output not in (None, "-"):
         raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
     damage, notes, ended = Damage(), tuple[str, ...](), threading.Event()
+    target = heeding(ended, bytes_of(sys.stdout, "output"))
     if inputs[0] == "-":
-        source = heeding(ended, sys.stdin.buffer)
+        source = heeding(ended, bytes_of(sys.stdin, "input"))
         form = read_format(source, pipe)
         frames = frames_of_pipe(source, form)
         wanted, upscaler = upscaler_for(form.height, form.width, options)
@@ -213,7 +215,6 @@ def upscale_pipe(
     name = "Standard input" if inputs[0] == "-" else inputs[0]
     check_pixels(name, (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
-        target = heeding(ended, sys.stdout.buffer)
         for number in write_frames(frames, form, target, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):
