@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +143,10 @@ def test_frames_stop_behind_the_one_at_hand(tmp_path: Path, nearest: Path) -> No
     assert upscale_to_frames(clip, pattern, options, PLAIN).is_whole
 
 
-def one_frame(path: Path, pixels: str, **said: int) -> Path:
-    """A clip of FFV1 of one grey frame, with what it declares of its colours."""
+def one_frame(path: Path, pixels: str, codec: str = "ffv1", **said: Any) -> Path:
+    """A clip of one grey frame, with what it declares of its colours."""
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("ffv1", rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 32, 24, pixels
         for name, value in said.items():
             setattr(stream.codec_context, name, value)
@@ -239,6 +241,29 @@ def test_what_pictures_cannot_hold_is_refused_before_work(
         upscale_to_frames(clip, tmp_path / name, options, PLAIN)
     assert calls == []
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
+
+
+@pytest.mark.parametrize(("degrees", "shape"), [(0, 64 / 45), (180, 64 / 45), (90, 45 / 64)])
+def test_pictures_of_pixels_that_are_not_square(
+    tmp_path: Path, nearest: Path, degrees: int, shape: float
+) -> None:
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "clip.mp4"
+    said = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "sample_aspect_ratio": Fraction(64, 45)}
+    one_frame(plain, "yuv420p", "mpeg4", **said)
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        if degrees:
+            stream.set_display_rotation(degrees)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    options = UpscaleOptions(model=nearest, device="cpu")
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN).notes
+    assert "its pixels are not square, which is not kept in PNG" in note
+    assert upscale_to_frames(clip, tmp_path / "%d.exr", options, PLAIN).notes == ()
+    (found,) = struct.unpack("<f", images.read(tmp_path / "1.exr").metadata["exr-pixel-aspect"])
+    assert found == pytest.approx(shape)
 
 
 @needs_ffmpeg

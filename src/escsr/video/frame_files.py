@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from escsr.errors import OutputError
 from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.conversion import in_srgb, losses
+from escsr.images.metadata import PIXEL_ASPECT
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_can_be_lossless
 from escsr.video.colour import to_rgb
@@ -24,7 +26,7 @@ from escsr.video.frames import Damage, shown_frames
 from escsr.video.kinds import CONTAINERS
 from escsr.video.network import FrameUpscaler
 from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
-from escsr.video.source import describe
+from escsr.video.source import Video, describe
 
 __all__ = ["FrameFiles", "is_frame_pattern", "upscale_to_frames"]
 
@@ -70,8 +72,8 @@ def upscale_to_frames(
     Args:
         source: The video.
         pattern: Like frames/%06d.png; frames count from 1 and are upright. Pictures have 16 bits where the
-            video has more than 8 and the format holds them; what the video declares of its colours is
-            declared of them, where the format can.
+            video has more than 8 and the format holds them; what the video declares of its colours and
+            of the shape of its pixels is declared of them, where the format can, else it is noted.
         options: How frames are upscaled, and pictures written.
         how: Whether interlaced frames are made whole.
         stop: Once set, the frame at hand is finished and no other begun.
@@ -97,7 +99,7 @@ def upscale_to_frames(
     check_pixels(source, (width, height), (columns, rows), options.max_pixels)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
-    declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags)
+    declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags | _shape_of_pixels(video))
     declared = in_srgb(declared) if options.to_srgb else declared
     _remove_times(pattern)
     is_whole, stop = True, stop or threading.Event()
@@ -116,6 +118,12 @@ def upscale_to_frames(
     older = _older_frames(pattern, len(times))
     notes = (*video.notes, *declared.notes, *losses(declared, format), *damage.notes(), *older)
     return FrameFiles(len(times), is_whole, notes)
+
+
+def _shape_of_pixels(video: Video) -> dict[str, bytes]:
+    """What tells a picture of pixels that are not square."""
+    aspect = video.shown_aspect
+    return {} if aspect == 1 else {PIXEL_ASPECT: struct.pack("<f", float(aspect))}
 
 
 def _named(pattern: Path, number: int) -> Path:

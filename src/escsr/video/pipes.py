@@ -111,7 +111,7 @@ class PipeFormat:
             raise VideoError(f"{video.path}: y4m has no form for {layout.name}; write a file.")
         chroma = "mono" if layout.family == "grey" else layout.chroma
         depth = "" if layout.bits == 8 else f"{'' if chroma == 'mono' else 'p'}{layout.bits}"
-        aspect = 1 / video.aspect if video.is_turned else video.aspect
+        aspect = video.shown_aspect
         tokens = [
             f"F{video.rate.numerator}:{video.rate.denominator}",
             "Ip",
