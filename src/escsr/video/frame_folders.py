@@ -18,7 +18,7 @@ from escsr import images
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.files import named_in_errors
 from escsr.images import Picture
-from escsr.images.colour_tags import CICP
+from escsr.images.colour_tags import CICP, in_words
 from escsr.images.conversion import in_srgb
 from escsr.runtime.temporary import disk_folder
 from escsr.video.library import library, words_of
@@ -130,7 +130,7 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
     first = _read_frame(paths[0])
     layout = Layout("rgb", 16 if first.pixels.dtype == np.uint16 else 8, has_alpha=first.alpha is not None)
     encoded = _PNG_FORMATS[layout.bits, layout.has_alpha]
-    declared = first.metadata.get(CICP, bytes([2, 2]))
+    declared = _declared(first)
     with library().open(str(target), "w", format="nut") as container:
         stream: Any = container.add_stream("png", options={"compression_level": "1", "pred": "sub"})
         stream.height, stream.width = first.pixels.shape[:2]
@@ -138,9 +138,11 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
         stream.codec_context.time_base, stream.codec_context.framerate = _TICK, rate
         for path, time in zip(paths, times, strict=True):
             picture = _read_frame(path)
-            if picture.metadata.get(CICP, declared) != declared:
+            if (own := _declared(picture)) != declared:
+                words = [in_words({CICP: said}) or "none" for said in (own, declared)]
                 raise VideoError(
-                    f"{path}: frames must be alike; it declares other colours than the first one."
+                    f"{path}: frames must be alike; it declares other colours ({words[0]}) than the first "
+                    f"one ({words[1]})."
                 )
             pixels = _as_rgb(picture.pixels, first.pixels, path)
             frame = new_frame(stream.width, stream.height, layout)
@@ -159,6 +161,11 @@ def _read_frame(path: Path) -> Picture:
     with suppress(pyvips.Error):  # a damaged profile is as good as none
         picture = in_srgb(picture)
     return picture
+
+
+def _declared(picture: Picture) -> bytes:
+    """What a picture says of its colours, as in `CICP`; "unspecified" where it says nothing."""
+    return picture.metadata.get(CICP, bytes([2, 2, 0, 1]))
 
 
 def _as_rgb(pixels: NDArray[Any], first: NDArray[Any], path: Path) -> NDArray[Any]:
