@@ -308,6 +308,8 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
         (folder / TIMES).write_bytes(text)
         with pytest.raises(VideoError, match=message):
             upscale_video(folder, target, model=nearest)
+    with pytest.raises(ConfigError, match=r"timestamps\.txt has the times; delete it, or leave out fps"):
+        upscale_video(folder, target, model=nearest, fps="25")
     (folder / TIMES).unlink()
     write_frames(folder / "z", noise(1, (8, 8)))
     with pytest.raises(VideoError, match="frames must be alike; it is 8×8×3 uint8, the first one 24×32×3"):

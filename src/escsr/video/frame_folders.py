@@ -57,7 +57,7 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
         A file.
 
     Raises:
-        ConfigError: `fps` is no number above 0, or given for a file.
+        ConfigError: `fps` is no number above 0, or given for a file or beside times.
         NoImagesError: There are no pictures in it.
         VideoError: They differ in size or in the colours they declare, or there are not as many times.
         OutputError: There is no room for the temporary file.
@@ -69,6 +69,8 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
         return
     paths = sorted(images.find_images(source), key=_by_number)
     rate = _rate(fps or "25")
+    if fps is not None and (source / TIMES).exists():
+        raise ConfigError(f"{source / TIMES} has the times; delete it, or leave out fps.")
     times = _times(source, len(paths), rate)
     with _room_for("the folder for temporary files"):
         temporary = TemporaryDirectory(prefix="escsr-", dir=disk_folder())
