@@ -21,8 +21,9 @@ from escsr.cli.video import upscale_pipe
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
-from escsr.video import VideoOptions, pipes
-from escsr.video.pipes import frames_of_pipe, heeding, read_format, write_frames
+from escsr.video import VideoOptions, heeded_pipes
+from escsr.video.heeded_pipes import heeding
+from escsr.video.pipes import frames_of_pipe, read_format, write_frames
 from escsr.video.planes import views
 
 HEADER = b"YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n"
@@ -110,7 +111,7 @@ def test_a_silent_producer_holds_nothing_up(nearest: Path) -> None:
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_reader_of_nothing_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, *, reads: bool) -> None:
     """Once nobody waits: as where a signal ends the run. A slow one still gets what was begun."""
-    monkeypatch.setattr(pipes, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(heeded_pipes, "_PATIENCE_SECONDS", 0.3)
     reading, writing = os.pipe()
     ended, data, errors = threading.Event(), os.urandom(300_000), []
     with open(reading, "rb") as receiving, open(writing, "wb", buffering=0) as pipe:

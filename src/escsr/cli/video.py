@@ -181,11 +181,11 @@ def upscale_pipe(
     """
     from escsr.batch.pipes import bytes_of
     from escsr.video.frames import Damage
+    from escsr.video.heeded_pipes import heeding
     from escsr.video.pipes import (
         PipeFormat,
         frames_of_pipe,
         frames_of_video,
-        heeding,
         read_format,
         write_frames,
     )
