@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,7 +19,7 @@ import pytest
 
 from clips import make_clip, noise
 from commands import escsr_command, python_command, run_escsr
-from escsr import cli, images
+from escsr import cli, images, video
 from escsr.cli import commands
 from escsr.cli import video as command
 from escsr.images import Picture
@@ -226,3 +229,36 @@ def test_frames_in_and_out(
         after, before = (list(container.decode(video=0)) for container in (film, source))
     assert (after[0].width, after[0].height) == (4 * before[0].width, 4 * before[0].height)
     assert [frame.pts for frame in after] == [frame.pts for frame in before]
+
+
+def test_a_folder_is_called_by_its_name(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frames go through a temporary file, which is of no use to anybody who reads of it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "end_on_signals", lambda: None)
+    images.write(Picture(noise(1)[0]), tmp_path / "frames" / "1.png")
+    lines: list[dict[str, Any]] = []
+    run_video = video.run_video
+
+    def stopped(*given: Any, stop: threading.Event, **how: Any) -> Any:
+        stop.set()
+        return replace(run_video(*given, stop=stop, **how), is_whole=False)
+
+    for arguments, said in (
+        (["--size", "10x10"], "frames: the picture (32×24) is larger than"),
+        (["--dry-run"], "frames  32×24 → film.mkv"),
+        (["--json"], ""),
+        (["--fps", "30"], "frames: stopped with 1 of 1 frames done"),
+    ):
+        if arguments[0] == "--fps":
+            monkeypatch.setattr("escsr.video.run_video", stopped)
+        line = ["escsr", "upscale", "frames", "-o", "film.mkv", *arguments, "--model", str(nearest)]
+        monkeypatch.setattr(sys, "argv", line)
+        with pytest.raises(SystemExit):
+            cli.main()
+        printed = capsys.readouterr()
+        assert said in printed.out + printed.err
+        assert ".nut" not in printed.out + printed.err
+        lines += [json.loads(line) for line in printed.out.splitlines() if arguments == ["--json"]]
+    assert [line.get("source") for line in lines] == ["frames", "frames", None]

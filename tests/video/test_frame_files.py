@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 import threading
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 import pyvips
 
 from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise, probe, streams
+from commands import python_command
 from escsr import Upscaler, images, upscale_video
 from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
 from escsr.images import Picture
@@ -21,7 +26,8 @@ from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
-from escsr.video.frame_files import TIMES, upscale_to_frames
+from escsr.video.frame_files import upscale_to_frames
+from escsr.video.frame_folders import TIMES, frames_as_video
 from escsr.video.planes import views
 from escsr.video.source import describe
 
@@ -137,10 +143,10 @@ def test_frames_stop_behind_the_one_at_hand(tmp_path: Path, nearest: Path) -> No
     assert upscale_to_frames(clip, pattern, options, PLAIN).is_whole
 
 
-def one_frame(path: Path, pixels: str, **said: int) -> Path:
-    """A clip of FFV1 of one grey frame, with what it declares of its colours."""
+def one_frame(path: Path, pixels: str, codec: str = "ffv1", **said: Any) -> Path:
+    """A clip of one grey frame, with what it declares of its colours."""
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("ffv1", rate=25)
+        stream: Any = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 32, 24, pixels
         for name, value in said.items():
             setattr(stream.codec_context, name, value)
@@ -179,7 +185,10 @@ def test_a_video_declares_the_colours_of_its_pictures(tmp_path: Path, nearest: P
             assert (int(decoded.color_primaries), int(decoded.color_trc)) == (9, 16)
     images.write(Picture(frames[0]), tmp_path / "frames" / "2.png")
     images.write(Picture(frames[0], {"cicp-data": bytes([1, 18, 0, 1])}), tmp_path / "frames" / "1.png")
-    with pytest.raises(VideoError, match=r"1\.png: frames must be alike; it declares other colours"):
+    with pytest.raises(VideoError, match=r"1\.png: frames must be alike; it declares .* \(HLG\)"):
+        upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
+    (tmp_path / "frames" / "1.png").unlink()
+    with pytest.raises(VideoError, match=r"2\.png: .* other colours \(none\) than .* \(BT\.2020, PQ\)"):
         upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
 
 
@@ -212,6 +221,8 @@ def test_pictures_declare_no_colours_that_were_guessed(tmp_path: Path, nearest: 
     [
         ("yuva420p", "%d.jpg", "64x48", "JPEG cannot hold transparency"),
         ("yuv420p", "%d.webp", "16500x24", "WebP holds up to 16383 pixels a side, not 16500×24"),
+        ("yuv420p", "%d.jpg", "64x48", "%d.jpg: JPEG is never lossless"),
+        ("yuv420p", "%d.gif", "64x48", "%d.gif: GIF is never lossless"),
     ],
 )
 def test_what_pictures_cannot_hold_is_refused_before_work(
@@ -226,11 +237,36 @@ def test_what_pictures_cannot_hold_is_refused_before_work(
     clip = one_frame(tmp_path / "clip.mkv", pixels)
     calls: list[Any] = []
     monkeypatch.setattr(upscaling.Upscaler, "__call__", lambda *_, **how: calls.append(how))
-    options = UpscaleOptions(model=nearest, device="cpu", size=size, fit="exact")
+    options = UpscaleOptions(
+        model=nearest, device="cpu", size=size, fit="exact", lossless="lossless" in message
+    )
     with pytest.raises(OutputError, match=message):
         upscale_to_frames(clip, tmp_path / name, options, PLAIN)
     assert calls == []
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mkv"]
+
+
+@pytest.mark.parametrize(("degrees", "shape"), [(0, 64 / 45), (180, 64 / 45), (90, 45 / 64)])
+def test_pictures_of_pixels_that_are_not_square(
+    tmp_path: Path, nearest: Path, degrees: int, shape: float
+) -> None:
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "clip.mp4"
+    said = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "sample_aspect_ratio": Fraction(64, 45)}
+    one_frame(plain, "yuv420p", "mpeg4", **said)
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0], opaque=True)
+        if degrees:
+            stream.set_display_rotation(degrees)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    options = UpscaleOptions(model=nearest, device="cpu")
+    (note,) = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN).notes
+    assert "its pixels are not square, which is not kept in PNG" in note
+    assert upscale_to_frames(clip, tmp_path / "%d.exr", options, PLAIN).notes == ()
+    (found,) = struct.unpack("<f", images.read(tmp_path / "1.exr").metadata["exr-pixel-aspect"])
+    assert found == pytest.approx(shape)
 
 
 @needs_ffmpeg
@@ -272,6 +308,8 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
         (folder / TIMES).write_bytes(text)
         with pytest.raises(VideoError, match=message):
             upscale_video(folder, target, model=nearest)
+    with pytest.raises(ConfigError, match=r"timestamps\.txt has the times; delete it, or leave out fps"):
+        upscale_video(folder, target, model=nearest, fps="25")
     (folder / TIMES).unlink()
     write_frames(folder / "z", noise(1, (8, 8)))
     with pytest.raises(VideoError, match="frames must be alike; it is 8×8×3 uint8, the first one 24×32×3"):
@@ -304,3 +342,34 @@ def test_a_folder_resumes_too(tmp_path: Path, nearest: Path) -> None:
     assert seen[0] == part.frames + 1
     assert streams(rest.target)[0]["codec_name"] == "h264"
     assert len(probe(rest.target, "-show_frames")["frames"]) == 30
+
+
+def test_a_folder_as_video_is_called_by_its_name(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by that of the temporary file, which is on a disk."""
+    folder, other = write_frames(tmp_path / "frames", noise(2)), tmp_path / "disk"
+    other.mkdir()
+    monkeypatch.setattr("escsr.video.frame_folders.disk_folder", lambda: other)
+    with pytest.raises(VideoError, match=r"/frames: the picture \(32×24\) is larger than"):
+        upscale_video(folder, tmp_path / "film.mkv", model=nearest, size="10x10")
+    with frames_as_video(folder) as file:
+        assert file.is_relative_to(other)
+    assert list(other.iterdir()) == []
+    other.rmdir()
+    with pytest.raises(OutputError, match=r"Cannot write the folder for temporary files: .* TMPDIR"):
+        upscale_video(folder, tmp_path / "film.mkv", model=nearest)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "frames", noise(4, (96, 128)))
+    code = (
+        "import resource, sys; from pathlib import Path; from escsr.video.frame_folders import *;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000,) * 2);"
+        f"frames_as_video(Path({str(folder)!r})).__enter__()"
+    )
+    done = subprocess.run([*python_command(), "-c", code], capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert f"OutputError: Cannot write the frames of {folder} to " in said, done.stderr
+    assert said.endswith("Make room, or let TMPDIR name another folder.")

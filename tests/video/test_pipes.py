@@ -18,11 +18,12 @@ from clips import ffmpeg, make_clip, moving, needs_ffmpeg, noise
 from commands import escsr_command
 from escsr import Upscaler
 from escsr.cli.video import upscale_pipe
-from escsr.errors import ConfigError, VideoError
+from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
-from escsr.video import VideoOptions, pipes
-from escsr.video.pipes import frames_of_pipe, heeding, read_format, write_frames
+from escsr.video import VideoOptions, heeded_pipes
+from escsr.video.heeded_pipes import heeding
+from escsr.video.pipes import frames_of_pipe, read_format, write_frames
 from escsr.video.planes import views
 
 HEADER = b"YUV4MPEG2 W6 H4 F30000:1001 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n"
@@ -110,7 +111,7 @@ def test_a_silent_producer_holds_nothing_up(nearest: Path) -> None:
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_reader_of_nothing_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, *, reads: bool) -> None:
     """Once nobody waits: as where a signal ends the run. A slow one still gets what was begun."""
-    monkeypatch.setattr(pipes, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(heeded_pipes, "_PATIENCE_SECONDS", 0.3)
     reading, writing = os.pipe()
     ended, data, errors = threading.Event(), os.urandom(300_000), []
     with open(reading, "rb") as receiving, open(writing, "wb", buffering=0) as pipe:
@@ -191,6 +192,13 @@ def test_what_is_no_format(kind: str) -> None:
 def test_bare_frames_that_are_too_large() -> None:
     with pytest.raises(VideoError, match="99999×99999 pixels are too large"):
         read_format(io.BytesIO(), "raw:99999x99999:gray")
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout"])
+def test_a_closed_stream_is_told(monkeypatch: pytest.MonkeyPatch, nearest: Path, name: str) -> None:
+    monkeypatch.setattr(sys, name, None)
+    with pytest.raises(OutputError, match=f"Standard {name.removeprefix('std')}put is closed"):
+        upscale_pipe(["-"], None, "y4m", UpscaleOptions(model=nearest), VideoOptions())
 
 
 @needs_ffmpeg

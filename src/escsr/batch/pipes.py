@@ -13,7 +13,7 @@ from typing import BinaryIO, TextIO
 from escsr.errors import ConfigError, OutputError
 from escsr.files import named_in_errors
 
-__all__ = ["PIPE", "piped"]
+__all__ = ["PIPE", "bytes_of", "piped"]
 
 PIPE = "-"
 
@@ -53,11 +53,11 @@ def piped(
         paths = [str(Path(name) / "standard input") if path == PIPE else path for path in inputs]
         if PIPE in inputs:
             with _named("standard input to a temporary file (TMPDIR)"), open(paths[0], "wb") as file:
-                shutil.copyfileobj(_bytes_of(sys.stdin, "input"), file)
+                shutil.copyfileobj(bytes_of(sys.stdin, "input"), file)
         result = Path(name) / f"result.{(suffix or 'png').lstrip('.')}"
         names = {str(Path(name) / "standard input"): "standard input", str(result): "standard output"}
         if output == PIPE:
-            stream = _bytes_of(sys.stdout, "output")
+            stream = bytes_of(sys.stdout, "output")
             output = str(result)
         with named_in_errors(names):
             yield paths, output, names
@@ -77,7 +77,16 @@ def _named(what: str) -> Iterator[None]:
         raise OutputError(f"Cannot write {what}: {error.strerror or error}.") from error
 
 
-def _bytes_of(stream: TextIO | None, name: str) -> BinaryIO:
+def bytes_of(stream: TextIO | None, name: str) -> BinaryIO:
+    """A standard stream for bytes.
+
+    Args:
+        stream: `sys.stdin` or `sys.stdout`; None where it is closed.
+        name: "input" or "output", for the message.
+
+    Raises:
+        OutputError: It is closed.
+    """
     if stream is None:
         raise OutputError(f"Standard {name} is closed; open it, or name a file.")
     return stream.buffer

@@ -88,14 +88,15 @@ class Report:
     def _report(self, result: Outcome | Forecast) -> None:
         self.seconds += result.seconds
         if result.error is not None:
-            self.failures.append(self._named(result.error))
+            self.failures.append(self.named(result.error))
             ERR.print(f"[red]Error:[/] {plain(self.failures[-1])}")
         elif result.status == "planned" or not self.quiet:
-            self.out.print(plain(self._named(_line(result))))
+            self.out.print(plain(self.named(_line(result))))
             if hint := getattr(result, "hint", ""):  # which no forecast has
                 ERR.print(plain(f"{result.job.source.name}: {hint}"))
 
-    def _named(self, text: object) -> str:
+    def named(self, text: object) -> str:
+        """Text in which files are called by `names`."""
         return with_names(text, self.names)
 
     def _report_end(self, seconds: float) -> None:
@@ -147,9 +148,9 @@ class JsonReport(Report):
             values |= {"source_size": values["size"], "size": values.pop("out_size")}
             values["seconds"] = values["seconds"] or None
         event = "result" if "status" in values else "plan"
-        job = {"source": self._named(result.job.source), "target": self._named(result.job.target)}
+        job = {"source": self.named(result.job.source), "target": self.named(result.job.target)}
         if result.error is not None:
-            values["error"] = self._named(result.error)
+            values["error"] = self.named(result.error)
         write_line({"event": event, **job, **values})
 
     def _report_end(self, seconds: float) -> None:

@@ -110,7 +110,8 @@ def upscale_videos(
     from escsr.batch.pictures import failure_of
     from escsr.video import plan_video
     from escsr.video.forecast import forecast_video
-    from escsr.video.frame_files import FPS_WITHOUT_FRAMES, frames_as_video, is_frame_pattern
+    from escsr.video.frame_files import is_frame_pattern
+    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES, frames_as_video
 
     manifest = Manifest()
     if how.fps is not None and not any(job.source.is_dir() for job in jobs):
@@ -123,6 +124,7 @@ def upscale_videos(
             _run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
             return
         with frames_as_video(job.source, how.fps) as file:
+            report.names = {str(file): str(job.source)}
             upscale_file(file, job.target)
 
     def upscale_file(source: Path, target: Path | None) -> None:
@@ -174,15 +176,16 @@ def upscale_pipe(
 
     Raises:
         ConfigError: Inputs or output are others.
-        OutputError: Frames have too many pixels.
+        OutputError: Frames have too many pixels, or a standard stream is closed.
         VideoError: The source cannot be read, or is interlaced.
     """
+    from escsr.batch.pipes import bytes_of
     from escsr.video.frames import Damage
+    from escsr.video.heeded_pipes import heeding
     from escsr.video.pipes import (
         PipeFormat,
         frames_of_pipe,
         frames_of_video,
-        heeding,
         read_format,
         write_frames,
     )
@@ -192,8 +195,9 @@ def upscale_pipe(
     if len(inputs) != 1 or output not in (None, "-"):
         raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
     damage, notes, ended = Damage(), tuple[str, ...](), threading.Event()
+    target = heeding(ended, bytes_of(sys.stdout, "output"))
     if inputs[0] == "-":
-        source = heeding(ended, sys.stdin.buffer)
+        source = heeding(ended, bytes_of(sys.stdin, "input"))
         form = read_format(source, pipe)
         frames = frames_of_pipe(source, form)
         wanted, upscaler = upscaler_for(form.height, form.width, options)
@@ -211,7 +215,6 @@ def upscale_pipe(
     name = "Standard input" if inputs[0] == "-" else inputs[0]
     check_pixels(name, (form.width, form.height), (columns, rows), options.max_pixels)
     with progress("", quiet=quiet) as bar:
-        target = heeding(ended, sys.stdout.buffer)
         for number in write_frames(frames, form, target, upscaler, wanted, ended=ended):
             bar(None, None, f"frame {number}")
     for note in (*notes, *damage.notes()):
@@ -237,7 +240,8 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
     from escsr.video import run_video
     from escsr.video.forecast import outcome_of_video
 
-    stop, name, said = threading.Event(), plan.video.path.name, 0.0
+    source = report.named(plan.video.path)
+    stop, name, said = threading.Event(), Path(source).absolute().name, 0.0
     done, ended = None, f"{name}: stopped; the same command continues behind the last finished segment."
     with (
         _ended_by_signals(report, ended),
@@ -254,7 +258,7 @@ def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
             )
             if isinstance(report, JsonReport) and time.perf_counter() - said >= _EVERY_SECONDS:
                 said = time.perf_counter()
-                write_line({"event": "progress", "source": plan.video.path, **vars(at)})
+                write_line({"event": "progress", "source": source, **vars(at)})
 
         done = run_video(plan, stop=stop, on_progress=show)
     report.stopped |= stop.is_set()

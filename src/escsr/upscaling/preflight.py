@@ -14,7 +14,7 @@ from escsr.runtime.devices import free_host_memory
 from escsr.upscaling.options import check_max_pixels
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["check_memory", "check_result", "frames_of_result"]
+__all__ = ["check_can_be_lossless", "check_memory", "check_result", "frames_of_result"]
 
 _FLOAT_PLANES = 3 * 4
 """Bytes per pixel of colour in float, once of what a network takes and once of what it gives."""
@@ -60,12 +60,8 @@ def check_result(
     _check_name(target)
     check_writable(target)
     images.check_size(target, columns, rows)
-    format = images.check_suffix(target)
-    if lossless and format.lossless == "never":
-        raise OutputError(
-            f"{target}: {format.name} is never lossless; choose another format, such as png, or leave out "
-            "--lossless."
-        )
+    if lossless:
+        check_can_be_lossless(target)
     sizes = (header.height, header.width), (rows, columns), computed
     for name, (height, width) in zip(("source", "result", "network's result"), sizes, strict=True):
         if max_pixels is not None and height * width * frames > max_pixels:
@@ -80,6 +76,23 @@ def check_result(
     held = header.channels * (1 if frames > 1 else _DEPTH_BYTES) * frames
     check_memory(f"{target}", (rows, columns), (source + whole) * held + (source + network) * _FLOAT_PLANES)
     return (rows, columns), computed
+
+
+def check_can_be_lossless(target: Path) -> None:
+    """Refuses a file from which pixels never come back equal.
+
+    Args:
+        target: The file; its ending decides the format.
+
+    Raises:
+        OutputError: The format always loses some, or cannot be written.
+    """
+    format = images.check_suffix(target)
+    if format.lossless == "never":
+        raise OutputError(
+            f"{target}: {format.name} is never lossless; choose another format, such as png, or leave out "
+            "--lossless."
+        )
 
 
 def frames_of_result(header: Header, target: Path) -> int:

@@ -78,7 +78,8 @@ def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> 
     """Decodes a video from its beginning.
 
     Every packet that holds a picture has a time; where no frame comes out for it, the frame before is
-    given again, as a player would show it.
+    given again, as a player would show it. Interlaced, or to be deinterlaced, only where the decoder says
+    that it failed.
 
     Args:
         video: As described.
@@ -92,7 +93,9 @@ def shown_frames(video: Video, damage: Damage, *, deinterlace: bool = False) -> 
         VideoError: The size changes on the way (deinterlaced, the pixel format), a frame is interlaced that
             is not to be made whole, or nothing can be decoded.
     """
-    frames = _of_one_size(_decoded(video, damage), video)
+    # Fields may be packets of their own, of which the second brings no frame; any may begin late.
+    fills = video.codec not in _HIDES_FRAMES and not video.is_interlaced and not deinterlace
+    frames = _of_one_size(_decoded(video, damage, fills=fills), video)
     frames = _deinterlaced(frames, video) if deinterlace else _without_fields(frames, video)
     last: Shown | None = None
     for shown in frames:
@@ -133,11 +136,11 @@ def _changed(video: Video, shown: Shown, before: str, after: str) -> VideoError:
     )
 
 
-def _decoded(video: Video, damage: Damage) -> Iterator[Shown]:
+def _decoded(video: Video, damage: Damage, *, fills: bool) -> Iterator[Shown]:
+    """Frames as they come; where `fills`, each packet without one is a frame that is lost."""
     waiting: list[int] = []  # times of packets whose frames have not come yet
     last: Shown | None = None
     step = max(1, round(1 / (video.rate * video.time_base)))
-    fills = video.codec not in _HIDES_FRAMES and not video.is_interlaced
     with opened(video.path) as container:
         stream = video_stream(container, video.path)
         is_mixed = container.format.name == "avi" and video.codec in _REORDERED

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
-import select
-import stat
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import count
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,19 +31,12 @@ __all__ = [
     "PipeFormat",
     "frames_of_pipe",
     "frames_of_video",
-    "heeding",
     "read_format",
     "write_frames",
 ]
 
 _MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME"
 _LONGEST_LINE = 1024
-_LOOK_SECONDS = 0.1
-"""Between two looks at whether anybody still waits for what a pipe will bring, or take."""
-
-_PATIENCE_SECONDS = 2.0
-"""For a reader that takes nothing, once nobody waits."""
-
 _QUEUE = 4
 _OLD_NAMES = {"420jpeg": "420", "420mpeg2": "420", "420paldv": "420"}
 """Three places of chroma, all of which are taken for the usual one."""
@@ -111,7 +99,7 @@ class PipeFormat:
             raise VideoError(f"{video.path}: y4m has no form for {layout.name}; write a file.")
         chroma = "mono" if layout.family == "grey" else layout.chroma
         depth = "" if layout.bits == 8 else f"{'' if chroma == 'mono' else 'p'}{layout.bits}"
-        aspect = 1 / video.aspect if video.is_turned else video.aspect
+        aspect = video.shown_aspect
         tokens = [
             f"F{video.rate.numerator}:{video.rate.denominator}",
             "Ip",
@@ -122,73 +110,6 @@ class PipeFormat:
             tokens.append(f"XCOLORRANGE={'FULL' if video.colours.range == 2 else 'LIMITED'}")
         height, width = video.shown_size
         return cls(width, height, layout, video.colours, tuple(tokens))
-
-
-def heeding(ended: threading.Event, stream: BinaryIO) -> BinaryIO:
-    """A pipe that ends once nobody wants more of it; else a call could last as long as its other side.
-
-    Args:
-        ended: Whether nobody does. What is being written then is finished as long as the reader takes some
-            of it every two seconds.
-        stream: Of which nothing has been read, or to which nothing was written.
-
-    Returns:
-        The same stream where there is nothing to wait for, or no way to (Windows).
-    """
-    try:
-        descriptor = stream.fileno()
-    except OSError:  # it is in memory
-        return stream
-    if sys.platform == "win32":
-        return stream
-    if stream.readable():
-        return io.BufferedReader(_HeedingReader(ended, descriptor))
-    # A file takes everything at once; of it select would tell nothing.
-    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    return stream if is_file else cast("BinaryIO", _HeedingWriter(ended, descriptor))
-
-
-class _HeedingWriter(io.RawIOBase):
-    """Writes what a pipe has room for, and waits in short steps where there is none."""
-
-    def __init__(self, ended: threading.Event, descriptor: int) -> None:
-        self._ended, self._descriptor = ended, descriptor
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, buffer: Any) -> int:
-        """All of it; `PIPE_BUF` bytes never block where there is any room.
-
-        Raises:
-            OSError: Nobody takes it, and nobody waits for that.
-        """
-        data, written, waited = memoryview(buffer).cast("B"), 0, 0.0
-        while written < len(data):
-            if select.select([], [self._descriptor], [], _LOOK_SECONDS)[1]:
-                written += os.write(self._descriptor, data[written : written + select.PIPE_BUF])
-                waited = 0.0
-            elif self._ended.is_set():
-                waited += _LOOK_SECONDS
-                if waited > _PATIENCE_SECONDS:
-                    raise BrokenPipeError("The reader takes nothing more.")
-        return len(data)
-
-
-class _HeedingReader(io.RawIOBase):
-    """Reads what there is, and waits in short steps where there is nothing."""
-
-    def __init__(self, ended: threading.Event, descriptor: int) -> None:
-        self._ended, self._descriptor = ended, descriptor
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ended.is_set():
-            if select.select([self._descriptor], [], [], _LOOK_SECONDS)[0]:
-                return os.readv(self._descriptor, [buffer])
-        return 0
 
 
 def read_format(stream: BinaryIO, kind: str) -> PipeFormat:
@@ -301,7 +222,7 @@ def write_frames(
         target: Takes header and frames.
         upscaler: The model.
         wanted: What results shall measure.
-        ended: Set when no more frames are wanted, see `heeding`.
+        ended: Set when no more frames are wanted, see `escsr.video.heeded_pipes`.
 
     Yields:
         The number of each frame that is written, from 1.

@@ -20,7 +20,7 @@ from escsr.errors import ConfigError
 from escsr.runtime.choices import VideoCodec
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import from_rgb, to_rgb
-from escsr.video.frame_files import frames_as_video
+from escsr.video.frame_folders import frames_as_video
 from escsr.video.frames import Damage, Shown, shown_frames
 from escsr.video.joining import join
 from escsr.video.network import FrameUpscaler

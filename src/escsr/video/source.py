@@ -89,6 +89,11 @@ class Video:
         """Rows and columns of a frame as it is shown."""
         return (self.width, self.height) if self.is_turned else (self.height, self.width)
 
+    @property
+    def shown_aspect(self) -> Fraction:
+        """Width of a pixel by its height, as it is shown."""
+        return 1 / self.aspect if self.is_turned else self.aspect
+
     def check_fields(self, *, deinterlace: bool) -> None:
         """Refuses interlaced frames, unless they are made whole.
 

@@ -1,0 +1,183 @@
+"""A folder of pictures as a video: by their names, with their times, in the colours they declare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from escsr import images
+from escsr.errors import ConfigError, OutputError, VideoError
+from escsr.files import named_in_errors
+from escsr.images import Picture
+from escsr.images.colour_tags import CICP, in_words
+from escsr.images.conversion import in_srgb
+from escsr.runtime.temporary import disk_folder
+from escsr.video.library import library, words_of
+from escsr.video.planes import Layout, new_frame, views
+
+__all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "frames_as_video"]
+
+TIMES = "timestamps.txt"
+"""File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
+
+FPS_WITHOUT_FRAMES = "fps is for a folder of frames; a video's frames keep their times."
+
+_TICK = Fraction(1, 1_000_000)
+"""Of the video that a folder becomes: times in microseconds."""
+
+_LATEST = 2**53
+"""Microseconds: FFmpeg's times have 64 bits and are reckoned with."""
+
+_PNG_FORMATS = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48be", (16, True): "rgba64be"}
+"""FFmpeg's names of pixels, by bits and whether there is opacity."""
+
+
+@contextmanager
+def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
+    """A folder's pictures as a video without loss, in a temporary file; a file stays what it is.
+
+    The temporary file is on a disk where there is one, and takes about as much as the pictures do as PNG.
+    Errors that pass here call it by the folder's name.
+
+    Args:
+        source: A folder, whose pictures are the frames in the order of their names, 9 before 10; their
+            times are in its `timestamps.txt` where there is one. Or a file.
+        fps: Frames a second, where there are no times: "30000/1001"; None for 25.
+
+    Yields:
+        A file.
+
+    Raises:
+        ConfigError: `fps` is no number above 0, or given for a file or beside times.
+        NoImagesError: There are no pictures in it.
+        VideoError: They differ in size or in the colours they declare, or there are not as many times.
+        OutputError: There is no room for the temporary file.
+    """
+    if not source.is_dir():
+        if fps is not None:
+            raise ConfigError(FPS_WITHOUT_FRAMES)
+        yield source
+        return
+    paths = sorted(images.find_images(source), key=_by_number)
+    rate = _rate(fps or "25")
+    if fps is not None and (source / TIMES).exists():
+        raise ConfigError(f"{source / TIMES} has the times; delete it, or leave out fps.")
+    times = _times(source, len(paths), rate)
+    with _room_for("the folder for temporary files"):
+        temporary = TemporaryDirectory(prefix="escsr-", dir=disk_folder())
+    with temporary as folder:
+        target = Path(folder) / "frames.nut"
+        with _room_for(f"the frames of {source} to {folder}"):
+            _encode(paths, times, target, rate)
+        with named_in_errors({str(target): str(source)}):
+            yield target
+
+
+@contextmanager
+def _room_for(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # PyAV's are such too
+        raise OutputError(
+            f"Cannot write {what}: {words_of(error)}. Make room, or let TMPDIR name another folder."
+        ) from error
+
+
+def _by_number(path: Path) -> list[tuple[str, int]]:
+    """Sorts names by the numbers in them, with or without zeros in front."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(text, int(number or 0)) for text, number in zip(parts[::2], (*parts[1::2], ""), strict=True)]
+
+
+def _rate(fps: str) -> Fraction:
+    try:
+        rate = Fraction(fps)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"fps is a number or a fraction, like 25 or 30000/1001, not {fps!r}.") from error
+    if not 0 < rate <= 1000:
+        raise ConfigError(f"fps must be above 0 and up to 1000, not {fps}.")
+    return rate
+
+
+def _times(folder: Path, count: int, rate: Fraction) -> list[int]:
+    """When each frame is shown, microseconds."""
+    try:
+        lines = (folder / TIMES).read_text("utf-8-sig").splitlines()
+    except OSError:
+        return [round(number / rate / _TICK) for number in range(count)]
+    except UnicodeDecodeError as error:
+        raise VideoError(f"{folder / TIMES} is no text in UTF-8.") from error
+    try:
+        times = [round(float(line) * 1000) for line in lines if line.strip() and not line.startswith("#")]
+        if max(map(abs, times), default=0) > _LATEST:
+            raise ValueError
+    except (ValueError, OverflowError) as error:
+        raise VideoError(f"{folder / TIMES}: a line of it is no number of milliseconds.") from error
+    if len(times) != count:
+        raise VideoError(f"{folder / TIMES} has {len(times)} times, but there are {count} pictures.")
+    return times
+
+
+def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fraction) -> None:
+    """A video of PNG pictures, which keep the colours that are declared, as FFV1 does not."""
+    first = _read_frame(paths[0])
+    layout = Layout("rgb", 16 if first.pixels.dtype == np.uint16 else 8, has_alpha=first.alpha is not None)
+    encoded = _PNG_FORMATS[layout.bits, layout.has_alpha]
+    declared = _declared(first)
+    with library().open(str(target), "w", format="nut") as container:
+        stream: Any = container.add_stream("png", options={"compression_level": "1", "pred": "sub"})
+        stream.height, stream.width = first.pixels.shape[:2]
+        stream.pix_fmt = encoded
+        stream.codec_context.time_base, stream.codec_context.framerate = _TICK, rate
+        for path, time in zip(paths, times, strict=True):
+            picture = _read_frame(path)
+            if (own := _declared(picture)) != declared:
+                words = [in_words({CICP: said}) or "none" for said in (own, declared)]
+                raise VideoError(
+                    f"{path}: frames must be alike; it declares other colours ({words[0]}) than the first "
+                    f"one ({words[1]})."
+                )
+            pixels = _as_rgb(picture.pixels, first.pixels, path)
+            frame = new_frame(stream.width, stream.height, layout)
+            for index, view in enumerate(views(frame)):
+                view[...] = pixels[..., index]
+            frame = frame.reformat(format=encoded)
+            frame.color_primaries, frame.color_trc = declared[0], declared[1]
+            frame.pts, frame.time_base = time, _TICK
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _read_frame(path: Path) -> Picture:
+    """A picture in the colours it declares, or in sRGB where it has a profile, which no video holds."""
+    picture = images.read(path)
+    with suppress(pyvips.Error):  # a damaged profile is as good as none
+        picture = in_srgb(picture)
+    return picture
+
+
+def _declared(picture: Picture) -> bytes:
+    """What a picture says of its colours, as in `CICP`; "unspecified" where it says nothing."""
+    return picture.metadata.get(CICP, bytes([2, 2, 0, 1]))
+
+
+def _as_rgb(pixels: NDArray[Any], first: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Colour and opacity as the first picture has them; grey as RGB."""
+    if pixels.dtype.kind != "u":
+        raise VideoError(f"{path}: frames have 8 or 16 bits, not floating values.")
+    if pixels.shape != first.shape or pixels.dtype != first.dtype:
+        of = "×".join(map(str, pixels.shape)) + f" {pixels.dtype}"
+        wanted = "×".join(map(str, first.shape)) + f" {first.dtype}"
+        raise VideoError(f"{path}: frames must be alike; it is {of}, the first one {wanted}.")
+    if pixels.shape[2] > 2:
+        return pixels
+    return np.concatenate([np.repeat(pixels[..., :1], 3, axis=2), pixels[..., 1:]], axis=2)
