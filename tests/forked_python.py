@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -66,7 +66,7 @@ def _serve(path: str) -> None:
         listener.bind(path)
         listener.listen()
         print("ready", flush=True)
-        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+        while sys.stdin.fileno() not in select.select([listener.fileno(), sys.stdin.fileno()], [], [])[0]:
             caller, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
@@ -91,7 +91,7 @@ def _answer(caller: socket.socket) -> NoReturn:
         os.close(stream)
     caller.sendall(b"%d\n" % child)
     ended = os.pidfd_open(child)
-    if ended not in select.select([caller, ended], [], [])[0]:
+    if ended not in select.select([caller.fileno(), ended], [], [])[0]:
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(OSError):  # the caller may be gone
@@ -99,7 +99,7 @@ def _answer(caller: socket.socket) -> NoReturn:
     os._exit(0)
 
 
-def _run(request: dict) -> NoReturn:
+def _run(request: dict[str, Any]) -> NoReturn:
     import atexit
     import runpy
     import threading
@@ -134,7 +134,7 @@ def _run(request: dict) -> NoReturn:
         if isinstance(error, KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGINT)
-    threading._shutdown()
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from escsr.video.encoding import CODECS
-from escsr.video.frame_files import TIMES
+from escsr.video.frame_folders import TIMES
 from escsr.video.kinds import CONTAINERS
 from samples import ROOT
 

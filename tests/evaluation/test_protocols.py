@@ -111,9 +111,8 @@ def test_refusals(pictures: Path, tmp_path: Path) -> None:
         escsr.evaluate(network, pictures, lr=lr, on_score=scores.append)
     assert not scores, "found before the first is measured"
     sequences = tmp_path / "sequences"
-    for place in ("hr/000/1.png", "hr/001/1.png", "lr/000/1.png"):
-        side = 40 if place.startswith("hr") else 20
-        images.write(Picture(np.zeros((side, side, 3), np.uint8)), sequences / place)
+    for name, side in {"hr/000/1.png": 40, "hr/001/1.png": 40, "lr/000/1.png": 20}.items():
+        images.write(Picture(np.zeros((side, side, 3), np.uint8)), sequences / name)
     with pytest.raises(DataError, match=r"no LR picture for 001/1\.png"):
         escsr.evaluate(network, sequences / "hr", lr=sequences / "lr")
 

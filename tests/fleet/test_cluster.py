@@ -38,7 +38,7 @@ def test_stop_reaches_the_ledger_where_the_callers_function_fails(monkeypatch: p
 def test_more_cores_than_there_are_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     with pytest.raises(ConfigError, match=r"num_cpus must be at most 4, .* not 8\."):
         upscale(tmp_path, tmp_path / "out", num_cpus=8)
     module.check_num_cpus(4, None)

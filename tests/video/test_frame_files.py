@@ -159,7 +159,7 @@ def one_frame(path: Path, pixels: str, codec: str = "ffv1", **said: Any) -> Path
 
 
 def test_pictures_declare_the_colours_of_hdr(tmp_path: Path, nearest: Path) -> None:
-    said = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    said: dict[str, Any] = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
     clip = one_frame(tmp_path / "hdr.mkv", "yuv420p10le", **said)
     options = UpscaleOptions(model=nearest, device="cpu")
     notes = upscale_to_frames(clip, tmp_path / "%d.png", options, PLAIN).notes

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
 
 from escsr import images
 from escsr.errors import ConfigError, ImageError
@@ -16,7 +15,6 @@ from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
 
 __all__ = ["INTERPOLATIONS", "Contender", "as_several", "name_contenders", "parse_contenders"]
 
-_T = TypeVar("_T")
 
 INTERPOLATIONS = ("bicubic", "nearest")
 """Contenders that need no weights; "bicubic" has a = −0.5, as Pillow's."""
@@ -42,7 +40,7 @@ class Contender:
         return self.picture is None and self.model not in INTERPOLATIONS
 
 
-def as_several(given: _T | Sequence[_T]) -> list[_T]:
+def as_several(given: Any) -> list[Any]:
     """One name or path, which is a sequence of letters to Python, as a list of one; a sequence as a list.
 
     Example:
@@ -50,7 +48,7 @@ def as_several(given: _T | Sequence[_T]) -> list[_T]:
         (['esc-x2'], ['esc-x2', 'esc-x4'])
     """
     if isinstance(given, (str, os.PathLike)) or not isinstance(given, Sequence):
-        return [cast("_T", given)]
+        return [given]
     return list(given)
 
 
