@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import escsr
-from escsr.errors import CheckpointError, ConfigError, EscError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, EscError
 from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
 from escsr.networks import ESC
@@ -193,6 +193,24 @@ def test_cheap_mistakes_are_told_before_pictures_are_read(
             on_load=lambda done, _total: read.append(done),
         )
     assert not read
+
+
+class Thirsty(MeanSquare):
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+def test_out_of_memory_is_one_line(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="Out of memory; choose a smaller batch_size or patch_size, or a"):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=TINY,
+            network=tiny,
+            objective=Thirsty,
+            device="cpu",
+        )
 
 
 def deeper(config: TrainingConfig) -> nn.Module:

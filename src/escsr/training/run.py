@@ -16,6 +16,7 @@ from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
+from escsr.runtime.memory import out_of_memory_told
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group
 from escsr.training.hints import hints_for
@@ -80,6 +81,7 @@ def train(
         The last checkpoint, which is a model for `upscale`.
 
     Raises:
+        DeviceError: There is no such device, or its memory runs out.
         EscError: Recipe, settings, data or a checkpoint are not as they should be, the output lies within
             a folder of pictures that are read, or the loss is not finite any more.
 
@@ -126,7 +128,8 @@ def train(
         )
         if newest is not None:
             trainer.state.load(newest)
-        trainer.train(on_progress if distributed.is_first else None, stop=stop)
+        with out_of_memory_told("choose a smaller batch_size or patch_size, or a larger accumulation"):
+            trainer.train(on_progress if distributed.is_first else None, stop=stop)
         return Path(distributed.broadcast(latest_checkpoint(output)))
 
 
