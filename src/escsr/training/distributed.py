@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,11 @@ from escsr.errors import ConfigError
 __all__ = ["Distributed", "join_process_group"]
 
 _PORT = 29500
+
+_TIMEOUT = timedelta(hours=6)
+"""How long processes wait for each other. The first one alone takes the fingerprint of all pixels before
+the first step, and machines read their pictures at different speeds: with terabytes more than the ten
+minutes that NCCL waits."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,7 @@ def join_process_group(
         init_method=f"tcp://{settings['MASTER_ADDR']}:{settings['MASTER_PORT']}",
         rank=place.rank,
         world_size=place.world_size,
+        timeout=_TIMEOUT,
     )
     try:
         yield place
