@@ -177,6 +177,17 @@ def test_processes_wait_hours_for_each_other(monkeypatch: pytest.MonkeyPatch) ->
     assert asked["timeout"] >= timedelta(hours=1)
 
 
+@pytest.mark.parametrize("left_out", [None, "LOCAL_WORLD_SIZE"])
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch, left_out: str | None) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    environment = {name: value for name, value in PLACE.items() if name != left_out}
+    with (
+        pytest.raises(ConfigError, match=r"2 processes .* 1 GPU, .* --nproc-per-node 1"),
+        join_process_group("cuda", environment),
+    ):
+        pass
+
+
 def test_one_alone_needs_nobody() -> None:
     alone, tensor = Distributed(), torch.ones(3)
     alone.all_reduce([tensor])
