@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -168,6 +169,44 @@ def test_networks_for_any_scale_can_sample(pictures: Path, tmp_path: Path) -> No
             network=lambda _: Tiny(2),
             device="cpu",
         )
+
+
+class Sampling(nn.Module):
+    """A colour for each picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(3, 3, 1)
+
+    def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return self.last(lr).mean((2, 3))[:, :, None].expand(-1, -1, rows.shape[1])
+
+
+class Measurable(Sampling):
+    name, scale, pad_multiple = "measurable", None, 1
+
+    def forward(self, lr: Tensor, *, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(self.last(lr), size)
+
+
+def test_networks_for_any_scale_are_measured_or_refused_early(pictures: Path, tmp_path: Path) -> None:
+    def run(folder: str, network: nn.Module) -> Path:
+        return escsr.train(
+            "esc-lte-quick",
+            pictures,
+            tmp_path / folder,
+            settings=[*TINY, "start=none", "iterations=1", "validation_scales=[2.0]"],
+            validate={"own": pictures},
+            network=lambda _: network,
+            device="cpu",
+        )
+
+    with pytest.raises(ConfigError, match="Sampling cannot be measured at any scale: leave out the valid"):
+        run("refused", Sampling())
+    assert not (tmp_path / "refused").exists()
+    run("measured", Measurable())
+    (line,) = (tmp_path / "measured" / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["validation"].keys() == {"own ×2"}
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ class Trainer:
 
     Raises:
         ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch cannot
-            be shared out or does not fit the memory.
+            be shared out or does not fit the memory, or a network of the caller's own cannot be measured.
         DataError: An image to validate on is too small, or has other than 8 bits.
     """
 
@@ -127,6 +127,8 @@ class Trainer:
         self.state = TrainingState(
             config, self.device, start=start, distributed=self.distributed, network=network
         )
+        if self.validation.folders:
+            self.validation.opened(self.state.ema)
         self.objective.prepare(self.state)
         self._speed = Speed()
 
