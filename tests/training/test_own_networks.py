@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import REAL, TINY, write_pictures
+from tiny_runs import GAN, REAL, TINY, write_pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,7 @@ from escsr.training.config import TrainingConfig
 from escsr.training.hints import hints_for
 from escsr.training.objectives import PixelObjective
 from escsr.training.recipes import recipe
+from escsr.training.records import RunFolder
 from escsr.training.schedule import learning_rate_at
 from escsr.training.state import NetworkFactory, TrainingState
 
@@ -231,6 +232,50 @@ def test_cheap_mistakes_are_told_before_pictures_are_read(
             device="cpu",
             on_load=lambda done, _total: read.append(done),
         )
+    assert not read
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "settings", "output", "words"),
+    [
+        ("esc-light-x2-quick", ["start=esc-light-x2"], "run", "are of another network than the recipe's"),
+        (
+            "esc-real-light-x2",
+            [*REAL, "start=none", "objective.perceptual.network=none.pth"],
+            "run",
+            r"none\.pth",
+        ),
+        ("esc-real-light-gan-x2", [*GAN, "start=none", "patch_size=18"], "run", "multiples of 8, not 36"),
+        ("esc-light-x2-quick", [], "file/run", "file is no folder"),
+        ("esc-light-x2-quick", ["seed=7"], "begun", "holds a run of another recipe .*seed was 0, now 7"),
+        ("esc-light-x2-quick", [], "busy", "another training writes to this folder"),
+    ],
+)
+def test_a_run_that_cannot_begin_reads_no_pictures(
+    pictures: Path, tmp_path: Path, recipe_name: str, settings: list[str], output: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    busy = RunFolder(tmp_path / "busy")
+    usual = TINY if recipe_name == "esc-light-x2-quick" else []
+    busy.begin(recipe("esc-light-x2-quick").with_settings(TINY), 0, data="")
+    read: list[int] = []
+
+    def run(output: str, settings: list[str]) -> None:
+        escsr.train(
+            recipe_name,
+            pictures,
+            tmp_path / output,
+            settings=[*usual, "iterations=1", *settings],
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+
+    if output == "begun":
+        run(output, [])
+        read.clear()
+    with pytest.raises(EscError, match=words):
+        run(output, settings)
+    busy.close()
     assert not read
 
 

@@ -20,11 +20,11 @@ from escsr.runtime.memory import out_of_memory_told
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group
 from escsr.training.hints import hints_for
-from escsr.training.objective_table import sampler_for
+from escsr.training.objective_table import check_objective, sampler_for
 from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
-from escsr.training.state import NetworkFactory
+from escsr.training.state import NetworkFactory, TrainingState
 from escsr.training.trainer import Progress, Trainer, check_batch
 from escsr.training.validation import Validation
 
@@ -108,6 +108,12 @@ def train(
         # What takes little time comes first, so that mistakes are told before all pictures are read.
         folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
         check_batch(config, chosen, distributed.world_size)
+        if distributed.is_first:
+            folder.check(config)
+        if begun is not None:
+            TrainingState(config, torch.device("cpu"), start=begun, network=network)  # whether it fits
+        if objective is None:
+            check_objective(config)
         validation = Validation.checked(config, validate or {})
         if distributed.is_first and newest is None:
             files = [each.path for each in find_training_images(data)] if validate else []
