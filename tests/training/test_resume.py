@@ -109,6 +109,24 @@ def test_checkpoints_are_sorted_by_their_steps(run: Path) -> None:
     assert {path.stem for path in run.glob("iter_*")} == set(names)
 
 
+def test_a_checkpoint_that_cannot_be_removed_yet_waits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has it open (Windows), or was faster."""
+    newest = run / LAST
+    copies = [run / f"iter_{iteration:07d}.safetensors" for iteration in (9, 10)]
+    for copy in copies:
+        copy.write_bytes(newest.read_bytes())
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "used by another process", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        RunFolder(run).remove_old(1, until=10)
+    assert newest.exists()
+    RunFolder(run).remove_old(1, until=10)
+    assert sorted(run.glob("iter_*.safetensors")) == copies[1:]
+
+
 def test_a_damaged_checkpoint_costs_no_good_one(run: Path, sampler: PatchSampler) -> None:
     (run / LAST).write_bytes(b"damaged")
     trainer = Trainer(config_of("keep_checkpoints=1", "validate_every=3"), sampler, run)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,9 +183,13 @@ class RunFolder:
                 self._wandb.show(name, pixels, iteration)
 
     def remove_old(self, keep: int, *, until: int) -> None:
-        """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay."""
+        """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay.
+
+        One that somebody has open, which Windows keeps, is removed behind a later checkpoint.
+        """
         for old in run_checkpoints(self.path, until=until)[:-keep]:
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
 
     def close(self) -> None:
         """Writes what is still in memory, and lets others write to the folder."""
