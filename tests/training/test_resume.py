@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_runs import TINY, write_pictures
+from torch import nn
 
 import escsr
 from escsr import images
@@ -23,7 +24,7 @@ from escsr.errors import CheckpointError, ConfigError, DataError, OutputError
 from escsr.images import Picture
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network, save_network
-from escsr.training import trainer as trainer_module
+from escsr.training import limits
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
 from escsr.training.records import RunFolder, latest_checkpoint
@@ -245,9 +246,11 @@ def test_a_batch_that_no_memory_holds_is_refused(sampler: PatchSampler, tmp_path
 def test_memory_counts_of_the_device_too(
     sampler: PatchSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_module, "free_device_memory", lambda _: 1000)
+    monkeypatch.setattr(limits, "free_device_memory", lambda _: 1000)
     with pytest.raises(ConfigError, match="memory of cpu"):
         Trainer(config_of(), sampler, tmp_path / "run")
+    # That of a network of one's own is not known.
+    Trainer(config_of(), sampler, tmp_path / "run", network=lambda _: nn.Conv2d(3, 3, 1))
 
 
 def test_a_full_disk_is_an_output_error(

@@ -20,12 +20,13 @@ from escsr.runtime.memory import out_of_memory_told
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group
 from escsr.training.hints import hints_for
+from escsr.training.limits import check_batch
 from escsr.training.objective_table import check_objective, sampler_for
 from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.state import NetworkFactory, TrainingState
-from escsr.training.trainer import Progress, Trainer, check_batch
+from escsr.training.trainer import Progress, Trainer
 from escsr.training.validation import Validation
 
 __all__ = ["train"]
@@ -107,7 +108,7 @@ def train(
         logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
         # What takes little time comes first, so that mistakes are told before all pictures are read.
         folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
-        check_batch(config, chosen, distributed.world_size)
+        check_batch(config, chosen, distributed.world_size, own_network=network is not None)
         if distributed.is_first:
             folder.check(config)
         if begun is not None:
