@@ -120,6 +120,17 @@ def test_an_interrupted_file_is_made_anew(tmp_path: Path) -> None:
     assert_whole(load_images(made.source, "mapped", cache=tmp_path / "cache"))
 
 
+def test_a_mapped_file_that_is_there_takes_no_writing(tmp_path: Path) -> None:
+    """Compute nodes may see the folder of caches for reading only."""
+    cache, made = tmp_path / "cache", Source(tmp_path)
+    load_images(made.source, "mapped", cache=cache)
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    before = sorted(cache.iterdir())
+    assert_whole(load_images(made.source, "mapped", cache=cache))
+    assert sorted(cache.iterdir()) == before
+
+
 def test_nobody_writes_into_the_mapped_file(tmp_path: Path) -> None:
     made = Source(tmp_path)
     load_images(made.source, "mapped", cache=tmp_path / "cache")[0][0].zero_()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_runs import GAN, REAL, TINY, tiny_arguments, write_pictures
+from torch import distributed
 
 from escsr.errors import ConfigError
-from escsr.training.distributed import Distributed, _settings
+from escsr.training.distributed import Distributed, _settings, join_process_group
 from escsr.training.objective_table import sampler_for
 from escsr.training.recipes import recipe
 from escsr.training.trainer import Trainer
@@ -111,6 +114,15 @@ def test_two_processes_train_two_networks_as_one_does(folder: Path, tmp_path: Pa
         torch.testing.assert_close(two[key], value, atol=1e-4, rtol=1e-3, msg=key)
 
 
+PLACE = {
+    "RANK": "1",
+    "WORLD_SIZE": "2",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29500",
+}
+
 THREADS = """
 import sys, torch
 from pathlib import Path
@@ -152,6 +164,28 @@ def test_places_from_the_environment() -> None:
     assert _settings({**slurm, "SLURM_STEP_NODELIST": "a1,a2"})["MASTER_ADDR"] == "a1"
     with pytest.raises(ConfigError, match="MASTER_ADDR"):
         _settings({"RANK": "0", "WORLD_SIZE": "2"})
+
+
+def test_processes_wait_hours_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as the first one alone needs for the fingerprint of a large set."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(distributed, "init_process_group", lambda _, **options: asked.update(options))
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(distributed, name, lambda: None)
+    with join_process_group("cpu", PLACE) as place:
+        assert (place.rank, place.world_size) == (1, 2)
+    assert asked["timeout"] >= timedelta(hours=1)
+
+
+@pytest.mark.parametrize("left_out", [None, "LOCAL_WORLD_SIZE"])
+def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch, left_out: str | None) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    environment = {name: value for name, value in PLACE.items() if name != left_out}
+    with (
+        pytest.raises(ConfigError, match=r"2 processes .* 1 GPU, .* --nproc-per-node 1"),
+        join_process_group("cuda", environment),
+    ):
+        pass
 
 
 def test_one_alone_needs_nobody() -> None:

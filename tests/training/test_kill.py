@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -85,3 +86,27 @@ def test_asked_to_stop(tmp_path: Path, number: signal.Signals) -> None:
     assert "Traceback" not in err
     stopped_at = err.split("iter_")[1][:7]
     assert (tmp_path / "run" / f"iter_{stopped_at}.safetensors").exists()
+
+
+def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
+    """What is shown has nowhere to go any more, and the hang-up comes from the system and the shell."""
+    run = tmp_path / "run"
+    settings = [*SETTINGS, "iterations=100000", "schedule=steps"]
+    arguments = tiny_arguments(write_pictures(tmp_path / "hr"), run, settings)
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "escsr", *arguments]
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    with subprocess.Popen(command, **streams, start_new_session=True) as process:
+        os.close(terminal)
+        while not list(run.glob("iter_*.safetensors")):
+            os.read(ours, 10_000)
+        os.close(ours)
+        before = max(run.glob("iter_*.safetensors"))
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.02)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(300) == 130
+    last = max(run.glob("iter_*.safetensors"))
+    assert last > before
+    steps = [json.loads(line)["iteration"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert last.name == f"iter_{steps[-1]:07d}.safetensors"

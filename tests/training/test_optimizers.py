@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from escsr.training.optimizers import Muon, build_optimizers, matrix_parameters, orthogonalise
+from escsr.training.packing import packed, unpack
 from escsr.training.recipes import recipe
 from samples import small_network
 
@@ -77,3 +78,26 @@ def test_every_parameter_has_one_optimiser() -> None:
         "conv_last",
     }
     assert not any("depthwise" in name or "estimator" in name for name in names)
+
+
+class Gain(nn.Module):
+    """A parameter without dimensions."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones((), device=device))
+
+
+@pytest.mark.filterwarnings("ignore:.*a no-op")
+def test_means_of_a_scalar_go_to_its_device_and_counters_stay() -> None:
+    settings = recipe("esc-x2").optimizer
+    there = Gain("cpu")
+    (optimizer,) = build_optimizers(there, settings)
+    there.gain.square().backward()
+    optimizer.step()
+    tensors = packed({"network": there}, {}, {"network": [optimizer]})
+    here = Gain("meta")  # stands for a GPU
+    (resumed,) = build_optimizers(here, settings)
+    unpack(tensors, {"network": here}, {}, {"network": [resumed]})
+    devices = {part: value.device.type for part, value in resumed.state[here.gain].items()}
+    assert devices == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}

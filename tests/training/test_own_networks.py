@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import threading
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import REAL, TINY, write_pictures
+from tiny_runs import GAN, REAL, TINY, write_pictures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import escsr
-from escsr.errors import CheckpointError, ConfigError, EscError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, EscError
 from escsr.evaluation.opening import open_model
 from escsr.models.bundled import find_model
 from escsr.networks import ESC
@@ -23,6 +24,7 @@ from escsr.training.config import TrainingConfig
 from escsr.training.hints import hints_for
 from escsr.training.objectives import PixelObjective
 from escsr.training.recipes import recipe
+from escsr.training.records import RunFolder
 from escsr.training.schedule import learning_rate_at
 from escsr.training.state import NetworkFactory, TrainingState
 
@@ -170,6 +172,44 @@ def test_networks_for_any_scale_can_sample(pictures: Path, tmp_path: Path) -> No
         )
 
 
+class Sampling(nn.Module):
+    """A colour for each picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Conv2d(3, 3, 1)
+
+    def sample(self, lr: Tensor, sizes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        return self.last(lr).mean((2, 3))[:, :, None].expand(-1, -1, rows.shape[1])
+
+
+class Measurable(Sampling):
+    name, scale, pad_multiple = "measurable", None, 1
+
+    def forward(self, lr: Tensor, *, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(self.last(lr), size)
+
+
+def test_networks_for_any_scale_are_measured_or_refused_early(pictures: Path, tmp_path: Path) -> None:
+    def run(folder: str, network: nn.Module) -> Path:
+        return escsr.train(
+            "esc-lte-quick",
+            pictures,
+            tmp_path / folder,
+            settings=[*TINY, "start=none", "iterations=1", "validation_scales=[2.0]"],
+            validate={"own": pictures},
+            network=lambda _: network,
+            device="cpu",
+        )
+
+    with pytest.raises(ConfigError, match="Sampling cannot be measured at any scale: leave out the valid"):
+        run("refused", Sampling())
+    assert not (tmp_path / "refused").exists()
+    run("measured", Measurable())
+    (line,) = (tmp_path / "measured" / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["validation"].keys() == {"own ×2"}
+
+
 @pytest.mark.parametrize(
     ("settings", "validation", "words"),
     [
@@ -193,6 +233,68 @@ def test_cheap_mistakes_are_told_before_pictures_are_read(
             on_load=lambda done, _total: read.append(done),
         )
     assert not read
+
+
+@pytest.mark.parametrize(
+    ("recipe_name", "settings", "output", "words"),
+    [
+        ("esc-light-x2-quick", ["start=esc-light-x2"], "run", "are of another network than the recipe's"),
+        (
+            "esc-real-light-x2",
+            [*REAL, "start=none", "objective.perceptual.network=none.pth"],
+            "run",
+            r"none\.pth",
+        ),
+        ("esc-real-light-gan-x2", [*GAN, "start=none", "patch_size=18"], "run", "multiples of 8, not 36"),
+        ("esc-light-x2-quick", [], "file/run", "file is no folder"),
+        ("esc-light-x2-quick", ["seed=7"], "begun", "holds a run of another recipe .*seed was 0, now 7"),
+        ("esc-light-x2-quick", [], "busy", "another training writes to this folder"),
+    ],
+)
+def test_a_run_that_cannot_begin_reads_no_pictures(
+    pictures: Path, tmp_path: Path, recipe_name: str, settings: list[str], output: str, words: str
+) -> None:
+    (tmp_path / "file").touch()
+    busy = RunFolder(tmp_path / "busy")
+    usual = TINY if recipe_name == "esc-light-x2-quick" else []
+    busy.begin(recipe("esc-light-x2-quick").with_settings(TINY), 0, data="")
+    read: list[int] = []
+
+    def run(output: str, settings: list[str]) -> None:
+        escsr.train(
+            recipe_name,
+            pictures,
+            tmp_path / output,
+            settings=[*usual, "iterations=1", *settings],
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+
+    if output == "begun":
+        run(output, [])
+        read.clear()
+    with pytest.raises(EscError, match=words):
+        run(output, settings)
+    busy.close()
+    assert not read
+
+
+class Thirsty(MeanSquare):
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+def test_out_of_memory_is_one_line(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="Out of memory; choose a smaller batch_size or patch_size, or a"):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=TINY,
+            network=tiny,
+            objective=Thirsty,
+            device="cpu",
+        )
 
 
 def deeper(config: TrainingConfig) -> nn.Module:

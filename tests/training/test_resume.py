@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from tiny_runs import TINY, write_pictures
+from torch import nn
 
 import escsr
 from escsr import images
@@ -23,7 +24,7 @@ from escsr.errors import CheckpointError, ConfigError, DataError, OutputError
 from escsr.images import Picture
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network, save_network
-from escsr.training import trainer as trainer_module
+from escsr.training import limits
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
 from escsr.training.records import RunFolder, latest_checkpoint
@@ -107,6 +108,24 @@ def test_checkpoints_are_sorted_by_their_steps(run: Path) -> None:
     assert find_model(run) == run / "iter_10000004.safetensors"
     RunFolder(run).remove_old(2, until=10_000_000)
     assert {path.stem for path in run.glob("iter_*")} == set(names)
+
+
+def test_a_checkpoint_that_cannot_be_removed_yet_waits(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody has it open (Windows), or was faster."""
+    newest = run / LAST
+    copies = [run / f"iter_{iteration:07d}.safetensors" for iteration in (9, 10)]
+    for copy in copies:
+        copy.write_bytes(newest.read_bytes())
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "used by another process", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        RunFolder(run).remove_old(1, until=10)
+    assert newest.exists()
+    RunFolder(run).remove_old(1, until=10)
+    assert sorted(run.glob("iter_*.safetensors")) == copies[1:]
 
 
 def test_a_damaged_checkpoint_costs_no_good_one(run: Path, sampler: PatchSampler) -> None:
@@ -227,9 +246,11 @@ def test_a_batch_that_no_memory_holds_is_refused(sampler: PatchSampler, tmp_path
 def test_memory_counts_of_the_device_too(
     sampler: PatchSampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_module, "free_device_memory", lambda _: 1000)
+    monkeypatch.setattr(limits, "free_device_memory", lambda _: 1000)
     with pytest.raises(ConfigError, match="memory of cpu"):
         Trainer(config_of(), sampler, tmp_path / "run")
+    # That of a network of one's own is not known.
+    Trainer(config_of(), sampler, tmp_path / "run", network=lambda _: nn.Conv2d(3, 3, 1))
 
 
 def test_a_full_disk_is_an_output_error(

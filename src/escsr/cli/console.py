@@ -38,6 +38,7 @@ __all__ = [
     "print_table",
     "progress",
     "scale_of",
+    "unless_closed",
     "without_controls",
 ]
 
@@ -116,6 +117,26 @@ def drop_output() -> None:
     """Gives up what standard output could not take, which Python would try to write again at its end."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def unless_closed() -> Iterator[None]:
+    """Goes on where what is printed inside has nowhere to go, as in a terminal that was closed.
+
+    The stream that fails gets nothing more, as Python would try again at its end, and fail.
+    """
+    try:
+        yield
+    except (OSError, SystemExit):  # rich ends the process where a pipe is closed
+        _drop_if_closed(OUT, 1)
+        _drop_if_closed(ERR, 2)
+
+
+def _drop_if_closed(console: Console, number: int) -> None:
+    try:
+        console.file.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def own_memory() -> None:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["end_on_signals", "finish_on_interrupt", "import_numpy_before_torch"]
@@ -18,18 +18,22 @@ def finish_on_interrupt(
 ) -> Iterator[None]:
     """Sets an event at the first interrupt, and lets the second one through as KeyboardInterrupt.
 
+    A hang-up after it changes nothing: a closed terminal sends several.
+
     Args:
         stop: What the work looks at before it begins anything new.
-        say: Called at the first interrupt.
+        say: Called at the first interrupt; what it prints may get lost with the terminal.
         also: Names of other signals that are taken so; those that the system lacks, or that are ignored
             (`nohup`, jobs in the background of a script), are passed over.
     """
 
-    def interrupted(_: int, __: FrameType | None) -> None:
-        if stop.is_set():
+    def interrupted(number: int, _: FrameType | None) -> None:
+        if stop.is_set() and number != getattr(signal, "SIGHUP", None):
             raise KeyboardInterrupt
-        stop.set()
-        say()
+        if not stop.is_set():
+            stop.set()
+            with suppress(OSError, SystemExit):  # rich ends the process where a pipe is closed
+                say()
 
     before = {number: signal.signal(number, interrupted) for number in _heeded("SIGINT", *also)}
     try:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from escsr.cli.console import ERR, OUT, DeviceOption, ExitCode, own_memory, plain
+from escsr.cli.console import ERR, OUT, DeviceOption, ExitCode, own_memory, plain, unless_closed
 from escsr.cli.interrupts import finish_on_interrupt
 from escsr.cli.training_view import TrainingView
 from escsr.errors import ConfigError
@@ -127,10 +127,11 @@ def train(
             on_progress=view.step,
         )
     stopped = stop.is_set() and not view.is_finished
-    if is_first and stopped:
-        ERR.print(f"Stopped. The same command continues from {plain(last)}.")
-    elif is_first:
-        OUT.print(f"Trained: {plain(last)}")
+    with unless_closed():
+        if is_first and stopped:
+            ERR.print(f"Stopped. The same command continues from {plain(last)}.")
+        elif is_first:
+            OUT.print(f"Trained: {plain(last)}")
     if stopped:
         raise typer.Exit(ExitCode.INTERRUPTED)
 

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.table import Table
 
 from escsr.cli.charts import sparkline
-from escsr.cli.console import ERR, OUT, plain
+from escsr.cli.console import ERR, OUT, plain, unless_closed
 
 if TYPE_CHECKING:
     from escsr.training.trainer import Progress as Step
@@ -24,6 +24,8 @@ _POINTS = 48
 
 class TrainingView:
     """Shows a running training on stderr where that is a terminal, and a line a checkpoint on stdout.
+
+    Where these are closed, the training goes on unseen.
 
     Args:
         quiet: Show nothing.
@@ -49,7 +51,8 @@ class TrainingView:
 
     def __exit__(self, *_: object) -> None:
         if self._shows:
-            self._live.stop()
+            with unless_closed():
+                self._live.stop()
 
     def loading(self, done: int, total: int) -> None:
         """Pictures are being read."""
@@ -57,8 +60,12 @@ class TrainingView:
 
     def step(self, progress: Step) -> None:
         """A step is done."""
+        self.is_finished = progress.iteration == progress.iterations
+        with unless_closed():
+            self._show(progress)
+
+    def _show(self, progress: Step) -> None:
         done, total = progress.iteration, progress.iterations
-        self.is_finished = done == total
         if not progress.skipped:
             self._mean = 0.95 * self._mean + 0.05 * progress.loss if self._mean else progress.loss
         elif not self._quiet:

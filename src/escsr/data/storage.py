@@ -225,10 +225,13 @@ def _map(source: ImageSource, cache: Path, report: Callable[[int, int], None]) -
     target = cache / f"{_key(source)}.pixels"
     index = target.with_suffix(".json")
     groups = _open(target, index)
+    if groups is not None:  # nothing is written: the cache may be on a disk for reading only
+        report(len(groups), len(groups))
+        return groups
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{target}.lock"):
-            groups = groups or _open(target, index)  # another process may have written it by now
+            groups = _open(target, index)  # another process may have written it by now
             if groups is None:
                 if index.exists():
                     _LOG.warning("%s is damaged; it is written again.", target)

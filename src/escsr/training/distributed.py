@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,11 @@ from escsr.errors import ConfigError
 __all__ = ["Distributed", "join_process_group"]
 
 _PORT = 29500
+
+_TIMEOUT = timedelta(hours=6)
+"""How long processes wait for each other. The first one alone takes the fingerprint of all pixels before
+the first step, and machines read their pictures at different speeds: with terabytes more than the ten
+minutes that NCCL waits."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def join_process_group(
         This process's place.
 
     Raises:
-        ConfigError: Variables are missing.
+        ConfigError: Variables are missing, or there are more processes than GPUs.
     """
     settings = _settings(environment)
     place = Distributed(*(int(settings[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
@@ -104,6 +110,7 @@ def join_process_group(
         yield place
         return
     if device_type == "cuda":
+        _check_devices(int(environment.get("LOCAL_WORLD_SIZE", place.local_rank + 1)))
         torch.cuda.set_device(place.local_rank)
     # This module's functions keep the group that there is when it is first imported (by optimisers,
     # through torch._dynamo) as a default value. Imported before, it keeps none, and the group's threads
@@ -114,12 +121,24 @@ def join_process_group(
         init_method=f"tcp://{settings['MASTER_ADDR']}:{settings['MASTER_PORT']}",
         rank=place.rank,
         world_size=place.world_size,
+        timeout=_TIMEOUT,
     )
     try:
         yield place
         distributed.barrier()  # the first process, which hosts the store, leaves no earlier than the others
     finally:
         distributed.destroy_process_group()
+
+
+def _check_devices(num_processes: int) -> None:
+    """Refuses more processes on this machine than there are GPUs; all of them, so that none waits."""
+    there = torch.cuda.device_count()
+    if num_processes > there:
+        raise ConfigError(
+            f"{num_processes} processes on this machine and {there} GPU{'s' * (there != 1)}, of which each "
+            f"process takes one; start {there} (torchrun --nproc-per-node {there}, "
+            f"srun --ntasks-per-node {there}), and let each see all GPUs."
+        )
 
 
 def _settings(environment: Mapping[str, str]) -> dict[str, str]:

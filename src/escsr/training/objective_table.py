@@ -12,9 +12,9 @@ from escsr.data.pictures import Folders
 from escsr.errors import ConfigError
 from escsr.training.config import ArbitraryScaleSettings, PixelSettings, RealSettings, TrainingConfig
 from escsr.training.objectives import ArbitraryScaleObjective, Objective, PixelObjective
-from escsr.training.real_objective import RealObjective
+from escsr.training.real_objective import RealObjective, check_real
 
-__all__ = ["Sampler", "objective_for", "sampler_for"]
+__all__ = ["Sampler", "check_objective", "objective_for", "sampler_for"]
 
 Sampler = PatchSampler | ArbitraryScaleSampler | DegradedSampler
 
@@ -55,6 +55,21 @@ def sampler_for(
         chain: dict[str, Any] = {"degradation": objective.degradation, "margin": objective.margin}
         return DegradedSampler.from_folder(data, scale=scale, **chain, **common)
     return ArbitraryScaleSampler.from_folder(data, **common)
+
+
+def check_objective(config: TrainingConfig) -> None:
+    """Tells what `objective_for` would, as far as it shows before the pictures are read.
+
+    Args:
+        config: The recipe.
+
+    Raises:
+        ConfigError: Patches are of other sides than a loss takes.
+        CheckpointError: The perceptual network cannot be read.
+    """
+    if isinstance(config.objective, RealSettings):
+        assert config.network.scale is not None
+        check_real(config.patch_size, config.network.scale, config.objective)
 
 
 def objective_for(config: TrainingConfig, sampler: Sampler) -> Objective:

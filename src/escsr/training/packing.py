@@ -12,6 +12,9 @@ from escsr.models.bundled import TRAINING_PREFIX
 
 __all__ = ["packed", "unpack"]
 
+_STEP = "step"
+"""AdamW's counter, which PyTorch expects in host memory."""
+
 _Modules = Mapping[str, nn.Module]
 _Optimizers = Mapping[str, Sequence[torch.optim.Optimizer]]
 
@@ -51,10 +54,10 @@ def unpack(
         module.load_state_dict(_below(tensors, f"{TRAINING_PREFIX}{name}."))
     for name, optimizer, weight in _weights(modules, optimizers):
         state = _below(tensors, f"{TRAINING_PREFIX}{name}.")
-        if any(value.dim() and value.shape != weight.shape for value in state.values()):
+        if any(part != _STEP and value.shape != weight.shape for part, value in state.items()):
             raise KeyError(name)
         optimizer.state[weight] = {
-            part: value.to(weight.device) if value.dim() else value for part, value in state.items()
+            part: value if part == _STEP else value.to(weight.device) for part, value in state.items()
         }
 
 

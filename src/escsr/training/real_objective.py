@@ -21,7 +21,7 @@ from escsr.training.objectives import Batch, Objective, check_shape, flat_patche
 if TYPE_CHECKING:
     from escsr.training.state import TrainingState
 
-__all__ = ["RealObjective"]
+__all__ = ["RealObjective", "check_real"]
 
 _DISCRIMINATOR = "discriminator"
 _IMAGE = "image"
@@ -207,6 +207,23 @@ class _Pair(NamedTuple):
     def only(self, names: Sequence[str]) -> _Pair:
         """Some of it, without gradients."""
         return _Pair(*({name: seen[name].detach() for name in names} for seen in self))
+
+
+def check_real(patch_size: int, scale: int, settings: RealSettings) -> None:
+    """Refuses what `RealObjective` would, before there is a sampler.
+
+    Args:
+        patch_size: LR patch side.
+        scale: Of the recipe.
+        settings: Of the objective.
+
+    Raises:
+        ConfigError: See `RealObjective`.
+        CheckpointError: The perceptual network cannot be read.
+    """
+    _check(patch_size, scale, settings)
+    if settings.perceptual.network is not None:
+        load_feature_network(settings.perceptual.network)
 
 
 def _check(patch_size: int, scale: int, settings: RealSettings) -> None:

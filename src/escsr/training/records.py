@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,26 @@ class RunFolder:
         """The file of the checkpoint behind a step."""
         return _checkpoint(self.path, iteration)
 
+    def check(self, config: TrainingConfig) -> None:
+        """Tells what `begin` would, as far as it shows before the pictures are read; writes nothing.
+
+        Args:
+            config: The recipe.
+
+        Raises:
+            ConfigError: As of `begin`, other pictures apart.
+            OutputError: The folder cannot be written.
+        """
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not (there.is_dir() and os.access(there, os.W_OK)):
+            raise OutputError(f"Cannot write to {self.path}: {there} is no folder, or for reading only.")
+        if (self.path / ".lock").exists():
+            self._claim()
+            self._lock.release()
+        if self._is_bound():
+            begun = _read_recipe(self.path / "recipe.json", "")
+            self._check(begun, {**config.to_dict(), "data": begun["data"]})
+
     def begin(self, config: TrainingConfig, iteration: int, *, data: str) -> None:
         """Makes the folder ready to go on behind a step; what was logged beyond it is forgotten.
 
@@ -90,16 +111,10 @@ class RunFolder:
                 recipe is unreadable, or another training writes to it.
             OutputError: It cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise ConfigError(f"{self.path}: another training writes to this folder.") from error
-        except OSError as error:
-            raise OutputError(f"Cannot write to {self.path}: {error.strerror}.") from error
+        self._claim()
         now = {**config.to_dict(), "data": data}
         path = self.path / "recipe.json"
-        if path.exists() and any(self.path.glob("iter_*.safetensors")):
+        if self._is_bound():
             self._check(_read_recipe(path, data), now)
         with atomic_path(path) as temporary:
             temporary.write_text(json.dumps(now, indent=1) + "\n")
@@ -114,6 +129,19 @@ class RunFolder:
             self._events = SummaryWriter(str(self.path), purge_step=iteration + 1)
         if self._wants_wandb:
             self._wandb = WandbLog(self.path, now)
+
+    def _claim(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(f"{self.path}: another training writes to this folder.") from error
+        except OSError as error:
+            raise OutputError(f"Cannot write to {self.path}: {error.strerror}.") from error
+
+    def _is_bound(self) -> bool:
+        """Whether there are checkpoints, and the recipe that they belong to."""
+        return (self.path / "recipe.json").exists() and any(self.path.glob("iter_*.safetensors"))
 
     def _check(self, begun: dict[str, Any], now: dict[str, Any]) -> None:
         old, new = flat(begun), flat(now)
@@ -155,9 +183,13 @@ class RunFolder:
                 self._wandb.show(name, pixels, iteration)
 
     def remove_old(self, keep: int, *, until: int) -> None:
-        """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay."""
+        """Removes all checkpoints but the last few up to a step; later ones, which may be damaged, stay.
+
+        One that somebody has open, which Windows keeps, is removed behind a later checkpoint.
+        """
         for old in run_checkpoints(self.path, until=until)[:-keep]:
-            old.unlink()
+            with suppress(OSError):
+                old.unlink()
 
     def close(self) -> None:
         """Writes what is still in memory, and lets others write to the folder."""

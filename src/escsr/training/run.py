@@ -16,15 +16,17 @@ from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import read_checkpoint
 from escsr.runtime.devices import choose_device
+from escsr.runtime.memory import out_of_memory_told
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import join_process_group
 from escsr.training.hints import hints_for
-from escsr.training.objective_table import sampler_for
+from escsr.training.limits import check_batch
+from escsr.training.objective_table import check_objective, sampler_for
 from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
-from escsr.training.state import NetworkFactory
-from escsr.training.trainer import Progress, Trainer, check_batch
+from escsr.training.state import NetworkFactory, TrainingState
+from escsr.training.trainer import Progress, Trainer
 from escsr.training.validation import Validation
 
 __all__ = ["train"]
@@ -80,6 +82,7 @@ def train(
         The last checkpoint, which is a model for `upscale`.
 
     Raises:
+        DeviceError: There is no such device, or its memory runs out.
         EscError: Recipe, settings, data or a checkpoint are not as they should be, the output lies within
             a folder of pictures that are read, or the loss is not finite any more.
 
@@ -105,7 +108,13 @@ def train(
         logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
         # What takes little time comes first, so that mistakes are told before all pictures are read.
         folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
-        check_batch(config, chosen, distributed.world_size)
+        check_batch(config, chosen, distributed.world_size, own_network=network is not None)
+        if distributed.is_first:
+            folder.check(config)
+        if begun is not None:
+            TrainingState(config, torch.device("cpu"), start=begun, network=network)  # whether it fits
+        if objective is None:
+            check_objective(config)
         validation = Validation.checked(config, validate or {})
         if distributed.is_first and newest is None:
             files = [each.path for each in find_training_images(data)] if validate else []
@@ -126,7 +135,8 @@ def train(
         )
         if newest is not None:
             trainer.state.load(newest)
-        trainer.train(on_progress if distributed.is_first else None, stop=stop)
+        with out_of_memory_told("choose a smaller batch_size or patch_size, or a larger accumulation"):
+            trainer.train(on_progress if distributed.is_first else None, stop=stop)
         return Path(distributed.broadcast(latest_checkpoint(output)))
 
 

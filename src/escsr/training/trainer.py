@@ -18,14 +18,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from escsr.data.storage import fingerprint
-from escsr.errors import ConfigError, EscError
+from escsr.errors import EscError
 from escsr.files import atomic_path
 from escsr.models.checkpoints import Checkpoint
 from escsr.networks import ESC
-from escsr.runtime.devices import free_device_memory, free_host_memory
 from escsr.training.batches import Speed, batches_in_order
 from escsr.training.config import TrainingConfig
 from escsr.training.distributed import Distributed
+from escsr.training.limits import check_batch
 from escsr.training.objective_table import Sampler, objective_for
 from escsr.training.objectives import Batch, Objective
 from escsr.training.records import RunFolder, latest_checkpoint
@@ -33,7 +33,7 @@ from escsr.training.schedule import learning_rate_at
 from escsr.training.state import NetworkFactory, TrainingState
 from escsr.training.validation import Validation
 
-__all__ = ["Progress", "Trainer", "check_batch"]
+__all__ = ["Progress", "Trainer"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Trainer:
 
     Raises:
         ConfigError: The sampler's scale or the starting weights do not fit the recipe, or the batch cannot
-            be shared out or does not fit the memory.
+            be shared out or does not fit the memory, or a network of the caller's own cannot be measured.
         DataError: An image to validate on is too small, or has other than 8 bits.
     """
 
@@ -118,7 +118,7 @@ class Trainer:
         self.folder = output if isinstance(output, RunFolder) else RunFolder(output)
         self.device = torch.device(device)
         self.distributed = distributed or Distributed()
-        check_batch(config, self.device, self.distributed.world_size)
+        check_batch(config, self.device, self.distributed.world_size, own_network=network is not None)
         self.validation = (
             validation
             if isinstance(validation, Validation)
@@ -127,6 +127,8 @@ class Trainer:
         self.state = TrainingState(
             config, self.device, start=start, distributed=self.distributed, network=network
         )
+        if self.validation.folders:
+            self.validation.opened(self.state.ema)
         self.objective.prepare(self.state)
         self._speed = Speed()
 
@@ -299,40 +301,3 @@ def _line(progress: Progress) -> dict[str, Any]:
         "data_share": round(progress.data_share, 4),
         **({"skipped": True} if progress.skipped else {}),
     }
-
-
-def check_batch(config: TrainingConfig, device: torch.device, num_processes: int) -> None:
-    """Refuses a batch that processes cannot share, or that cannot fit the memory.
-
-    Raises:
-        ConfigError: It is one of these.
-    """
-    _check_shares(config, num_processes)
-    _check_memory(config, device, num_processes)
-
-
-def _check_shares(config: TrainingConfig, num_processes: int) -> None:
-    """Refuses a batch that processes cannot share, before anything is written."""
-    shares = num_processes * config.accumulation
-    if config.batch_size % shares:
-        raise ConfigError(
-            f"batch_size {config.batch_size} cannot be shared evenly by {num_processes} processes with "
-            f"accumulation {config.accumulation}; choose a multiple of {shares}."
-        )
-
-
-def _check_memory(config: TrainingConfig, device: torch.device, num_processes: int) -> None:
-    """Refuses a batch that cannot fit: its patches, and the output of each block, which backward needs."""
-    share, network = -(-config.batch_size // num_processes), config.network
-    patches = 12 * config.patch_size**2 * (1 + (network.scale or 0) ** 2) * share
-    blocks = 4 * network.dim * network.num_blocks * config.patch_size**2 * share // config.accumulation
-    for place, needed, free in (
-        ("memory", patches, free_host_memory()),
-        (f"memory of {device}", blocks, free_device_memory(device)),
-    ):
-        if needed > free:
-            raise ConfigError(
-                f"batch_size {config.batch_size} with patch_size {config.patch_size} requires at least "
-                f"{needed / 2**30:,.1f} GiB of {place}, {free / 2**30:,.1f} are free; choose a smaller "
-                f"batch_size or patch_size, or a larger accumulation."
-            )

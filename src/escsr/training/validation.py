@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from escsr.data.degradations.config import Mixture
+from escsr.errors import ConfigError
 from escsr.evaluation.any_scale import lte_downscale
 from escsr.evaluation.opening import Model, open_model
 from escsr.evaluation.pairs import check_sizes, degraded, lr_side, read_pairs, to_tensor
@@ -61,6 +62,24 @@ class Validation:
         for _, folder, scale in self._sets():
             check_sizes(folder, scale, least_side(scale, protocol))
 
+    def opened(self, network: Model) -> SuperResolver:
+        """What measures a network.
+
+        Raises:
+            ConfigError: It is one of the caller's own that cannot be measured at any scale.
+        """
+        scale = self.config.network.scale
+        try:
+            return open_model(network, scale=scale)
+        except ConfigError as error:
+            if scale is not None:
+                raise
+            raise ConfigError(
+                f"{type(network).__name__} cannot be measured at any scale: leave out the validation, or "
+                f"give it what a `SuperResolver` has: `name`, `scale` (None), `pad_multiple`, and "
+                f"`forward(lr, *, size=(rows, columns))`."
+            ) from error
+
     def measure(self, network: Model, distributed: Distributed | None = None) -> dict[str, float]:
         """Mean Y-PSNR of each set, dB; the work is shared and the figures do not depend on by how many.
 
@@ -74,7 +93,7 @@ class Validation:
             Figures by the name of the set, with the scale behind it for networks of any.
         """
         place, means = distributed or Distributed(), {}
-        model = open_model(network, scale=self.config.network.scale)
+        model = self.opened(network)
         shard: dict[str, Any] = {"shard": place.rank, "num_shards": place.world_size}
         protocol: Protocol = "lte" if model.scale is None else "classic"
         for name, folder, scale in self._sets():
@@ -94,7 +113,7 @@ class Validation:
         Returns:
             uint8 (H, W, 3) by the name of the set.
         """
-        model = open_model(network, scale=self.config.network.scale)
+        model = self.opened(network)
         return {name: _strip(model, folder, scale, self._chain) for name, folder, scale in self._sets()}
 
     @property
