@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
     arguments = tiny_arguments(write_pictures(tmp_path / "hr"), run, settings)
     ours, terminal = os.openpty()
     command = [sys.executable, "-m", "escsr", *arguments]
-    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    streams: dict[str, Any] = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
     with subprocess.Popen(command, **streams, start_new_session=True) as process:
         os.close(terminal)
         while not list(run.glob("iter_*.safetensors")):

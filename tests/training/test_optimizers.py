@@ -93,7 +93,7 @@ def test_means_of_a_scalar_go_to_its_device_and_counters_stay() -> None:
     settings = recipe("esc-x2").optimizer
     there = Gain("cpu")
     (optimizer,) = build_optimizers(there, settings)
-    there.gain.square().backward()
+    torch.autograd.backward([there.gain.square()])
     optimizer.step()
     tensors = packed({"network": there}, {}, {"network": [optimizer]})
     here = Gain("meta")  # stands for a GPU
