@@ -107,8 +107,9 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_ordinary(target: Path) -> None:
-    if target.is_symlink() or (target.exists() and not stat.S_ISREG(target.stat().st_mode)):
-        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
+    with suppress(OSError):  # it is not there, or cannot be
+        if not stat.S_ISREG(target.lstat().st_mode):
+            raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
 
 
 def _check_not_read_only(target: Path) -> None:

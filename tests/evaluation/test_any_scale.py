@@ -144,6 +144,7 @@ def test_refusals(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not measure ssim_y; it measures psnr_y"):
         _ = escsr.evaluate("bicubic", pictures, scale=2, protocol="lte").ssim_y
     lr = tmp_path / "lr"
-    images.write(Picture(np.zeros((31, 37, 3), np.uint8)), lr / "colourx2.7.png")
+    for name in ("colour", "grey"):
+        images.write(Picture(np.zeros((31, 37, 3), np.uint8)), lr / f"{name}x2.7.png")
     with pytest.raises(DataError, match=r"colourx2\.7\.png.*does not fit"):
         escsr.evaluate("bicubic", pictures, scale=2.7, lr=lr, protocol="lte")

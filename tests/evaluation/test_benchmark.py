@@ -140,6 +140,7 @@ def test_half_precision_is_used_and_float32_not_left(folder: Path) -> None:
     assert 1e-6 < difference < 0.1
 
 
+@pytest.mark.slow
 def test_a_row_has_what_was_asked_for(folder: Path) -> None:
     steps: list[tuple[str, float | None]] = []
     result = benchmark(

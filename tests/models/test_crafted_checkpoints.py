@@ -219,6 +219,7 @@ def test_an_output_layer_that_cannot_be_converted(shape: tuple[int, ...] | None,
         load_network(ours, scale=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [48, 50, 60, 64, 96])
 def test_every_hidden_width_is_detected(dim: int) -> None:
     """Also those whose quotient, times the width, is a hair less: 123 / 60 · 60 = 122.99…"""
@@ -256,6 +257,7 @@ def test_a_conversion_says_what_the_model_has(tmp_path: Path) -> None:
         load_network(tmp_path / "any.safetensors", scale=3)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of files are POSIX's")
 def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
     code = """

@@ -23,11 +23,16 @@ from escsr.streaming.transfers import Transfers
 from samples import ROOT, small_network
 
 CASES = [*VARIANTS, "flash-bias"]
-SIZES = [(9, 41), (17, 30), (24, 24), (3, 37), (1, 25), (64, 11)]
+SIZES = [
+    *[(9, 41), (17, 30), (24, 24)],
+    *(pytest.param(size, marks=pytest.mark.slow) for size in [(3, 37), (1, 25), (64, 11)]),
+]
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", [*SIZES[:3], *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES[3:])]
+)
 def test_equals_the_whole_picture(case: str, size: tuple[int, int]) -> None:
     rank = 6 if case == "flash-bias" else None
     network = small_network("esc" if rank else case, bias_rank=rank).double()

@@ -28,6 +28,7 @@ def train(tmp_path: Path, *more: str, mode: str = "offline") -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, check=False, env=env, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_figures_and_pictures(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="requires wandb")
     done = train(tmp_path, "--wandb")
@@ -44,6 +45,7 @@ def test_figures_and_pictures(tmp_path: Path) -> None:
     assert record.name == f"run-{number}.wandb"
 
 
+@pytest.mark.slow
 def test_off_by_default_and_a_clear_line_without_a_login(tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="requires wandb")
     refused = train(tmp_path, "--wandb", mode="online")

@@ -83,6 +83,7 @@ def test_tiles_are_nearly_the_whole_picture(kind: str, tmp_path: Path, picture: 
     assert none == []
 
 
+@pytest.mark.slow
 @NEEDS_SPANDREL
 def test_windows_are_found_and_pooling_is_told(tmp_path: Path) -> None:
     reaches = {}

@@ -516,6 +516,7 @@ def test_packets_of_a_segment_are_not_all_in_memory(tmp_path: Path) -> None:
             assert sum(type(each) is av.Packet for each in gc.get_objects()) < 10
 
 
+@pytest.mark.slow
 def test_segments_join_without_a_seam_in_time(tmp_path: Path, nearest: Path) -> None:
     """B-frames, uneven times, sound that begins early: one segment and many give the same times."""
     clip = tmp_path / "clip.mkv"

@@ -155,6 +155,7 @@ def test_jobs_are_forgotten_when_their_time_is_over(serve: Serve, photo: Path, t
     assert list(served.folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ended_jobs_are_bounded(serve: Serve, photo: Path, tmp_path: Path) -> None:
     served = serve(max_records=2)
     (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:-40])

@@ -79,7 +79,7 @@ def prepare(
             step=step,
             lr=lr,
             scale=scale or (),
-            resize=resize or (1.0,),
+            resize=resize or (),
             on_progress=report,
         )
     for path, reason in preparation.failures:

@@ -97,7 +97,7 @@ def test_smaller_copies(source: Path, tmp_path: Path) -> None:
     again = prepare(source, tmp_path / "set", scale=[2], resize=[0.5, 0.7])
     assert (again.num_sources, again.num_skipped, again.others) == (4, 2, ("a", "deep/b"))
     assert before.items() <= listing(tmp_path / "set").items()
-    for wrong in ([], [0], [1.5], [float("nan")]):
+    for wrong in ([0], [1.5], [float("nan")]):
         with pytest.raises(ConfigError, match="resize takes numbers above 0"):
             prepare(source, tmp_path / "set", scale=[2], resize=wrong)
     images.write(images.Picture(pixels(source / "a.png")), source / "a_at0.5.png")

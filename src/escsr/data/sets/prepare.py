@@ -95,7 +95,7 @@ def prepare(
     step: int | None = None,
     lr: Resizer = "matlab-bicubic",
     scale: Sequence[int] = (),
-    resize: Sequence[float] = (1.0,),
+    resize: Sequence[float] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Preparation:
     """Cuts pictures into sub-images and makes their LR; run again, it goes on where it stopped.
@@ -114,8 +114,9 @@ def prepare(
         step: HR pixels from one sub-image to the next; None for the side, without overlap.
         lr: What makes the LR pictures.
         scale: Scales to make LR for; none for HR alone. HR is cropped to a common multiple.
-        resize: Parts of their size that pictures are taken at, above 0 and up to 1; less than 1 by Pillow's
-            bicubic. Smaller ones show finer detail, and less of the noise and compression of their files.
+        resize: Parts of their size that pictures are taken at, above 0 and up to 1, less than 1 by Pillow's
+            bicubic; none for as they are. Smaller ones show finer detail, and less of the noise and
+            compression of their files.
         on_progress: Called with (sources done, sources in all).
 
     Returns:
@@ -190,11 +191,11 @@ def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
 
 def _targets(files: list[TrainingFile], resize: Sequence[float]) -> dict[str, tuple[Path, float]]:
     """Sources, and the part of their size, by their name in the result."""
-    if not resize or not all(0 < factor <= 1 for factor in resize):
+    if not all(0 < factor <= 1 for factor in resize):
         raise ConfigError(f"resize takes numbers above 0 and up to 1, not {list(resize)}.")
     several = len({file.root for file in files}) > 1
     targets: dict[str, tuple[Path, float]] = {}
-    for file, factor in itertools.product(files, dict.fromkeys(resize)):
+    for file, factor in itertools.product(files, dict.fromkeys(resize or (1,))):
         name = f"{file.root.absolute().name}/{file.name}" if several else file.name
         name += "" if factor == 1 else f"_at{factor:g}"
         if name in targets:
