@@ -30,9 +30,7 @@ SIZES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize(
-    "size", [*SIZES[:3], *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES[3:])]
-)
+@pytest.mark.parametrize("size", SIZES)
 def test_equals_the_whole_picture(case: str, size: tuple[int, int]) -> None:
     rank = 6 if case == "flash-bias" else None
     network = small_network("esc" if rank else case, bias_rank=rank).double()
