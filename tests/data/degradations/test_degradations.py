@@ -229,6 +229,7 @@ def test_blurs_of_the_paper(draws: list[list[Step]]) -> None:
     even([beta for beta in generalised if beta > 1], 1, 4)
 
 
+@pytest.mark.slow
 def test_resizes_noise_and_jpeg_of_the_paper(draws: list[list[Step]]) -> None:
     count = len(draws)
     own = [step for steps in draws for step in steps if isinstance(step, Zoom) and not step.of_lr]
