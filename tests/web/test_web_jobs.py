@@ -19,7 +19,6 @@ import httpx
 import numpy as np
 import pytest
 
-from commands import escsr_command
 from escsr import batch, images
 from escsr.images import Picture
 from escsr.upscaling.options import UpscaleOptions
@@ -175,7 +174,7 @@ def command(folder: Path, weights: Path) -> Iterator[tuple[subprocess.Popen[str]
     """`escsr serve` as a process that keeps its files in a folder, and a client of it."""
     arguments = ["serve", "--no-open", "--port", "0", "--device", "cpu", "--models", str(weights)]
     process = subprocess.Popen(
-        [*escsr_command(), *arguments],
+        [sys.executable, "-m", "escsr", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
