@@ -246,7 +246,7 @@ def test_cheap_mistakes_are_told_before_pictures_are_read(
             r"none\.pth",
         ),
         ("esc-real-light-gan-x2", [*GAN, "start=none", "patch_size=18"], "run", "multiples of 8, not 36"),
-        ("esc-light-x2-quick", [], "file/run", "file is no folder"),
+        ("esc-light-x2-quick", [], "file/run", "file is a file"),
         ("esc-light-x2-quick", ["seed=7"], "begun", "holds a run of another recipe .*seed was 0, now 7"),
         ("esc-light-x2-quick", [], "busy", "another training writes to this folder"),
     ],

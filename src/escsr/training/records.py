@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, OutputError
-from escsr.files import atomic_path, only_finite
+from escsr.files import atomic_path, check_folder, only_finite
 from escsr.images import Picture
 from escsr.models.bundled import run_checkpoints
 from escsr.runtime.extras import install_line
@@ -88,9 +88,7 @@ class RunFolder:
             ConfigError: As of `begin`, other pictures apart.
             OutputError: The folder cannot be written.
         """
-        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
-        if not (there.is_dir() and os.access(there, os.W_OK)):
-            raise OutputError(f"Cannot write to {self.path}: {there} is no folder, or for reading only.")
+        check_folder(self.path)
         if (self.path / ".lock").exists():
             self._claim()
             self._lock.release()

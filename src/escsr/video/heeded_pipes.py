@@ -37,20 +37,26 @@ def heeding(ended: threading.Event, stream: BinaryIO) -> BinaryIO:
     if sys.platform == "win32":
         return stream
     if stream.readable():
-        return io.BufferedReader(_HeedingReader(ended, descriptor))
+        return io.BufferedReader(_HeedingPipe(ended, descriptor))
     # A file takes everything at once; of it select would tell nothing.
     is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-    return stream if is_file else cast("BinaryIO", _HeedingWriter(ended, descriptor))
+    return stream if is_file else cast("BinaryIO", _HeedingPipe(ended, descriptor))
 
 
-class _HeedingWriter(io.RawIOBase):
-    """Writes what a pipe has room for, and waits in short steps where there is none."""
+class _HeedingPipe(io.RawIOBase):
+    """Reads what there is and writes what there is room for; else waits in short steps."""
 
     def __init__(self, ended: threading.Event, descriptor: int) -> None:
         self._ended, self._descriptor = ended, descriptor
 
-    def writable(self) -> bool:
+    def readable(self) -> bool:
         return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ended.is_set():
+            if select.select([self._descriptor], [], [], _LOOK_SECONDS)[0]:
+                return os.readv(self._descriptor, [buffer])
+        return 0
 
     def write(self, buffer: Any) -> int:
         """All of it; `PIPE_BUF` bytes never block where there is any room.
@@ -68,19 +74,3 @@ class _HeedingWriter(io.RawIOBase):
                 if waited > _PATIENCE_SECONDS:
                     raise BrokenPipeError("The reader takes nothing more.")
         return len(data)
-
-
-class _HeedingReader(io.RawIOBase):
-    """Reads what there is, and waits in short steps where there is nothing."""
-
-    def __init__(self, ended: threading.Event, descriptor: int) -> None:
-        self._ended, self._descriptor = ended, descriptor
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ended.is_set():
-            if select.select([self._descriptor], [], [], _LOOK_SECONDS)[0]:
-                return os.readv(self._descriptor, [buffer])
-        return 0
