@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -25,9 +26,12 @@ from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.web.jobs import Job, Jobs
 from escsr.web.limits import Limits
+from escsr.web.metrics import Metrics
 from escsr.web.plan import Plan
+from escsr.web.routes import job_events
 from escsr.web.server import private_folder
 from escsr.web.server import serve as run_server
+from escsr.web.service import Service, WebOptions
 from web.serving import Served
 
 Serve = Callable[..., Served]
@@ -91,6 +95,26 @@ def test_work_waits_for_room_for_its_result(tmp_path: Path) -> None:
         assert not following.done()
         jobs.sweep()
         assert following.result(timeout=10) is last
+
+
+def test_a_stream_ends_with_the_server_not_with_the_step_at_work(tmp_path: Path) -> None:
+    """A step of the network may take longer than uvicorn waits for streams."""
+    jobs = Jobs(tmp_path, Limits())
+    service = Service(WebOptions(), offers={}, jobs=jobs, metrics=Metrics(jobs))
+    queued(jobs, 16)
+    job = jobs.next()
+    assert job is not None
+
+    async def listen() -> list[str]:
+        stream = job_events(service, job)
+        first = await anext(stream)
+        jobs.close()
+        return [event.decode() for event in (first, *[event async for event in stream])]
+
+    working, last = asyncio.run(asyncio.wait_for(listen(), 5))
+    assert '"state":"working"' in working
+    assert '"state":"cancelled"' in last
+    assert '"error":"The server was stopped."' in last
 
 
 def test_cancelling_stops_the_work(served: Served, photo: Path, large: Path) -> None:

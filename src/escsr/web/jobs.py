@@ -19,7 +19,7 @@ from escsr.web.codec import SOURCE
 from escsr.web.limits import Limits
 from escsr.web.plan import Plan
 
-__all__ = ["CancelledJobError", "FullError", "Job", "Jobs", "Place", "State"]
+__all__ = ["STOPPED", "CancelledJobError", "FullError", "Job", "Jobs", "Place", "State"]
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 """Of a job; the last three do not change any more."""
@@ -27,7 +27,9 @@ State = Literal["waiting", "working", "done", "failed", "cancelled"]
 _ID_BYTES = 24
 _MOST_PIXEL_BYTES = 16
 """Of a result: four floats."""
-_STOPPED = "The server was stopped."
+
+STOPPED = "The server was stopped."
+"""Why jobs are cancelled when the server ends."""
 
 
 class FullError(EscError):
@@ -140,7 +142,7 @@ class Jobs:
         """
         with self._changed:
             if self.is_closed:
-                raise FullError(_STOPPED)
+                raise FullError(STOPPED)
             if len(self._coming) + self._under_way() >= self.limits.max_queue:
                 raise FullError("The queue is full; try again when some pictures are done.")
             most = self.limits.max_upload
@@ -169,7 +171,7 @@ class Jobs:
         """
         with self._changed:
             if self.is_closed:
-                raise FullError(_STOPPED)
+                raise FullError(STOPPED)
             self._coming.discard(place)
             job.upload_bytes = job.source.stat().st_size
             self._jobs[job.id] = job
@@ -194,7 +196,7 @@ class Jobs:
             if state == "done" and job.id not in self._jobs:  # deleted at the last moment
                 state = "cancelled"
             if state == "cancelled" and self.is_closed:
-                error = _STOPPED
+                error = STOPPED
             job.error, job.ended = error, time.monotonic()
             job.upload_bytes = 0
             self._clear(job, keep_result=state == "done")

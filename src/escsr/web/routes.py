@@ -22,13 +22,13 @@ from escsr.errors import EscError, ImageError
 from escsr.images import FORMATS, check_suffix
 from escsr.runtime.devices import choose_device
 from escsr.web.guard import COOKIE, PLACE
-from escsr.web.jobs import FullError, Job, Jobs, Place
+from escsr.web.jobs import STOPPED, FullError, Job, Jobs, Place
 from escsr.web.plan import TooLargeError, clean_name, plan_job
 from escsr.web.sandbox import read_header
 from escsr.web.schemas import About, FormatInfo, Health, JobForm, JobStatus, ModelInfo, Problem, TokenForm
 from escsr.web.service import Service
 
-__all__ = ["no_room", "router"]
+__all__ = ["job_events", "no_room", "router"]
 
 _BLOCK = 1 << 18
 _LOOK_SECONDS = 0.1
@@ -124,7 +124,7 @@ async def follow_job(request: Request, job: _FoundJob) -> StreamingResponse:
     service = _service(request)
     if len(service.streams) >= service.jobs.limits.max_streams:
         raise HTTPException(429, "Too many event streams are open; ask for the job itself.")
-    return StreamingResponse(_events(service, job), media_type="text/event-stream")
+    return StreamingResponse(job_events(service, job), media_type="text/event-stream")
 
 
 @router.head("/jobs/{id}/result", include_in_schema=False)
@@ -265,13 +265,19 @@ def no_room(error: OSError) -> str:
     return f"The server cannot keep the picture ({error.strerror or error})."
 
 
-async def _events(service: Service, job: Job) -> AsyncIterator[bytes]:
-    """Events of a job; it changes in the worker's thread, so it is looked at again and again."""
+async def job_events(service: Service, job: Job) -> AsyncIterator[bytes]:
+    """Events of a job; it changes in the worker's thread, so it is looked at again and again.
+
+    When the server ends, a job at work counts as cancelled at once: uvicorn closes streams that last longer
+    than a step of the network may.
+    """
     service.streams.add(stream := object())
     try:
         last, told = None, 0.0
         while True:
             status, is_over = _status_of(job, service.jobs), job.is_over
+            if service.jobs.is_closed and not is_over:
+                status, is_over = status.model_copy(update={"state": "cancelled", "error": STOPPED}), True
             seen = status.state, status.progress, status.ahead
             if seen != last or time.monotonic() > told + _BEAT_SECONDS:
                 yield f"event: status\ndata: {status.model_dump_json()}\n\n".encode()
