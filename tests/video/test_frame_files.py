@@ -67,6 +67,24 @@ def test_frame_9_comes_before_frame_10(tmp_path: Path, nearest: Path) -> None:
         assert ((to_rgb(after, Colours.of(after)) * 255).round()[::2, ::2] == before).all()
 
 
+def test_frames_of_one_folder_stay_together(tmp_path: Path) -> None:
+    names = ("shot 9/0001", "shot 9/0002", "shot 10/0001", "shot 10/0002", "title")
+    for shade, name in enumerate(names):
+        images.write(Picture(np.full((8, 8, 3), shade, np.uint8)), tmp_path / f"{name}.png")
+    with frames_as_video(tmp_path) as file, av.open(str(file)) as container:
+        shown = [int(frame.to_ndarray()[0, 0, 0]) for frame in container.decode(video=0)]
+    assert shown == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [("23.976023976023978", "24000/1001"), ("29.97002997", "30000/1001"), ("59.94005994", "60000/1001")],
+)
+def test_rates_as_programs_print_them(tmp_path: Path, fps: str, rate: str) -> None:
+    with frames_as_video(write_frames(tmp_path, noise(3, (8, 8))), fps) as file:
+        assert describe(file).rate == Fraction(rate)
+
+
 @pytest.mark.parametrize("times", [[0, 40, 81, 120], [0, 40, 120, 160], [0, 10, 50, 51.5]])
 def test_uneven_times_are_known(tmp_path: Path, nearest: Path, times: list[float]) -> None:
     folder = write_frames(tmp_path / "frames", noise(4))
@@ -295,7 +313,7 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
     with pytest.raises(NoImagesError):
         upscale_video(tmp_path / "empty", target, model=nearest)
     folder = write_frames(tmp_path / "frames", noise(2))
-    for fps in ("0", "fast", "1/0", "-3"):
+    for fps in ("0", "fast", "1/0", "-3", "1e-20", ""):
         with pytest.raises(ConfigError, match="fps"):
             upscale_video(folder, target, model=nearest, fps=fps)
     for text, message in (
@@ -303,6 +321,8 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
         (b"0\nx\n", "no number"),
         (b"0\ninf\n", "no number"),
         (b"0\n1e300\n", "no number"),
+        (b"# v2\n40\n40\n", r"line 3: 40 after 40; times must rise"),
+        (b"40\n\n0\n", r"line 3: 0 after 40; times must rise"),
         ("0\n1\n".encode("utf-16"), "no text in UTF-8"),
     ):
         (folder / TIMES).write_bytes(text)
@@ -311,6 +331,10 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
     with pytest.raises(ConfigError, match=r"timestamps\.txt has the times; delete it, or leave out fps"):
         upscale_video(folder, target, model=nearest, fps="25")
     (folder / TIMES).unlink()
+    (folder / TIMES).mkdir()
+    with pytest.raises(VideoError, match=r"timestamps\.txt cannot be read: "):
+        upscale_video(folder, target, model=nearest)
+    (folder / TIMES).rmdir()
     write_frames(folder / "z", noise(1, (8, 8)))
     with pytest.raises(VideoError, match="frames must be alike; it is 8×8×3 uint8, the first one 24×32×3"):
         upscale_video(folder, target, model=nearest)
@@ -359,6 +383,13 @@ def test_a_folder_as_video_is_called_by_its_name(
     other.rmdir()
     with pytest.raises(OutputError, match=r"Cannot write the folder for temporary files: .* TMPDIR"):
         upscale_video(folder, tmp_path / "film.mkv", model=nearest)
+
+
+def test_frames_that_ffmpeg_refuses_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_frames(tmp_path / "frames", noise(2, (8, 8)))
+    monkeypatch.setattr("escsr.video.frame_folders._times", lambda *_: [40, 0])
+    with pytest.raises(OutputError, match=r"Cannot write the frames of .*: Invalid argument"):
+        frames_as_video(folder).__enter__()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")

@@ -49,26 +49,28 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
     Errors that pass here call it by the folder's name.
 
     Args:
-        source: A folder, whose pictures are the frames in the order of their names, 9 before 10; their
-            times are in its `timestamps.txt` where there is one. Or a file.
-        fps: Frames a second, where there are no times: "30000/1001"; None for 25.
+        source: A folder, whose pictures are the frames in the order of their names, 9 before 10, those of
+            one folder inside it behind those of another; their times are in its `timestamps.txt` where
+            there is one. Or a file.
+        fps: Frames a second, 0.001 to 1000, where there are no times: "30000/1001"; None for 25.
 
     Yields:
         A file.
 
     Raises:
-        ConfigError: `fps` is no number above 0, or given for a file or beside times.
+        ConfigError: `fps` is no such number, or given for a file or beside times.
         NoImagesError: There are no pictures in it.
-        VideoError: They differ in size or in the colours they declare, or there are not as many times.
-        OutputError: There is no room for the temporary file.
+        VideoError: They differ in size or in the colours they declare, or there are not as many times, or
+            these cannot be read or do not rise.
+        OutputError: The temporary file cannot be written, as where there is no room for it.
     """
     if not source.is_dir():
         if fps is not None:
             raise ConfigError(FPS_WITHOUT_FRAMES)
         yield source
         return
-    paths = sorted(images.find_images(source), key=_by_number)
-    rate = _rate(fps or "25")
+    paths = sorted(images.find_images(source), key=lambda path: _by_number(path.relative_to(source)))
+    rate = _rate("25" if fps is None else fps)
     if fps is not None and (source / TIMES).exists():
         raise ConfigError(f"{source / TIMES} has the times; delete it, or leave out fps.")
     times = _times(source, len(paths), rate)
@@ -86,25 +88,28 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
 def _room_for(what: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # PyAV's are such too
+    except (OSError, library().error.FFmpegError) as error:
         raise OutputError(
             f"Cannot write {what}: {words_of(error)}. Make room, or let TMPDIR name another folder."
         ) from error
 
 
-def _by_number(path: Path) -> list[tuple[str, int]]:
-    """Sorts names by the numbers in them, with or without zeros in front."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(text, int(number or 0)) for text, number in zip(parts[::2], (*parts[1::2], ""), strict=True)]
+def _by_number(path: Path) -> list[list[tuple[str, int]]]:
+    """Sorts by the numbers in the names of folders and file, with or without zeros in front."""
+    names = [re.split(r"(\d+)", name) for name in path.parts]
+    return [
+        [(text, int(number or 0)) for text, number in zip(parts[::2], (*parts[1::2], ""), strict=True)]
+        for parts in names
+    ]
 
 
 def _rate(fps: str) -> Fraction:
     try:
-        rate = Fraction(fps)
+        rate = Fraction(fps).limit_denominator(1_000_000)  # FFmpeg's have 32 bits; 29.97002997 is n/1001
     except (ValueError, ZeroDivisionError) as error:
         raise ConfigError(f"fps is a number or a fraction, like 25 or 30000/1001, not {fps!r}.") from error
-    if not 0 < rate <= 1000:
-        raise ConfigError(f"fps must be above 0 and up to 1000, not {fps}.")
+    if not Fraction(1, 1000) <= rate <= 1000:
+        raise ConfigError(f"fps must be from 0.001 to 1000, not {fps}.")
     return rate
 
 
@@ -112,18 +117,27 @@ def _times(folder: Path, count: int, rate: Fraction) -> list[int]:
     """When each frame is shown, microseconds."""
     try:
         lines = (folder / TIMES).read_text("utf-8-sig").splitlines()
-    except OSError:
+    except FileNotFoundError:
         return [round(number / rate / _TICK) for number in range(count)]
+    except OSError as error:
+        raise VideoError(f"{folder / TIMES} cannot be read: {words_of(error)}.") from error
     except UnicodeDecodeError as error:
         raise VideoError(f"{folder / TIMES} is no text in UTF-8.") from error
+    said = [(n, line) for n, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
     try:
-        times = [round(float(line) * 1000) for line in lines if line.strip() and not line.startswith("#")]
+        times = [round(float(line) * 1000) for _, line in said]
         if max(map(abs, times), default=0) > _LATEST:
             raise ValueError
     except (ValueError, OverflowError) as error:
         raise VideoError(f"{folder / TIMES}: a line of it is no number of milliseconds.") from error
     if len(times) != count:
         raise VideoError(f"{folder / TIMES} has {len(times)} times, but there are {count} pictures.")
+    for (_, before), (number, line), gap in zip(said, said[1:], np.diff(times), strict=False):
+        if gap <= 0:
+            raise VideoError(
+                f"{folder / TIMES}, line {number}: {line.strip()} after {before.strip()}; times must rise, "
+                "by a microsecond or more."
+            )
     return times
 
 
