@@ -416,6 +416,8 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
     for option, file in (("-o", "all.txt"), ("--plot", "chart.pdf")):
         with pytest.raises(OutputError, match="is written as"):
             run("small.safetensors", *quick, option, file)
+    with pytest.raises(ConfigError, match="a quality on "):
+        run("small.safetensors", *quick, "--plot", "chart.png", "--plot-data", "")
 
 
 @pytest.mark.parametrize(("option", "file"), [("-o", "all.md"), ("--plot", "chart.png")])
@@ -443,10 +445,28 @@ def test_rows_before_one_that_fails_are_not_lost(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(rows_module, "_measure", failing)
     quick = ["--size", "64x48", "--device", "cpu", "--runs", "1", "--no-memory", "-o", "all.json"]
+    (folder / "all.json").write_text("whole, of another run")
     done = CliRunner().invoke(cli.app, ["benchmark", "small.safetensors", "any.safetensors", *quick])
     assert str(done.exception) == "Out of memory; any.safetensors: choose a smaller size or batch."
     assert "\nsmall.safetensors" in done.stdout
-    assert len(json.loads((folder / "all.json").read_text())["rows"]) == 1
+    assert len(json.loads((folder / "all.partial.json").read_text())["rows"]) == 1
+    assert (folder / "all.json").read_text() == "whole, of another run"
+
+
+@pytest.mark.parametrize("ended", [SystemExit(1), OutputError("full")])
+def test_printing_and_writing_do_not_depend_on_each_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, ended: BaseException
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise ended
+
+    what = "cli.benchmarking._print" if isinstance(ended, SystemExit) else "files.os.fsync"
+    monkeypatch.setattr("escsr.evaluation.benchmark.run.benchmark", lambda *_, **__: example())
+    monkeypatch.setattr(f"escsr.{what}", end)
+    done = CliRunner().invoke(cli.app, ["benchmark", "small.safetensors", "-o", "all.json"])
+    assert done.exit_code == 1
+    assert (folder / "all.json").exists() == isinstance(ended, SystemExit)
+    assert bool(done.stdout) != isinstance(ended, SystemExit)
 
 
 def test_the_command_and_its_function_have_the_same_names_and_defaults() -> None:

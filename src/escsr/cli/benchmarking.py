@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,7 +116,11 @@ def benchmark(
     output: Annotated[
         list[Path] | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Write the result: .md, .csv or .json. May be repeated."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the result: .md, .csv or .json. May be repeated. Where a network fails, the rows "
+            "before it go to all.partial.json for all.json.",
         ),
     ] = None,
     plot: Annotated[
@@ -143,7 +148,7 @@ def benchmark(
     own_memory()
     from escsr.evaluation.benchmark.chart import check_chart_path, draw_chart
     from escsr.evaluation.benchmark.run import benchmark as measure
-    from escsr.evaluation.benchmark.writing import check_output_path, write_benchmark
+    from escsr.evaluation.benchmark.writing import check_output_path
 
     if plot_data is not None and not plot:
         raise ConfigError("--plot-data is for --plot; without it, nothing is drawn.")
@@ -175,14 +180,25 @@ def benchmark(
                 on_step=lambda step, share: report(share, 1.0, step),
                 on_result=results.append,
             )
-        results.append(result)
-    finally:  # what was measured before one that failed is not lost
-        for found in results:
-            _print(found, command, as_json=as_json)
-            for path in output or ():
-                write_benchmark(found, path, command=command)
+    except BaseException:  # what was measured before one that failed is not lost
+        for rows_so_far in results:
+            partial = [path.with_suffix(f".partial{path.suffix}") for path in output or ()]
+            _write_and_print(rows_so_far, partial, command, as_json=as_json)
+        raise
+    _write_and_print(result, output or (), command, as_json=as_json)
     for path in plot or ():
-        draw_chart(result, path, data=plot_data or "Urban100")
+        draw_chart(result, path, data="Urban100" if plot_data is None else plot_data)
+
+
+def _write_and_print(result: Benchmark, paths: Sequence[Path], command: str, *, as_json: bool) -> None:
+    """Writes first, as rich ends the process at a closed pipe; prints also where that fails."""
+    from escsr.evaluation.benchmark.writing import write_benchmark
+
+    try:
+        for path in paths:
+            write_benchmark(result, path, command=command)
+    finally:
+        _print(result, command, as_json=as_json)
 
 
 def _print(result: Benchmark, command: str, *, as_json: bool) -> None:
