@@ -153,6 +153,13 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
             "batch_size is for the unbiased estimator",
         ),
         (
+            lambda: analysis.analyse_cka(
+                ["set"], model=["one.safetensors"], estimator="unbiased", batch_size=0
+            ),
+            ConfigError,
+            "CKA over batches of 0",
+        ),
+        (
             lambda: analysis.analyse_lam("set/0.png", model="one.safetensors", scale=4),
             ConfigError,
             "one upscales by 2, not by 4",

@@ -90,7 +90,7 @@ def analyse_cka(
     if cosine and len(models) > 1:
         raise ConfigError("cosine is measured within one model: layers of others have other axes.")
     inputs = _batch(models, pictures, shrink=shrink, side=side, max_images=max_images)
-    size = None if estimator == "biased" else batch_size or _BATCH_SIZE
+    size = None if estimator == "biased" else _BATCH_SIZE if batch_size is None else batch_size
     grams = [
         layer_grams(
             each, inputs, layers, batch_size=size, on_progress=part_of(on_progress, index, len(models))
