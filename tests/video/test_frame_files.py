@@ -93,6 +93,36 @@ def test_uneven_times_are_known(tmp_path: Path, nearest: Path, times: list[float
     assert describe(film).is_steady == (times[2] == 81)
 
 
+@pytest.mark.parametrize(
+    ("ending", "times", "is_steady"),
+    [
+        ("avi", [0, 1, 2, 3, 4, 5], True),
+        ("avi", [0, 1, 2, 5, 6, 7, 10, 11], False),
+        ("mp4", [0, 1, 2, 3, 5, 6], False),
+        ("mp4", [0, 2, 5, 7, 10, 12], True),  # 2.5 ticks a frame
+        ("mp4", [0, 41, 83, 125, 167, 208], True),
+        ("mp4", [0, 41, 83, 167, 208], False),
+    ],
+)
+def test_frames_left_out_are_no_rounding(
+    tmp_path: Path, ending: str, times: list[int], is_steady: bool
+) -> None:
+    """Also where a frame is shown for few ticks of the file's clock, or for one as in AVI."""
+    clip = tmp_path / f"clip.{ending}"
+    tick = Fraction(1, 25 if max(times) < 20 else 1000)
+    with av.open(str(clip), "w", options={"video_track_timescale": str(tick.denominator)}) as container:
+        stream: Any = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 16, 16, "yuvj420p"
+        stream.codec_context.time_base = tick
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(noise(1, (16, 16))[0]).reformat(format="yuvj420p")
+            frame.pts, frame.time_base = time, tick
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    found = describe(clip)
+    assert (found.time_base, found.is_steady) == (tick, is_steady)
+
+
 def test_times_go_in_and_out(tmp_path: Path, nearest: Path) -> None:
     folder = write_frames(tmp_path / "frames", noise(4))
     (folder / TIMES).write_text("# timestamp format v2\n0\n10\n50\n51.5\n")

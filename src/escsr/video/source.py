@@ -242,12 +242,13 @@ def _look_through(container: InputContainer, stream: VideoStream, rate: Fraction
             longest = max(longest, (time, packet.duration or usual))
     span = max(times) - min(times) + longest[1] if times else count * usual
     times.sort()
-    gaps = [later - earlier for earlier, later in pairwise(times)]
+    gaps = [later - earlier for earlier, later in pairwise(times)] or [usual]
+    rounding = max(min(2, min(gaps) // 2), min(gaps) // 10)  # ticks; less than a frame that is left out
     return {
         "frames": count,
         "seconds": float(span * stream.time_base),
         "last_duration": longest[1],
-        "is_steady": not gaps or max(gaps) - min(gaps) <= max(2, usual // 10),  # of ticks
+        "is_steady": max(gaps) - min(gaps) <= rounding,
     }
 
 
