@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -33,3 +36,18 @@ def test_an_error_of_a_file_may_be_of_reading(
         commands.run()
     assert printed == [f"[red]Error:[/] {told}"]
     assert ended.value.code == ExitCode.USAGE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_closed_stderr_does_not_silence_stdout() -> None:
+    code = (
+        "from escsr.cli.console import *\n"
+        "with unless_closed():\n    ERR.print('lost')\n"
+        "with unless_closed():\n    ERR.print('lost')\n"
+        "with unless_closed():\n    OUT.print('shown')\n"
+    )
+    reading, closed = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=closed, check=False)
+    os.close(closed)
+    assert (done.returncode, done.stdout) == (0, b"shown\n")

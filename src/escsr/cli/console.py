@@ -42,8 +42,17 @@ __all__ = [
     "without_controls",
 ]
 
-OUT = Console(highlight=False, soft_wrap=True)
-ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console whose closed pipe is given up alone; rich's gives up standard output, whichever it is."""
+
+    def on_broken_pipe(self) -> None:
+        _give_up(self.file.fileno())
+        raise SystemExit(1)
+
+
+OUT = _Console(highlight=False, soft_wrap=True)
+ERR = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 DeviceOption = Annotated[
     str,
@@ -116,7 +125,7 @@ def prepare_streams() -> None:
 def drop_output() -> None:
     """Gives up what standard output could not take, which Python would try to write again at its end."""
     if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up(sys.stdout.fileno())
 
 
 @contextmanager
@@ -136,7 +145,12 @@ def _drop_if_closed(console: Console, number: int) -> None:
     try:
         console.file.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        _give_up(number)
+
+
+def _give_up(number: int) -> None:
+    """Lets what a stream has left, and gets, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def own_memory() -> None:
