@@ -34,6 +34,9 @@ from samples import small_network
 
 torch.set_num_threads(1)
 with join_process_group("cpu") as distributed:
+    with distributed.patiently():
+        Path(sys.argv[2], f"{distributed.rank} was here").touch()
+    assert len(list(Path(sys.argv[2]).glob("* was here"))) == 2
     figures = Validation(recipe("esc-x2"), {"own": Path(sys.argv[1])}).measure(
         small_network("esc"), distributed)
     first = distributed.broadcast(f"from {distributed.rank}")
@@ -129,6 +132,8 @@ from pathlib import Path
 from escsr.training.distributed import join_process_group
 
 with join_process_group("cpu") as distributed:
+    with distributed.patiently():
+        pass
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.AdamW([weight])  # imports what would keep the group
     weight.grad = torch.ones(3)
@@ -162,19 +167,30 @@ def test_places_from_the_environment() -> None:
     assert (result["RANK"], result["WORLD_SIZE"], result["LOCAL_RANK"]) == ("5", "8", "1")
     assert (result["MASTER_ADDR"], result["MASTER_PORT"]) == ("gpu003", "29956")
     assert _settings({**slurm, "SLURM_STEP_NODELIST": "a1,a2"})["MASTER_ADDR"] == "a1"
+    assert "LOCAL_WORLD_SIZE" not in result
+    for tasks, counts in (("4(x2)", [4, 4]), ("2,3(x2)", [2, 3, 3]), ("8", [8]), ("1(x2),4", [1, 1, 4])):
+        for node, count in enumerate(counts):
+            here = {"SLURM_STEP_TASKS_PER_NODE": tasks, "SLURM_NODEID": str(node)}
+            assert _settings({**slurm, **here})["LOCAL_WORLD_SIZE"] == str(count)
     with pytest.raises(ConfigError, match="MASTER_ADDR"):
         _settings({"RANK": "0", "WORLD_SIZE": "2"})
 
 
-def test_processes_wait_hours_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the first one alone needs for the fingerprint of a large set."""
-    asked: dict[str, Any] = {}
-    monkeypatch.setattr(distributed, "init_process_group", lambda _, **options: asked.update(options))
+def test_processes_wait_hours_only_where_one_may_take_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for the fingerprint of a large set, which the first one takes alone; else one may be lost."""
+    done: list[Any] = []
+    monkeypatch.setattr(distributed, "init_process_group", lambda _, **options: done.append(options))
+    monkeypatch.setattr(distributed, "new_group", lambda **options: options["timeout"])
     for name in ("barrier", "destroy_process_group"):
-        monkeypatch.setattr(distributed, name, lambda: None)
+        monkeypatch.setattr(distributed, name, lambda *group, name=name: done.append((name, *group)))
     with join_process_group("cpu", PLACE) as place:
         assert (place.rank, place.world_size) == (1, 2)
-    assert asked["timeout"] >= timedelta(hours=1)
+        assert "timeout" not in done.pop()
+        with place.patiently():
+            assert not done
+        (_, waited), destroyed = done
+        assert waited >= timedelta(hours=1)
+        assert destroyed == ("destroy_process_group", waited)
 
 
 @pytest.mark.parametrize("left_out", [None, "LOCAL_WORLD_SIZE"])
@@ -183,6 +199,25 @@ def test_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch, left_out: str
     environment = {name: value for name, value in PLACE.items() if name != left_out}
     with (
         pytest.raises(ConfigError, match=r"2 processes .* 1 GPU, .* --nproc-per-node 1"),
+        join_process_group("cuda", environment),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("rank", range(4))
+def test_more_processes_of_slurm_than_gpus(monkeypatch: pytest.MonkeyPatch, rank: int) -> None:
+    """All of them refuse, those too for which there is a GPU: they would wait for the others."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    environment = {
+        "SLURM_STEP_NUM_TASKS": "4",
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank),
+        "SLURM_NODEID": "0",
+        "SLURM_STEP_NODELIST": "gpu1",
+        "SLURM_STEP_TASKS_PER_NODE": "4",
+    }
+    with (
+        pytest.raises(ConfigError, match="4 processes on this machine and 2 GPUs"),
         join_process_group("cuda", environment),
     ):
         pass

@@ -21,9 +21,9 @@ __all__ = ["Distributed", "join_process_group"]
 _PORT = 29500
 
 _TIMEOUT = timedelta(hours=6)
-"""How long processes wait for each other. The first one alone takes the fingerprint of all pixels before
-the first step, and machines read their pictures at different speeds: with terabytes more than the ten
-minutes that NCCL waits."""
+"""How long processes wait for each other while pictures are read. The first one alone takes the fingerprint
+of all pixels, and machines read at different speeds: with terabytes more than the ten minutes that NCCL
+waits, after which one that is lost shall be noticed."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,22 @@ class Distributed:
         total = sum(len(shard) for shard in shards)
         return [shards[index % self.world_size][index // self.world_size] for index in range(total)]
 
+    @contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Lets the processes go on together behind what takes one of them hours longer than the others.
+
+        They enter together, and send each other nothing inside.
+        """
+        if self.world_size == 1:
+            yield
+            return
+        group = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+        try:
+            yield
+            distributed.barrier(group)
+        finally:
+            distributed.destroy_process_group(group)
+
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether a flag is set in any of the processes."""
         flags = torch.tensor([float(flag)], device=device)
@@ -110,7 +126,7 @@ def join_process_group(
         yield place
         return
     if device_type == "cuda":
-        _check_devices(int(environment.get("LOCAL_WORLD_SIZE", place.local_rank + 1)))
+        _check_devices(int(settings.get("LOCAL_WORLD_SIZE", place.local_rank + 1)))
         torch.cuda.set_device(place.local_rank)
     # This module's functions keep the group that there is when it is first imported (by optimisers,
     # through torch._dynamo) as a default value. Imported before, it keeps none, and the group's threads
@@ -121,7 +137,6 @@ def join_process_group(
         init_method=f"tcp://{settings['MASTER_ADDR']}:{settings['MASTER_PORT']}",
         rank=place.rank,
         world_size=place.world_size,
-        timeout=_TIMEOUT,
     )
     try:
         yield place
@@ -150,7 +165,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str]:
     # Unlike SLURM_NTASKS this is set by srun alone, not by the allocation or the batch script.
     if int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
         port = _PORT + int(environment.get("SLURM_JOB_ID", 0)) % 1000
-        return {
+        return _processes_here(environment) | {
             "RANK": environment["SLURM_PROCID"],
             "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
             "LOCAL_RANK": environment["SLURM_LOCALID"],
@@ -158,6 +173,14 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str]:
             "MASTER_PORT": environment.get("MASTER_PORT", str(port)),
         }
     return {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+
+
+def _processes_here(environment: Mapping[str, str]) -> dict[str, str]:
+    """How many processes SLURM starts on this machine (the third of "2(x3),4" has 2), where it says so."""
+    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    counts = [count for count, machines in found for _ in range(int(machines or 1))]
+    here = counts[int(environment.get("SLURM_NODEID", 0)) :]
+    return {"LOCAL_WORLD_SIZE": here[0]} if here else {}
 
 
 def _first_host(environment: Mapping[str, str]) -> str:

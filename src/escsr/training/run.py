@@ -116,12 +116,13 @@ def train(
         if objective is None:
             check_objective(config)
         validation = Validation.checked(config, validate or {})
-        if distributed.is_first and newest is None:
-            files = [each.path for each in find_training_images(data)] if validate else []
-            for hint in hints_for(config, files, validate or {}):
-                _LOG.warning(hint)
         told = on_load if distributed.is_first else None
-        sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)
+        with distributed.patiently():
+            if distributed.is_first and newest is None:
+                files = [each.path for each in find_training_images(data)] if validate else []
+                for hint in hints_for(config, files, validate or {}):
+                    _LOG.warning(hint)
+            sampler = sampler_for(config, data, lr=lr, storage=storage, on_load=told)
         trainer = Trainer(
             config,
             sampler,

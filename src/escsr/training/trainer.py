@@ -156,10 +156,11 @@ class Trainer:
         """
         state = self.state
         try:
-            if self.distributed.is_first:
-                # The line of a step that is still to be measured is written again.
-                done = state.iteration - (state.pending is not None)
-                self.folder.begin(self.config, done, data=fingerprint(self.sampler.images))
+            with self.distributed.patiently():
+                if self.distributed.is_first:
+                    # The line of a step that is still to be measured is written again.
+                    done = state.iteration - (state.pending is not None)
+                    self.folder.begin(self.config, done, data=fingerprint(self.sampler.images))
             if state.pending is not None:
                 self._measure()
             ahead = self.device.type != "cpu"
