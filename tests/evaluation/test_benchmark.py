@@ -416,7 +416,7 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
     for option, file in (("-o", "all.txt"), ("--plot", "chart.pdf")):
         with pytest.raises(OutputError, match="is written as"):
             run("small.safetensors", *quick, option, file)
-    with pytest.raises(ConfigError, match="a quality on "):
+    with pytest.raises(ConfigError, match=r"a quality on \."):
         run("small.safetensors", *quick, "--plot", "chart.png", "--plot-data", "")
 
 
