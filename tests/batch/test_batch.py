@@ -16,6 +16,7 @@ from torch import Tensor
 from escsr import images
 from escsr.batch import Batch, Outcome, Progress, forecast, upscale
 from escsr.batch.manifest import MANIFEST, Manifest
+from escsr.batch.pictures import LEFT
 from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
 from escsr.files import sha256_of
 from escsr.images import Picture
@@ -98,6 +99,8 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     results = three.with_name("three_x2")
     assert statuses(list(Batch([three], model=model).run())) == ["done"] * 3
     assert not (results / MANIFEST).exists()
+    for path in results.iterdir():
+        path.unlink()
     assert statuses(list(Batch([three], model=model).run(skip_existing=True))) == ["done"] * 3
     lines = [json.loads(line) for line in (results / MANIFEST).read_text().splitlines()]
     assert [line["result"] for line in lines] == ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]
@@ -118,6 +121,24 @@ def test_a_list_forgets_what_a_run_without_it_replaces(three: Path, model: Path)
     three.with_name("c.png").rename(three / "c.png")
     assert run(2, skip_existing=True) == ["done", "done", "skipped"]
     assert images.read_size(output / "a.png") == (20, 32)
+
+
+def test_files_that_no_run_made_are_left(three: Path, model: Path) -> None:
+    results = three.with_name("three_x2")
+    results.mkdir()
+    (results / "b.png").write_bytes(b"a picture of the user's")
+    batch = Batch([three], model=model, device="cpu")
+    told = [said.skipped for said in forecast(batch, skip_existing=True)]
+    assert [outcome and outcome.notes for outcome in told] == [None, (LEFT,), None]
+    ended: list[Outcome] = []
+    outcomes = list(batch.run(skip_existing=True, on_end=ended.append))
+    assert ended == outcomes
+    assert statuses(outcomes) == ["done", "skipped", "done"]
+    assert [outcome.notes for outcome in outcomes] == [(), (LEFT,), ()]
+    assert (results / "b.png").read_bytes() == b"a picture of the user's"
+    again = list(Batch([three], model=model, device="cpu", self_ensemble=True).run(skip_existing=True))
+    assert statuses(again) == ["done", "skipped", "done"]
+    assert (results / "b.png").read_bytes() == b"a picture of the user's"
 
 
 def test_fail_fast(three: Path, model: Path) -> None:

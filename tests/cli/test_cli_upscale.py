@@ -99,6 +99,28 @@ def test_summary_and_notes(folder: Path) -> None:
     assert "2 done before, 1 failed; " in again.stderr.decode()
 
 
+def test_files_of_the_user_are_left_and_counted(folder: Path) -> None:
+    (folder / "keep").mkdir()
+    mine = folder / "keep" / "a.png"
+    mine.write_bytes(b"mine")
+    planned = call(folder, "in", "-o", "keep", "--skip-existing", "--dry-run")
+    done = call(folder, "in", "-o", "keep", "--skip-existing")
+    note = "1 file was there already and is not of an earlier run with --skip-existing: left as it is."
+    for said, count in ((planned, "2 to upscale, 1 left as they were"), (done, "2 upscaled, 1 left")):
+        assert said.returncode == 0, said.stderr
+        assert "keep/a.png  skipped, left as it is: the file was there already" in said.stdout.decode()
+        assert count in said.stderr.decode()
+        assert said.stderr.decode().splitlines()[-1] == note
+    assert mine.read_bytes() == b"mine"
+    lines = [
+        json.loads(line)
+        for line in call(folder, "in", "-o", "keep", "--skip-existing", "--json").stdout.splitlines()
+    ]
+    assert [line["notes"] for line in lines[1:3]] == [[], []]
+    assert "not of an earlier run" in lines[0]["notes"][0]
+    assert (lines[-1]["skipped"], lines[-1]["notes"]) == (3, [note])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])

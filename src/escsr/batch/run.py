@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from escsr import images
 from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
+from escsr.batch.pictures import LEFT, Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
 from escsr.files import remove_stale_parts, sha256_of
@@ -99,8 +99,8 @@ class Batch:
         """
         return self._load(choose_model(self.options.model, scale))
 
-    def has_done(self, job: Job, header: Header, manifest: Manifest) -> bool:
-        """Whether a run with `skip_existing` made a result from the same input, model and settings.
+    def skipped(self, job: Job, header: Header, manifest: Manifest) -> Outcome | None:
+        """What a run with `skip_existing` says of a job that it passes over; None for one that it would do.
 
         Args:
             job: One of `jobs`.
@@ -111,7 +111,10 @@ class Batch:
             EscError: There is no such model.
             OSError: The picture cannot be read.
         """
-        return manifest.has(job.target, self._key(job, self.size.scale_of(header.height, header.width)))
+        if manifest.is_foreign(job.target):
+            return Outcome(job, "skipped", notes=(LEFT,))
+        key = self._key(job, self.size.scale_of(header.height, header.width))
+        return Outcome(job, "skipped") if manifest.has(job.target, key) else None
 
     def run(
         self,
@@ -131,6 +134,7 @@ class Batch:
         Args:
             skip_existing: Skip pictures whose results were made by an earlier run with `skip_existing` from
                 the same input, model and settings; a list in the folder of results (`Manifest`) says so.
+                Files that are there and not in the list are left as they are, and skipped with a note.
             fail_fast: Stop at the first picture that fails.
             debug: Raise the first error as it is.
             stop: Once set, the current picture is finished and no other begun.
@@ -151,14 +155,19 @@ class Batch:
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
 
+        def became(item: PipelineItem[int, Outcome]) -> Outcome:
+            outcome = outcome_of(self.jobs[item.source], item)
+            is_left = outcome.status == "skipped" and manifest.is_foreign(outcome.job.target)
+            return replace(outcome, notes=(LEFT,)) if is_left else outcome
+
         def ended(item: PipelineItem[int, Outcome]) -> None:
             if on_end is not None:
-                on_end(outcome_of(self.jobs[item.source], item))
+                on_end(became(item))
 
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop, on_end=ended)) as items:
             for item in items:
                 count.ended(item.source)
-                yield outcome_of(self.jobs[item.source], item)
+                yield became(item)
 
     def _read(self, manifest: Manifest | None, number: int) -> _Work | None:
         """The reader's part; what was done before is not decoded, but skipped."""
@@ -168,6 +177,8 @@ class Batch:
             check_sha256(job.source, sha256_of(job.source), job.sha256)
         scale = self.size.scale_of(header.height, header.width)
         if manifest is not None:
+            if manifest.is_foreign(job.target):
+                return None
             key = self._key(job, scale)
             if manifest.has(job.target, key):
                 return None

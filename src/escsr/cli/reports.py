@@ -30,6 +30,7 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
+        left: How many of those that were skipped no earlier run is known to have made.
         names: What to call some files, see `with_names`.
     """
 
@@ -38,6 +39,7 @@ class Report:
         self.out = ERR if to_stderr else OUT
         self.names: Mapping[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.left = 0
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
         self.stopped = self.short_of_memory = self.can_continue = False
@@ -73,11 +75,18 @@ class Report:
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""
         self.counts[result.status] += 1
+        self.left += result.status == "skipped" and bool(getattr(result, "notes", ()))
         self.short_of_memory |= isinstance(result.error, DeviceError)
         self._report(result)
 
     def end(self) -> ExitCode:
         """Reports the sums; returns the command's exit status."""
+        if self.left:
+            files = "1 file was" if self.left == 1 else f"{self.left:,} files were"
+            are, it = ("is", "it is") if self.left == 1 else ("are", "they are")
+            self.notes.append(
+                f"{files} there already and {are} not of an earlier run with --skip-existing: left as {it}."
+            )
         self._report_end(time.perf_counter() - self.start)
         if self.stopped:
             return ExitCode.INTERRUPTED
@@ -116,7 +125,8 @@ class Report:
         done = self.counts["done"]
         folders = {str(job.target.parent) for job in self.jobs}
         where = f", in {folders.pop()}" if done and len(folders) == 1 and len(self.jobs) > 1 else ""
-        skipped = f", {self.counts['skipped']} done before" if self.counts["skipped"] else ""
+        before = self.counts["skipped"] - self.left
+        skipped = f", {before} done before" if before else ""
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         ERR.print(plain(f"Interrupted: {done} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
         if self.can_continue and len(self.jobs) > 1:
@@ -124,7 +134,9 @@ class Report:
 
     def _report_sums(self, seconds: float) -> None:
         counts = self.counts
-        parts = [f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind]]
+        told = {**counts, "skipped": counts["skipped"] - self.left}
+        parts = [f"{told[kind]} {word}" for kind, word in _WORDS.items() if told.get(kind)]
+        parts += [f"{self.left} left as they were"] if self.left else []
         spent = f"about {duration_text(self.seconds)}" if counts["planned"] else duration_text(seconds)
         ERR.print(f"{', '.join(parts)}; {spent}{'; stopped before the rest' if self.stopped else ''}.")
 
@@ -172,7 +184,7 @@ def _line(result: Outcome | Forecast) -> str:
         where = f"{result.model} on {result.device}, tiles of {result.tile_size}"
         return f"{result.job.source}  {sizes}  {where}, {cost}{_of_video(result)}"
     if result.status == "skipped":
-        return f"{target}  skipped, done before"
+        return f"{target}  skipped, {' '.join(result.notes) or 'done before'}"
     line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
     return "\n  ".join([line, *result.notes])
 

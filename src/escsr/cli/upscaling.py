@@ -113,7 +113,7 @@ def upscale(
         Option(
             "--skip-existing",
             help="Skip pictures that an earlier run with --skip-existing has done with the same settings: "
-            "an interrupted run continues.",
+            "an interrupted run continues. Files that no such run made are left as they are.",
             rich_help_panel=_MANY,
         ),
     ] = False,
@@ -175,7 +175,7 @@ def upscale(
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
-    from escsr.batch import Batch, Outcome, forecast
+    from escsr.batch import Batch, forecast
     from escsr.batch.pipes import PIPE, piped
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
@@ -250,7 +250,7 @@ def upscale(
             report.begin(batch, can_continue=skip_existing)
             if dry_run:
                 for planned in forecast(batch, skip_existing=skip_existing):
-                    report.add(Outcome(planned.job, "skipped") if planned.skipped else planned)
+                    report.add(planned.skipped or planned)
             else:
                 _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()
