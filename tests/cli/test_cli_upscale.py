@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ import pytest
 
 from commands import escsr_command
 from escsr import images
+from escsr.batch import Batch, Outcome
 from escsr.batch.pipes import piped
 from escsr.cli.interrupts import end_on_signals
+from escsr.cli.reports import JsonReport, Report
 from escsr.errors import OutputError
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
@@ -97,6 +100,28 @@ def test_summary_and_notes(folder: Path) -> None:
     again = call(folder, "in", "--skip-existing")
     assert again.stdout.decode().count("skipped, done before") == 2
     assert "2 done before, 1 failed; " in again.stderr.decode()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_full_disk_is_told_with_the_way_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    batch = Batch([folder / "in"], folder / "out", model=folder / "small.safetensors", device="cpu")
+    error = OutputError("Cannot write b.png: No space left on device.")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    report = (JsonReport if as_json else Report)(quiet=False, verbose=False, to_stderr=False)
+    report.begin(batch)
+    report.add(Outcome(batch.jobs[0], "done", size=(60, 40)))
+    report.add(Outcome(batch.jobs[1], "failed", error))
+    assert report.end() == 1
+    out, err = capsys.readouterr()
+    said = f"Stopped, since {folder / 'out'} takes nothing more"
+    way_on = "The same command with --skip-existing continues with the rest."
+    if as_json:
+        assert json.loads(out.splitlines()[-1])["notes"] == [f"{said}. {way_on}"]
+    else:
+        summed = f"{said}: 1 of 3 upscaled, in {folder / 'out'}, 1 failed."
+        assert err.splitlines() == [f"Error: {error}", summed, way_on]
 
 
 def test_files_of_the_user_are_left_and_counted(folder: Path) -> None:

@@ -18,7 +18,15 @@ from escsr.files import check_folder
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["Job", "check_name_suffix", "check_targets", "plan", "result_name", "without_results"]
+__all__ = [
+    "Job",
+    "check_name_suffix",
+    "check_targets",
+    "hint_at_videos",
+    "plan",
+    "result_name",
+    "without_results",
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,11 @@ class _Names:
             return
         named = source if source.name not in ("", "..") else source.resolve()
         beside = named.with_name(f"{named.name}{self.suffix or f'_{self.size.label}'}")
-        for path in images.find_images(source):
+        try:
+            found = images.find_images(source)
+        except NoImagesError as error:
+            raise NoImagesError(" ".join([str(error), *hint_at_videos([source])])) from error
+        for path in found:
             inner = path.relative_to(source)
             if self.target is None:
                 yield Job(path, self._renamed(beside / inner, None))
@@ -196,6 +208,18 @@ def check_name_suffix(suffix: str | None, endings: Container[str]) -> None:
         raise ConfigError(f"suffix is put behind the name, like _large; for {suffix} files use format.")
     if not suffix or set(suffix) & {"/", "\\", "\0"}:
         raise ConfigError(f"suffix must be a part of a file name, like _large, not {suffix!r}.")
+
+
+def hint_at_videos(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """How to upscale videos that are in folders of pictures, in words; nothing where there are none."""
+    from escsr.video.kinds import SUFFIXES
+
+    others = (path for folder in folders for path in images.iter_others(folder))
+    video = next((path for path in others if path.suffix.lower() in SUFFIXES), None)
+    if video is None:
+        return []
+    pattern = Path(glob.escape(os.fspath(video.parent)), f"*{video.suffix}")
+    return [f'For videos: escsr "{pattern}"']
 
 
 def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:

@@ -46,7 +46,7 @@ class Manifest:
         return path.name in self._read(path.parent)
 
     def is_foreign(self, target: Path) -> bool:
-        """Whether the target is there, but no result that the list knows: it may be a picture of the user's."""
+        """Whether the target is there, but not listed: it may be a picture of the user's."""
         return target.is_file() and not self.lists(target)
 
     def begin(self, target: Path) -> None:

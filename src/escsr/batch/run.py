@@ -18,7 +18,7 @@ from escsr.batch.manifest import Manifest, key_of
 from escsr.batch.pictures import LEFT, Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
-from escsr.files import remove_stale_parts, sha256_of
+from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.images import Animation, Header, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
 from escsr.runtime.devices import choose_device
@@ -58,7 +58,8 @@ class Batch:
     Attributes:
         jobs: The plan.
         size: What results will measure.
-        other_files: How many files of which endings are skipped in the folders, since they are no pictures.
+        other_files: How many files of which endings are skipped in the folders, see `images.other_files`.
+        folders: The folders among the inputs.
         options: As given.
         device: Where they are upscaled.
 
@@ -88,8 +89,8 @@ class Batch:
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
         self.jobs = plan(inputs, output, size=self.size, format=format, suffix=suffix, shard=shard)
-        folders = [entry for entry in inputs if Path(entry).is_dir() and not is_table(entry)]
-        self.other_files = sum(map(images.other_files, folders), Counter[str]())
+        self.folders = [entry for entry in inputs if Path(entry).is_dir() and not is_table(entry)]
+        self.other_files = sum(map(images.other_files, self.folders), Counter[str]())
 
     def upscaler(self, scale: float) -> Upscaler:
         """The upscaler whose model reaches a scale, loaded once.
@@ -128,8 +129,8 @@ class Batch:
     ) -> Generator[Outcome, None, None]:
         """Upscales the pictures; the next is read and the last written while the network works.
 
-        Whatever is raised for one picture is one failed picture. Whatever ends the run, the writer
-        finishes its picture.
+        Whatever is raised for one picture is one failed picture; only where a disk is full or read-only no
+        other is begun. Whatever ends the run, the writer finishes its picture.
 
         Args:
             skip_existing: Skip pictures whose results were made by an earlier run with `skip_existing` from
@@ -153,7 +154,7 @@ class Batch:
         write = partial(self._write, manifest, count)
         upscale_one = partial(self._upscale, count)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
-        pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
+        pipeline = Pipeline(read, upscale_one, write, on_error=on_error, is_last=is_full)
 
         def became(item: PipelineItem[int, Outcome]) -> Outcome:
             outcome = outcome_of(self.jobs[item.source], item)

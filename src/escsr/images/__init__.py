@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from escsr.images.folders import find_images, is_image, iter_images, other_files
+from escsr.images.folders import find_images, is_image, iter_images, iter_others, other_files
 from escsr.images.formats import FORMATS, READABLE, WRITABLE, Format, check_size, check_suffix, recognise
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import Header, read, read_animation, read_for, read_header, read_size
@@ -22,6 +22,7 @@ __all__ = [
     "find_images",
     "is_image",
     "iter_images",
+    "iter_others",
     "other_files",
     "read",
     "read_animation",
