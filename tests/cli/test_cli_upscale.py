@@ -124,6 +124,31 @@ def test_a_full_disk_is_told_with_the_way_on(
         assert err.splitlines() == [f"Error: {error}", summed, way_on]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["in/a.png", "-o", "-", "--skip-existing"], "--skip-existing: of no use with standard output."),
+        (["in", "-f", "png", "--quality", "50"], "--quality: of no use with .png files."),
+        (["in/a.png", "-o", "b.tif", "--quality", "50"], "--quality: of no use with .tif files."),
+        (["in/a.png", "-q", "90"], "90: there is no such file; for a quality give --quality 90, as -q is"),
+        (["in", "-f", "tiff16"], "Error: format must be one of .png, "),
+        (
+            ["in", "-f", "jpg"],
+            "a.png would both become in_x2/a.jpg; rename one, or upscale them by two com",
+        ),
+    ],
+)
+def test_what_was_meant_otherwise_is_refused_before_the_work(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    images.write(images.read(folder / "in" / "a.png"), folder / "in" / "a.jpg")
+    done = call(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr.decode()
+    assert b"result" not in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "small.safetensors"]
+
+
 def test_files_of_the_user_are_left_and_counted(folder: Path) -> None:
     (folder / "keep").mkdir()
     mine = folder / "keep" / "a.png"

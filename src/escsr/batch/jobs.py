@@ -14,7 +14,7 @@ from escsr import images
 from escsr.batch.manifest import Manifest
 from escsr.batch.table import Row, is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
-from escsr.files import check_folder
+from escsr.files import check_folder, named_in_errors
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
 
@@ -80,7 +80,10 @@ def plan(
         raise ConfigError('An empty name is no picture and no folder; "." is the current folder.')
     if format is not None:
         format = f".{format.lower().lstrip('.')}"
-        images.check_suffix(Path(f"result{format}"))
+        with named_in_errors(
+            {f"Cannot write result{format}: its ending": "format", f"result{format}": format}
+        ):
+            images.check_suffix(Path(f"result{format}"))
     check_name_suffix(suffix, images.WRITABLE)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
@@ -263,7 +266,10 @@ def check_targets(jobs: Sequence[Job]) -> None:
         if target in sources:
             raise OutputError(f"{job.target} is an input; choose another name for the result.")
         if target in owners:
-            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
+            raise OutputError(
+                f"{owners[target]} and {job.source} would both become {job.target}; rename one, or upscale "
+                "them by two commands with different outputs."
+            )
         owners[target] = job.source
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         check_folder(folder)

@@ -134,7 +134,7 @@ SubsamplingOption = Annotated[
     Subsampling,
     Option(
         metavar="444|420",
-        help="Colour resolution in JPEG and AVIF: 444 full, 420 half (smaller files).",
+        help="Colour resolution in JPEG, AVIF and HEIC: 444 full, 420 half (smaller files).",
         rich_help_panel=_FILES,
     ),
 ]

@@ -6,7 +6,7 @@ from escsr.images.folders import find_images, is_image, iter_images, iter_others
 from escsr.images.formats import FORMATS, READABLE, WRITABLE, Format, check_size, check_suffix, recognise
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import Header, read, read_animation, read_for, read_header, read_size
-from escsr.images.writing import WriteOptions, write
+from escsr.images.writing import WriteOptions, takes_quality, write
 
 __all__ = [
     "FORMATS",
@@ -30,5 +30,6 @@ __all__ = [
     "read_header",
     "read_size",
     "recognise",
+    "takes_quality",
     "write",
 ]
