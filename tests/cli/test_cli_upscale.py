@@ -128,7 +128,7 @@ def test_a_full_disk_is_told_with_the_way_on(
     ("arguments", "message"),
     [
         (["in/a.png", "-o", "-", "--skip-existing"], "--skip-existing: of no use with standard output."),
-        (["in", "-f", "png", "--quality", "50"], "--quality: of no use with .png files."),
+        (["in/*.png", "-f", "png", "--quality", "50"], "--quality: of no use with .png files."),
         (["in/a.png", "-o", "b.tif", "--quality", "50"], "--quality: of no use with .tif files."),
         (["in/a.png", "-q", "90"], "90: there is no such file; for a quality give --quality 90, as -q is"),
         (["in", "-f", "tiff16"], "Error: format must be one of .png, "),
