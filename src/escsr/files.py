@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ __all__ = [
     "check_folder",
     "check_not_source",
     "check_writable",
+    "is_full",
     "is_part",
     "named_in_errors",
     "only_finite",
@@ -140,6 +142,15 @@ def named_in_errors(names: Mapping[str, str]) -> Iterator[None]:
     except EscError as error:
         error.args = (with_names(error, names),)
         raise
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether `atomic_path` failed for a reason that holds for all files there: no room, or read-only."""
+    cause = error.__cause__ if isinstance(error, OutputError) else None
+    return isinstance(cause, OSError) and cause.errno in _FULL
+
+
+_FULL = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def is_part(path: Path) -> bool:

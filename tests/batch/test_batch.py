@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import threading
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ from torch import Tensor
 from escsr import images
 from escsr.batch import Batch, Outcome, Progress, forecast, upscale
 from escsr.batch.manifest import MANIFEST, Manifest
-from escsr.errors import ConfigError, DeviceError, ImageError, OutputError
-from escsr.files import sha256_of
+from escsr.batch.pictures import LEFT
+from escsr.cli.reports import Report
+from escsr.errors import ConfigError, DeviceError, ImageError, NoImagesError, OutputError
+from escsr.files import is_full, sha256_of
 from escsr.images import Picture
+from escsr.images.folders import LINKS
 from escsr.models.checkpoints import save_network
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
@@ -98,6 +103,8 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     results = three.with_name("three_x2")
     assert statuses(list(Batch([three], model=model).run())) == ["done"] * 3
     assert not (results / MANIFEST).exists()
+    for path in results.iterdir():
+        path.unlink()
     assert statuses(list(Batch([three], model=model).run(skip_existing=True))) == ["done"] * 3
     lines = [json.loads(line) for line in (results / MANIFEST).read_text().splitlines()]
     assert [line["result"] for line in lines] == ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]
@@ -120,10 +127,53 @@ def test_a_list_forgets_what_a_run_without_it_replaces(three: Path, model: Path)
     assert images.read_size(output / "a.png") == (20, 32)
 
 
+def test_files_that_no_run_made_are_left(three: Path, model: Path) -> None:
+    results = three.with_name("three_x2")
+    results.mkdir()
+    (results / "b.png").write_bytes(b"a picture of the user's")
+    batch = Batch([three], model=model, device="cpu")
+    told = [said.skipped for said in forecast(batch, skip_existing=True)]
+    assert [outcome and outcome.notes for outcome in told] == [None, (LEFT,), None]
+    ended: list[Outcome] = []
+    outcomes = list(batch.run(skip_existing=True, on_end=ended.append))
+    assert ended == outcomes
+    assert statuses(outcomes) == ["done", "skipped", "done"]
+    assert [outcome.notes for outcome in outcomes] == [(), (LEFT,), ()]
+    assert (results / "b.png").read_bytes() == b"a picture of the user's"
+    again = list(Batch([three], model=model, device="cpu", self_ensemble=True).run(skip_existing=True))
+    assert statuses(again) == ["done", "skipped", "done"]
+    assert (results / "b.png").read_bytes() == b"a picture of the user's"
+
+
 def test_fail_fast(three: Path, model: Path) -> None:
     (three / "b.png").write_bytes(b"")
     assert statuses(list(Batch([three], model=model).run(fail_fast=True))) == ["done", "failed"]
     assert statuses(list(Batch([three], model=model).run())) == ["done", "failed", "done"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_takes_nothing_more_ends_the_run(
+    three: Path, model: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in "defgh":
+        (three / f"{name}.png").write_bytes((three / "a.png").read_bytes())
+    write, written = images.write, list[Path]()
+
+    def until_full(picture: Picture, path: Path, options: Any) -> None:
+        written.append(path)
+        if len(written) > 1:
+            monkeypatch.setattr(os, "fsync", full)
+        write(picture, path, options)
+
+    def full(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(images, "write", until_full)
+    outcomes = upscale(three, model=model)
+    assert statuses(outcomes)[:2] == ["done", "failed"]
+    assert 2 <= len(outcomes) == len(written) <= 4, "those under way are done, no other is begun"
+    assert os.strerror(number) in str(outcomes[1].error)
+    assert is_full(outcomes[1].error)
 
 
 def test_a_stop_finishes_the_picture_at_hand(three: Path, model: Path) -> None:
@@ -387,6 +437,39 @@ def test_other_files_are_counted(three: Path, model: Path) -> None:
         (three / name).write_bytes(b"")
     assert Batch([three], model=model).other_files == {".txt": 2, ".mp4": 1, "without an ending": 1}
     assert not Batch([three / "a.png"], model=model).other_files
+
+
+def test_what_is_skipped_in_folders_is_told_by_what_it_is(
+    three: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere, clips = tmp_path / "elsewhere", three / "clips [1]"
+    for path in (three / "notes.txt", three / "scan.bmp", clips / "a.MP4", elsewhere / "d.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    (three / "link.png").symlink_to(elsewhere)
+    (three / ".hidden").symlink_to(elsewhere)
+    batch = Batch([three], model=model)
+    assert len(batch.jobs) == 3
+    assert batch.other_files == {".txt": 1, ".bmp": 1, ".mp4": 1, LINKS: 1}
+    report = Report(quiet=False, verbose=False, to_stderr=False)
+    report.begin(batch)
+    report.end()
+    pattern = f"{three}/clips [[]1]/*.MP4"
+    assert fnmatchcase(str(clips / "a.MP4"), pattern)
+    listed = sorted(report.notes[0].split(". For")[0].partition(": ")[2].split(", "))
+    assert listed == ["1 .mp4", "1 .txt"]
+    assert report.notes[0].endswith(f'. For videos: escsr "{pattern}"')
+    assert report.notes[1:] == [
+        "Skipped 1 picture of a kind that is not read here: 1 .bmp.",
+        "Skipped 1 link to a folder; give the folder itself to upscale what is there.",
+    ]
+    assert capsys.readouterr().err.splitlines() == report.notes
+    with pytest.raises(NoImagesError, match=r"only 1 \.mp4\. For videos: escsr \".*\*\.MP4\"$"):
+        Batch([clips], model=model)
+    (elsewhere / "d.png").unlink()
+    (elsewhere / "in").symlink_to(three)
+    with pytest.raises(NoImagesError, match=r"only 1 link to a folder\.$"):
+        Batch([elsewhere], model=model)
 
 
 @pytest.mark.parametrize(("side", "share"), [(64, 0.5), (20, 1.2)])

@@ -248,7 +248,9 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists_and_version(run: Run) -> None:
     assert "esc-light-x2" in run("models").stdout
     assert "esc-light-x2-quick" in run("recipes").stdout
-    assert run("--version").stdout == f"escsr {escsr.__version__}\n"
+    assert run("--version").stdout == run("-V").stdout == f"escsr {escsr.__version__}\n"
+    assert run("upscale", "-h").stdout == run("upscale", "--help").stdout
+    assert "upscale" in run("-h").stdout
     helped = run("upscale", "--help")
     assert helped.returncode == 0
     assert "--model" in helped.stdout

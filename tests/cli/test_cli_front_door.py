@@ -108,9 +108,10 @@ def test_other_files_are_named_by_kind(folder: Path) -> None:
     for name in ("a.txt", "b.txt", "c.mp4"):
         (folder / "in" / name).write_bytes(b"")
     done = call(folder, "in", "-m", "run")
-    assert done.stderr.splitlines()[-1] == "Skipped 3 files that are not pictures: 2 .txt, 1 .mp4."
+    note = 'Skipped 3 files that are not pictures: 2 .txt, 1 .mp4. For videos: escsr "in/*.mp4"'
+    assert done.stderr.splitlines()[-1] == note
     *_, end = call(folder, "in", "-m", "run", "--json").stdout.splitlines()
-    assert json.loads(end)["notes"] == ["Skipped 3 files that are not pictures: 2 .txt, 1 .mp4."]
+    assert json.loads(end)["notes"] == [note]
     assert "Skipped" not in call(folder, "in", "-m", "run", "--quiet").stderr
 
 

@@ -64,7 +64,7 @@ def test_one_picture_and_a_folder(folder: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.splitlines()[0].endswith(f"out/a.png: it {REFUSED}")
         assert "Traceback" not in done.stderr
-    done = upscale(folder, "in", "-o", "out", "--skip-existing")
+    done = upscale(folder, "in", "-o", "out")
     assert done.returncode == 1
     assert [REFUSED in line for line in done.stderr.splitlines()] == [True, False]
     assert images.read_size(folder / "out" / "b.png") == (14, 12), "one failed picture, and no more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ import pytest
 
 from commands import escsr_command
 from escsr import images
+from escsr.batch import Batch, Outcome
 from escsr.batch.pipes import piped
 from escsr.cli.interrupts import end_on_signals
+from escsr.cli.reports import JsonReport, Report
 from escsr.errors import OutputError
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
@@ -97,6 +100,75 @@ def test_summary_and_notes(folder: Path) -> None:
     again = call(folder, "in", "--skip-existing")
     assert again.stdout.decode().count("skipped, done before") == 2
     assert "2 done before, 1 failed; " in again.stderr.decode()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_full_disk_is_told_with_the_way_on(
+    folder: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    batch = Batch([folder / "in"], folder / "out", model=folder / "small.safetensors", device="cpu")
+    error = OutputError("Cannot write b.png: No space left on device.")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    report = (JsonReport if as_json else Report)(quiet=False, verbose=False, to_stderr=False)
+    report.begin(batch)
+    report.add(Outcome(batch.jobs[0], "done", size=(60, 40)))
+    report.add(Outcome(batch.jobs[1], "failed", error))
+    assert report.end() == 1
+    out, err = capsys.readouterr()
+    said = f"Stopped, since {folder / 'out'} takes nothing more"
+    way_on = "The same command with --skip-existing continues with the rest."
+    if as_json:
+        assert json.loads(out.splitlines()[-1])["notes"] == [f"{said}. {way_on}"]
+    else:
+        summed = f"{said}: 1 of 3 upscaled, in {folder / 'out'}, 1 failed."
+        assert err.splitlines() == [f"Error: {error}", summed, way_on]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["in/a.png", "-o", "-", "--skip-existing"], "--skip-existing: of no use with standard output."),
+        (["in/*.png", "-f", "png", "--quality", "50"], "--quality: of no use with .png files."),
+        (["in/a.png", "-o", "b.tif", "--quality", "50"], "--quality: of no use with .tif files."),
+        (["in/a.png", "-q", "90"], "90: there is no such file; for a quality give --quality 90, as -q is"),
+        (["in", "-f", "tiff16"], "Error: format must be one of .png, "),
+        (
+            ["in", "-f", "jpg"],
+            "a.png would both become in_x2/a.jpg; rename one, or upscale them by two com",
+        ),
+    ],
+)
+def test_what_was_meant_otherwise_is_refused_before_the_work(
+    folder: Path, arguments: list[str], message: str
+) -> None:
+    images.write(images.read(folder / "in" / "a.png"), folder / "in" / "a.jpg")
+    done = call(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr.decode()
+    assert b"result" not in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["in", "small.safetensors"]
+
+
+def test_files_of_the_user_are_left_and_counted(folder: Path) -> None:
+    (folder / "keep").mkdir()
+    mine = folder / "keep" / "a.png"
+    mine.write_bytes(b"mine")
+    planned = call(folder, "in", "-o", "keep", "--skip-existing", "--dry-run")
+    done = call(folder, "in", "-o", "keep", "--skip-existing")
+    note = "1 file was there already and is not of an earlier run with --skip-existing: left as it is."
+    for said, count in ((planned, "2 to upscale, 1 left as they were"), (done, "2 upscaled, 1 left")):
+        assert said.returncode == 0, said.stderr
+        assert "keep/a.png  skipped, left as it is: the file was there already" in said.stdout.decode()
+        assert count in said.stderr.decode()
+        assert said.stderr.decode().splitlines()[-1] == note
+    assert mine.read_bytes() == b"mine"
+    lines = [
+        json.loads(line)
+        for line in call(folder, "in", "-o", "keep", "--skip-existing", "--json").stdout.splitlines()
+    ]
+    assert [line["notes"] for line in lines[1:3]] == [[], []]
+    assert "not of an earlier run" in lines[0]["notes"][0]
+    assert (lines[-1]["skipped"], lines[-1]["notes"]) == (3, [note])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")

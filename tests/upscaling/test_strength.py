@@ -22,6 +22,7 @@ from escsr.models.overview import model_overviews
 from escsr.models.selection import DEFAULT_STRENGTH, choose_model, choose_strength, explain, gan_form
 from escsr.networks import ESC
 from escsr.upscaling.options import UpscaleOptions
+from escsr.web.plan import plan_job
 from samples import save_form, small_config
 
 Pixels = NDArray[np.uint8]
@@ -90,18 +91,33 @@ def test_left_out_it_is_the_usual_where_there_are_two_forms(weights: Path, pictu
 
 
 def test_what_has_no_second_form_says_so(weights: Path, picture: Pixels) -> None:
-    with pytest.raises(ConfigError, match=r"esc-real-light-x4 has none; leave strength out\.$"):
-        escsr.Upscaler("real", scale=4, strength=0.5)
     with pytest.raises(ConfigError, match=r"gan-x2 has none; leave strength out, or choose model real\.$"):
         escsr.Upscaler(f"{FAMILY}-gan-x2", strength=0.5)
-    with pytest.raises(ConfigError, match="esc-real-light-x4 has none"):
-        escsr.Upscaler("real", strength=0.5, device="cpu")(picture, scale=3)
     assert escsr.Upscaler("real", scale=4, strength=0, device="cpu").strength == 0
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="from 0 to 1"):
             UpscaleOptions(strength=strength)
         with pytest.raises(ConfigError, match="from 0 to 1"):
             choose_strength("real", find_model("real"), strength)
+
+
+def test_real_without_a_second_form_has_no_strength(
+    weights: Path, picture: Pixels, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, side in (("a", 10), ("b", 12), ("c", 40)):
+        images.write(images.Picture(picture[:side, :side]), tmp_path / "in" / f"{name}.png")
+    outcomes = upscale(
+        tmp_path / "in", model="real", strength=0.5, longest=40, device="cpu", skip_existing=True
+    )
+    assert [outcome.model for outcome in outcomes] == [f"{FAMILY}-x4", f"{FAMILY}-x4", f"{FAMILY}-x2"]
+    noted = "Strength has no effect on esc-real-light-x4, which has no GAN form; it is 0 there."
+    assert [record.getMessage() for record in caplog.records] == [noted]
+    assert escsr.Upscaler("real", scale=4, strength=0.5, device="cpu").strength == 0
+    assert "strength" not in explain("real", 4, 0.5)
+    header = images.read_header(tmp_path / "in" / "a.png")
+    options = UpscaleOptions(model="real", strength=0.5, scale=4)
+    plan = plan_job(header, options, tmp_path, name="a.png", suffix=None, max_pixels=10**6)
+    assert plan.weights.stem == f"{FAMILY}-x4"
 
 
 def test_a_pair_of_ones_own(tmp_path: Path, picture: Pixels) -> None:

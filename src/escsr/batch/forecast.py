@@ -15,7 +15,7 @@ import torch
 from escsr import images
 from escsr.batch.jobs import Job
 from escsr.batch.manifest import Manifest
-from escsr.batch.pictures import failure_of
+from escsr.batch.pictures import Outcome, failure_of
 from escsr.batch.run import Batch
 from escsr.errors import EscError
 from escsr.upscaling.preflight import check_result, frames_of_result
@@ -45,7 +45,8 @@ class Forecast:
         tile_size: Side of the tiles, input pixels; larger pictures may take a faster one.
         memory_bytes: Peak beside the process itself.
         seconds: Time of the network, from the speed on a small picture; reading and writing not counted.
-        skipped: Whether an earlier run made it already, so that nothing else is told.
+        skipped: What the run would say of a job that it passes over, of which nothing else is told; else
+            None.
     """
 
     job: Job
@@ -57,7 +58,7 @@ class Forecast:
     tile_size: int = 0
     memory_bytes: int = 0
     seconds: float = 0.0
-    skipped: bool = False
+    skipped: Outcome | None = None
 
     @property
     def status(self) -> Literal["planned", "skipped", "failed"]:
@@ -91,8 +92,8 @@ def _forecast(
     job: Job, batch: Batch, speed_of: Callable[[Upscaler, int], float], manifest: Manifest | None
 ) -> Forecast:
     header = images.read_header(job.source)
-    if manifest is not None and batch.has_done(job, header, manifest):
-        return Forecast(job, skipped=True)
+    if manifest is not None and (skipped := batch.skipped(job, header, manifest)):
+        return Forecast(job, skipped=skipped)
     size = header.height, header.width
     scale, limits = batch.size.scale_of(*size), batch.options.limits
     upscaler = batch.upscaler(scale)

@@ -14,11 +14,19 @@ from escsr import images
 from escsr.batch.manifest import Manifest
 from escsr.batch.table import Row, is_table, name_below, read_rows
 from escsr.errors import ConfigError, NoImagesError, OutputError
-from escsr.files import check_folder
+from escsr.files import check_folder, named_in_errors
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.target_size import TargetSize
 
-__all__ = ["Job", "check_name_suffix", "check_targets", "plan", "result_name", "without_results"]
+__all__ = [
+    "Job",
+    "check_name_suffix",
+    "check_targets",
+    "hint_at_videos",
+    "plan",
+    "result_name",
+    "without_results",
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,10 @@ def plan(
         raise ConfigError('An empty name is no picture and no folder; "." is the current folder.')
     if format is not None:
         format = f".{format.lower().lstrip('.')}"
-        images.check_suffix(Path(f"result{format}"))
+        with named_in_errors(
+            {f"Cannot write result{format}: its ending": "format", f"result{format}": format}
+        ):
+            images.check_suffix(Path(f"result{format}"))
     check_name_suffix(suffix, images.WRITABLE)
     sources = [path for entry in inputs for path in _expanded(entry)]
     target = None if output is None else Path(output)
@@ -132,7 +143,11 @@ class _Names:
             return
         named = source if source.name not in ("", "..") else source.resolve()
         beside = named.with_name(f"{named.name}{self.suffix or f'_{self.size.label}'}")
-        for path in images.find_images(source):
+        try:
+            found = images.find_images(source)
+        except NoImagesError as error:
+            raise NoImagesError(" ".join([str(error), *hint_at_videos([source])])) from error
+        for path in found:
             inner = path.relative_to(source)
             if self.target is None:
                 yield Job(path, self._renamed(beside / inner, None))
@@ -198,6 +213,18 @@ def check_name_suffix(suffix: str | None, endings: Container[str]) -> None:
         raise ConfigError(f"suffix must be a part of a file name, like _large, not {suffix!r}.")
 
 
+def hint_at_videos(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
+    """How to upscale videos that are in folders of pictures, in words; nothing where there are none."""
+    from escsr.video.kinds import SUFFIXES
+
+    others = (path for folder in folders for path in images.iter_others(folder))
+    video = next((path for path in others if path.suffix.lower() in SUFFIXES), None)
+    if video is None:
+        return []
+    pattern = Path(glob.escape(os.fspath(video.parent)), f"*{video.suffix}")
+    return [f'For videos: escsr "{pattern}"']
+
+
 def _is(path: Path, kind: Callable[[int], bool] = bool) -> bool:
     """Whether there is something of a kind; not so what cannot be looked at, or cannot be a name."""
     try:
@@ -239,7 +266,10 @@ def check_targets(jobs: Sequence[Job]) -> None:
         if target in sources:
             raise OutputError(f"{job.target} is an input; choose another name for the result.")
         if target in owners:
-            raise OutputError(f"{owners[target]} and {job.source} would both become {job.target}.")
+            raise OutputError(
+                f"{owners[target]} and {job.source} would both become {job.target}; rename one, or upscale "
+                "them by two commands with different outputs."
+            )
         owners[target] = job.source
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         check_folder(folder)

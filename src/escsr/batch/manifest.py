@@ -45,6 +45,10 @@ class Manifest:
         """Whether a file is called as a result in its folder, be it done or only begun."""
         return path.name in self._read(path.parent)
 
+    def is_foreign(self, target: Path) -> bool:
+        """Whether the target is there, but not listed: it may be a picture of the user's."""
+        return target.is_file() and not self.lists(target)
+
     def begin(self, target: Path) -> None:
         """Notes a result that is about to be written."""
         self.add(target, _BEGUN)

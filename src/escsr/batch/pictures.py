@@ -13,7 +13,10 @@ from escsr.batch.jobs import Job
 from escsr.batch.pipeline import PipelineItem
 from escsr.errors import ConfigError, DeviceError, EscError, ImageError
 
-__all__ = ["Outcome", "Progress", "ProgressCount", "failure_of", "outcome_of"]
+__all__ = ["LEFT", "Outcome", "Progress", "ProgressCount", "failure_of", "outcome_of"]
+
+LEFT = "left as it is: the file was there already, and is not of an earlier run with --skip-existing"
+"""The note of an outcome that is skipped though no earlier run is known to have made the result."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,12 +30,12 @@ class Outcome:
 
     Attributes:
         job: The picture and where its result went.
-        status: "done", "skipped" (was done before) or "failed".
+        status: "done", "skipped" (was done before, or see `LEFT`) or "failed".
         error: Why it failed, else None.
         seconds: Reading, network and writing.
         model: Name of the model that upscaled it.
         size: Width and height of the result, pixels; None where there is none.
-        notes: What had to be changed on the way, in words.
+        notes: What had to be changed on the way, in words; of a skipped one `LEFT` or nothing.
         hint: What would look better, in words; "" for nothing.
     """
 

@@ -67,6 +67,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
         queue_size: Items that may wait before `work`, and that may wait after it; with the one in
             between at most `2 * queue_size + 1` are under way.
         on_error: See `OnError`.
+        is_last: Behind which errors of `write` no item is begun; those under way go on to their end.
 
     Raises:
         ConfigError: `queue_size` is below 1.
@@ -77,6 +78,7 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
     write: Callable[[Worked], Written]
     queue_size: int = 1
     on_error: OnError = "continue"
+    is_last: Callable[[Exception], bool] = lambda _: False
 
     def __post_init__(self) -> None:
         if self.queue_size < 1:
@@ -109,16 +111,19 @@ class Pipeline(Generic[Source, Read, Worked, Written]):
 
         def end(item: PipelineItem[Source, Written]) -> PipelineItem[Source, Written]:
             item.step(self.write)
+            if item.error is not None and self.is_last(item.error):
+                over.set()
             if on_end is not None:
                 on_end(item)
             return item
 
-        cancel = cancel or threading.Event()
+        cancel, over = cancel or threading.Event(), threading.Event()
         most = self.queue_size if self.on_error == "continue" else 0
         reader, writer = ThreadPoolExecutor(1, "reader"), ThreadPoolExecutor(1, "writer")
         begun = (PipelineItem[Source, Written](source, source) for source in sources)
         read = _in_order((reader.submit(item.step, self.read) for item in begun), self.queue_size)
-        worked = (item.step(self.work) for item in takewhile(lambda _: not cancel.is_set(), read))
+        going_on = takewhile(lambda _: not (cancel.is_set() or over.is_set()), read)
+        worked = (item.step(self.work) for item in going_on)
         writing = (writer.submit(end, item) for item in worked)
         try:
             for item in _in_order(writing, most, early=True):

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from escsr import images
 from escsr.batch.jobs import Job, plan
 from escsr.batch.manifest import Manifest, key_of
-from escsr.batch.pictures import Outcome, Progress, ProgressCount, outcome_of
+from escsr.batch.pictures import LEFT, Outcome, Progress, ProgressCount, outcome_of
 from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
-from escsr.files import remove_stale_parts, sha256_of
+from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.images import Animation, Header, Picture
 from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
 from escsr.runtime.devices import choose_device
@@ -58,7 +58,8 @@ class Batch:
     Attributes:
         jobs: The plan.
         size: What results will measure.
-        other_files: How many files of which endings are skipped in the folders, since they are no pictures.
+        other_files: How many files of which endings are skipped in the folders, see `images.other_files`.
+        folders: The folders among the inputs.
         options: As given.
         device: Where they are upscaled.
 
@@ -88,8 +89,8 @@ class Batch:
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
         self.jobs = plan(inputs, output, size=self.size, format=format, suffix=suffix, shard=shard)
-        folders = [entry for entry in inputs if Path(entry).is_dir() and not is_table(entry)]
-        self.other_files = sum(map(images.other_files, folders), Counter[str]())
+        self.folders = [entry for entry in inputs if Path(entry).is_dir() and not is_table(entry)]
+        self.other_files = sum(map(images.other_files, self.folders), Counter[str]())
 
     def upscaler(self, scale: float) -> Upscaler:
         """The upscaler whose model reaches a scale, loaded once.
@@ -99,8 +100,8 @@ class Batch:
         """
         return self._load(choose_model(self.options.model, scale))
 
-    def has_done(self, job: Job, header: Header, manifest: Manifest) -> bool:
-        """Whether a run with `skip_existing` made a result from the same input, model and settings.
+    def skipped(self, job: Job, header: Header, manifest: Manifest) -> Outcome | None:
+        """What a run with `skip_existing` says of a job that it passes over; None for one that it would do.
 
         Args:
             job: One of `jobs`.
@@ -111,7 +112,10 @@ class Batch:
             EscError: There is no such model.
             OSError: The picture cannot be read.
         """
-        return manifest.has(job.target, self._key(job, self.size.scale_of(header.height, header.width)))
+        if manifest.is_foreign(job.target):
+            return Outcome(job, "skipped", notes=(LEFT,))
+        key = self._key(job, self.size.scale_of(header.height, header.width))
+        return Outcome(job, "skipped") if manifest.has(job.target, key) else None
 
     def run(
         self,
@@ -125,12 +129,13 @@ class Batch:
     ) -> Generator[Outcome, None, None]:
         """Upscales the pictures; the next is read and the last written while the network works.
 
-        Whatever is raised for one picture is one failed picture. Whatever ends the run, the writer
-        finishes its picture.
+        Whatever is raised for one picture is one failed picture; only where a disk is full or read-only no
+        other is begun. Whatever ends the run, the writer finishes its picture.
 
         Args:
             skip_existing: Skip pictures whose results were made by an earlier run with `skip_existing` from
                 the same input, model and settings; a list in the folder of results (`Manifest`) says so.
+                Files that are there and not in the list are left as they are, and skipped with a note.
             fail_fast: Stop at the first picture that fails.
             debug: Raise the first error as it is.
             stop: Once set, the current picture is finished and no other begun.
@@ -149,16 +154,21 @@ class Batch:
         write = partial(self._write, manifest, count)
         upscale_one = partial(self._upscale, count)
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
-        pipeline = Pipeline(read, upscale_one, write, on_error=on_error)
+        pipeline = Pipeline(read, upscale_one, write, on_error=on_error, is_last=is_full)
+
+        def became(item: PipelineItem[int, Outcome]) -> Outcome:
+            outcome = outcome_of(self.jobs[item.source], item)
+            is_left = outcome.status == "skipped" and manifest.is_foreign(outcome.job.target)
+            return replace(outcome, notes=(LEFT,)) if is_left else outcome
 
         def ended(item: PipelineItem[int, Outcome]) -> None:
             if on_end is not None:
-                on_end(outcome_of(self.jobs[item.source], item))
+                on_end(became(item))
 
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop, on_end=ended)) as items:
             for item in items:
                 count.ended(item.source)
-                yield outcome_of(self.jobs[item.source], item)
+                yield became(item)
 
     def _read(self, manifest: Manifest | None, number: int) -> _Work | None:
         """The reader's part; what was done before is not decoded, but skipped."""
@@ -168,6 +178,8 @@ class Batch:
             check_sha256(job.source, sha256_of(job.source), job.sha256)
         scale = self.size.scale_of(header.height, header.width)
         if manifest is not None:
+            if manifest.is_foreign(job.target):
+                return None
             key = self._key(job, scale)
             if manifest.has(job.target, key):
                 return None

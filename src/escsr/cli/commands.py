@@ -36,7 +36,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
-    context_settings={"token_normalize_func": lambda name: FORMER_NAMES.get(name, name)},
+    context_settings={
+        "token_normalize_func": lambda name: FORMER_NAMES.get(name, name),
+        "help_option_names": ["-h", "--help"],
+    },
 )
 for _command in (upscale, fleet, compare, serve, evaluate, benchmark, train, export, publish, doctor):
     app.command()(_command)
@@ -91,6 +94,6 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None: ...

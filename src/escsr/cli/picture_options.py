@@ -134,7 +134,7 @@ SubsamplingOption = Annotated[
     Subsampling,
     Option(
         metavar="444|420",
-        help="Colour resolution in JPEG and AVIF: 444 full, 420 half (smaller files).",
+        help="Colour resolution in JPEG, AVIF and HEIC: 444 full, 420 half (smaller files).",
         rich_help_panel=_FILES,
     ),
 ]
@@ -156,7 +156,7 @@ StrengthOption = Annotated[
     float | None,
     Option(
         help="Of model real, 0 to 1. 0: nothing is invented. 1: as sharp as possible, with invented "
-        "detail. If not given: 0.9, for videos 0.",
+        "detail. If not given: 0.9, for videos 0. Without effect up to scale 2.",
         show_default=False,
         rich_help_panel=_COMPUTATION,
     ),

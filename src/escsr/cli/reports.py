@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from escsr.cli.console import ERR, OUT, ExitCode, plain, print_json
 from escsr.errors import DeviceError
-from escsr.files import with_names
+from escsr.files import is_full, with_names
 from escsr.models.selection import DEFAULT_MODEL
 from escsr.runtime.extras import install_line
 
@@ -30,6 +30,8 @@ class Report:
 
     Attributes:
         stopped: Whether the run was interrupted.
+        left: How many of those that were skipped no earlier run is known to have made.
+        full: The folder that takes nothing more, which ended the run; "" for none.
         names: What to call some files, see `with_names`.
     """
 
@@ -38,6 +40,7 @@ class Report:
         self.out = ERR if to_stderr else OUT
         self.names: Mapping[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.left, self.full = 0, ""
         self.failures: list[str] = []
         self.start, self.seconds = time.perf_counter(), 0.0
         self.stopped = self.short_of_memory = self.can_continue = False
@@ -53,7 +56,7 @@ class Report:
         """
         self.jobs, self.can_continue = batch.jobs, can_continue
         if batch.other_files:
-            self.notes.append(_skipped_files(batch.other_files))
+            self.notes += _skipped_files(batch)
         self._report_begin(batch)
 
     def _report_begin(self, batch: Batch) -> None:
@@ -73,11 +76,20 @@ class Report:
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""
         self.counts[result.status] += 1
+        self.left += result.status == "skipped" and bool(getattr(result, "notes", ()))
         self.short_of_memory |= isinstance(result.error, DeviceError)
+        if is_full(result.error) and len(self.jobs) > 1:
+            self.full = str(result.job.target.parent)
         self._report(result)
 
     def end(self) -> ExitCode:
         """Reports the sums; returns the command's exit status."""
+        if self.left:
+            files = "1 file was" if self.left == 1 else f"{self.left:,} files were"
+            are, it = ("is", "it is") if self.left == 1 else ("are", "they are")
+            self.notes.append(
+                f"{files} there already and {are} not of an earlier run with --skip-existing: left as {it}."
+            )
         self._report_end(time.perf_counter() - self.start)
         if self.stopped:
             return ExitCode.INTERRUPTED
@@ -101,7 +113,7 @@ class Report:
 
     def _report_end(self, seconds: float) -> None:
         counts = self.counts
-        if self.stopped and self.jobs:
+        if (self.stopped or self.full) and self.jobs:
             self._report_interrupt()
         elif self.quiet:
             return
@@ -116,15 +128,24 @@ class Report:
         done = self.counts["done"]
         folders = {str(job.target.parent) for job in self.jobs}
         where = f", in {folders.pop()}" if done and len(folders) == 1 and len(self.jobs) > 1 else ""
-        skipped = f", {self.counts['skipped']} done before" if self.counts["skipped"] else ""
+        before = self.counts["skipped"] - self.left
+        skipped = f", {before} done before" if before else ""
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
-        ERR.print(plain(f"Interrupted: {done} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
-        if self.can_continue and len(self.jobs) > 1:
-            ERR.print("The same command continues with the rest.")
+        ended = f"Stopped, since {self.full} takes nothing more" if self.full else "Interrupted"
+        ERR.print(plain(f"{ended}: {done} of {len(self.jobs)} upscaled{where}{skipped}{failed}."))
+        if len(self.jobs) > 1:
+            ERR.print(self._way_on)
+
+    @property
+    def _way_on(self) -> str:
+        command = "The same command" if self.can_continue else "The same command with --skip-existing"
+        return f"{command} continues with the rest."
 
     def _report_sums(self, seconds: float) -> None:
         counts = self.counts
-        parts = [f"{counts[kind]} {word}" for kind, word in _WORDS.items() if counts[kind]]
+        told = {**counts, "skipped": counts["skipped"] - self.left}
+        parts = [f"{told[kind]} {word}" for kind, word in _WORDS.items() if told.get(kind)]
+        parts += [f"{self.left} left as they were"] if self.left else []
         spent = f"about {duration_text(self.seconds)}" if counts["planned"] else duration_text(seconds)
         ERR.print(f"{', '.join(parts)}; {spent}{'; stopped before the rest' if self.stopped else ''}.")
 
@@ -155,7 +176,9 @@ class JsonReport(Report):
 
     def _report_end(self, seconds: float) -> None:
         sums = {kind: self.counts[kind] for kind in _WORDS}
-        ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": self.notes}
+        full = [f"Stopped, since {self.full} takes nothing more. {self._way_on}"] if self.full else []
+        notes = [*self.notes, *full]
+        ended = {"interrupted": self.stopped, "seconds": round(seconds, 3), "notes": notes}
         write_line({"event": "end", **sums, **ended})
 
 
@@ -172,22 +195,39 @@ def _line(result: Outcome | Forecast) -> str:
         where = f"{result.model} on {result.device}, tiles of {result.tile_size}"
         return f"{result.job.source}  {sizes}  {where}, {cost}{_of_video(result)}"
     if result.status == "skipped":
-        return f"{target}  skipped, done before"
+        return f"{target}  skipped, {' '.join(result.notes) or 'done before'}"
     line = f"{target}  {_size(result.size)}  {result.model}  {result.seconds:.1f} s"
     return "\n  ".join([line, *result.notes])
 
 
-def _skipped_files(kinds: Counter[str]) -> str:
+def _skipped_files(batch: Batch) -> list[str]:
     """Skipped 5 files that are not pictures: 3 .txt, 2 .mp4."""
+    from escsr.batch.jobs import hint_at_videos  # libvips, which help and lists do without
+    from escsr.images.folders import LINKS, UNREAD
+    from escsr.images.formats import FORMAT_OF
+
+    kinds, notes = Counter(batch.other_files), list[str]()
+    links = kinds.pop(LINKS, 0)
+    unread = Counter({kind: kinds.pop(kind) for kind in [*kinds] if kind in (*UNREAD, *FORMAT_OF)})
+    if kinds:
+        what = "file that is not a picture", "files that are not pictures"
+        notes.append(" ".join([_skipped(kinds, *what), *hint_at_videos(batch.folders)]))
+    if unread:
+        raw = f" To read camera raw: {install_line('raw')}" if set(unread) & set(FORMAT_OF) else ""
+        what = "picture of a kind that is not read here", "pictures of kinds that are not read here"
+        notes.append(_skipped(unread, *what) + raw)
+    if links:
+        linked = "1 link to a folder" if links == 1 else f"{links:,} links to folders"
+        notes.append(f"Skipped {linked}; give the folder itself to upscale what is there.")
+    return notes
+
+
+def _skipped(kinds: Counter[str], one: str, many: str) -> str:
     total = sum(kinds.values())
-    what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
     named = [f"{count:,} {kind}" for kind, count in kinds.most_common(_MOST_KINDS)]
     rest = total - sum(count for _, count in kinds.most_common(_MOST_KINDS))
     listed = ", ".join([*named, *([f"{rest:,} others"] if rest else [])])
-    from escsr.images.formats import FORMAT_OF  # libvips, which help and lists do without
-
-    raw = f" To read camera raw: {install_line('raw')}" if set(kinds) & set(FORMAT_OF) else ""
-    return f"Skipped {what}: {listed}.{raw}"
+    return f"Skipped {f'1 {one}' if total == 1 else f'{total:,} {many}'}: {listed}."
 
 
 _MOST_KINDS = 6

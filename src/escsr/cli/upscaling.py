@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
@@ -113,7 +116,7 @@ def upscale(
         Option(
             "--skip-existing",
             help="Skip pictures that an earlier run with --skip-existing has done with the same settings: "
-            "an interrupted run continues.",
+            "an interrupted run continues. Files that no such run made are left as they are.",
             rich_help_panel=_MANY,
         ),
     ] = False,
@@ -168,6 +171,7 @@ def upscale(
     inputs = [*(inputs or ()), *(more_inputs or ())]
     if not inputs:
         raise ConfigError("Which pictures? Give files, folders or patterns: escsr upscale photo.jpg")
+    _check_numbers(inputs, quiet=quiet)
     to_stdout = output == "-" or (output is None and "-" in inputs)
     if as_json and to_stdout:
         raise ConfigError("--json and the picture cannot both go to standard output; use only one of them.")
@@ -175,8 +179,9 @@ def upscale(
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
-    from escsr.batch import Batch, Outcome, forecast
+    from escsr.batch import Batch, forecast
     from escsr.batch.pipes import PIPE, piped
+    from escsr.images import takes_quality
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
     from escsr.video.jobs import plan_videos
@@ -245,17 +250,34 @@ def upscale(
     else:
         if suffix is not None and PIPE in (output, *([] if output else inputs)):
             raise ConfigError("--suffix is for names that are made; standard output has none.")
+        refuse_unused("standard output", encoding, skip_existing=skip_existing and to_stdout)
         with piped(inputs, output, format) as (sources, target, report.names):
             batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
+            chosen = [job.target for job in batch.jobs if format or job.target == Path(target or "")]
+            without = [path.suffix for path in chosen[:1] if not takes_quality(path)]
+            refuse_unused(f"{''.join(without)} files", encoding, quality=bool(quality and without))
             report.begin(batch, can_continue=skip_existing)
             if dry_run:
                 for planned in forecast(batch, skip_existing=skip_existing):
-                    report.add(Outcome(planned.job, "skipped") if planned.skipped else planned)
+                    report.add(planned.skipped or planned)
             else:
                 _run(batch, report, quiet=quiet or as_json, **how)
     code = report.end()
     if code is not ExitCode.DONE:
         raise Exit(code)
+
+
+def _check_numbers(inputs: Sequence[str], *, quiet: bool) -> None:
+    """Refuses `-q 90`, which other tools take for a quality, before anything is upscaled.
+
+    Raises:
+        ConfigError: Beside `--quiet` an input is a number, and no file.
+    """
+    for number in inputs:
+        if quiet and number.isdecimal() and not os.path.lexists(number):
+            raise ConfigError(
+                f"{number}: there is no such file; for a quality give --quality {number}, as -q is --quiet."
+            )
 
 
 def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:

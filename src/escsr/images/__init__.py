@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from escsr.images.folders import find_images, is_image, iter_images, other_files
+from escsr.images.folders import find_images, is_image, iter_images, iter_others, other_files
 from escsr.images.formats import FORMATS, READABLE, WRITABLE, Format, check_size, check_suffix, recognise
 from escsr.images.picture import Animation, Picture
 from escsr.images.reading import Header, read, read_animation, read_for, read_header, read_size
-from escsr.images.writing import WriteOptions, write
+from escsr.images.writing import WriteOptions, takes_quality, write
 
 __all__ = [
     "FORMATS",
@@ -22,6 +22,7 @@ __all__ = [
     "find_images",
     "is_image",
     "iter_images",
+    "iter_others",
     "other_files",
     "read",
     "read_animation",
@@ -29,5 +30,6 @@ __all__ = [
     "read_header",
     "read_size",
     "recognise",
+    "takes_quality",
     "write",
 ]

@@ -11,7 +11,16 @@ from typing import NoReturn
 from escsr.errors import DataError, NoImagesError
 from escsr.images.formats import FORMAT_OF, READABLE, WRITABLE, is_installed
 
-__all__ = ["find_images", "is_image", "iter_images", "other_files"]
+__all__ = ["LINKS", "UNREAD", "find_images", "is_image", "iter_images", "iter_others", "other_files"]
+
+LINKS = "links to folders"
+"""Kind of the links that are not followed, beside the endings of files."""
+
+UNREAD = (
+    *(".bmp", ".dib", ".jp2", ".j2k", ".psd", ".psb", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"),
+    *(".dds", ".pcx", ".xcf", ".svg"),
+)
+"""Endings of pictures that cannot be read here."""
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -31,7 +40,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     folder = Path(folder)
     paths = list(iter_images(folder))
     if not paths:
-        others = ", ".join(f"{count} {kind}" for kind, count in other_files(folder).most_common(5))
+        others = ", ".join(map(_counted, other_files(folder).most_common(5)))
         raise NoImagesError(f"{folder}: no pictures in it{f', only {others}' if others else ''}.")
     return sorted(paths)
 
@@ -52,16 +61,35 @@ def other_files(folder: str | os.PathLike[str]) -> Counter[str]:
         folder: The folder; hidden files do not count.
 
     Returns:
-        Numbers of files by ending, ".txt"; files without an ending count as "without an ending".
+        Numbers of files by ending, ".txt"; files without an ending count as "without an ending", links to
+        folders as `LINKS`.
 
     Raises:
         DataError: It is not a folder, or a part of it cannot be read.
     """
-    others = (path for path in _shown_files(Path(folder)) if not is_image(path))
-    return Counter(path.suffix.lower() or "without an ending" for path in others)
+    return Counter(map(_kind, iter_others(folder)))
 
 
-def _shown_files(folder: Path) -> Iterator[Path]:
+def iter_others(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The files, and links to folders, that `find_images` skips, as they come; hidden ones left out.
+
+    Raises:
+        DataError: It is not a folder, or a part of it cannot be read.
+    """
+    shown = _shown_files(Path(folder), with_links=True)
+    return (path for path in shown if not is_image(path) or path.is_dir())
+
+
+def _kind(path: Path) -> str:
+    return LINKS if path.is_dir() else path.suffix.lower() or "without an ending"
+
+
+def _counted(counted: tuple[str, int]) -> str:
+    kind, count = counted
+    return "1 link to a folder" if (kind, count) == (LINKS, 1) else f"{count} {kind}"
+
+
+def _shown_files(folder: Path, *, with_links: bool = False) -> Iterator[Path]:
     try:
         if not folder.is_dir():
             is_file = folder.is_file()
@@ -72,6 +100,8 @@ def _shown_files(folder: Path) -> Iterator[Path]:
             folders[:] = [name for name in folders if not name.startswith(".")]
             shown = (Path(parent, name) for name in files if not name.startswith("."))
             yield from (path for path in shown if path.is_file())
+            if with_links:
+                yield from (path for path in (Path(parent, name) for name in folders) if path.is_symlink())
     except OSError as error:
         _refuse(error)
 

@@ -34,7 +34,7 @@ from escsr.images.value_range import to_upper_bits
 from escsr.images.webp_chunks import change_webp_exif
 from escsr.runtime.choices import Subsampling, check_choice
 
-__all__ = ["WriteOptions", "write"]
+__all__ = ["WriteOptions", "takes_quality", "write"]
 
 _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 85, "JPEG XL": 95, "HEIC": 90}
 """Where none is asked for."""
@@ -82,6 +82,15 @@ class WriteOptions:
             raise ConfigError(
                 "quality and subsampling have no effect on lossless files: leave them out, or --lossless."
             )
+
+
+def takes_quality(path: str | os.PathLike[str]) -> bool:
+    """Whether `WriteOptions.quality` has an effect on a file, by its ending.
+
+    Raises:
+        OutputError: The ending is unknown, or a package for it is missing.
+    """
+    return check_suffix(Path(path)).name in _QUALITY
 
 
 def write(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from functools import cache
 from pathlib import Path
 
 from escsr.errors import ConfigError
@@ -30,6 +32,8 @@ model for the next whole scale is as good or better, in a fraction of the time
 
 DEFAULT_STRENGTH = 0.9
 """Share of the GAN form in model "real" where none is given; `benchmarks/real_blending.py` measures it."""
+
+_LOG = logging.getLogger(__name__)
 
 _FIXED, _ANY = "esc-light", "esc-lte"
 _WHY = {
@@ -95,22 +99,31 @@ def choose_strength(name: str | os.PathLike[str], path: Path, strength: float | 
             all others, which are what their files hold.
 
     Returns:
-        0 for the model's file, 1 for its GAN form.
+        0 for the model's file, 1 for its GAN form. Of "real" 0 where its model for the scale has no GAN
+        form, which is logged once.
 
     Raises:
-        ConfigError: It is not from 0 to 1, or above 0 and the model has no GAN form.
+        ConfigError: It is not from 0 to 1, or above 0 and a model of another name has no GAN form.
     """
     if strength is None:
         has_two = os.fspath(name) == REAL and gan_form(path) is not None
         return DEFAULT_STRENGTH if has_two else 0.0
     check_strength(strength)
     if strength > 0 and gan_form(path) is None:
-        named = "" if os.fspath(name) == REAL else f", or choose model {REAL}"
+        if os.fspath(name) == REAL:
+            _note_without_effect(path)
+            return 0.0
         raise ConfigError(
             f"strength {strength:g} is for models with a GAN form, and {model_name(path)} has none; leave "
-            f"strength out{named}."
+            f"strength out, or choose model {REAL}."
         )
     return strength
+
+
+@cache
+def _note_without_effect(path: Path) -> None:
+    """Logs it once a model, though pictures and their lists ask often."""
+    _LOG.warning("Strength has no effect on %s, which has no GAN form; it is 0 there.", model_name(path))
 
 
 def files_of(path: Path, strength: float) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from escsr.runtime.processor import has_bfloat16
 
 __all__ = ["choose_device", "device_name", "free_device_memory", "free_host_memory", "multiplies_bfloat16"]
 
-_CONTAINER = Path("/sys/fs/cgroup")
+_ROOT = Path("/")
 _CPU = Path("/proc/cpuinfo")
 
 
@@ -75,13 +76,42 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def free_host_memory() -> int:
-    """Bytes that this process can still take: what the system has, or its container allows."""
+    """Bytes that this process can still take: what the system has, or its control groups allow.
+
+    Containers, batch systems such as SLURM and systemd limit memory so; a group is within the limits of
+    those above it.
+    """
     free = int(psutil.virtual_memory().available)
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        limit, used = (int((_CONTAINER / f"memory.{name}").read_text()) for name in ("max", "current"))
-        usage = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
-        free = min(free, limit - used + int(usage["inactive_file"]))
+    for group, (limit, usage, inactive) in _control_groups():
+        with contextlib.suppress(OSError, ValueError, KeyError):  # "max", or no such file
+            most, used = (int((group / name).read_text()) for name in (limit, usage))
+            parts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            free = min(free, most - used + int(parts[inactive]))
     return max(0, free)
+
+
+def _control_groups() -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """Folders of the groups of this process and of those above, and what their numbers are called there.
+
+    Inside a container the paths may be those of the host, of which only the uppermost folder is there: it
+    is the container's own.
+    """
+    mount = _ROOT / "sys/fs/cgroup"
+    with contextlib.suppress(OSError, ValueError):
+        for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if "memory" in controllers.split(","):
+                top, names = mount / "memory", _VERSION_1
+            elif not controllers:
+                top, names = mount, _VERSION_2
+            else:
+                continue
+            own = top / path.lstrip("/")
+            yield from ((group, names) for group in (own, *own.parents) if group.is_relative_to(top))
+
+
+_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 
 def free_device_memory(device: torch.device) -> int:

@@ -52,7 +52,7 @@ class UpscaleOptions(WriteOptions):
         self_ensemble: Mean over the eight flips and quarter turns: eight times the work.
         strength: Of model "real": 0 invents nothing, 1 is the sharpest, with some invented detail; between,
             the weights of both are blended. None for `DEFAULT_STRENGTH`, see `choose_strength`; of
-            videos for 0.
+            videos for 0. Up to ×2, where "real" has one form, it is 0.
         keep_colour: Keep large-scale colours as they are in the picture; None for models of real
             photographs only, which would shift them.
 
