@@ -342,6 +342,28 @@ def test_a_result_whose_connection_breaks(seen: Seen, pictures: Path, broken: in
     expect(page.get_by_role("button", name="Again: small.jpg")).to_be_visible()
 
 
+def test_results_that_were_not_downloaded_are_not_lost_without_a_word(seen: Seen, pictures: Path) -> None:
+    page = seen.page
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    expect(page.locator(".card[data-state=done]")).to_be_visible()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    leaves = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.evaluate(leaves) is False
+    page.get_by_role("button", name="Remove all").click()
+    assert asked == ["1 result is not downloaded yet. Remove all the same?"]
+    with page.expect_download():
+        page.get_by_role("link", name="Download: small.jpg").click()
+    assert page.evaluate(leaves) is True
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#pictures")).to_be_hidden()
+    assert len(asked) == 1
+    for link in page.locator("header a").all():
+        expect(link).to_have_attribute("target", "_blank")
+    assert page.evaluate("getComputedStyle(document.documentElement).overscrollBehaviorY") == "contain"
+
+
 def test_refused_streams_are_not_asked_for_without_end(seen: Seen, pictures: Path) -> None:
     page = seen.page
     page.route("**/jobs/*/events", lambda route: route.fulfill(status=429))

@@ -101,6 +101,7 @@ class Item {
     this.part("name").textContent = file.name;
     this.part("name").title = file.name;
     this.part("compare").onclick = () => openViewer(this);
+    this.part("download").onclick = () => (this.result.isSaved = true);
     this.part("again").onclick = () => this.queue();
     this.part("remove").onclick = () => (this.isUnderWay ? this.cancel() : this.remove());
     this.url = URL.createObjectURL(file);
@@ -202,7 +203,7 @@ class Item {
       const blob = await (await ask(`/jobs/${id}/result`)).blob();
       if (this.id !== id) return; // sent again, or removed
       if (blob.size !== status.result_bytes) throw new TypeError("The result is cut off.");
-      this.result = { blob, url: URL.createObjectURL(blob), status };
+      this.result = { blob, url: URL.createObjectURL(blob), status, isSaved: false };
       fetch(`/jobs/${id}`, { method: "DELETE" }).catch(() => {});
       this.id = null;
       await this.showResult();
@@ -255,6 +256,11 @@ class Item {
 
   get isUnderWay() {
     return ["queued", "sending", "waiting", "working"].includes(this.state);
+  }
+
+  /** Whether the page alone has its result. */
+  get isUnsaved() {
+    return this.result !== null && !this.result.isSaved;
   }
 
   cancel() {
@@ -381,7 +387,8 @@ function add(files) {
 /** All results as one ZIP. */
 async function downloadAll() {
   const done = items.filter((item) => item.result);
-  if (done.reduce((sum, item) => sum + item.result.blob.size, 0) > MOST_ZIP) {
+  const results = done.map((item) => item.result);
+  if (results.reduce((sum, { blob }) => sum + blob.size, 0) > MOST_ZIP) {
     $("summary").textContent = "Together more than 4 GiB: download them one by one.";
     return;
   }
@@ -396,6 +403,7 @@ async function downloadAll() {
   const url = URL.createObjectURL(await zipped(files));
   const link = Object.assign(document.createElement("a"), { href: url, download: "upscaled.zip" });
   link.click();
+  for (const result of results) result.isSaved = true;
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
@@ -469,10 +477,12 @@ function showTheme(theme) {
 function openViewer(item) {
   $("viewer-name").textContent = item.file.name;
   $("viewer-sizes").textContent = `${sizeText(item.size)} → ${sizeText(item.outSize)}`;
-  Object.assign($("viewer-download"), { href: item.result.url, download: item.name });
+  const { result } = item;
+  const saved = () => (result.isSaved = true);
+  Object.assign($("viewer-download"), { href: result.url, download: item.name, onclick: saved });
   $("viewer").showModal();
   const viewer = document.querySelector("before-after");
-  viewer.show(item.url, item.result.url, item.outSize);
+  viewer.show(item.url, result.url, item.outSize);
   viewer.range.focus();
 }
 
@@ -556,6 +566,9 @@ function listen() {
     $("pictures").focus();
   };
   $("clear").onclick = () => {
+    const unsaved = items.filter((item) => item.isUnsaved).length;
+    const which = unsaved === 1 ? "1 result is" : `${unsaved} results are`;
+    if (unsaved && !confirm(`${which} not downloaded yet. Remove all the same?`)) return;
     for (const item of [...items]) item.remove();
   };
   $("download-all").onclick = downloadAll;
@@ -599,7 +612,7 @@ function listen() {
     add(event.dataTransfer.files);
   });
   addEventListener("beforeunload", (event) => {
-    if (items.some((item) => item.isUnderWay)) event.preventDefault();
+    if (items.some((item) => item.isUnderWay || item.isUnsaved)) event.preventDefault();
   });
 }
 
