@@ -124,6 +124,7 @@ def test_a_job_from_its_upload_to_its_end(served: Served, photo: Path) -> None:
         ({"format": "../../x.png"}, 422, "format must be one of png, jpg"),
         ({"format": "svg"}, 422, "format must be one of png, jpg"),
         ({"quality": 101}, 422, "quality: "),
+        ({"lossless": True, "format": "jpg"}, 422, "photo_x2.jpg: JPEG is never lossless; choose another"),
         ({"crop": "1,2,3"}, 422, "crop must be X,Y,W,H"),
         ({"crop": "0,0,4000,4"}, 422, "crop 0,0,4000,4 reaches beyond the picture"),
         ({"fit": "around"}, 422, "fit: "),
