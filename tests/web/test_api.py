@@ -280,6 +280,19 @@ def test_strength(serve: Callable[..., Served], photo: Path, tmp_path: Path) -> 
     assert one.post(photo, model="mine-x2", strength=1.2).status_code == 422
 
 
+def test_real_has_a_strength_where_it_has_two_forms() -> None:
+    from escsr.web.offers import list_offers
+
+    offers = list_offers(("real", "auto", "esc-real-light-x2", "esc-real-light-x4"))
+    assert {offer.name: offer.strength_scales for offer in offers.values()} == {
+        "real": (3, 4),
+        "auto": (),
+        "esc-real-light-x2": (),
+        "esc-real-light-x4": (2, 3, 4),
+    }
+    assert offers["real"].strength == 0.9
+
+
 def test_figures(served: Served, photo: Path) -> None:
     served.result(photo)
     text = served.client.get("/metrics").text

@@ -416,6 +416,14 @@ const factor = () => document.querySelector("input[name=factor]:checked").value;
 /** The strength of the chosen model where none is given; undefined where it has none. */
 const usualStrength = () => $("model").selectedOptions[0]?.dataset.strength;
 
+/** Whether a strength has an effect at the chosen size; where that follows from each picture, it may. */
+function hasStrength() {
+  const scales = JSON.parse($("model").selectedOptions[0]?.dataset.strengthScales ?? "[]");
+  const wanted = factor() !== "other" ? factor() : $("side").value === "scale" ? $("amount").value : null;
+  if (wanted === null) return scales.length > 0;
+  return scales.includes(Math.min(4, Math.max(2, Math.ceil(wanted))));
+}
+
 /** The options of a job, as the API takes them. */
 function currentSettings() {
   const side = factor() === "other" ? $("side").value : "scale";
@@ -432,7 +440,7 @@ function showSettings() {
   $("other").hidden = $("unit").hidden = !isOther;
   $("unit").textContent = SIDES[$("side").value];
   $("about-model").textContent = $("model").selectedOptions[0]?.dataset.about ?? "";
-  $("strength-field").hidden = usualStrength() === undefined;
+  $("strength-field").hidden = !hasStrength();
   $("strength-value").textContent = $("strength").value;
   const format = about?.formats.find((each) => each.suffixes[0] === $("format").value);
   $("quality-field").hidden = format?.lossless === "always" || $("lossless").checked;
@@ -534,10 +542,11 @@ async function begin() {
   about = await (await ask("/about")).json();
   const models = await (await ask("/models")).json();
   const names = { auto: "Clean picture", real: "Noisy or compressed photo" };
-  const options = models.map(({ name, about, strength }) => {
+  const options = models.map(({ name, about, strength, strength_scales }) => {
     const option = new Option(names[name] ?? name, name);
     option.dataset.about = about;
     if (strength !== null) option.dataset.strength = strength;
+    option.dataset.strengthScales = JSON.stringify(strength_scales);
     return option;
   });
   const group = Object.assign(document.createElement("optgroup"), { label: "By name" });
@@ -550,7 +559,8 @@ async function begin() {
   const suffixes = about.formats.flatMap((format) => format.suffixes.map((suffix) => `.${suffix}`));
   $("files").accept = ["image/*", ...suffixes].join(",");
   const megapixels = Math.round(about.max_pixels / 1e6);
-  $("limits").textContent = `Up to ${bytesText(about.max_upload_bytes)} each, results up to ${megapixels} megapixels.`;
+  const most = [`Up to ${bytesText(about.max_upload_bytes)} each`, `results up to ${megapixels} megapixels`];
+  $("limits").textContent = `${most.join(", ")}, ${about.max_job_minutes} minutes of work.`;
   recall();
 }
 
