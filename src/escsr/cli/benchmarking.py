@@ -141,7 +141,7 @@ def benchmark(
     figures (RTX 4090) beside them.
     """
     own_memory()
-    from escsr.evaluation.benchmark.chart import check_chart_path, draw_chart
+    from escsr.evaluation.benchmark.chart import check_chart_path, choose_set, draw_chart
     from escsr.evaluation.benchmark.run import benchmark as measure
     from escsr.evaluation.benchmark.writing import check_output_path, write_benchmark
 
@@ -151,6 +151,7 @@ def benchmark(
         check_output_path(path)
     for path in plot or ():
         check_chart_path(path)
+    drawn = choose_set(plot_data or "Urban100", models, data or ())
     command = shlex.join(["escsr", *sys.argv[1:]])
     results: deque[Benchmark] = deque(maxlen=1)
     try:
@@ -182,7 +183,7 @@ def benchmark(
             for path in output or ():
                 write_benchmark(found, path, command=command)
     for path in plot or ():
-        draw_chart(result, path, data=plot_data or "Urban100")
+        draw_chart(result, path, data=drawn)
 
 
 def _print(result: Benchmark, command: str, *, as_json: bool) -> None:
