@@ -79,7 +79,7 @@ def test_too_large_for_where_it_was_asked_for(storage: str) -> None:
 
 
 def test_unknown_device() -> None:
-    with pytest.raises(DeviceError):
+    with pytest.raises(DeviceError, match=r"storage is auto, memory, mapped or a device, not 'disk'\."):
         choose_storage("disk", 1)
 
 

@@ -20,7 +20,7 @@ from escsr import cli, images
 from escsr.cli.benchmarking import benchmark as command
 from escsr.errors import ConfigError, DeviceError, ModelNotFoundError, OutputError
 from escsr.evaluation.benchmark import rows as rows_module
-from escsr.evaluation.benchmark.chart import draw_chart, points_of
+from escsr.evaluation.benchmark.chart import choose_set, draw_chart, points_of
 from escsr.evaluation.benchmark.conditions import HD, choose_effort
 from escsr.evaluation.benchmark.forward import Forward, Way, count_subject, parse_way
 from escsr.evaluation.benchmark.memory import peak_of
@@ -433,6 +433,18 @@ def test_files_that_cannot_be_written_are_refused_before_the_work(
     for place in (f"small.safetensors/{file}", f"there/{file}"):
         with pytest.raises(OutputError, match="Cannot write"):
             run("small.safetensors", option, place)
+
+
+def test_the_set_of_a_chart_is_found_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr("escsr.evaluation.benchmark.run.benchmark", measured)
+    monkeypatch.setattr("escsr.evaluation.benchmark.chart.find_spec", lambda _: True)
+    with pytest.raises(ConfigError, match="No quality on set55 is known; draw that on one of Set5, Set14"):
+        run("small.safetensors", "--plot", "chart.png", "--plot-data", "set55")
+    assert choose_set("set5", ["table2"], []) == "Set5"
+    assert choose_set("own", ["small.safetensors"], [folder / "Own" / "HR"]) == "Own"
 
 
 def test_rows_before_one_that_fails_are_not_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,18 @@ def test_several_models_in_one_table(folder: Path) -> None:
     told = json.loads(run("evaluate", *models, "--data", "in", "--scale", "2", "--json").stdout)
     assert [each["model"] for each in told] == models[1::2]
     assert all({"psnr_y", "ssim_y", "scores"} <= set(each) for each in told)
+
+
+def test_the_bar_counts_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[object, ...]] = []
+
+    @contextmanager
+    def progress(text: str, quiet: bool) -> Iterator[Callable[..., None]]:
+        yield lambda *state: told.append(state)
+
+    monkeypatch.setattr("escsr.cli.research.progress", progress)
+    run("evaluate", "--model", "bicubic", "--data", "in", "--scale", "2")
+    assert told == [(1, 2, "bicubic: a"), (2, 2, "bicubic: b")]
 
 
 def test_what_was_measured_before_a_failure_is_printed(folder: Path) -> None:

@@ -200,11 +200,14 @@ def test_networks_for_any_scale_are_measured_or_refused_early(pictures: Path, tm
             validate={"own": pictures},
             network=lambda _: network,
             device="cpu",
+            on_load=lambda done, _total: read.append(done),
         )
 
+    read: list[int] = []
     with pytest.raises(ConfigError, match="Sampling cannot be measured at any scale: leave out the valid"):
         run("refused", Sampling())
     assert not (tmp_path / "refused").exists()
+    assert not read
     run("measured", Measurable())
     (line,) = (tmp_path / "measured" / "log.jsonl").read_text().splitlines()
     assert json.loads(line)["validation"].keys() == {"own ×2"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from commands import escsr_command
 from escsr import images
 from escsr.errors import ConfigError
 from escsr.runtime.extras import install_line
+from escsr.training.recipes import recipe
 from escsr.training.records import RunFolder
 
 SETTINGS = [*TINY, "precision=float32", "iterations=4", "schedule=steps"]
@@ -55,6 +58,25 @@ def test_off_by_default_and_a_clear_line_without_a_login(tmp_path: Path) -> None
     done = train(tmp_path)
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path / "run").glob("wandb*"))
+
+
+def test_a_missing_login_is_told_before_pictures_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Error(Exception): ...
+
+    def login() -> None:
+        raise Error("No API key configured.")
+
+    found = SimpleNamespace(login=login, errors=SimpleNamespace(Error=Error))
+    monkeypatch.setitem(sys.modules, "wandb", found)
+    monkeypatch.setattr("escsr.training.records.check_wandb", lambda: None)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    folder, config = RunFolder(tmp_path / "run", wandb=True), recipe("esc-light-x2-quick")
+    with pytest.raises(ConfigError, match=r"cannot start \(No API key configured\.\)\. Run `wandb login`"):
+        folder.check(config)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder.check(config)
 
 
 def test_without_the_package_the_install_line_is_named(

@@ -124,6 +124,7 @@ def test_a_job_from_its_upload_to_its_end(served: Served, photo: Path) -> None:
         ({"format": "../../x.png"}, 422, "format must be one of png, jpg"),
         ({"format": "svg"}, 422, "format must be one of png, jpg"),
         ({"quality": 101}, 422, "quality: "),
+        ({"lossless": True, "format": "jpg"}, 422, "photo_x2.jpg: JPEG is never lossless; choose another"),
         ({"crop": "1,2,3"}, 422, "crop must be X,Y,W,H"),
         ({"crop": "0,0,4000,4"}, 422, "crop 0,0,4000,4 reaches beyond the picture"),
         ({"fit": "around"}, 422, "fit: "),
@@ -277,6 +278,19 @@ def test_strength(serve: Callable[..., Served], photo: Path, tmp_path: Path) -> 
     assert refused.status_code == 422
     assert "esc-light-x2 has none; leave strength out" in refused.json()["error"]
     assert one.post(photo, model="mine-x2", strength=1.2).status_code == 422
+
+
+def test_real_has_a_strength_where_it_has_two_forms() -> None:
+    from escsr.web.offers import list_offers
+
+    offers = list_offers(("real", "auto", "esc-real-light-x2", "esc-real-light-x4"))
+    assert {offer.name: offer.strength_scales for offer in offers.values()} == {
+        "real": (3, 4),
+        "auto": (),
+        "esc-real-light-x2": (),
+        "esc-real-light-x4": (2, 3, 4),
+    }
+    assert offers["real"].strength == 0.9
 
 
 def test_figures(served: Served, photo: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from escsr.errors import ConfigError
+from escsr.web.guard import _Body
 from escsr.web.jobs import FullError, Jobs
 from escsr.web.limits import Limits
 from escsr.web.server import serve as run_server
@@ -196,13 +199,39 @@ def test_fields_too_large_are_refused(served: Served) -> None:
     assert served.client.post("/token", data={"token": "x" * 70_000}).status_code == 413
 
 
-def test_a_slow_upload_is_ended(serve: Serve) -> None:
-    served = serve(upload_seconds=0.3)
+def test_an_upload_that_stands_still_is_ended(serve: Serve) -> None:
+    served = serve(stall_seconds=0.3, upload_kib=1e-6)
     with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2]))) as connection:
         head = "POST /jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
         connection.sendall(f"{head}Content-Length: 1000\r\n\r\n--b".encode())
         connection.settimeout(20)
         assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.parametrize(("kib_per_second", "status"), [(20, None), (10, 408)])
+def test_an_upload_may_take_long_but_not_be_slow(kib_per_second: int, status: int | None) -> None:
+    """Blocks come every half minute by the loop's clock, for an hour."""
+
+    async def take() -> _Body:
+        loop = asyncio.get_running_loop()
+        loop.time = lambda: now[0]  # type: ignore[method-assign]
+
+        async def receive() -> Message:
+            now[0] += 30
+            more = now[0] < 3600
+            return {"type": "http.request", "body": b"x" * 1024 * 30 * kib_per_second, "more_body": more}
+
+        async def send(_: Message) -> None: ...
+
+        body = _Body(receive, send, 2**30, Limits())
+        while (await body.receive()).get("more_body"):
+            pass
+        return body
+
+    now = [0.0]
+    body = asyncio.run(take())
+    assert (body.refusal and body.refusal.status) == status
+    assert (now[0] == 3600) == (status is None)
 
 
 def test_the_queue_is_bounded(serve: Serve, photo: Path, large: Path) -> None:
@@ -265,7 +294,7 @@ def test_room_for_an_upload_of_unknown_size(serve: Serve, photo: Path, headers: 
     [
         {"max_upload_mib": math.inf},
         {"max_upload_mib": math.nan},
-        {"job_seconds": math.inf},
+        {"max_job_minutes": math.inf},
         {"max_upload_mib": 10, "max_stored_mib": 9},
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from browser import find_chromium
 from escsr import batch, images
@@ -342,6 +342,33 @@ def test_a_result_whose_connection_breaks(seen: Seen, pictures: Path, broken: in
     expect(page.get_by_role("button", name="Again: small.jpg")).to_be_visible()
 
 
+def test_results_that_were_not_downloaded_are_not_lost_without_a_word(seen: Seen, pictures: Path) -> None:
+    page = seen.page
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    expect(page.locator(".card[data-state=done]")).to_be_visible()
+    asked: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    leaves = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.evaluate(leaves) is False
+    page.get_by_role("button", name="Remove all").click()
+    assert asked == ["1 result is not downloaded yet. Remove all the same?"]
+    with page.expect_download():
+        page.get_by_role("link", name="Download: small.jpg").click()
+    assert page.evaluate(leaves) is True
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#pictures")).to_be_hidden()
+    assert len(asked) == 1
+    for link in page.locator("header a").all():
+        expect(link).to_have_attribute("target", "_blank")
+    assert page.evaluate("getComputedStyle(document.documentElement).overscrollBehaviorY") == "contain"
+
+
 def test_refused_streams_are_not_asked_for_without_end(seen: Seen, pictures: Path) -> None:
     page = seen.page
     page.route("**/jobs/*/events", lambda route: route.fulfill(status=429))
@@ -409,6 +436,24 @@ def test_settings_are_sent_and_remembered(seen: Seen, pictures: Path, tmp_path: 
     options = UpscaleOptions(model="auto", width=75, quality=80, strip=True, device="cpu")
     batch.upscale(pictures / "small.jpg", tmp_path / "out.webp", options=options)
     assert Path(coming.value.path()).read_bytes() == (tmp_path / "out.webp").read_bytes()
+
+
+def test_strength_is_shown_where_it_has_an_effect(browser: Browser, serve: Serve) -> None:
+    with opened(browser, serve(models=("auto", "real")).url) as seen:
+        page, strength = seen.page, seen.page.get_by_label("Strength")
+        page.get_by_label("×4", exact=True).check()
+        expect(strength).to_be_hidden()
+        page.get_by_label("Model").select_option("real")
+        expect(strength).to_be_visible()
+        page.get_by_label("×2", exact=True).check()
+        expect(strength).to_be_hidden()
+        page.get_by_label("Other", exact=True).check()
+        page.get_by_label("Amount").fill("2.5")
+        expect(strength).to_be_visible()
+        page.get_by_label("Amount").fill("1.5")
+        expect(strength).to_be_hidden()
+        page.get_by_label("What is given").select_option("width")
+        expect(strength).to_be_visible()
 
 
 def test_dropped_and_pasted_pictures(seen: Seen) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -143,9 +146,11 @@ def test_cancelling_while_it_waits(served: Served, photo: Path, large: Path) -> 
 
 
 def test_a_job_has_a_limit_of_time(serve: Serve, photo: Path, large: Path) -> None:
-    served = serve(job_seconds=1)
+    served = serve(max_job_minutes=0.03)
     failed = served.wait(served.send(large))
-    assert (failed["state"], failed["error"]) == ("failed", "large.png: takes more than 1 seconds.")
+    assert failed["state"] == "failed"
+    assert failed["error"].startswith("large.png: takes more than 0.03 minutes, the most that this server")
+    assert served.client.get("/about").json()["max_job_minutes"] == 0.03
     assert served.wait(served.send(photo))["state"] == "done"
 
 
@@ -323,7 +328,7 @@ def test_no_command_line_shows_the_token(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
         run_server(
-            port=0, models=[str(weights)], device=["cpu"], token=token, on_ready=opened.append, on_open=look
+            port=0, models=[str(weights)], device=["cpu"], token=token, on_ready=opened.extend, on_open=look
         )
     page, given = opened
     assert (given == page) == (token is None)
@@ -361,3 +366,22 @@ def test_a_port_that_is_taken() -> None:
 
     with listening("127.0.0.1", 0) as first, pytest.raises(ConfigError, match="choose another with --port"):
         listening("127.0.0.1", first.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "loopback", "name"),
+    [
+        (socket.AF_INET, "0.0.0.0", "127.0.0.1", r"\d+(\.\d+){3}"),
+        (socket.AF_INET6, "::", "[::1]", r"\[[0-9a-f:]+\]"),
+    ],
+)
+def test_a_server_at_every_address_names_those_to_open(
+    family: int, host: str, loopback: str, name: str
+) -> None:
+    from escsr.web.server import _addresses
+
+    listener = SimpleNamespace(family=family, getsockname=lambda: (host, 80))
+    here, *elsewhere = _addresses(host, listener)  # type: ignore[arg-type]
+    assert here == f"http://{loopback}:80/"
+    assert len(elsewhere) <= 1
+    assert all(re.fullmatch(rf"http://{name}:80/", each) and each != here for each in elsewhere)

@@ -146,7 +146,7 @@ def benchmark(
     figures (RTX 4090) beside them.
     """
     own_memory()
-    from escsr.evaluation.benchmark.chart import check_chart_path, draw_chart
+    from escsr.evaluation.benchmark.chart import check_chart_path, choose_set, draw_chart
     from escsr.evaluation.benchmark.run import benchmark as measure
     from escsr.evaluation.benchmark.writing import check_output_path
 
@@ -156,6 +156,7 @@ def benchmark(
         check_output_path(path)
     for path in plot or ():
         check_chart_path(path)
+    drawn = choose_set("Urban100" if plot_data is None else plot_data, models, data or ())
     command = shlex.join(["escsr", *sys.argv[1:]])
     results: deque[Benchmark] = deque(maxlen=1)
     try:
@@ -187,7 +188,7 @@ def benchmark(
         raise
     _write_and_print(result, output or (), command, as_json=as_json)
     for path in plot or ():
-        draw_chart(result, path, data="Urban100" if plot_data is None else plot_data)
+        draw_chart(result, path, data=drawn)
 
 
 def _write_and_print(result: Benchmark, paths: Sequence[Path], command: str, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,22 +127,26 @@ def evaluate(
         if name != "bicubic":
             find_model(name)  # an unknown name is answered before PyTorch is imported
     import escsr
+    from escsr import images
     from escsr.evaluation.real import evaluate_real
 
     run: Callable[..., Evaluation]
     both: dict[str, Any] = {"scale": scale, "strength": strength, "device": device}
     if folder is not None:
+        source = folder
         run = partial(evaluate_real, folder=folder, metrics=metrics or (), **both)
     else:
         assert data is not None
+        source = data
         how: dict[str, Any] = {"lr": lr, "protocol": protocol, "degradation": degradation, "seed": seed}
         run = partial(escsr.evaluate, data=data, perceptual=perceptual, **how, **both)
+    pictures = len(images.find_images(source))
     results: list[Evaluation] = []
     try:
         for name in model:
             # Beside other models the strength is theirs; bicubic has none.
             own = {"strength": None} if name == "bicubic" and len(model) > 1 else {}
-            results.append(_watched(partial(run, **own), name, quiet=as_json))
+            results.append(_watched(partial(run, **own), name, pictures, quiet=as_json))
     finally:  # what was measured before one that failed is not lost
         if as_json and results:
             printed = [result.to_dict() for result in results]
@@ -166,10 +171,11 @@ def _print(results: list[Evaluation]) -> None:
     print_table(_score_table(results))
 
 
-def _watched(run: Callable[..., Evaluation], model: str, *, quiet: bool) -> Evaluation:
-    """Measures one model with a progress bar that names the pictures."""
+def _watched(run: Callable[..., Evaluation], model: str, pictures: int, *, quiet: bool) -> Evaluation:
+    """Measures one model with a progress bar that names and counts the pictures."""
     with progress(model, quiet) as report:
-        return run(model, on_score=lambda score: report(text=f"{model}: {score.name}"))
+        done = count(1)
+        return run(model, on_score=lambda score: report(next(done), pictures, f"{model}: {score.name}"))
 
 
 def _check_kind(

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import webbrowser
+from collections.abc import Sequence
 from typing import Annotated
 
 from typer import Option
@@ -41,6 +42,7 @@ def serve(
     max_upload_mib: Annotated[float, Option(help="Largest file, MiB.")] = 128,
     max_pixels: Annotated[int, Option(help="Most pixels of a picture and of its result.")] = 100_000_000,
     max_queue: Annotated[int, Option(help="Pictures under way at once.")] = 64,
+    max_job_minutes: Annotated[float, Option(help="Longest work on one picture.")] = 60,
     no_open: Annotated[bool, Option("--no-open", help="Open no browser.")] = False,
 ) -> None:
     """Serve a page for the browser and an HTTP API, on this machine alone; see docs/web.md.
@@ -50,8 +52,11 @@ def serve(
     own_memory()
     from escsr.web.server import serve as run
 
-    def ready(address: str) -> None:
-        OUT.print(plain(f"{address}  (Ctrl-C stops)"))
+    def ready(addresses: Sequence[str]) -> None:
+        here, *elsewhere = addresses
+        OUT.print(plain(f"{here}  (Ctrl-C stops)"))
+        for address in elsewhere:
+            OUT.print(plain(f"{address}  (from other machines)"))
         sys.stdout.flush()
 
     def open_page(address: str) -> None:
@@ -67,6 +72,7 @@ def serve(
         max_upload_mib=max_upload_mib,
         max_pixels=max_pixels,
         max_queue=max_queue,
+        max_job_minutes=max_job_minutes,
         on_ready=ready,
         on_open=None if no_open or not _has_desktop() else open_page,
     )

@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from escsr.data.pictures import TrainingFile, in_threads, read_sizes
-from escsr.errors import DataError, OutputError
+from escsr.errors import DataError, DeviceError, OutputError
 from escsr.files import atomic_path
 from escsr.runtime.devices import choose_device, free_device_memory, free_host_memory
 
@@ -88,7 +88,12 @@ def choose_storage(storage: str, num_bytes: int) -> str:
         return "mapped" if needed > _SHARE * free_host_memory() else "memory"
     if storage == "mapped":
         return storage
-    free = free_host_memory() if storage == "memory" else free_device_memory(choose_device(storage))
+    try:
+        free = free_host_memory() if storage == "memory" else free_device_memory(choose_device(storage))
+    except DeviceError as error:
+        raise DeviceError(
+            f"storage is auto, memory, mapped or a device, not {storage!r}. {error}"
+        ) from error
     _check_room(num_bytes, free, f"on {storage}", "storage 'mapped'")
     return storage
 

@@ -23,7 +23,7 @@ from escsr.models.bundled import run_checkpoints
 from escsr.runtime.extras import install_line
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.resumable import read_training_checkpoint
-from escsr.training.wandb_log import WandbLog, check_wandb
+from escsr.training.wandb_log import WandbLog, check_login, check_wandb
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -85,7 +85,7 @@ class RunFolder:
             config: The recipe.
 
         Raises:
-            ConfigError: As of `begin`, other pictures apart.
+            ConfigError: As of `begin`, other pictures apart; or nobody is logged in at Weights & Biases.
             OutputError: The folder cannot be written.
         """
         check_folder(self.path)
@@ -95,6 +95,8 @@ class RunFolder:
         if self._is_bound():
             begun = _read_recipe(self.path / "recipe.json", "")
             self._check(begun, {**config.to_dict(), "data": begun["data"]})
+        if self._wants_wandb:
+            check_login()
 
     def begin(self, config: TrainingConfig, iteration: int, *, data: str) -> None:
         """Makes the folder ready to go on behind a step; what was logged beyond it is forgotten.

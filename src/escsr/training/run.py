@@ -14,7 +14,7 @@ import torch
 from escsr.data.pictures import Folders, find_training_images
 from escsr.errors import ConfigError
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import read_checkpoint
+from escsr.models.checkpoints import Checkpoint, read_checkpoint
 from escsr.runtime.devices import choose_device
 from escsr.runtime.memory import out_of_memory_told
 from escsr.training.config import TrainingConfig
@@ -111,11 +111,11 @@ def train(
         check_batch(config, chosen, distributed.world_size, own_network=network is not None)
         if distributed.is_first:
             folder.check(config)
-        if begun is not None:
-            TrainingState(config, torch.device("cpu"), start=begun, network=network)  # whether it fits
         if objective is None:
             check_objective(config)
         validation = Validation.checked(config, validate or {})
+        if begun is not None or network is not None:
+            _check_network(config, begun, network, validation)
         told = on_load if distributed.is_first else None
         with distributed.patiently():
             if distributed.is_first and newest is None:
@@ -139,6 +139,15 @@ def train(
         with out_of_memory_told("choose a smaller batch_size or patch_size, or a larger accumulation"):
             trainer.train(on_progress if distributed.is_first else None, stop=stop)
         return Path(distributed.broadcast(latest_checkpoint(output)))
+
+
+def _check_network(
+    config: TrainingConfig, start: Checkpoint | None, network: NetworkFactory | None, validation: Validation
+) -> None:
+    """Makes the network as the run will, to see whether it can be, fits its start, and can be measured."""
+    state = TrainingState(config, torch.device("cpu"), start=start, network=network)
+    if validation.folders:
+        validation.opened(state.ema)
 
 
 def _keep_apart(output: str | os.PathLike[str], *sources: Folders) -> None:

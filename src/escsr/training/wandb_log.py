@@ -17,7 +17,7 @@ from escsr.errors import ConfigError
 from escsr.files import atomic_path
 from escsr.runtime.extras import install_line
 
-__all__ = ["WandbLog", "check_wandb"]
+__all__ = ["WandbLog", "check_login", "check_wandb"]
 
 _PROJECT = "escsr"
 _ID_FILE = "wandb-id.txt"
@@ -31,6 +31,21 @@ def check_wandb() -> None:
     """
     if importlib.util.find_spec("wandb") is None:
         raise ConfigError(f"Weights & Biases is not installed: {install_line('wandb')}")
+
+
+def check_login() -> None:
+    """Logs in, or asks at a terminal how, unless WANDB_MODE says that nothing is sent.
+
+    Raises:
+        ConfigError: The user is not logged in.
+    """
+    import wandb
+
+    if os.environ.get("WANDB_MODE", "online") == "online":
+        try:
+            wandb.login()
+        except wandb.errors.Error as error:
+            raise _cannot_start(error) from error
 
 
 class WandbLog:
@@ -62,9 +77,7 @@ class WandbLog:
                 settings=wandb.Settings(silent=True, console="off", save_code=False, disable_git=True),
             )
         except wandb.errors.Error as error:
-            raise ConfigError(
-                f"Weights & Biases cannot start ({error}). Run `wandb login`, or set WANDB_MODE=offline."
-            ) from error
+            raise _cannot_start(error) from error
         with atomic_path(path) as temporary:
             temporary.write_text(f"{number}\n")
 
@@ -79,6 +92,12 @@ class WandbLog:
     def close(self) -> None:
         """Sends, or writes, what is still in memory."""
         self._run.finish()
+
+
+def _cannot_start(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"Weights & Biases cannot start ({error}). Run `wandb login`, or set WANDB_MODE=offline."
+    )
 
 
 def _names_project() -> bool:

@@ -15,6 +15,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from escsr.web.jobs import FullError, Jobs
+from escsr.web.limits import Limits
 from escsr.web.metrics import Metrics
 
 __all__ = ["COOKIE", "PLACE", "Guard", "is_loopback"]
@@ -103,7 +104,7 @@ class Guard:
             except FullError as error:
                 await self._refuse(send, _RefusedError(429, str(error)))
             else:
-                body = _Body(receive, send, self._most(scope), self._jobs.limits.upload_seconds)
+                body = _Body(receive, send, self._most(scope), self._jobs.limits)
                 await self._app(scope, body.receive, _with_headers(body.send))
                 if body.refusal is not None:
                     await self._refuse(send, body.refusal)
@@ -167,10 +168,11 @@ class Guard:
 class _Body:
     """Counts what comes of a body; beyond its bound nothing more is read, and the answer is replaced."""
 
-    def __init__(self, receive: Receive, send: Send, most: int, seconds: float) -> None:
+    def __init__(self, receive: Receive, send: Send, most: int, limits: Limits) -> None:
         self._receive, self._send = receive, send
         self._most = self._left = most
-        self._end = asyncio.get_running_loop().time() + seconds
+        self._stall, self._rate = limits.stall_seconds, limits.upload_kib * 2**10
+        self._end = asyncio.get_running_loop().time() + self._stall
         self._is_whole = False
         self._started = False
         self.refusal: _RefusedError | None = None
@@ -180,13 +182,15 @@ class _Body:
             return {"type": "http.disconnect"}
         if self._is_whole:
             return await self._receive()
-        seconds = max(0, self._end - asyncio.get_running_loop().time())
+        seconds = max(0, min(self._stall, self._end - asyncio.get_running_loop().time()))
         try:
             message = await asyncio.wait_for(self._receive(), seconds)
         except asyncio.TimeoutError:
-            self.refusal = _RefusedError(408, "The upload took too long.")
+            self.refusal = _RefusedError(408, "The upload was too slow, or stood still.")
             return {"type": "http.disconnect"}
-        self._left -= len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._left -= size
+        self._end += size / self._rate
         if self._left < 0:
             self.refusal = _too_large(self._most)
         self._is_whole = not message.get("more_body", False)

@@ -28,8 +28,9 @@ class Limits:
         max_streams: Event streams open at once.
         keep_seconds: How long a result waits to be fetched.
         keep_fetched_seconds: How long it stays after that, so that a broken connection can try again.
-        upload_seconds: How long an upload may take.
-        job_seconds: How long the work on one job may take.
+        stall_seconds: How long nothing of an upload may come.
+        upload_kib: How much of it must come in a second, on average after that time, KiB.
+        max_job_minutes: How long the work on one job may take.
         decode_seconds: How long reading one file may take.
         encode_seconds: How long writing one result may take.
         codec_memory_mib: Memory of the process that reads and writes a file, MiB.
@@ -46,8 +47,9 @@ class Limits:
     max_streams: int = 64
     keep_seconds: float = 3600
     keep_fetched_seconds: float = 60
-    upload_seconds: float = 600
-    job_seconds: float = 3600
+    stall_seconds: float = 60
+    upload_kib: float = 16
+    max_job_minutes: float = 60
     decode_seconds: float = 60
     encode_seconds: float = 600
     codec_memory_mib: float = 4096

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from escsr.models.bundled import FAMILIES, REAL, find_model, list_models
+from escsr.models.bundled import FAMILIES, REAL, list_models
 from escsr.models.checkpoints import read_checkpoint
 from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, gan_form
 
@@ -25,6 +25,8 @@ _ABOUT = {
 }
 """By name or family."""
 
+_FACTORS = (2, 3, 4)
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -36,6 +38,7 @@ class Offer:
         scale: The model's factor; None where it follows the size.
         about: What it is for; "" for models of one's own.
         strength: The usual one; None for models that have none.
+        strength_scales: Of the factors 2, 3 and 4 those whose model has it.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Offer:
     scale: int | None
     about: str
     strength: float | None
+    strength_scales: tuple[int, ...]
 
 
 def list_offers(models: Sequence[str] = ()) -> dict[str, Offer]:
@@ -75,14 +79,10 @@ def _offer(model: str) -> Offer:
     is_file = not follows and Path(model).name != path.stem
     name = path.stem if is_file else model
     about = _ABOUT.get(name) or _ABOUT.get(name.rpartition("-x")[0], "")
-    return Offer(name, model, None if follows else scale_of(path), about, _usual_strength(model, path))
-
-
-def _usual_strength(model: str, path: Path) -> float | None:
-    """Of "real" that of a scale with a GAN form; others are what their files hold."""
-    files = [find_model(each) for each in list_models() if _is_real(each)] if model == REAL else [path]
-    blends = [file for file in files if gan_form(file) is not None]
-    return choose_strength(model, blends[0], None) if blends else None
+    files = {scale: choose_model(model, scale) if follows else path for scale in _FACTORS}
+    blends = [scale for scale, file in files.items() if gan_form(file) is not None]
+    strength = choose_strength(model, files[blends[0]], None) if blends else None
+    return Offer(name, model, None if follows else scale_of(path), about, strength, tuple(blends))
 
 
 def _is_real(name: str) -> bool:

@@ -101,7 +101,7 @@ def plan_job(
             raise ConfigError(f"format must be one of {known}, not {suffix!r:.50}.")
         named = named.with_suffix(ending)
     target = folder / f"result{named.suffix.lower()}"
-    check = partial(check_result, header, target, size, scale=scale_of(weights))
+    check = partial(check_result, header, target, size, scale=scale_of(weights), lossless=options.lossless)
     with named_in_errors({str(target): named.name}):
         try:
             (rows, columns), _ = check(max_pixels=max_pixels)

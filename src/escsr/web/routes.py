@@ -86,7 +86,7 @@ _NO_JOB = "No such job."
     response_model=JobStatus,
     summary="Upscale a picture",
     responses=_problems(
-        _408="The upload took too long.",
+        _408="The upload was too slow, or stood still.",
         _413="The file, the picture or its result is too large.",
         _415="The file is no picture that can be read.",
         _422="The options do not fit each other, the model or the format.",
@@ -177,6 +177,7 @@ async def show_models(request: Request) -> list[ModelInfo]:
             scale=offer.scale,
             about=offer.about,
             strength=offer.strength,
+            strength_scales=list(offer.strength_scales),
             is_default=index == 0,
         )
         for index, offer in enumerate(offers)
@@ -199,6 +200,7 @@ async def show_about(request: Request) -> About:
         formats=formats,
         max_upload_bytes=options.limits.max_upload,
         max_pixels=options.limits.max_pixels,
+        max_job_minutes=options.limits.max_job_minutes,
         keep_seconds=options.limits.keep_seconds,
     )
 

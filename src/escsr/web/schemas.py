@@ -128,6 +128,8 @@ class ModelInfo(BaseModel):
     """What it is for."""
     strength: float | None
     """The usual strength; null for a model that has none."""
+    strength_scales: list[int]
+    """Of the factors 2, 3 and 4 those at which strength has an effect; sizes between go by the next."""
     is_default: bool
 
 
@@ -154,6 +156,8 @@ class About(BaseModel):
     max_upload_bytes: int
     max_pixels: int
     """Of a picture and of its result."""
+    max_job_minutes: float
+    """How long the work on one job may take."""
     keep_seconds: float
     """How long a result waits to be fetched."""
 

@@ -28,6 +28,9 @@ _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _PREFIX, _LOCK, _DOOR = "escsr-web-", "lock", "open.html"
 _LEAST_TOKEN = 16
 
+_EVERY = {"0.0.0.0": ("127.0.0.1", "192.0.2.1"), "::": ("::1", "2001:db8::1")}
+"""What stands for every address of a machine: its loopback, and an address of nobody (RFC 5737, 3849)."""
+
 SETTINGS: dict[str, Any] = {
     "log_config": None,
     "access_log": False,
@@ -53,7 +56,8 @@ def serve(
     max_upload_mib: float = 128,
     max_pixels: int = 100_000_000,
     max_queue: int = 64,
-    on_ready: Callable[[str], object] | None = None,
+    max_job_minutes: float = 60,
+    on_ready: Callable[[Sequence[str]], object] | None = None,
     on_open: Callable[[str], object] | None = None,
 ) -> None:
     """Serves the page and the API until the process is told to end: what `escsr serve` does.
@@ -71,8 +75,9 @@ def serve(
         max_upload_mib: See `Limits`.
         max_pixels: See `Limits`.
         max_queue: See `Limits`.
-        on_ready: Takes the page's address once it answers.
-        on_open: Takes, after that, what a browser should open: the page's address, or with a token that of
+        max_job_minutes: See `Limits`.
+        on_ready: Takes the page's addresses once it answers, that for a browser on this machine first.
+        on_open: Takes, after that, what a browser should open: the first address, or with a token that of
             a file which only this user can read, so that no list of processes shows the token.
 
     Raises:
@@ -99,7 +104,12 @@ def serve(
         token=token,
         hosts=(host, socket.gethostname(), *allow_host),
         only_loopback=is_loopback(host) and not allow_host,
-        limits=Limits(max_upload_mib=max_upload_mib, max_pixels=max_pixels, max_queue=max_queue),
+        limits=Limits(
+            max_upload_mib=max_upload_mib,
+            max_pixels=max_pixels,
+            max_queue=max_queue,
+            max_job_minutes=max_job_minutes,
+        ),
     )
     with closing(listening(host, port)) as listener, private_folder() as folder:
         app = create_app(folder, options)
@@ -107,9 +117,9 @@ def serve(
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                address = _address(host, listener)
+                address, *_ = addresses = _addresses(host, listener)
                 if on_ready is not None:
-                    on_ready(address)
+                    on_ready(addresses)
                 if on_open is not None:
                     on_open(address if token is None else _door(folder, f"{address}#token={token}"))
 
@@ -217,6 +227,19 @@ def listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _address(host: str, listener: socket.socket) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}/"
+def _addresses(host: str, listener: socket.socket) -> list[str]:
+    """Of the page; of a server at every address of the machine its loopback, and where others reach it."""
+    bound, port = listener.getsockname()[:2]
+    hosts = [host]
+    if bound in _EVERY:
+        loopback, elsewhere = _EVERY[bound]
+        hosts = [loopback, *_own_address(listener.family, elsewhere)]
+    return [f"http://{f'[{name}]' if ':' in name else name}:{port}/" for name in hosts]
+
+
+def _own_address(family: int, elsewhere: str) -> list[str]:
+    """This machine's address on the way to another, where there is one; nothing is sent."""
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way:
+        way.connect((elsewhere, 9))
+        return [way.getsockname()[0]]
+    return []

@@ -76,8 +76,11 @@ class Worker(threading.Thread):
         def check() -> None:
             if job.cancelled.is_set():
                 raise CancelledJobError
-            if time.monotonic() > start + limits.job_seconds:
-                raise EscError(f"{job.source}: takes more than {limits.job_seconds:g} seconds.")
+            if time.monotonic() > start + limits.max_job_minutes * 60:
+                raise EscError(
+                    f"{job.source}: takes more than {limits.max_job_minutes:g} minutes, the most that this "
+                    "server works on a picture (--max-job-minutes)."
+                )
 
         with Sandbox(job.folder, limits, check) as sandbox:
 

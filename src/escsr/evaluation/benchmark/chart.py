@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from escsr.errors import ConfigError, OutputError
+from escsr.errors import ConfigError, EscError, OutputError
+from escsr.evaluation.benchmark.paper import SETS
 from escsr.evaluation.benchmark.result import Benchmark, Row
+from escsr.evaluation.comparison import read_quality, set_name
 from escsr.files import atomic_path, check_writable
 from escsr.runtime.extras import install_line
 
-__all__ = ["Point", "check_chart_path", "draw_chart", "points_of"]
+__all__ = ["Point", "check_chart_path", "choose_set", "draw_chart", "points_of"]
 
 _ENDINGS = (".png", ".svg")
 _STYLES = {
@@ -77,6 +80,33 @@ def check_chart_path(path: Path) -> None:
     if find_spec("matplotlib") is None:
         raise ConfigError(f"Charts require matplotlib: {install_line('plots')}")
     check_writable(path)
+
+
+def choose_set(name: str, models: Iterable[str], folders: Iterable[str | os.PathLike[str]]) -> str:
+    """Finds a test set before anything is measured.
+
+    Args:
+        name: As asked for, in letters of any case.
+        models: What is measured.
+        folders: Of HR pictures to measure quality on.
+
+    Returns:
+        The set's name, as in tables.
+
+    Raises:
+        ConfigError: Neither the paper, nor a model's card, nor a folder is of this set.
+    """
+    known = [*SETS, *map(set_name, folders)]
+    for model in models:
+        with suppress(EscError):  # a table, or what the benchmark refuses itself
+            cards = read_quality(model.partition(",")[0])
+            known += [card.data.partition(" ×")[0] for card in cards]
+    for each in known:
+        if each.lower() == name.lower():
+            return each
+    raise ConfigError(
+        f"No quality on {name} is known; draw that on one of {', '.join(dict.fromkeys(known))}."
+    )
 
 
 def draw_chart(result: Benchmark, path: str | os.PathLike[str], *, data: str = "Urban100") -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "ATTENTION_FIGURES",
     "LTE_FIGURES",
     "NOTHING_PRINTED",
+    "SETS",
     "PaperFigures",
     "paper_figures",
 ]
@@ -40,7 +41,8 @@ class PaperFigures:
 NOTHING_PRINTED = PaperFigures()
 """Of a network that is in none of its tables."""
 
-_SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
+SETS = ("Set5", "Set14", "B100", "Urban100", "Manga109")
+"""The test sets of Table 2."""
 
 _COST: Mapping[str, Mapping[int, tuple[float, float, float, float]]] = {
     "esc": {2: (947, 592.0, 120.9, 831), 3: (955, 267.6, 41.4, 385), 4: (968, 149.2, 21.9, 215)},
@@ -105,7 +107,7 @@ def paper_figures(name: str, scale: int) -> PaperFigures:
     if name in _COST:
         printed = (each.partition("/") for each in _QUALITY[name][scale].split())
         pairs = ((float(psnr), float(ssim) if ssim else None) for psnr, _, ssim in printed)
-        return PaperFigures(*_COST[name][scale], quality=dict(zip(_SETS, pairs, strict=True)))
+        return PaperFigures(*_COST[name][scale], quality=dict(zip(SETS, pairs, strict=True)))
     psnr = dict(zip((2, 4), _URBAN100.get(name, ()), strict=False)).get(scale)
     return PaperFigures(
         latency_ms=_SRFORMER_MS[scale] if name == "srformer-lt" else None,

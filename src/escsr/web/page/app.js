@@ -101,6 +101,7 @@ class Item {
     this.part("name").textContent = file.name;
     this.part("name").title = file.name;
     this.part("compare").onclick = () => openViewer(this);
+    this.part("download").onclick = () => (this.result.isSaved = true);
     this.part("again").onclick = () => this.queue();
     this.part("remove").onclick = () => (this.isUnderWay ? this.cancel() : this.remove());
     this.url = URL.createObjectURL(file);
@@ -202,7 +203,7 @@ class Item {
       const blob = await (await ask(`/jobs/${id}/result`)).blob();
       if (this.id !== id) return; // sent again, or removed
       if (blob.size !== status.result_bytes) throw new TypeError("The result is cut off.");
-      this.result = { blob, url: URL.createObjectURL(blob), status };
+      this.result = { blob, url: URL.createObjectURL(blob), status, isSaved: false };
       fetch(`/jobs/${id}`, { method: "DELETE" }).catch(() => {});
       this.id = null;
       await this.showResult();
@@ -255,6 +256,11 @@ class Item {
 
   get isUnderWay() {
     return ["queued", "sending", "waiting", "working"].includes(this.state);
+  }
+
+  /** Whether the page alone has its result. */
+  get isUnsaved() {
+    return this.result !== null && !this.result.isSaved;
   }
 
   cancel() {
@@ -381,7 +387,8 @@ function add(files) {
 /** All results as one ZIP. */
 async function downloadAll() {
   const done = items.filter((item) => item.result);
-  if (done.reduce((sum, item) => sum + item.result.blob.size, 0) > MOST_ZIP) {
+  const results = done.map((item) => item.result);
+  if (results.reduce((sum, { blob }) => sum + blob.size, 0) > MOST_ZIP) {
     $("summary").textContent = "Together more than 4 GiB: download them one by one.";
     return;
   }
@@ -396,6 +403,7 @@ async function downloadAll() {
   const url = URL.createObjectURL(await zipped(files));
   const link = Object.assign(document.createElement("a"), { href: url, download: "upscaled.zip" });
   link.click();
+  for (const result of results) result.isSaved = true;
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
@@ -407,6 +415,14 @@ const factor = () => document.querySelector("input[name=factor]:checked").value;
 
 /** The strength of the chosen model where none is given; undefined where it has none. */
 const usualStrength = () => $("model").selectedOptions[0]?.dataset.strength;
+
+/** Whether a strength has an effect at the chosen size; where that follows from each picture, it may. */
+function hasStrength() {
+  const scales = JSON.parse($("model").selectedOptions[0]?.dataset.strengthScales ?? "[]");
+  const wanted = factor() !== "other" ? factor() : $("side").value === "scale" ? $("amount").value : null;
+  if (wanted === null) return scales.length > 0;
+  return scales.includes(Math.min(4, Math.max(2, Math.ceil(wanted))));
+}
 
 /** The options of a job, as the API takes them. */
 function currentSettings() {
@@ -424,7 +440,7 @@ function showSettings() {
   $("other").hidden = $("unit").hidden = !isOther;
   $("unit").textContent = SIDES[$("side").value];
   $("about-model").textContent = $("model").selectedOptions[0]?.dataset.about ?? "";
-  $("strength-field").hidden = usualStrength() === undefined;
+  $("strength-field").hidden = !hasStrength();
   $("strength-value").textContent = $("strength").value;
   const format = about?.formats.find((each) => each.suffixes[0] === $("format").value);
   $("quality-field").hidden = format?.lossless === "always" || $("lossless").checked;
@@ -469,10 +485,12 @@ function showTheme(theme) {
 function openViewer(item) {
   $("viewer-name").textContent = item.file.name;
   $("viewer-sizes").textContent = `${sizeText(item.size)} → ${sizeText(item.outSize)}`;
-  Object.assign($("viewer-download"), { href: item.result.url, download: item.name });
+  const { result } = item;
+  const saved = () => (result.isSaved = true);
+  Object.assign($("viewer-download"), { href: result.url, download: item.name, onclick: saved });
   $("viewer").showModal();
   const viewer = document.querySelector("before-after");
-  viewer.show(item.url, item.result.url, item.outSize);
+  viewer.show(item.url, result.url, item.outSize);
   viewer.range.focus();
 }
 
@@ -524,10 +542,11 @@ async function begin() {
   about = await (await ask("/about")).json();
   const models = await (await ask("/models")).json();
   const names = { auto: "Clean picture", real: "Noisy or compressed photo" };
-  const options = models.map(({ name, about, strength }) => {
+  const options = models.map(({ name, about, strength, strength_scales }) => {
     const option = new Option(names[name] ?? name, name);
     option.dataset.about = about;
     if (strength !== null) option.dataset.strength = strength;
+    option.dataset.strengthScales = JSON.stringify(strength_scales);
     return option;
   });
   const group = Object.assign(document.createElement("optgroup"), { label: "By name" });
@@ -540,7 +559,8 @@ async function begin() {
   const suffixes = about.formats.flatMap((format) => format.suffixes.map((suffix) => `.${suffix}`));
   $("files").accept = ["image/*", ...suffixes].join(",");
   const megapixels = Math.round(about.max_pixels / 1e6);
-  $("limits").textContent = `Up to ${bytesText(about.max_upload_bytes)} each, results up to ${megapixels} megapixels.`;
+  const most = [`Up to ${bytesText(about.max_upload_bytes)} each`, `results up to ${megapixels} megapixels`];
+  $("limits").textContent = `${most.join(", ")}, ${about.max_job_minutes} minutes of work.`;
   recall();
 }
 
@@ -556,6 +576,9 @@ function listen() {
     $("pictures").focus();
   };
   $("clear").onclick = () => {
+    const unsaved = items.filter((item) => item.isUnsaved).length;
+    const which = unsaved === 1 ? "1 result is" : `${unsaved} results are`;
+    if (unsaved && !confirm(`${which} not downloaded yet. Remove all the same?`)) return;
     for (const item of [...items]) item.remove();
   };
   $("download-all").onclick = downloadAll;
@@ -599,7 +622,7 @@ function listen() {
     add(event.dataTransfer.files);
   });
   addEventListener("beforeunload", (event) => {
-    if (items.some((item) => item.isUnderWay)) event.preventDefault();
+    if (items.some((item) => item.isUnderWay || item.isUnsaved)) event.preventDefault();
   });
 }
 
