@@ -232,6 +232,21 @@ def test_a_part_swapped_and_a_hook_after_the_first_run_are_computed_with() -> No
         assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
 
 
+def test_a_network_that_runs_whole_only_keeps_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 30, 20)
+    model = Inference(network, tile_size=8)
+    model.run(lr)
+    handle = network.blocks[1].register_forward_hook(lambda _m, inputs, _: inputs[0])
+    with torch.no_grad():
+        assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
+    assert model.predict((30, 20), (60, 40)).feature_maps == 0
+    monkeypatch.setattr(inference, "free_host_memory", lambda: 1000)
+    with pytest.raises(DeviceError, match=r"blocks\.1 has .* in one piece"):
+        model.run(lr)
+    handle.remove()
+    model.run(lr)
+
+
 def test_settings_and_pictures_that_cannot_be() -> None:
     network = small_network("esc")
     impossible: list[dict[str, Any]] = [

@@ -55,7 +55,8 @@ class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
     Where the network is trained on, loads other weights, or gets other modules or hooks, the next run
-    computes with these. Only what `WeightsWatch` does not notice, as changes through `.data`, needs a new
+    computes with these. One that is `ESC.whole_only` computes each picture in one piece, whatever the tile
+    size. Only what `WeightsWatch` does not notice, as changes through `.data`, needs a new
     `Inference`; until then it computes with the weights as they were.
 
     Args:
@@ -181,6 +182,7 @@ class Inference:
         self.precision_policy = PrecisionPolicy(self.device, self._precision)
         self._largest: int | None = None
         self._form = inference_form(network)
+        self._whole_only = self._form.whole_only()
         self._backend = None if self._backend_choice == "torch" else self._open(self._backend_choice)
         self._watch = watch
 
@@ -213,10 +215,11 @@ class Inference:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            window = self._form.config.window_size
+            least = f"even for tiles of {self._form.config.window_size}"
+            if self._whole_only is not None:
+                least = "for the picture in one piece, as this network needs it"
             raise DeviceError(
-                f"{self.device} has too little memory even for tiles of {window}; free some or use "
-                "another device."
+                f"{self.device} has too little memory {least}; free some or use another device."
             ) from error
 
     def _open(self, backend: Backend) -> GraphBackend:
@@ -229,9 +232,10 @@ class Inference:
 
     def _tile_sizes(self, size: Size) -> list[int]:
         """Tile sides that a picture of some rows and columns may run with, the smallest first."""
-        sizes = [self.usual_tile_size]
+        sizes, whole = [self.usual_tile_size], -max(size) // self.pad_multiple * -self.pad_multiple
+        if self._whole_only is not None:
+            return [whole]
         if self.tile_size is None and self._backend is not None:
-            whole = -max(size) // self.pad_multiple * -self.pad_multiple
             if self._backend.takes_whole and self._fits(whole, size):
                 sizes = [whole]
         elif self.tile_size is None:
@@ -261,13 +265,19 @@ class Inference:
         return memory.workspace if self._backend is None else int(_BACKEND_WORKSPACE * memory.workspace)
 
     def _map_storage(self, lr: Tensor, out_size: Size) -> FeatureStorage:
-        if self.feature_storage != "auto":
+        if self.feature_storage != "auto" and self._whole_only is None:
             return self.feature_storage
         memory = self.predict((lr.shape[-2], lr.shape[-1]), out_size, batch=lr.shape[0])
         free = free_host_memory()
         on_host = memory.total if self.device.type == "cpu" else memory.feature_maps + memory.picture
         if on_host <= free:
             return "float32"
+        if self._whole_only is not None:
+            raise DeviceError(
+                f"{self._whole_only or 'The network'} has adapters or hooks, or is of a class of its own, "
+                f"so that a picture is computed in one piece, which takes {on_host / 2**30:.1f} GiB of "
+                f"memory; {free / 2**30:.1f} are free. Merge them first, or choose a smaller picture."
+            )
         folder = disk_folder()
         _LOG.warning(
             "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.%s",
