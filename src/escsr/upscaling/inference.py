@@ -56,8 +56,8 @@ class Inference:
 
     Where the network is trained on, loads other weights, or gets other modules or hooks, the next run
     computes with these. One that is `ESC.whole_only` computes each picture in one piece, whatever the tile
-    size. Only what `WeightsWatch` does not notice, as changes through `.data`, needs a new
-    `Inference`; until then it computes with the weights as they were.
+    size. Only what `WeightsWatch` does not notice needs a new `Inference`; until then it computes with the
+    weights as they were.
 
     Args:
         network: The network, on the device that computes; or an `inference_form`.
