@@ -294,7 +294,7 @@ def test_a_tile_size_that_cannot_be(tile_size: Any) -> None:
         Inference(small_network("esc"), tile_size=tile_size)
 
 
-@pytest.mark.parametrize("scale", ["2", (2, "2"), float("nan"), float("inf"), [2, 2], 0])
+@pytest.mark.parametrize("scale", ["2", (2, "2"), (2, 2, 2), (2,), float("nan"), float("inf"), [2, 2], 0])
 def test_a_scale_that_cannot_be(scale: Any) -> None:
     with pytest.raises(ConfigError, match="scale must be positive"):
         Inference(small_network("esc-lte")).run(torch.rand(1, 3, 8, 8), scale=scale)
@@ -348,3 +348,15 @@ def test_a_copy_follows_its_own_network() -> None:
     expected = model.run(lr)
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(copied.run(lr), expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (8, 8)])
+def test_a_picture_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"must be \(B, 3, H, W\), not"):
+        Inference(small_network("esc")).run(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_no_pictures_give_none(self_ensemble: bool) -> None:
+    sr = Inference(small_network("esc")).run(torch.zeros(0, 3, 8, 9), self_ensemble=self_ensemble)
+    assert sr.shape == (0, 3, 16, 18)

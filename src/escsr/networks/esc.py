@@ -238,7 +238,7 @@ class ESC(nn.Module):
             raise ConfigError("An LTE network needs either scale= or size=.")
         if scale is not None:
             sides = scale if isinstance(scale, tuple) else (scale, scale)
-            if not all(isinstance(side, Real) and 0 < side < math.inf for side in sides):
+            if len(sides) != 2 or not all(isinstance(side, Real) and 0 < side < math.inf for side in sides):
                 raise ConfigError(f"scale must be positive, one number or two, not {scale!r}.")
             rows, columns = map(float, sides)
             size = max(1, round(height * rows)), max(1, round(width * columns))

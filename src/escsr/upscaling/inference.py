@@ -120,7 +120,7 @@ class Inference:
         """Upscales pictures.
 
         Args:
-            lr: (B, 3, H, W), floating, in [0, 1], in host memory.
+            lr: (B, 3, H, W), floating, in [0, 1], in host memory; of no pictures the result is empty.
             scale: Factor of both sides, or one for rows and one for columns; networks for any scale only.
             size: Output rows and columns; networks for any scale only.
             self_ensemble: Mean over the eight flips and quarter turns: eight times the work, some
@@ -131,18 +131,23 @@ class Inference:
             (B, 3, rH, rW), float32 (float64 where the network is), not clamped, in host memory.
 
         Raises:
-            ConfigError: `scale` or `size` do not fit the network, or `lr` holds other than numbers.
+            ConfigError: `scale` or `size` do not fit the network, or `lr` is of another shape or type, or
+                holds other than numbers.
             DeviceError: The memory does not suffice.
             CheckpointError: The network's results are not numbers.
         """
         claim_threads()
         self._follow()
+        if lr.dim() != 4 or lr.shape[1] != 3 or not min(lr.shape[2:]):
+            raise ConfigError(f"Pictures must be (B, 3, H, W), not {tuple(lr.shape)}.")
         if not lr.is_floating_point():
             raise ConfigError(f"A picture must be floating, in [0, 1], not {lr.dtype}.")
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
         out_size = self._form.output_size(*lr.shape[-2:], scale=scale, size=size)
         lr = lr.to(torch.promote_types(self._dtype, torch.float32))
+        if not len(lr):
+            return lr.new_empty(0, 3, *out_size)
         if self_ensemble:
             return self_ensembled(self._stream, lr, out_size, on_progress)
         return self._stream(lr, out_size, on_progress)
