@@ -80,7 +80,7 @@ class WeightsWatch:
 
     PyTorch counts changes of each tensor: steps of most optimisers, `load_state_dict`, operators in place.
     What is written past that count, as by fused optimisers or through `.data`, is noticed by the norm of
-    each tensor, which takes 1 to 3 ms on a CPU; not where it leaves all norms as they were.
+    each tensor, which takes some milliseconds; not where it leaves all norms as they were.
 
     Args:
         network: The network.
