@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -154,3 +156,10 @@ def test_adapters_and_hooks_are_refused(place: str, kind: str) -> None:
     for tile_size in (8, None):
         with pytest.raises(ConfigError, match="use backend torch"):
             Inference(network, backend="onnx", tile_size=tile_size).run(torch.rand(1, 3, 12, 9))
+
+
+def test_copies_open_the_runtime_anew(backend: Any) -> None:
+    model, lr = Inference(small_network("esc"), backend=backend), torch.rand(1, 3, 12, 9)
+    expected = model.run(lr)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(copied.run(lr), expected)

@@ -128,6 +128,13 @@ def test_weights_have_the_networks_names_and_lie_in_the_file_once() -> None:
     assert held < 1.05 * sum(parameter.numel() for parameter in network.parameters())
 
 
+def test_a_hook_of_a_block_is_not_left_out() -> None:
+    network = small_network("esc")
+    network.blocks[1].register_forward_hook(lambda _m, inputs, _: inputs[0])
+    with pytest.raises(ConfigError, match=r"blocks\.1 has adapters or hooks"):
+        whole_graph(network)
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="any scale"):
         whole_graph(small_network("esc-lte"))

@@ -113,3 +113,11 @@ def test_its_own_test_of_loading(architecture: Any, loader: Any, tmp_path: Path)
             del sys.modules[name]
     assert len(tried) == 11
     assert any(parameters["real"] for parameters in tried)
+
+
+def test_widths_whose_quotient_rounds_down(architecture: Any, loader: Any) -> None:
+    assert int(56 * (61 / 56)) == 60
+    shape = {"dim": 56, "pdim": 8, "kernel_size": 5, "n_blocks": 1, "conv_blocks": 1, "window_size": 8}
+    network = architecture.ESC(**shape, num_heads=4, upscaling_factor=2, ratio=61.5 / 56)
+    loaded = loader.load_from_state_dict(network.state_dict()).model
+    assert loaded.blocks[0].convffns[0].proj.weight.shape[0] == 61

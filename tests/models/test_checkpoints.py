@@ -269,3 +269,14 @@ def test_a_scale_that_is_no_integer_is_refused(scale: Any) -> None:
     for name in ("esc-light", "esc-light-x2"):
         with pytest.raises(ConfigError, match="scale must be an integer"):
             load_network(name, scale=scale)
+
+
+def test_files_of_compiled_networks_and_of_other_loops(tmp_path: Path) -> None:
+    network = small_network("esc")
+    weights = network.state_dict()
+    compiled = {f"module._orig_mod.{key}": value for key, value in weights.items()}
+    parts = {key.replace("blocks.0.", "blocks.0._orig_mod."): value for key, value in weights.items()}
+    for content in (compiled, parts, {"epoch": 1, "model_state_dict": weights}):
+        torch.save(content, tmp_path / "m.pth")
+        loaded = load_network(tmp_path / "m.pth").state_dict()
+        assert all(torch.equal(loaded[key], value) for key, value in weights.items())

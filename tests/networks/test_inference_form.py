@@ -57,6 +57,10 @@ def halve(network: ESC, way: str) -> None:
     elif way == "through data":
         for weight in network.parameters():
             weight.data.mul_(0.5)
+    elif way == "fused step":
+        for weight in network.parameters():
+            weight.grad = torch.full_like(weight, 0.1)
+        torch.optim.AdamW(network.parameters(), 1e-4, fused=True).step()
     elif way == "step":
         for weight in network.parameters():
             weight.grad = torch.full_like(weight, 0.1)
@@ -65,7 +69,7 @@ def halve(network: ESC, way: str) -> None:
         network.load_state_dict(halves, assign=way == "assigned")
 
 
-@pytest.mark.parametrize("way", ["in place", "through data", "step", "loaded", "assigned"])
+@pytest.mark.parametrize("way", ["in place", "through data", "step", "fused step", "loaded", "assigned"])
 @pytest.mark.parametrize("case", ["esc", "esc-rib"])
 def test_it_stays_what_it_is_when_the_network_changes(case: str, way: str) -> None:
     network, lr = network_of(case), torch.rand(1, 3, 9, 9)
@@ -77,7 +81,7 @@ def test_it_stays_what_it_is_when_the_network_changes(case: str, way: str) -> No
         assert torch.equal(form(lr), expected)
 
 
-@pytest.mark.parametrize("way", ["in place", "step", "loaded", "assigned"])
+@pytest.mark.parametrize("way", ["in place", "through data", "step", "fused step", "loaded", "assigned"])
 def test_a_watch_notices_other_weights(way: str) -> None:
     network = small_network("esc")
     watch = WeightsWatch(network)
@@ -86,6 +90,17 @@ def test_a_watch_notices_other_weights(way: str) -> None:
     halve(network, way)
     assert watch.has_changed()
     assert not WeightsWatch(network).has_changed()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_watch_notices_fused_steps_of_other_types(dtype: torch.dtype) -> None:
+    network = small_network("esc").to(dtype)
+    network.register_buffer("count", torch.zeros(1, dtype=torch.int64))
+    network.last.weight.data.fill_(torch.nan)
+    watch = WeightsWatch(network)
+    assert not watch.has_changed()
+    halve(network, "fused step")
+    assert watch.has_changed()
 
 
 @pytest.mark.parametrize("way", ["part swapped", "hook", "hook before", "hook removed"])

@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize, prune
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from escsr.errors import ConfigError
 from escsr.kernels.cpu import native_library
 from escsr.networks import ESC, VARIANTS, training_kernels
 from escsr.networks.inference_form import inference_form
@@ -159,6 +160,75 @@ def test_the_same_for_parts_of_other_variants(variant: str, part: str, way: str)
     expected = plainly(network, lr, **options)
     assert (expected - before).abs().max() > 1e-4
     assert is_near(run(network, lr, tile_size=16, **options), expected)
+
+
+class SkippedBlock(nn.Module):
+    def forward(self, x: Tensor, large_kernel: tuple[Tensor, ...]) -> Tensor:
+        return x
+
+
+class SquashedNetwork(ESC):
+    def forward(self, lr: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(lr).tanh()
+
+
+class ScaledFeatures(ESC):
+    def features(self, lr: Tensor) -> Tensor:
+        return super().features(lr) / 2
+
+
+def _reclass(network: ESC, kind: type[ESC]) -> None:
+    network.__class__ = kind
+
+
+def _skip(network: ESC) -> None:
+    network.blocks[0] = SkippedBlock()
+
+
+def _own_norm(network: ESC) -> None:
+    network.blocks[0].norm_first = nn.InstanceNorm2d(64)
+
+
+WHOLE_ONLY: dict[str, tuple[str, Callable[[ESC], Any]]] = {
+    "hook of a block": ("blocks.0", lambda network: _hook(network, "blocks.0")),
+    "hook before a block": (
+        "blocks.0",
+        lambda network: network.blocks[0].register_forward_pre_hook(
+            lambda _m, inputs: (inputs[0].sin(), inputs[1])
+        ),
+    ),
+    "hook of a pair": (
+        "blocks.0.attention_pairs.0",
+        lambda network: _hook(network, "blocks.0.attention_pairs.0"),
+    ),
+    "hook of the network": ("", lambda network: _hook(network, "")),
+    "network of a class of its own": ("", lambda network: _reclass(network, SquashedNetwork)),
+    "features of its own": ("", lambda network: _reclass(network, ScaledFeatures)),
+    "forward of a block of its own": ("blocks.0", lambda network: _override(network, "blocks.0")),
+    "another block": ("blocks.0", _skip),
+    "another norm": ("blocks.0.norm_first", _own_norm),
+    "adapter of ConvAttn": (
+        "blocks.0.conv_attns.0",
+        lambda network: _adapt(network, "blocks.0.conv_attns.0"),
+    ),
+    "adapter of attention": ("blocks.0.attention", lambda network: _adapt(network, "blocks.0.attention")),
+}
+
+
+@pytest.mark.parametrize("way", WHOLE_ONLY)
+def test_what_stages_would_pass_over_is_computed_whole(way: str) -> None:
+    name, change = WHOLE_ONLY[way]
+    network, lr = network_of(num_attention=2), torch.rand(1, 3, 24, 17)
+    before = plainly(network, lr)
+    assert network.whole_only() is None
+    change(network)
+    expected = plainly(network, lr)
+    assert (expected - before).abs().max() > 1e-3
+    assert network.whole_only() == name
+    for tile_size in (8, 32):
+        assert is_near(run(network, lr, tile_size=tile_size), expected)
+    with pytest.raises(ConfigError, match=f"{name or 'The network'} has adapters or hooks"):
+        network.stages()
 
 
 def gradients(network: ESC, lr: Tensor) -> dict[str, Tensor]:

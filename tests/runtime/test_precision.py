@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,14 @@ from torch import Tensor
 from escsr.runtime.precision import HALF_PRECISIONS, PrecisionPolicy, compute_in
 
 CPU = torch.device("cpu")
+
+
+def switches() -> list[object]:
+    """Those for TF32 of convolutions and of matrix products."""
+    cudnn: Any = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):
+        return [cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision]
+    return [cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
 
 
 def product(a: Tensor) -> Tensor:
@@ -52,9 +61,50 @@ def test_the_switch_of_the_process_is_set_by_one_thread_at_a_time(monkeypatch: p
         first_is_in.set()
         thread.join(0.2)
         with compute_in("tf32", cuda):
-            assert torch.backends.cudnn.allow_tf32
-        assert not torch.backends.cudnn.allow_tf32
+            assert switches()[0] in ("tf32", True)
+        assert switches() in (["ieee", "ieee"], [False, False])
         assert inside == []
     thread.join(10)
     assert inside == ["tf32"]
     assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("by", ["everything", "convolutions", "products"])
+def test_float32_holds_whichever_switch_the_caller_has_set(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cudnn: Any = torch.backends.cudnn
+    if not hasattr(cudnn, "conv"):
+        pytest.skip("this PyTorch has the older switches only")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    before = switches()
+    backends: Any = {
+        "everything": torch.backends,
+        "convolutions": cudnn.conv,
+        "products": torch.backends.cuda.matmul,
+    }
+    place, cuda = backends[by], torch.device("cuda")
+    usual = place.fp32_precision
+    try:
+        for value in ("ieee", "tf32"):
+            place.fp32_precision = value
+            found = switches()
+            with compute_in("float32", cuda):
+                assert switches() == ["ieee", "ieee"]
+            assert switches() == found
+            with compute_in("tf32", cuda):
+                assert switches() == ["tf32", found[1]]
+            assert switches() == found
+    finally:
+        place.fp32_precision = usual
+        cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_the_callers_other_switches_of_cudnn_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    with compute_in("float32", torch.device("cuda")):
+        assert torch.backends.cudnn.benchmark
+        assert torch.backends.cudnn.deterministic

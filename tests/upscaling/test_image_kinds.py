@@ -180,3 +180,15 @@ def test_tensors_in_other_ranges(upscaler: Upscaler) -> None:
     upscaler(lr * 2.5 - 0.5)
     with pytest.raises(ConfigError, match="not finite"):
         upscaler(lr / 0)
+
+
+def test_options_hold_in_the_short_form(pixels: Pixels) -> None:
+    options = escsr.UpscaleOptions(model="esc-light-x4", scale=4, device="cpu")
+    larger = escsr.upscale(pixels, options=options)
+    assert np.array_equal(larger, Upscaler(options=options)(pixels))
+    assert escsr.upscale(pixels, options=options, scale=3, model="esc-light").shape == (60, 93, 3)
+
+
+def test_bytes_that_are_no_picture_are_called_so(upscaler: Upscaler) -> None:
+    with pytest.raises(ImageError, match=r"^the bytes given"):
+        upscaler(b"garbage")

@@ -232,6 +232,21 @@ def test_a_part_swapped_and_a_hook_after_the_first_run_are_computed_with() -> No
         assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
 
 
+def test_a_network_that_runs_whole_only_keeps_to_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, lr = small_network("esc"), torch.rand(1, 3, 30, 20)
+    model = Inference(network, tile_size=8)
+    model.run(lr)
+    handle = network.blocks[1].register_forward_hook(lambda _m, inputs, _: inputs[0])
+    with torch.no_grad():
+        assert (model.run(lr) - network(lr)).abs().max() <= 1e-5
+    assert model.predict((30, 20), (60, 40)).feature_maps == 0
+    monkeypatch.setattr(inference, "free_host_memory", lambda: 1000)
+    with pytest.raises(DeviceError, match=r"blocks\.1 has .* in one piece"):
+        model.run(lr)
+    handle.remove()
+    model.run(lr)
+
+
 def test_settings_and_pictures_that_cannot_be() -> None:
     network = small_network("esc")
     impossible: list[dict[str, Any]] = [
@@ -279,7 +294,7 @@ def test_a_tile_size_that_cannot_be(tile_size: Any) -> None:
         Inference(small_network("esc"), tile_size=tile_size)
 
 
-@pytest.mark.parametrize("scale", ["2", (2, "2"), float("nan"), float("inf"), [2, 2], 0])
+@pytest.mark.parametrize("scale", ["2", (2, "2"), (2, 2, 2), (2,), float("nan"), float("inf"), [2, 2], 0])
 def test_a_scale_that_cannot_be(scale: Any) -> None:
     with pytest.raises(ConfigError, match="scale must be positive"):
         Inference(small_network("esc-lte")).run(torch.rand(1, 3, 8, 8), scale=scale)
@@ -322,7 +337,7 @@ def test_what_it_does_not_notice_makes_no_mixture() -> None:
     model = Inference(network)
     before = model.run(lr)
     for weight in network.parameters():
-        weight.data.mul_(0.5)
+        weight.data.neg_()
     assert torch.equal(model.run(lr), before)
     assert not torch.equal(Inference(network).run(lr), before)
 
@@ -333,3 +348,15 @@ def test_a_copy_follows_its_own_network() -> None:
     expected = model.run(lr)
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(copied.run(lr), expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 1, 8, 8), (1, 4, 8, 8), (1, 3, 0, 8), (8, 8)])
+def test_a_picture_of_another_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"must be \(B, 3, H, W\), not"):
+        Inference(small_network("esc")).run(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_no_pictures_give_none(self_ensemble: bool) -> None:
+    sr = Inference(small_network("esc")).run(torch.zeros(0, 3, 8, 9), self_ensemble=self_ensemble)
+    assert sr.shape == (0, 3, 16, 18)

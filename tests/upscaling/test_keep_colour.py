@@ -98,3 +98,14 @@ def test_models_of_real_photographs_keep_colours_by_themselves(tmp_path: Path) -
     ):
         result = Upscaler(path, keep_colour=keep, device="cpu")(picture)
         assert np.abs(result.astype(int) - expected).max() <= 1
+
+
+def test_a_callers_autocast_changes_nothing(tmp_path: Path) -> None:
+    save_network(
+        ESC(variant_config("esc-light", scale=2).replace(num_blocks=1)), tmp_path / "m.safetensors"
+    )
+    upscaler = Upscaler(tmp_path / "m.safetensors", device="cpu", keep_colour=True)
+    lr = torch.rand(1, 3, 24, 20)
+    expected = upscaler(lr)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(upscaler(lr), expected)

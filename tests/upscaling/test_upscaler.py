@@ -4,6 +4,7 @@ import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,3 +253,43 @@ def test_copies_and_other_processes_open_it_again(model: Path) -> None:
         assert repr(again) == repr(upscaler)
         assert again.options == upscaler.options
         assert np.array_equal(again(crop()), expected)
+
+
+def test_a_file_called_as_a_bundled_model_is_looked_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_network(small_network("esc"), tmp_path / "esc-light-x2.safetensors")
+    monkeypatch.chdir(tmp_path)
+    upscaler = Upscaler("esc-light-x2.safetensors", device="cpu")
+    expected = upscaler(crop())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert np.array_equal(upscaler(crop()), expected)
+
+
+@pytest.mark.parametrize("name", ["esc-light", "esc-light-x2", "auto", "real"])
+def test_a_path_of_a_folder_is_no_bundled_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    save_network(small_network("esc"), tmp_path / name / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    upscaler = Upscaler(Path(name), device="cpu")
+    assert upscaler.name == name
+    assert upscaler.network.config.dim == 24
+    assert upscaler(crop()).shape == (40, 62, 3)
+    assert upscaler.strength == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"crop": 5},
+        {"strength": "0.5"},
+        {"max_pixels": "5"},
+        {"model": torch.nn.Identity()},
+    ],
+)
+def test_options_of_another_type(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(settings))} must be"):
+        Upscaler(**settings)

@@ -36,9 +36,13 @@ class GraphBackend:
 
     def __init__(self, network: ESC, backend: str) -> None:
         self.network, self._load = inference_form(network), open_runtime(backend)
-        self._openvino = backend == "openvino"
+        self._name, self._openvino = backend, backend == "openvino"
         self._whole: Run | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied, or sent to another process, it is opened again: runtimes and locks stay here."""
+        return type(self), (self.network, self._name)
 
     @property
     def takes_whole(self) -> bool:

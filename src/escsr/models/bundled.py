@@ -12,7 +12,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from escsr.errors import CheckpointError, ModelNotFoundError
+from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError
 from escsr.models.hub import find_on_hub, hub_name, is_hub_name
 from escsr.models.published import RELEASED, cache_folder, fetch
 
@@ -26,6 +26,7 @@ __all__ = [
     "find_model",
     "list_models",
     "model_name",
+    "name_of",
     "read_header",
     "run_checkpoints",
 ]
@@ -88,9 +89,10 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
         ModelNotFoundError: There is no such name or file, the folder holds no model, a published model is
             not downloaded yet, or one on the hub cannot be downloaded.
         CheckpointError: The downloaded file is damaged, or another than it was.
+        ConfigError: It is neither a name nor a path.
     """
-    bundled = _bundled()
-    name = FAMILIES.get(os.fspath(name_or_path), os.fspath(name_or_path))
+    bundled, name = _bundled(), name_of(name_or_path)
+    name = FAMILIES.get(name, name)
     if name in bundled:
         return bundled[name]
     if scales := family_scales(name):
@@ -121,6 +123,23 @@ def family_scales(name: str) -> dict[int, str]:
     """
     pattern = re.compile(re.escape(FAMILIES.get(name, name)) + r"-x(\d+)")
     return {int(match[1]): other for other in list_models() if (match := pattern.fullmatch(other))}
+
+
+def name_of(name_or_path: str | os.PathLike[str]) -> str:
+    """A name or path as text; a `Path` of what is there reads like no bundled name.
+
+    Raises:
+        ConfigError: It is something else.
+
+    Example:
+        >>> name_of("esc-light"), name_of(Path())
+        ('esc-light', './.')
+    """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise ConfigError(f"model must be a name or a path, not {type(name_or_path).__name__}.")
+    name = os.fspath(name_or_path)
+    is_path = not isinstance(name_or_path, str) and not Path(name).is_absolute() and Path(name).exists()
+    return f"./{name}" if is_path else name
 
 
 def model_name(path: str | os.PathLike[str]) -> str:

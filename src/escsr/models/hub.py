@@ -188,5 +188,6 @@ def _silent_bar() -> type:
 def _refuse(name: str, error: Exception) -> NoReturn:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     raise ModelNotFoundError(
-        f"{name}: cannot be downloaded from the Hugging Face Hub ({reason:.300})."
+        f"{name}: there is no such file or folder, and it cannot be downloaded from the Hugging Face Hub "
+        f"({reason:.300})."
     ) from error

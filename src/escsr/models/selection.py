@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from functools import cache
+from numbers import Real
 from pathlib import Path
 
 from escsr.errors import ConfigError
-from escsr.models.bundled import FAMILIES, REAL, find_model, model_name
+from escsr.models.bundled import FAMILIES, REAL, find_model, model_name, name_of
 
 __all__ = [
     "ANY_SCALE_UP_TO",
@@ -85,8 +86,8 @@ def check_strength(strength: float | None) -> None:
     Raises:
         ConfigError: It is not from 0 to 1.
     """
-    if strength is not None and not 0 <= strength <= 1:
-        raise ConfigError(f"strength must be from 0 to 1, not {strength:g}.")
+    if strength is not None and not (isinstance(strength, Real) and 0 <= strength <= 1):
+        raise ConfigError(f"strength must be from 0 to 1, not {strength!r}.")
 
 
 def choose_strength(name: str | os.PathLike[str], path: Path, strength: float | None) -> float:
@@ -106,11 +107,11 @@ def choose_strength(name: str | os.PathLike[str], path: Path, strength: float | 
         ConfigError: It is not from 0 to 1, or above 0 and a model of another name has no GAN form.
     """
     if strength is None:
-        has_two = os.fspath(name) == REAL and gan_form(path) is not None
+        has_two = name_of(name) == REAL and gan_form(path) is not None
         return DEFAULT_STRENGTH if has_two else 0.0
     check_strength(strength)
     if strength > 0 and gan_form(path) is None:
-        if os.fspath(name) == REAL:
+        if name_of(name) == REAL:
             _note_without_effect(path)
             return 0.0
         raise ConfigError(
@@ -149,7 +150,7 @@ def explain(name: str | os.PathLike[str], scale: float | None, strength: float |
     """
     path = choose_model(name, scale)
     family, chosen = _family(name, scale), model_name(path)
-    is_default = os.fspath(name) == DEFAULT_MODEL
+    is_default = name_of(name) == DEFAULT_MODEL
     reason = _WHY[family] if is_default else "as given"
     if share := choose_strength(name, path, strength):
         reason += f", strength {share:g}"
@@ -164,6 +165,7 @@ def explain(name: str | os.PathLike[str], scale: float | None, strength: float |
 
 
 def _family(name: str | os.PathLike[str], scale: float | None) -> str:
-    if os.fspath(name) != DEFAULT_MODEL:
-        return FAMILIES.get(os.fspath(name), os.fspath(name))
+    text = name_of(name)
+    if text != DEFAULT_MODEL:
+        return FAMILIES.get(text, text)
     return _ANY if scale is not None and 1 < scale <= ANY_SCALE_UP_TO else _FIXED

@@ -49,7 +49,9 @@ def read_tensor_file(path: Path) -> tuple[Any, dict[str, str]]:
 
 
 def unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
-    """`params_ema` > `params` > LTE's model.sd > bare, without `module.` prefixes.
+    """`params_ema` > `params` > LTE's model.sd > bare, without what wrappers add to names.
+
+    Wrappers are those of several devices (`module.`) and of `torch.compile` (`_orig_mod.`).
 
     Args:
         path: The file, for an error.
@@ -58,13 +60,14 @@ def unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
     Raises:
         CheckpointError: There are no names.
     """
-    for key in ("model", "sd", "params_ema", "params", "state_dict"):
+    for key in ("model", "sd", "params_ema", "params", "state_dict", "model_state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    return {key.removeprefix("module."): value.detach() for key, value in tensors.items()}
+    names = {key: key.replace("_orig_mod.", "").removeprefix("module.") for key in tensors}
+    return {names[key]: value.detach() for key, value in tensors.items()}
 
 
 def check_tensors(

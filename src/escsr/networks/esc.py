@@ -17,6 +17,7 @@ from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
 from escsr.networks.layers import ConvFFN, LayerNorm, Scale, Size
 from escsr.networks.lte import LTE
+from escsr.networks.replaceable import is_replaceable, keeps_forward
 from escsr.networks.stages import Stage
 from escsr.networks.upsamplers import (
     ConvShortcut,
@@ -187,7 +188,15 @@ class ESC(nn.Module):
         """The same as `forward`, as steps over parts of the picture.
 
         F_0 is computed again from the picture at the end: that is cheaper than a map to keep.
+
+        Raises:
+            ConfigError: They would not be the same, see `whole_only`.
         """
+        if (name := self.whole_only()) is not None:
+            raise ConfigError(
+                f"{name or 'The network'} has adapters or hooks, or is of a class of its own, so that the "
+                "network computes whole pictures by PyTorch only: merge them first, or use backend torch."
+            )
         large_kernel = self.shared_kernel()
         stages = [Stage("shallow", self.shallow, ("lr",), (), "x", 1)]
         for block in cast("Iterable[Block]", self.blocks):
@@ -197,6 +206,15 @@ class ESC(nn.Module):
         stages.append(Stage("upsample", self.upsampler, ("features", "lr"), (), "sr", self.upsampler.halo))
         names = {module: name for name, module in self.named_modules()}
         return [replace(stage, name=names[stage.module]) for stage in stages]
+
+    def whole_only(self) -> str | None:
+        """Name of a module for which `stages` would not be the same as `forward`; None where they are.
+
+        Stages do not call the network ("") and its blocks, which must have no hooks, nor a `forward` of
+        their own. Most other parts they call with margins, so that these must be of their classes.
+        """
+        obstacle = next(_obstacles(self, ESC), None)
+        return next((name for name, module in self.named_modules() if module is obstacle), None)
 
     def output_size(
         self, height: int, width: int, *, scale: Scale | None = None, size: Size | None = None
@@ -220,7 +238,7 @@ class ESC(nn.Module):
             raise ConfigError("An LTE network needs either scale= or size=.")
         if scale is not None:
             sides = scale if isinstance(scale, tuple) else (scale, scale)
-            if not all(isinstance(side, Real) and 0 < side < math.inf for side in sides):
+            if len(sides) != 2 or not all(isinstance(side, Real) and 0 < side < math.inf for side in sides):
                 raise ConfigError(f"scale must be positive, one number or two, not {scale!r}.")
             rows, columns = map(float, sides)
             size = max(1, round(height * rows)), max(1, round(width * columns))
@@ -247,6 +265,22 @@ class ESC(nn.Module):
         return self
 
 
+def _obstacles(module: nn.Module, kind: type[nn.Module]) -> Iterator[nn.Module]:
+    """Modules that the stages of a network, block or pair would pass over, or cannot call."""
+    is_plain = keeps_forward(module, kind) and is_replaceable(module, type(module))
+    if not is_plain or (isinstance(module, ESC) and type(module).features is not ESC.features):
+        yield module
+        return
+    for name, child in module.named_children():
+        for part in child if isinstance(child, nn.ModuleList) else [child]:
+            if name in _HOLDERS:
+                yield from _obstacles(part, _HOLDERS[name])
+            elif name == "upsampler":
+                yield from () if isinstance(part, Upsampler) else (part,)
+            elif name in _PARTS and not keeps_forward(part, *_PARTS[name]):
+                yield part
+
+
 def _whole_sides(size: object) -> Size:
     """Rows and columns that a caller asks for."""
     try:
@@ -255,6 +289,18 @@ def _whole_sides(size: object) -> Size:
         raise ConfigError(f"size must be two whole numbers, rows and columns, not {size!r}.") from error
     return rows, columns
 
+
+_HOLDERS: dict[str, type[nn.Module]] = {"blocks": Block, "attention_pairs": AttentionPair}
+_PARTS: dict[str, tuple[type[nn.Module], ...]] = {
+    **dict.fromkeys(("conv_ffn", "conv_ffn_first", "conv_ffns"), (ConvFFN,)),
+    **dict.fromkeys(
+        ("norm", "norm_first", "norm_attention", "norms", "norm_last"), (LayerNorm, nn.Identity)
+    ),
+    "attention": (WindowAttention,),
+    "conv_attns": (ConvAttn,),
+    "shortcut": (ConvShortcut,),
+}
+"""By names of attributes: what stages do not call, and what they call with arguments of their own."""
 
 _LARGE_KERNELS = {"dense": DenseLargeKernel, "decomposed": DecomposedLargeKernel}
 UPSAMPLERS = {"pixel_shuffle": PixelShuffleUpsampler, "nearest_conv": NearestConvUpsampler, "lte": LTE}

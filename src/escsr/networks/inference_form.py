@@ -76,11 +76,11 @@ def _twins(network: ESC) -> dict[int, Any]:
 
 
 class WeightsWatch:
-    """Notices when a network gets other weights, modules or hooks, without reading the weights.
+    """Notices when a network gets other weights, modules or hooks.
 
-    PyTorch counts changes of each tensor: steps of an optimiser, `load_state_dict`, operators in place.
-    What is written past that count, as through `.data`, is not noticed, nor is what happens to weights that
-    were made in inference mode.
+    PyTorch counts changes of each tensor: steps of most optimisers, `load_state_dict`, operators in place.
+    What is written past that count, as by fused optimisers or through `.data`, is noticed by the norm of
+    each tensor, which takes some milliseconds; not where it leaves all norms as they were.
 
     Args:
         network: The network.
@@ -95,17 +95,32 @@ class WeightsWatch:
         return self._state() != self._seen
 
     def _state(self) -> list[object]:
-        """The modules, numbers of their hooks, and of each tensor its place and count of changes."""
+        """The modules, numbers of their hooks, of each tensor its place and count of changes, all norms."""
         state: list[object] = []
+        tensors: list[Tensor] = []
         for module in self.network.modules():
-            state += (module, *module._forward_pre_hooks, None, *module._forward_hooks)
-            tensors = (*module._parameters.values(), *module._buffers.values())
-            state += [_version(each) for each in tensors if each is not None]
-        return state
+            state += (module, vars(module).get("forward"))
+            state += (*module._forward_pre_hooks, None, *module._forward_hooks)
+            held = (*module._parameters.values(), *module._buffers.values())
+            tensors += [each for each in held if each is not None]
+        return [*state, *map(_version, tensors), _norms(tensors)]
 
 
 def _version(tensor: Tensor) -> tuple[int, int]:
     return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
+@torch.no_grad()
+def _norms(tensors: list[Tensor]) -> bytes:
+    """The norms of all floating tensors, in float32 at least; as bytes, since NaN is other than itself."""
+    exact = [
+        each.to(torch.promote_types(each.dtype, torch.float32))
+        for each in tensors
+        if each.is_floating_point()
+    ]
+    if not exact:
+        return b""
+    return torch.stack(torch._foreach_norm(exact)).cpu().numpy().tobytes()
 
 
 def _refuse(*_: Any) -> None:

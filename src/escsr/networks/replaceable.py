@@ -15,6 +15,7 @@ __all__ = [
     "has_all_symmetries",
     "is_replaceable",
     "is_replaceable_conv",
+    "keeps_forward",
     "needs_operators",
     "note_symmetries",
 ]
@@ -43,6 +44,15 @@ def is_replaceable(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     if type(module) not in kinds or any(map(vars(module).get, _CHANGES)):
         return False
     return not _has_any_global_hook()  # type: ignore[no-untyped-call]
+
+
+def keeps_forward(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module is of a class, or of one derived from it, and computes by that class's `forward`.
+
+    Hooks are not asked for: they see each call of the module, with whatever arguments.
+    """
+    kind = next((each for each in kinds if isinstance(module, each)), None)
+    return kind is not None and type(module).forward is kind.forward and "forward" not in vars(module)
 
 
 def is_replaceable_conv(

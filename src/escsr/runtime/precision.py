@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ HALF_PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _FAST_HALF = (7, 0)
 
 _SWITCH = threading.RLock()
-"""Held while cuDNN's switch for TF32 is set, which is one of the process, not of a thread."""
+"""Held while PyTorch's switches for TF32 are set, which are of the process, not of a thread."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,5 +109,26 @@ def compute_in(precision: Precision, device: torch.device) -> Iterator[None]:
         if half is not None or device.type != "cuda":
             yield
             return
-        with _SWITCH, torch.backends.cudnn.flags(enabled=True, allow_tf32=precision == "tf32"):
+        with _SWITCH, _tf32_in_convolutions(precision == "tf32"):
             yield
+
+
+@contextmanager
+def _tf32_in_convolutions(wanted: bool) -> Iterator[None]:
+    """TF32 in CUDA's convolutions, and as the caller has it in matrix products; or in neither.
+
+    The switches of PyTorch 2.9 and newer (`fp32_precision`) stand above the older ones (`allow_tf32`), and
+    the older ones cannot be read where a caller has set the newer.
+    """
+    cudnn: Any = torch.backends.cudnn
+    conv, matmul = getattr(cudnn, "conv", cudnn), torch.backends.cuda.matmul
+    switch, on, off = ("allow_tf32", True, False) if conv is cudnn else ("fp32_precision", "tf32", "ieee")
+    before = [(each, getattr(each, switch)) for each in (conv, matmul)]
+    try:
+        setattr(conv, switch, on if wanted else off)
+        if not wanted:
+            setattr(matmul, switch, off)
+        yield
+    finally:
+        for each, value in before:
+            setattr(each, switch, value)

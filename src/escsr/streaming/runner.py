@@ -74,7 +74,7 @@ def run(
     """Upscales a picture of any size, equal to `network(lr)`, with the working memory of one tile.
 
     Where the device runs out of memory the work goes on from that tile with tiles of half the side;
-    what is done stays done and the result is the same.
+    what is done stays done and the result is the same. A network that is `ESC.whole_only` runs whole.
 
     Args:
         network: The network, on the device that computes; of another than the inference form that is made.
@@ -138,12 +138,13 @@ class _Stream:
         self.transfers = Transfers(self.device)
         self.choose = choose if self.backend is None else self.backend.choose
         self._at_once = not has_kernels(self.device) if self.backend is None else self.backend.takes_whole
+        self._whole_only = self.backend is None and self.network.whole_only() is not None
 
     def run(self, lr: Tensor) -> Tensor:
         """Stage by stage, or the network at once while the picture is one tile and no kernels are lost."""
-        any_size = self.out_size if self.network.config.scale is None else None
-        while self._at_once and len(self._tiles()) == 1:
-            whole = partial(self.network, size=any_size) if self.backend is None else self.backend.whole
+        any_size = {"size": self.out_size} if self.network.config.scale is None else {}
+        while self._whole_only or (self._at_once and len(self._tiles()) == 1):
+            whole = partial(self.network, **any_size) if self.backend is None else self.backend.whole
             try:
                 sr = self.compute(whole, (lr.to(self.device),))
             except (RuntimeError, MemoryError) as error:
@@ -227,7 +228,7 @@ class _Stream:
     def _halve(self, error: RuntimeError | MemoryError) -> None:
         """Makes the tiles smaller where the error says that memory ran out; else raises it."""
         window = self.network.config.window_size
-        if self.tile_size == window or not is_out_of_memory(error):
+        if self._whole_only or self.tile_size == window or not is_out_of_memory(error):
             raise error
         self.tile_size = max(window, self.tile_size // 2 // window * window)
         if self.on_halved is not None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from escsr import images
 from escsr.errors import ConfigError
+from escsr.files import named_in_errors
 from escsr.images import Picture
 from escsr.runtime.progress import OnProgress, part_of
 from escsr.upscaling.channels import Run, upscale_pil, upscale_pixels
@@ -144,4 +145,5 @@ def _decoded(content: bytes | bytearray | memoryview) -> Picture:
     with TemporaryDirectory(prefix="escsr-") as folder:
         path = Path(folder) / "image"
         path.write_bytes(content)
-        return images.read(path, to_srgb=True)
+        with named_in_errors({str(path): "the bytes given"}):
+            return images.read(path, to_srgb=True)

@@ -55,8 +55,9 @@ class Inference:
     """Runs a network on pictures of any size, by exact streaming; threads may share it.
 
     Where the network is trained on, loads other weights, or gets other modules or hooks, the next run
-    computes with these. Only what `WeightsWatch` does not notice, as changes through `.data`, needs a new
-    `Inference`; until then it computes with the weights as they were.
+    computes with these. One that is `ESC.whole_only` computes each picture in one piece, whatever the tile
+    size. Only what `WeightsWatch` does not notice needs a new `Inference`; until then it computes with the
+    weights as they were.
 
     Args:
         network: The network, on the device that computes; or an `inference_form`.
@@ -119,7 +120,7 @@ class Inference:
         """Upscales pictures.
 
         Args:
-            lr: (B, 3, H, W), floating, in [0, 1], in host memory.
+            lr: (B, 3, H, W), floating, in [0, 1], in host memory; of no pictures the result is empty.
             scale: Factor of both sides, or one for rows and one for columns; networks for any scale only.
             size: Output rows and columns; networks for any scale only.
             self_ensemble: Mean over the eight flips and quarter turns: eight times the work, some
@@ -130,18 +131,23 @@ class Inference:
             (B, 3, rH, rW), float32 (float64 where the network is), not clamped, in host memory.
 
         Raises:
-            ConfigError: `scale` or `size` do not fit the network, or `lr` holds other than numbers.
+            ConfigError: `scale` or `size` do not fit the network, or `lr` is of another shape or type, or
+                holds other than numbers.
             DeviceError: The memory does not suffice.
             CheckpointError: The network's results are not numbers.
         """
         claim_threads()
         self._follow()
+        if lr.dim() != 4 or lr.shape[1] != 3 or not min(lr.shape[2:]):
+            raise ConfigError(f"Pictures must be (B, 3, H, W), not {tuple(lr.shape)}.")
         if not lr.is_floating_point():
             raise ConfigError(f"A picture must be floating, in [0, 1], not {lr.dtype}.")
         if not lr.isfinite().all():
             raise ConfigError("The picture holds values that are not finite numbers.")
         out_size = self._form.output_size(*lr.shape[-2:], scale=scale, size=size)
         lr = lr.to(torch.promote_types(self._dtype, torch.float32))
+        if not len(lr):
+            return lr.new_empty(0, 3, *out_size)
         if self_ensemble:
             return self_ensembled(self._stream, lr, out_size, on_progress)
         return self._stream(lr, out_size, on_progress)
@@ -181,6 +187,7 @@ class Inference:
         self.precision_policy = PrecisionPolicy(self.device, self._precision)
         self._largest: int | None = None
         self._form = inference_form(network)
+        self._whole_only = self._form.whole_only()
         self._backend = None if self._backend_choice == "torch" else self._open(self._backend_choice)
         self._watch = watch
 
@@ -213,10 +220,11 @@ class Inference:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            window = self._form.config.window_size
+            least = f"even for tiles of {self._form.config.window_size}"
+            if self._whole_only is not None:
+                least = "for the picture in one piece, as this network needs it"
             raise DeviceError(
-                f"{self.device} has too little memory even for tiles of {window}; free some or use "
-                "another device."
+                f"{self.device} has too little memory {least}; free some or use another device."
             ) from error
 
     def _open(self, backend: Backend) -> GraphBackend:
@@ -229,9 +237,10 @@ class Inference:
 
     def _tile_sizes(self, size: Size) -> list[int]:
         """Tile sides that a picture of some rows and columns may run with, the smallest first."""
-        sizes = [self.usual_tile_size]
+        sizes, whole = [self.usual_tile_size], -max(size) // self.pad_multiple * -self.pad_multiple
+        if self._whole_only is not None:
+            return [whole]
         if self.tile_size is None and self._backend is not None:
-            whole = -max(size) // self.pad_multiple * -self.pad_multiple
             if self._backend.takes_whole and self._fits(whole, size):
                 sizes = [whole]
         elif self.tile_size is None:
@@ -261,13 +270,19 @@ class Inference:
         return memory.workspace if self._backend is None else int(_BACKEND_WORKSPACE * memory.workspace)
 
     def _map_storage(self, lr: Tensor, out_size: Size) -> FeatureStorage:
-        if self.feature_storage != "auto":
+        if self.feature_storage != "auto" and self._whole_only is None:
             return self.feature_storage
         memory = self.predict((lr.shape[-2], lr.shape[-1]), out_size, batch=lr.shape[0])
         free = free_host_memory()
         on_host = memory.total if self.device.type == "cpu" else memory.feature_maps + memory.picture
         if on_host <= free:
             return "float32"
+        if self._whole_only is not None:
+            raise DeviceError(
+                f"{self._whole_only or 'The network'} has adapters or hooks, or is of a class of its own, "
+                f"so that a picture is computed in one piece, which takes {on_host / 2**30:.1f} GiB of "
+                f"memory; {free / 2**30:.1f} are free. Merge them first, or choose a smaller picture."
+            )
         folder = disk_folder()
         _LOG.warning(
             "Feature maps go to a temporary file: %.1f GiB of memory would be needed, %.1f are free.%s",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,7 @@ def check_max_pixels(max_pixels: int | None) -> None:
     """Refuses a limit that nothing can keep.
 
     Raises:
-        ConfigError: It is below 1.
+        ConfigError: It is below 1, or no number.
     """
-    if max_pixels is not None and max_pixels < 1:
-        raise ConfigError(f"max_pixels must be at least 1, not {max_pixels}.")
+    if max_pixels is not None and not (isinstance(max_pixels, Real) and max_pixels >= 1):
+        raise ConfigError(f"max_pixels must be at least 1, not {max_pixels!r}.")

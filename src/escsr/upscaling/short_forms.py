@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from escsr import images
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import choose_model
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler
 
@@ -49,17 +49,19 @@ def upscale(
     image: Any,
     *,
     scale: float | None = None,
-    model: str | os.PathLike[str] = DEFAULT_MODEL,
+    model: str | os.PathLike[str] | None = None,
+    options: UpscaleOptions | None = None,
     **settings: Any,
 ) -> Any:
     """Upscales an image and returns it; for many calls, make an `Upscaler` once.
 
     Args:
         image: numpy array, tensor, PIL image, path, bytes of a file, or a list of these; see `Upscaler`.
-        scale: Factor of both sides; None for ×2, or the scale of the model named.
+        scale: Factor of both sides; None for that in `options`, or ×2, or the scale of the model named.
         model: "auto", "real" for noisy and compressed photos, a name from `list_models`, or a file of
-            weights.
-        settings: Other options by name, see `UpscaleOptions`: `device="cuda"`, `size="1920x1080"`.
+            weights; None for that in `options`, or "auto".
+        options: See `UpscaleOptions`; None for the usual ones.
+        settings: Options by name, in place of those in `options`: `device="cuda"`, `size="1920x1080"`.
 
     Returns:
         An image of the same kind; for a path or bytes, a numpy array. Files are written by `upscale_file`.
@@ -71,4 +73,6 @@ def upscale(
         >>> upscale(np.zeros((20, 30, 3), np.uint8), scale=4).shape
         (80, 120, 3)
     """
-    return Upscaler(model, scale=scale, **settings)(image)
+    if scale is not None:
+        settings["scale"] = scale
+    return Upscaler(model, options=options, **settings)(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -193,9 +194,11 @@ def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, in
         >>> parse_crop("100,50,300,200")
         (100, 50, 300, 200)
     """
-    numbers = re.findall(r"\d{1,9}", text) if isinstance(text, str) else [*text]
+    numbers = re.findall(r"\d{1,9}", text) if isinstance(text, str) else text
+    parts: tuple[int, ...] = ()
     is_clean = not isinstance(text, str) or re.fullmatch(r"\s*\d+(\s*[,x×]\s*\d+){3}\s*", text) is not None
-    parts = tuple(int(number) for number in numbers if isinstance(number, (str, Integral)))
+    if isinstance(numbers, Iterable):
+        parts = tuple(int(number) for number in numbers if isinstance(number, (str, Integral)))
     if not is_clean or len(parts) != 4 or min(parts) < 0 or min(parts[2:]) < 1:
         raise ConfigError(
             "crop must be X,Y,W,H: left, top, width and height in pixels of the picture, like "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +21,7 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.bundled import list_models
+from escsr.models.bundled import family_scales, name_of
 from escsr.models.checkpoints import DEGRADATION
 from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
 from escsr.networks.layers import Size
@@ -104,7 +105,8 @@ class Upscaler:
         self.device = choose_device(self.options.place)
         self._path = weights or choose_model(self.options.model, self.options.scale)
         self.strength = choose_strength(self.options.model, self._path, self.options.strength)
-        self._has_family = self._path.stem in list_models()
+        name = name_of(self.options.model)
+        self._has_family = name == DEFAULT_MODEL or bool(family_scales(name))
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
         self.inference, metadata = open_inference(
@@ -300,7 +302,7 @@ class Upscaler:
 
     def _fitting(self, wanted: TargetSize, rows: int, columns: int) -> Upscaler:
         """This upscaler, or for a family of models ("auto", "esc-light") that of its model for the size."""
-        if not self._has_family:  # a file, a folder or a model of the hub is looked up once
+        if not self._has_family:  # the name of one model, a file or a folder is looked up once
             return self
         path = choose_model(self.options.model, wanted.scale_of(rows, columns))
         if path == self._path:
@@ -331,7 +333,8 @@ class Upscaler:
             sr = self.inference.run(lr, size=size, **how)
         else:
             sr = without_mirrored(self.inference.run(mirrored(lr), **how), self.scale)
-        return keep_colour_(sr, lr)
+        with torch.autocast("cpu", enabled=False):  # a caller's would blur in half precision
+            return keep_colour_(sr, lr)
 
 
 def _sides(picture: Picture | Animation) -> tuple[int, int]:

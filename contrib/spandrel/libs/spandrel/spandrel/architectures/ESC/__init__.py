@@ -12,6 +12,12 @@ from ...__helpers.model_descriptor import (
 from .__arch.esc import ESC
 
 
+def _ratio(hidden: int, dim: int) -> float:
+    """The quotient from which `int(dim * ratio)` is the hidden width again."""
+    ratio = hidden / dim
+    return ratio if int(dim * ratio) == hidden else math.nextafter(ratio, math.inf)
+
+
 class ESCArch(Architecture[ESC]):
     def __init__(self) -> None:
         super().__init__(
@@ -41,8 +47,8 @@ class ESCArch(Architecture[ESC]):
 
         n_blocks = get_seq_len(state_dict, "blocks")
         conv_blocks = get_seq_len(state_dict, "blocks.0.pconvs")
-        first_ratio = state_dict["blocks.0.proj.proj.weight"].shape[0] / dim
-        ratio = state_dict["blocks.0.convffns.0.proj.weight"].shape[0] / dim
+        first_ratio = _ratio(state_dict["blocks.0.proj.proj.weight"].shape[0], dim)
+        ratio = _ratio(state_dict["blocks.0.convffns.0.proj.weight"].shape[0], dim)
         use_ln = "blocks.0.lns.0.weight" in state_dict
         last_ln = "ln_last.weight" in state_dict
 
