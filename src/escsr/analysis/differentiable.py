@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from escsr.errors import ConfigError, ForeignNetworkError
 from escsr.evaluation.contenders import as_several, name_contenders, parse_contenders
 from escsr.models.bundled import model_name
-from escsr.models.checkpoints import network_of, read_checkpoint
+from escsr.models.checkpoints import blended, network_of, read_checkpoint
 from escsr.models.foreign import ForeignModel, load_foreign
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, files_of
 from escsr.networks import ESC
 from escsr.networks.layers import Size, reflect_pad
 from escsr.runtime.devices import choose_device
@@ -111,7 +111,8 @@ def as_differentiable(
     if isinstance(model, nn.Module):
         return _wrapped(model, name or type(model).__name__, scale)
     path = choose_model(os.fspath(model), DEFAULT_SCALE if scale is None else scale)
-    return _wrapped(_load(path, choose_device(device)), name or model_name(path), scale)
+    opened = _load(path, choose_strength(model, path, None), choose_device(device))
+    return _wrapped(opened, name or model_name(path), scale)
 
 
 def open_models(
@@ -156,11 +157,13 @@ def open_models(
     ]
 
 
-def _load(path: Path, device: torch.device) -> nn.Module | ForeignModel:
+def _load(path: Path, strength: float, device: torch.device) -> nn.Module | ForeignModel:
     try:
         checkpoint = read_checkpoint(path)
     except ForeignNetworkError as why:
         return load_foreign(path, why, device=device)
+    for other in files_of(path, strength)[1:]:
+        checkpoint = blended(checkpoint, read_checkpoint(other), strength)
     return network_of(checkpoint, name=model_name(path), device=device).requires_grad_(False)
 
 
