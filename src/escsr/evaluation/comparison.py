@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError
@@ -20,7 +21,7 @@ from escsr.evaluation.benchmark.memory import PeakMemory
 from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
 from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_once
 from escsr.evaluation.cost import count_macs, count_parameters
-from escsr.evaluation.opening import BICUBIC, Model, open_model
+from escsr.evaluation.opening import BICUBIC, Model, open_model, own_scale
 from escsr.evaluation.protocols import evaluate
 from escsr.files import read_json
 from escsr.models.bundled import find_model, list_models
@@ -148,7 +149,7 @@ def compare(
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
         size: Image to upscale, WIDTHxHEIGHT in LR pixels.
-        scale: For models of any scale.
+        scale: For models of any scale, and for modules of your own without an `own_scale`.
         rounds: Timed runs of each model; the median counts.
         device: See `choose_device`.
         precision: See `Precision`.
@@ -171,7 +172,7 @@ def compare(
     where = choose_device(device)
     chosen = list(models) or list_models()
     files = {os.fspath(model) for model in chosen if isinstance(model, (str, os.PathLike))} - {BICUBIC}
-    opened = _open_all(chosen, files, device=str(where), precision=precision)
+    opened = _open_all(chosen, files, scale, device=str(where), precision=precision)
     threads = torch.get_num_threads()
     jobs = {name: Job(name, height, width, scale, str(where), precision, threads) for name in opened}
     tell(f"Timing {len(opened)} models")
@@ -205,11 +206,12 @@ def compare(
 
 
 def _open_all(
-    models: Sequence[Model], files: set[str], *, device: str, precision: Precision
+    models: Sequence[Model], files: set[str], scale: float, *, device: str, precision: Precision
 ) -> dict[str, SuperResolver]:
     opened: dict[str, SuperResolver] = {}
     for each in models:
-        model = open_model(each, device=device, precision=precision)
+        needed = scale if isinstance(each, nn.Module) and own_scale(each) is None else None
+        model = open_model(each, scale=needed, device=device, precision=precision)
         if model.name in opened and model.name not in files:
             raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
         opened[model.name] = model
