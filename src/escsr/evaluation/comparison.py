@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +24,6 @@ from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_o
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.opening import BICUBIC, Model, open_model, own_scale
 from escsr.evaluation.protocols import evaluate
-from escsr.files import read_json
 from escsr.models.bundled import find_model, list_models
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device, device_name
@@ -248,7 +248,7 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
         model: Bundled name or file of weights.
 
     Returns:
-        Figures by set; empty where there is no card.
+        Figures by set; empty where there is no card, or JSON of another program.
 
     Raises:
         CheckpointError: The card is damaged.
@@ -257,11 +257,15 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
     if not path.is_file():
         return ()
     try:
-        card = read_json(path)
-        sets = card["sets"].items() if card.get("format") == CARD_FORMAT else ()
-        pairs = {name: zip(figures["model"], figures["bicubic"], strict=True) for name, figures in sets}
+        card = json.loads(path.read_bytes())
+        if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+            return ()
+        pairs = {
+            name: zip(figures["model"], figures["bicubic"], strict=True)
+            for name, figures in card["sets"].items()
+        }
         return tuple(Quality(name, *map(float, chain(*each))) for name, each in pairs.items())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: unreadable figures ({error!r}); repair or remove it.") from error
 
 
