@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from escsr import images
 from escsr.images import Animation, Picture
@@ -76,6 +78,24 @@ class NearestResolver:
         assert (size is None) == (self.scale is not None)
         self.shapes.append(tuple(lr.shape))
         return torch.nn.functional.interpolate(lr, size=size, scale_factor=self.scale)
+
+
+class Float64OnTheCpu(TorchFunctionMode):
+    """Refuses float64 of what `Tensor.cpu` was not called for, as devices do that have no such numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken_there: list[torch.Tensor] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function is torch.Tensor.cpu:
+            self.taken_there.append(result)
+        if function is torch.Tensor.double:
+            assert any(args[0] is each for each in self.taken_there)
+        return result
 
 
 BROKEN = ("cut.png", "empty.png", "noise.tif", "noise.webp", "text.jpg")

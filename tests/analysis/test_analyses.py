@@ -15,12 +15,15 @@ import torch
 from torch import nn
 from typer.testing import CliRunner, Result
 
+import escsr
 from escsr import analysis, cli, images
 from escsr.analysis.cka import linear_cka
+from escsr.analysis.differentiable import open_models
 from escsr.analysis.inputs import read_batch, read_input
 from escsr.cli import analysing
 from escsr.data.resizers import downscale
 from escsr.errors import ConfigError, EscError, OutputError
+from escsr.evaluation.opening import open_model
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
 from samples import EXAMPLES, small_network
@@ -123,6 +126,27 @@ def test_modules_of_the_callers_own(folder: Path) -> None:
     assert all(each.result.shape == (3, 64, 80) for each in found.values())
     with pytest.raises(ConfigError, match="Sequential: unknown"):
         analysis.analyse_lam("set/0.png", model=[module], shrink="pil-bicubic")
+
+
+def test_an_upscaler_is_analysed_by_its_network(folder: Path) -> None:
+    upscaler = escsr.Upscaler("one.safetensors", device="cpu")
+    found, expected = (
+        analysis.analyse_lam("set/0.png", model=each, crop="0,0,17,17", steps=1)
+        for each in (upscaler, "one.safetensors")
+    )
+    assert list(found) == list(expected) == ["one"]
+    torch.testing.assert_close(found["one"].values, expected["one"].values)
+    for model in (3, [lambda lr: lr]):
+        with pytest.raises(ConfigError, match="A model to analyse must be a name"):
+            analysis.analyse_lam("set/0.png", model=model)  # type: ignore[arg-type]
+
+
+def test_real_is_analysed_at_the_strength_that_its_name_says() -> None:
+    (model,) = open_models("real", scale=4, device="cpu")
+    assert model.name == "esc-real-light-x4, strength 0.9"
+    lr = torch.rand(1, 3, 12, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(model(lr), open_model("real", scale=4, device="cpu")(lr))
 
 
 def test_inputs_are_shrunk_and_cut(folder: Path) -> None:

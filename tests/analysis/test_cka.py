@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from escsr.analysis.cka import cosine_similarity, floor, gram, hsic, layer_grams, linear_cka, similarity
 from escsr.analysis.differentiable import as_differentiable
@@ -154,6 +157,84 @@ def test_attention_maps_are_means_over_windows_and_heads_of_each_picture(variant
     with torch.no_grad(), observing(network, "attention-maps", lambda _, x: alone.append(x)):
         network(inputs[1:])
     torch.testing.assert_close(torch.cat(alone), by_backend[1][:, 1], rtol=1e-4, atol=1e-6)
+
+
+class Attending(nn.Module):
+    """A network of 8 channels around a call of attention."""
+
+    def __init__(self, attend: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.attend = attend
+
+    def forward(self, lr: Tensor) -> Tensor:
+        x = self.conv(lr)
+        return self.attend(x.flatten(2).mT).mT.reshape(x.shape)
+
+
+def maps_of(network: nn.Module, inputs: Tensor) -> Tensor:
+    maps: list[Tensor] = []
+    with torch.no_grad(), observing(network.eval(), "attention-maps", lambda _, x: maps.append(x)):
+        network(inputs)
+    (found,) = maps
+    return found
+
+
+@pytest.mark.parametrize("heads", [None, 2])
+@pytest.mark.parametrize("masks", ["bool", "float", None])
+def test_attention_maps_of_fused_calls_are_softmax(heads: int | None, masks: str | None) -> None:
+    allowed = torch.rand(9, 9) < 0.5
+    allowed[0] = torch.arange(9) == 8
+    added = torch.zeros(9, 9).masked_fill(~allowed, -torch.inf)
+    mask = None if masks is None else allowed if masks == "bool" else added
+    seen: list[Tensor] = []
+
+    def attend(x: Tensor) -> Tensor:
+        parts = x if heads is None else x.unflatten(2, (heads, -1)).transpose(1, 2)
+        seen.append(parts)
+        result = F.scaled_dot_product_attention(parts, parts, parts, attn_mask=mask)
+        return result if heads is None else result.transpose(1, 2).flatten(2)
+
+    maps = maps_of(Attending(attend), torch.randn(4, 3, 3, 3))
+    scores = seen[0] @ seen[0].mT / seen[0].shape[-1] ** 0.5 + (0 if mask is None else added)
+    torch.testing.assert_close(maps, scores.softmax(-1).reshape(4, -1, 9, 9).mean(1))
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_attention_maps_of_multi_head_attention(batch_first: bool, need_weights: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=batch_first)
+
+    class Network(Attending):
+        def __init__(self) -> None:
+            super().__init__(self.call)
+            self.layer = layer
+
+        def call(self, x: Tensor) -> Tensor:
+            x = x if batch_first else x.transpose(0, 1)
+            result: Tensor = self.layer(x, x, x, need_weights=need_weights)[0]
+            return result if batch_first else result.transpose(0, 1)
+
+    network, inputs = Network().eval(), torch.randn(3, 3, 4, 4)
+    with torch.no_grad():
+        x = network.conv(inputs).flatten(2).mT
+        x = x if batch_first else x.transpose(0, 1)
+        _, weights = layer(x, x, x)
+    torch.testing.assert_close(maps_of(network, inputs), weights)
+
+
+@pytest.mark.parametrize("layers", ["*", "large_kernel", "blocks", "blocks.*"])
+def test_patterns_observe_what_has_the_pictures_first(layers: str) -> None:
+    model, inputs = as_differentiable(small_network("esc-rib")), torch.rand(4, 3, 16, 16)
+    if "*" not in layers:
+        with pytest.raises(ConfigError, match=f"No layer '{layers}' gives features whose first"):
+            layer_grams(model, inputs, layers)
+        return
+    names = layer_grams(model, inputs, layers, batch_size=2).layers
+    assert "blocks.1.conv_attns.0" in names
+    assert not {"blocks", "large_kernel", "blocks.0.attention.implicit_bias"} & {*names}
+    assert len(cosine_similarity(model, inputs[:1], layers)) == len(names)
 
 
 def test_modules_of_the_callers_own() -> None:

@@ -13,7 +13,7 @@ from escsr.errors import ConfigError
 from escsr.networks import ESC
 from escsr.networks.conv_attn import ConvAttn
 from escsr.networks.conv_attn_2d import ConvAttn2d
-from samples import nearest_network, small_config, small_network
+from samples import Float64OnTheCpu, nearest_network, small_config, small_network
 
 
 def test_field_of_a_convolution_is_its_kernel() -> None:
@@ -33,6 +33,13 @@ def test_field_of_repeated_pixels_is_a_pixel() -> None:
     field = receptive_field(as_differentiable(nearest_network()), torch.rand(1, 3, 8, 9))
     assert field.map.nonzero().tolist() == [[4, 4]]
     assert field.areas == dict.fromkeys((0.2, 0.3, 0.5, 0.99), 1 / 72)
+
+
+def test_a_field_needs_float64_on_the_cpu_alone() -> None:
+    model, inputs = as_differentiable(nn.Conv2d(3, 3, 1)), torch.rand(1, 3, 4, 5)
+    with Float64OnTheCpu() as mode:
+        receptive_field(model, inputs)
+    assert mode.taken_there
 
 
 def test_sides_of_shares() -> None:

@@ -18,7 +18,7 @@ from escsr.data.arbitrary_scale_sampler import ArbitraryScaleBatch, ArbitrarySca
 from escsr.errors import ConfigError, DataError
 from escsr.networks.lte import query_axis, sampled_axis
 from escsr.networks.upsamplers import OutputSpan
-from samples import EXAMPLES, small_network
+from samples import EXAMPLES, Float64OnTheCpu, small_network
 
 PATCH = 16
 SIZES = [(70, 90), (120, 64), (80, 80)]
@@ -191,6 +191,14 @@ def test_queries_have_the_geometry_of_whole_pictures(
             assert torch.equal(sampled.weight[index], axis.weight[places[index]])
             assert isinstance(sampled.cell, torch.Tensor)
             assert sampled.cell[index].item() == pytest.approx(axis.cell)
+
+
+def test_queries_need_float64_on_the_cpu_alone() -> None:
+    sizes, places = torch.tensor([20, 31]), torch.tensor([[0, 19], [7, 30]])
+    with Float64OnTheCpu() as mode:
+        axis = sampled_axis(10, sizes, places)
+    assert mode.taken_there
+    assert (axis.cell.dtype, axis.offset.dtype) == (torch.float32, torch.float32)  # type: ignore[union-attr]
 
 
 def test_the_network_is_asked_where_the_targets_are() -> None:

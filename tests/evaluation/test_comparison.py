@@ -121,6 +121,19 @@ def test_anybodys_models_are_compared(models: list[str], tmp_path: Path) -> None
         compare([network, small_network("esc-lte")], size="8x8", rounds=1, device="cpu")
 
 
+def test_modules_are_compared_at_the_scale_given_or_at_their_own() -> None:
+    def module(scale: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.Conv2d(3, 3 * scale**2, 1), torch.nn.PixelShuffle(scale))
+
+    (given,) = compare([module(3)], scale=3, size="10x8", rounds=1, device="cpu").models
+    assert (given.model, given.scale, given.parameters) == ("Sequential", 3, 4 * 27)
+    assert given.macs_g_per_megapixel * 1e9 * 80e-6 == pytest.approx(27 * 3 * 80)
+    of_its_own = module(4)
+    of_its_own.scale = 4  # type: ignore[assignment]
+    (own,) = compare([of_its_own], scale=3, size="10x8", rounds=1, device="cpu").models
+    assert (own.scale, own.parameters) == (4, 4 * 48)
+
+
 @pytest.mark.parametrize("name", escsr.list_models())
 def test_cards_are_read_as_they_were_written(name: str) -> None:
     record = next(record for record in model_tables.read_records() if record["model"] == name)

@@ -274,6 +274,24 @@ def test_wrapped_networks_are_measured_as_what_they_hold(wrap: Callable[..., Any
     assert own(torch.rand(1, 3, 4, 5)).shape == (1, 3, 8, 10)
 
 
+@pytest.mark.parametrize("scale", [(2, 2), torch.nn.Parameter(torch.ones(3)), 0.125, True, float("inf"), 0])
+def test_a_module_whose_scale_is_no_whole_number_needs_one_given(scale: Any) -> None:
+    module = torch.nn.Upsample(scale_factor=2)
+    module.scale = scale
+    with pytest.raises(ConfigError, match="Which scale has Upsample"):
+        open_model(module)
+    assert open_model(module, scale=2)(torch.rand(1, 3, 4, 5)).shape == (1, 3, 8, 10)
+
+
+def test_a_module_that_returns_no_tensor_is_told(pictures: Path) -> None:
+    class Several(torch.nn.Upsample):
+        def forward(self, lr: torch.Tensor) -> Any:
+            return [super().forward(lr)]
+
+    with pytest.raises(ConfigError, match="Several returns list, not a tensor"):
+        escsr.evaluate(Several(scale_factor=2), pictures, scale=2)
+
+
 def test_an_upscaler_is_measured_by_its_network(pictures: Path, tmp_path: Path) -> None:
     network = small_network("esc")
     path = tmp_path / "models" / "small.safetensors"

@@ -89,6 +89,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     for settings, message in (
         ({"to": "tensorrt"}, "onnx, openvino"),
         ({"static": 0}, "static"),
+        ({"static": 64.0}, "static must be a whole number of pixels from 1 to 8192, not 64.0"),
+        ({"static": "64"}, "static must be a whole number"),
+        ({"static": True}, "static must be a whole number"),
         ({"opset": 16}, "opset"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import escsr
 from escsr import cli
 from escsr.errors import CheckpointError, ConfigError, OutputError
+from escsr.evaluation.comparison import read_quality
 from escsr.files import sha256_of
 from escsr.integrations import publishing
 from escsr.integrations.publishing import publish
@@ -124,6 +125,25 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
     assert "CC-BY-4.0" in (tmp_path / "out" / "LICENSE").read_text()
     publish(path, tmp_path / "out", name="cats-x2", licence="MIT")  # over what was published before
     assert "Permission is hereby granted" in (tmp_path / "out" / "LICENSE").read_text()
+
+
+def test_a_folder_has_the_entry_of_its_model_alone(tmp_path: Path) -> None:
+    publish("esc-light-x2", tmp_path / "out")
+    publish("esc-light-x3", tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out" / "openmodeldb").iterdir()] == ["3x-esc-light.json"]
+    publish("esc-lte", tmp_path / "out")
+    assert not list((tmp_path / "out" / "openmodeldb").iterdir())
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "3", '{"format": "mine"}'])
+def test_json_of_another_program_beside_the_weights_is_no_card(tmp_path: Path, content: str) -> None:
+    save_network(small_network("esc"), tmp_path / "mine.safetensors", licence="MIT")
+    (tmp_path / "mine.json").write_text(content)
+    assert read_quality(tmp_path / "mine.safetensors") == ()
+    assert publish(tmp_path / "mine.safetensors", tmp_path / "out")
+    (tmp_path / "mine.json").write_text(content[:-1] + "{")
+    with pytest.raises(CheckpointError, match="unreadable figures"):
+        read_quality(tmp_path / "mine.safetensors")
 
 
 def test_what_a_killed_run_left_is_published_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,15 @@ def test_what_could_not_be_loaded_is_not_saved(published_names: bool, tmp_path: 
         assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    "fields", [{"metadata": {"a": 1}}, {"metadata": {1: "a"}}, {"training": None}, {"licence": 3}]
+)
+def test_text_fields_that_are_no_text_are_refused(fields: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="names and values of text, not"):
+        save_network(small_network("esc"), tmp_path / "model.safetensors", **fields)
+    assert not list(tmp_path.iterdir())
+
+
 def test_half_precision_that_does_not_hold_a_weight_is_refused(tmp_path: Path) -> None:
     network, path = small_network("esc"), tmp_path / "model.safetensors"
     with torch.no_grad():

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from escsr.errors import ConfigError, ForeignNetworkError
 from escsr.evaluation.contenders import as_several, name_contenders, parse_contenders
 from escsr.models.bundled import model_name
-from escsr.models.checkpoints import network_of, read_checkpoint
+from escsr.models.checkpoints import blended, network_of, read_checkpoint
 from escsr.models.foreign import ForeignModel, load_foreign
-from escsr.models.selection import DEFAULT_MODEL, choose_model
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, files_of
 from escsr.networks import ESC
 from escsr.networks.layers import Size, reflect_pad
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.tiled import TiledInference
+from escsr.upscaling.upscaler import Upscaler
 
 __all__ = ["DEFAULT_SCALE", "AnyModel", "DifferentiableModel", "as_differentiable", "open_models"]
 
@@ -75,8 +76,9 @@ class DifferentiableModel:
         return sr.shape[-2], sr.shape[-1]
 
 
-AnyModel = str | os.PathLike[str] | nn.Module | Inference | TiledInference | DifferentiableModel
-"""Name or file as for `Upscaler`, a torch module (B, 3, H, W) → (B, 3, rH, rW), or a model that is open."""
+AnyModel = str | os.PathLike[str] | nn.Module | Upscaler | Inference | TiledInference | DifferentiableModel
+"""Name or file as for `Upscaler`, a torch module (B, 3, H, W) → (B, 3, rH, rW), or a model that is open: of
+an `Upscaler` its network, without what it does to colours."""
 
 
 def as_differentiable(
@@ -94,7 +96,7 @@ def as_differentiable(
         The model.
 
     Raises:
-        ConfigError: It has another scale.
+        ConfigError: It has another scale, or is no model.
         ModelNotFoundError: There is no such name or file.
         CheckpointError: The file cannot be used.
         DeviceError: There is no such device.
@@ -105,13 +107,21 @@ def as_differentiable(
     """
     if isinstance(model, DifferentiableModel):
         return model
+    if isinstance(model, Upscaler):
+        model = model.inference
     if isinstance(model, (Inference, TiledInference)):
         inner = model.model if isinstance(model, TiledInference) else model.network
         return _wrapped(inner, name or model.name, scale)
     if isinstance(model, nn.Module):
         return _wrapped(model, name or type(model).__name__, scale)
+    if not isinstance(model, (str, os.PathLike)):
+        raise ConfigError(
+            "A model to analyse must be a name, a file, a module, an Upscaler or an Inference, not "
+            f"{type(model).__name__}."
+        )
     path = choose_model(os.fspath(model), DEFAULT_SCALE if scale is None else scale)
-    return _wrapped(_load(path, choose_device(device)), name or model_name(path), scale)
+    opened = _load(path, choose_strength(model, path, None), choose_device(device))
+    return _wrapped(opened, name or model_name(path), scale)
 
 
 def open_models(
@@ -156,11 +166,13 @@ def open_models(
     ]
 
 
-def _load(path: Path, device: torch.device) -> nn.Module | ForeignModel:
+def _load(path: Path, strength: float, device: torch.device) -> nn.Module | ForeignModel:
     try:
         checkpoint = read_checkpoint(path)
     except ForeignNetworkError as why:
         return load_foreign(path, why, device=device)
+    for other in files_of(path, strength)[1:]:
+        checkpoint = blended(checkpoint, read_checkpoint(other), strength)
     return network_of(checkpoint, name=model_name(path), device=device).requires_grad_(False)
 
 

@@ -82,7 +82,7 @@ def receptive_field(
                 )
             middle = _middle(sr.shape[-2], height), _middle(sr.shape[-1], width)
             (gradient,) = torch.autograd.grad(sr[(..., *middle)].sum(), lr)
-            total += gradient.relu().sum((0, 1)).double().cpu()
+            total += gradient.relu().sum((0, 1)).cpu().double()  # not all devices have float64
             if on_progress is not None:
                 on_progress((index + 1) / len(inputs))
     field = (total / len(inputs) + 1).log10()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,11 +39,12 @@ def observing(network: nn.Module, layers: str, observe: Observe) -> Iterator[Non
         network: The network; it computes the same as without.
         layers: "attention" or "conv-attn" for outputs of those modules of ours; "attention-maps" for the
             weights of all attention, ours or another's, a mean over windows and heads; or a pattern of
-            module names as in `named_modules`, like "layers.*.attn", for the outputs of those.
+            module names as in `named_modules`, like "layers.*.mlp", for the outputs of those: the ones that
+            have the pictures as their first dimension, as have their inputs, others are skipped.
         observe: Called with each.
 
     Raises:
-        ConfigError: The network has no such module.
+        ConfigError: The network has no such module, or nothing was observed.
     """
     if layers == ATTENTION_MAPS:
         with _observing_maps(network, observe):
@@ -50,10 +52,31 @@ def observing(network: nn.Module, layers: str, observe: Observe) -> Iterator[Non
         return
     names = matching(network, layers)
     modules = dict(network.named_modules())
+    batch: list[int] = []
+    seen: list[str] = []
+
+    def enter(_module: nn.Module, inputs: Any) -> None:
+        batch[:] = [len(each) for each in inputs[:1]]
+
+    def found(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, inputs: Any, named: dict[str, Any], output: Any) -> None:
+            first = output if isinstance(output, Tensor) else next(iter(output or ()), None)
+            if _has_first(first, batch) and _has_first((*inputs, *named.values()), batch):
+                seen.append(name)
+                observe(name, first)
+
+        return hook
+
     with ExitStack() as stack:
+        stack.callback(network.register_forward_pre_hook(enter).remove)
         for name in names:
-            stack.callback(modules[name].register_forward_hook(_reporting(name, observe)).remove)
+            stack.callback(modules[name].register_forward_hook(found(name), with_kwargs=True).remove)
         yield
+    if not seen:
+        raise ConfigError(
+            f"No layer {layers!r} gives features whose first dimension is the pictures: lists of layers "
+            "compute nothing by themselves, and windows and weights have other dimensions."
+        )
 
 
 def matching(network: nn.Module, layers: str) -> list[str]:
@@ -78,13 +101,11 @@ def matching(network: nn.Module, layers: str) -> list[str]:
     return names
 
 
-def _reporting(name: str, observe: Observe) -> Callable[..., None]:
-    def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        first = output if isinstance(output, Tensor) else next(iter(output), None)
-        if isinstance(first, Tensor):
-            observe(name, first)
-
-    return hook
+def _has_first(value: Any, batch: list[int]) -> bool:
+    """Whether a tensor, or one in a list, has the pictures as its first dimension."""
+    if isinstance(value, (list, tuple)):
+        return any(_has_first(each, batch) for each in value)
+    return isinstance(value, Tensor) and [*value.shape[:1]] == batch
 
 
 @contextmanager
@@ -121,7 +142,7 @@ def _observing_maps(network: nn.Module, observe: Observe) -> Iterator[None]:
 
 
 class _AttentionCalls(TorchFunctionMode):
-    """Sees calls of softmax over square matrices and of PyTorch's fused attention."""
+    """Sees calls of softmax over square matrices and of PyTorch's own attention."""
 
     def __init__(self, found: Callable[[Callable[[], Tensor]], None], batch: Callable[[], int]) -> None:
         super().__init__()
@@ -133,6 +154,8 @@ class _AttentionCalls(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         if function is F.scaled_dot_product_attention:
             self.found(lambda: attention_maps(*args, **(kwargs or {}), batch=self.batch()))
+        elif function is F.multi_head_attention_forward:  # what it calls is not seen
+            self.found(lambda: _mean_map(_multi_head_weights(*args, **(kwargs or {})), self.batch()))
         elif function in (torch.softmax, F.softmax, Tensor.softmax) and _is_square(result):
             self.found(lambda: _mean_map(result, self.batch()))
         return result
@@ -145,6 +168,14 @@ def _is_square(weights: Tensor) -> bool:
 def _mean_map(weights: Tensor, batch: int) -> Tensor:
     """(…, N, N) with the batch first → (B, N, N)."""
     return weights.detach().reshape(batch, -1, *weights.shape[-2:]).mean(1)
+
+
+def _multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
+    """Computes a call of `multi_head_attention_forward` once more, for its weights: (B·windows, N, N)."""
+    call = inspect.signature(F.multi_head_attention_forward).bind(*args, **kwargs)
+    call.arguments |= {"training": False, "need_weights": True, "average_attn_weights": True}
+    weights: Tensor = F.multi_head_attention_forward(*call.args, **call.kwargs)[1]
+    return weights
 
 
 def attention_maps(
@@ -162,10 +193,11 @@ def attention_maps(
     """The weights of a call of `scaled_dot_product_attention`, averaged over windows and heads.
 
     Args:
-        query: (B·windows, heads, N, d), images in order.
+        query: (B·windows, heads, N, d), images in order; or (B·windows, N, d).
         key: The same shape.
         value: Takes no part.
-        attn_mask: Added to the scores, float, (1 or B·windows, 1 or heads, N, N).
+        attn_mask: Added to the scores, or boolean: True where attention is paid; (…, N, N), of a shape that
+            broadcasts to that of the scores.
         dropout_p: Takes no part.
         is_causal: Takes no part; networks for pictures have none.
         scale: Of the scores; None for 1/√d.
@@ -177,6 +209,9 @@ def attention_maps(
     """
     del value
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if attn_mask is not None:
+        attn_mask = _in_four(attn_mask.expand(*query.shape[:-1], key.shape[-2]))
+    query, key = _in_four(query), _in_four(key)
     count, heads, tokens = len(query), query.shape[1], query.shape[2]
     per_image = count // batch
     total = query.new_zeros(batch, tokens, key.shape[2])
@@ -185,7 +220,14 @@ def attention_maps(
         for first in range(image * per_image, (image + 1) * per_image, step):
             part = slice(first, min(first + step, (image + 1) * per_image))
             scores = query[part] * scale @ key[part].transpose(-2, -1)
-            if attn_mask is not None:
-                scores = scores + (attn_mask[part] if len(attn_mask) == count else attn_mask)
+            if attn_mask is not None and attn_mask.dtype == torch.bool:
+                scores = scores.masked_fill(~attn_mask[part], torch.finfo(scores.dtype).min)
+            elif attn_mask is not None:
+                scores = scores + attn_mask[part]
             total[image] += scores.softmax(-1).sum((0, 1))
     return total / (per_image * heads)
+
+
+def _in_four(x: Tensor) -> Tensor:
+    """(…, heads, N, d) → (windows, heads, N, d); without heads they are one."""
+    return x.reshape(-1, *x.shape[-3:]) if x.ndim > 3 else x.reshape(-1, 1, *x.shape[-2:])

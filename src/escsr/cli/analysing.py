@@ -76,7 +76,7 @@ def cka(
         typer.Option(
             metavar="NAME",
             help="attention-maps, attention or conv-attn (outputs of these modules), or a pattern of names "
-            "of modules, like 'layers.*.attn'.",
+            "of modules, like 'layers.*.mlp'.",
         ),
     ] = "conv-attn",
     estimator: Annotated[

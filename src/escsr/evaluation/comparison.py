@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 from escsr._version import __version__
 from escsr.errors import CheckpointError, ConfigError
@@ -20,9 +22,8 @@ from escsr.evaluation.benchmark.memory import PeakMemory
 from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
 from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_once
 from escsr.evaluation.cost import count_macs, count_parameters
-from escsr.evaluation.opening import BICUBIC, Model, open_model
+from escsr.evaluation.opening import BICUBIC, Model, open_model, own_scale
 from escsr.evaluation.protocols import evaluate
-from escsr.files import read_json
 from escsr.models.bundled import find_model, list_models
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device, device_name
@@ -148,7 +149,7 @@ def compare(
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
         size: Image to upscale, WIDTHxHEIGHT in LR pixels.
-        scale: For models of any scale.
+        scale: For models of any scale, and for modules of your own without an `own_scale`.
         rounds: Timed runs of each model; the median counts.
         device: See `choose_device`.
         precision: See `Precision`.
@@ -171,7 +172,7 @@ def compare(
     where = choose_device(device)
     chosen = list(models) or list_models()
     files = {os.fspath(model) for model in chosen if isinstance(model, (str, os.PathLike))} - {BICUBIC}
-    opened = _open_all(chosen, files, device=str(where), precision=precision)
+    opened = _open_all(chosen, files, scale, device=str(where), precision=precision)
     threads = torch.get_num_threads()
     jobs = {name: Job(name, height, width, scale, str(where), precision, threads) for name in opened}
     tell(f"Timing {len(opened)} models")
@@ -205,11 +206,12 @@ def compare(
 
 
 def _open_all(
-    models: Sequence[Model], files: set[str], *, device: str, precision: Precision
+    models: Sequence[Model], files: set[str], scale: float, *, device: str, precision: Precision
 ) -> dict[str, SuperResolver]:
     opened: dict[str, SuperResolver] = {}
     for each in models:
-        model = open_model(each, device=device, precision=precision)
+        needed = scale if isinstance(each, nn.Module) and own_scale(each) is None else None
+        model = open_model(each, scale=needed, device=device, precision=precision)
         if model.name in opened and model.name not in files:
             raise ConfigError(f"Two models are called {model.name}; give each a name of its own.")
         opened[model.name] = model
@@ -246,7 +248,7 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
         model: Bundled name or file of weights.
 
     Returns:
-        Figures by set; empty where there is no card.
+        Figures by set; empty where there is no card, or JSON of another program.
 
     Raises:
         CheckpointError: The card is damaged.
@@ -255,11 +257,15 @@ def read_quality(model: str | os.PathLike[str]) -> tuple[Quality, ...]:
     if not path.is_file():
         return ()
     try:
-        card = read_json(path)
-        sets = card["sets"].items() if card.get("format") == CARD_FORMAT else ()
-        pairs = {name: zip(figures["model"], figures["bicubic"], strict=True) for name, figures in sets}
+        card = json.loads(path.read_bytes())
+        if not isinstance(card, dict) or card.get("format") != CARD_FORMAT:
+            return ()
+        pairs = {
+            name: zip(figures["model"], figures["bicubic"], strict=True)
+            for name, figures in card["sets"].items()
+        }
         return tuple(Quality(name, *map(float, chain(*each))) for name, each in pairs.items())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: unreadable figures ({error!r}); repair or remove it.") from error
 
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from escsr.evaluation.mac_convention import PAPERS_OWN
 from escsr.networks import ESC, NetworkConfig
 from escsr.upscaling.inference import Inference
-from escsr.upscaling.super_resolver import SuperResolver
+from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver
 from escsr.upscaling.tiled import TiledInference
 
 __all__ = ["MacCount", "count_forward_macs", "count_macs", "count_parameters"]
@@ -42,6 +42,8 @@ def count_parameters(model: NetworkConfig | nn.Module | SuperResolver) -> int:
         model = _shape_only(model)
     elif isinstance(model, (Inference, TiledInference)):
         model = model.network
+    elif isinstance(model, ModuleResolver):
+        model = model.module
     return sum(each.numel() for each in model.parameters()) if isinstance(model, nn.Module) else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Real
 
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -20,7 +21,7 @@ from escsr.upscaling.opening import open_inference
 from escsr.upscaling.super_resolver import ModuleResolver, SuperResolver
 from escsr.upscaling.upscaler import Upscaler
 
-__all__ = ["BICUBIC", "Model", "fitting_scale", "open_model"]
+__all__ = ["BICUBIC", "Model", "fitting_scale", "open_model", "own_scale"]
 
 BICUBIC = "bicubic"
 """Name of the pseudo-model: bicubic interpolation."""
@@ -29,7 +30,7 @@ Model = SuperResolver | Upscaler | nn.Module | str | os.PathLike[str]
 """A model: what `find_model` takes (a bundled name, a file of weights, also of other architectures where
 spandrel is installed, the folder of a training run, ...), "bicubic", any super-resolver, an `Upscaler`
 (its network, without what it does to colours), a network of ours (used where it is), or a module of your
-own, for which a scale is given."""
+own, for which a scale is given where its attribute `scale` is no whole number."""
 
 
 def open_model(
@@ -44,7 +45,7 @@ def open_model(
 
     Args:
         model: See `Model`.
-        scale: For models that are chosen by it.
+        scale: For models that are chosen by it, and of a module of your own; None for its `own_scale`.
         strength: Of a model given by name, see `choose_strength`.
         device: Where to run a model given by name or file.
         precision: Of a model given by name or file, or of a network of ours.
@@ -69,12 +70,12 @@ def open_model(
     if isinstance(network, SuperResolver):
         return network
     if isinstance(network, nn.Module):
-        own = getattr(network, "scale", None) if scale is None else scale
-        if own is None or int(own) != own:
+        chosen = own_scale(network) if scale is None else _whole(scale)
+        if chosen is None:
             raise ConfigError(
                 f"Which scale has {type(network).__name__}? Give a whole number, like scale=2."
             )
-        return ModuleResolver(network, int(own))
+        return ModuleResolver(network, chosen)
     if not isinstance(model, (str, os.PathLike)):
         raise ConfigError(
             "A model must be a name, a file, a network, an Upscaler or a SuperResolver, not "
@@ -90,6 +91,25 @@ def open_model(
         precision=precision,
         strength=choose_strength(model, path, strength),
     ).inference
+
+
+def own_scale(model: nn.Module) -> int | None:
+    """The scale that a module of the caller's has as its attribute `scale`, where that can be one.
+
+    Args:
+        model: The module; of what `torch.compile` and the like made of it, the one inside counts.
+
+    Returns:
+        A whole number; None where the attribute is missing or something else, as a factor of attention.
+    """
+    return _whole(getattr(_unwrapped(model), "scale", None))
+
+
+def _whole(scale: object) -> int | None:
+    if isinstance(scale, bool) or not isinstance(scale, Real):
+        return None
+    number = float(scale)
+    return int(number) if number >= 1 and number.is_integer() else None
 
 
 def _unwrapped(model: object) -> object:

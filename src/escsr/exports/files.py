@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,12 @@ def export(
         OutputError: The file has another ending, is the model's own, or cannot be written.
     """
     check_choice("to", to, ExportFormat)
-    if static is not None and not 1 <= static <= _MOST_STATIC:
-        raise ConfigError(f"static must be from 1 to {_MOST_STATIC} pixels, not {static!r}.")
+    if static is not None:
+        is_whole = isinstance(static, Integral) and not isinstance(static, bool)
+        if not (is_whole and 1 <= static <= _MOST_STATIC):
+            raise ConfigError(
+                f"static must be a whole number of pixels from 1 to {_MOST_STATIC}, not {static!r}."
+            )
     source, suffix = find_model(model), _SUFFIXES[to]
     name, kind = model_name(source), f"{'' if static is None else f'-{static}'}{'-fp16' if half else ''}"
     target = Path(f"{name.replace('/', '-')}{kind}{suffix}" if output is None else output)

@@ -83,7 +83,8 @@ def publish(
 
     `model.safetensors` bears the authors' key names, by which any program that knows ESC detects it;
     `config.json` the shape; `README.md` is the model's card with the hub's fields, `LICENSE` the terms;
-    `openmodeldb/NAME.json` an entry for OpenModelDB, which has no place for models of any scale.
+    `openmodeldb/NAME.json` an entry for OpenModelDB, which has no place for models of any scale; entries
+    there of what was published before are removed.
 
     Args:
         model: As for `load_network`.
@@ -123,6 +124,7 @@ def publish(
         **damage,
     }
     _write(folder / CONFIG_FILE, _json(fields))  # first: it says whose folder this is, should the rest fail
+    _remove_entries(folder / _DATABASE)
     save_network(network, weights, half=half, published_names=True, metadata=metadata)
     texts = {"README.md": card_text(publication), "LICENSE": licence_text(publication)}
     if publication.database_id is not None:
@@ -181,6 +183,15 @@ def _fields(publication: Publication) -> dict[str, Any]:
 def _write(file: Path, text: str) -> None:
     with atomic_path(file) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _remove_entries(folder: Path) -> None:
+    """Removes what tells of weights that are being replaced, maybe under another name."""
+    try:
+        for entry in folder.glob("*.json"):
+            entry.unlink()
+    except OSError as error:
+        raise OutputError(f"Cannot remove {error.filename}: {error.strerror}.") from error
 
 
 def _check_folder(folder: Path) -> None:

@@ -246,12 +246,19 @@ def save_network(
         metadata: More text fields.
 
     Raises:
+        ConfigError: A text field is no text.
         OutputError: The ending is another, the weights are not those of the network's configuration (as
             behind adapters, pruning or parametrizations), half precision does not hold them, or the file
             cannot be written.
     """
     path = Path(path)
     check_weights_ending(path)
+    given = {"training": training, "licence": licence, **(metadata or {})}
+    for key, value in given.items():
+        if not (isinstance(key, str) and isinstance(value, str)):
+            raise ConfigError(
+                f"A file's text fields have names and values of text, not {key!r}: {value!r}."
+            )
     dtype = torch.float16 if half else torch.float32
     state = {_uncompiled(key): value for key, value in network.state_dict().items()}
     _check_shapes(path, state, network.config)
@@ -259,9 +266,7 @@ def save_network(
     fields = {
         "variant": variant_name(network.config) or "custom",
         "scale": str(network.config.scale or "any"),
-        "training": training,
-        "licence": licence,
-        **(metadata or {}),
+        **given,
     }
     config = json.dumps(network.config.to_dict())
     if published_names:

@@ -81,11 +81,11 @@ def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor, origin: int | 
     Returns:
         The axis, query shape (B, Q).
     """
-    sides = out_sizes[:, None].double()
-    # Rounded as `_pixel_centres` rounds, whose last bit may decide between two LR pixels.
-    q = (1 / sides - 1).float() + (2 / sides).float() * positions
+    sides = out_sizes[:, None].cpu().double()  # not all devices have float64
     cell = 2 * size / sides * (sides / size / _CELL_SCALE_LIMIT).clamp(min=1)
-    return _axis(q, size, cell.float(), origin, torch.float32)
+    # Rounded as `_pixel_centres` rounds, whose last bit may decide between two LR pixels.
+    first, step, cell = (each.float().to(positions.device) for each in (1 / sides - 1, 2 / sides, cell))
+    return _axis(first + step * positions, size, cell, origin, torch.float32)
 
 
 def _axis(q: Tensor, size: int, cell: float | Tensor, origin: int | Tensor, dtype: torch.dtype) -> Axis:

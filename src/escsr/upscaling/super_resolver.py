@@ -74,10 +74,13 @@ class ModuleResolver:
         was_training = [each for each in self.module.modules() if each.training]
         self.module.eval()
         try:
-            return self.module(lr.to(weight)).float().cpu()
+            sr = self.module(lr.to(weight))
         finally:
             for each in was_training:
                 each.training = True
+        if not isinstance(sr, Tensor):
+            raise ConfigError(f"{self.name} returns {type(sr).__name__}, not a tensor of pictures.")
+        return sr.float().cpu()
 
 
 def super_resolve(model: SuperResolver, lr: Tensor, size: tuple[int, int]) -> Tensor:
