@@ -72,7 +72,7 @@ def check(block: bytes, maker: str) -> None:
 
 @pytest.mark.parametrize("rating", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 @pytest.mark.parametrize("maker", ["Canon", "Sony", "Fuji"])
 def test_offsets_lead_to_their_values(
     tmp_path: Path, maker: str, suffix: str, order: str, rating: bool
