@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from escsr import analysis, cli, images
 from escsr.analysis.cka import linear_cka
+from escsr.analysis.differentiable import open_models
 from escsr.analysis.inputs import read_batch, read_input
 from escsr.cli import analysing
 from escsr.data.resizers import downscale
@@ -49,6 +50,16 @@ def call(*arguments: str) -> Result:
     done = CliRunner().invoke(cli.app, ["analyse", *arguments])
     assert done.exit_code == 0, (done.exception, done.output)
     return done
+
+
+def test_a_single_set_of_pictures_is_no_sequence_of_letters(folder: Path) -> None:
+    few: dict[str, Any] = {"model": "one.safetensors", "side": 16, "max_images": 2}
+    assert set(analysis.analyse_erf("set", **few)) == {"one"}
+    assert analysis.analyse_cka(Path("set"), **few).cka.shape == (4, 4)
+
+
+def test_models_that_are_none_are_that_of_auto() -> None:
+    assert [each.name for each in open_models(None, device="cpu")] == ["esc-light-x2"]
 
 
 def test_cka(folder: Path) -> None:
