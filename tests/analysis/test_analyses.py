@@ -54,6 +54,16 @@ def call(*arguments: str) -> Result:
     return done
 
 
+def test_a_single_set_of_pictures_is_no_sequence_of_letters(folder: Path) -> None:
+    few: dict[str, Any] = {"model": "one.safetensors", "side": 16, "max_images": 2}
+    assert set(analysis.analyse_erf("set", **few)) == {"one"}
+    assert analysis.analyse_cka(Path("set"), **few).cka.shape == (4, 4)
+
+
+def test_models_that_are_none_are_that_of_auto() -> None:
+    assert [each.name for each in open_models(None, device="cpu")] == ["esc-light-x2"]
+
+
 def test_cka(folder: Path) -> None:
     written = ["-o", "out/cka.png", "-o", "out/cka.svg", "-o", "out/cka.npz"]
     done = call("cka", "set", "-m", "one.safetensors", "--shrink", "matlab-bicubic", "--cosine", *written)

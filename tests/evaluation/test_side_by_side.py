@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from escsr import Upscaler, cli, images
 from escsr.data.pil_resize import pil_resize
 from escsr.errors import ConfigError, DeviceError, EscError, ImageError, ModelNotFoundError, OutputError
-from escsr.evaluation.contenders import Contender, parse_contenders
+from escsr.evaluation.contenders import Contender, as_several, parse_contenders
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
@@ -44,6 +45,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("escsr.runtime.allocator.keep_freed_memory", lambda: False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_one_or_several_are_a_list() -> None:
+    two = ["a", "b"]
+    for several in (two, tuple(two), dict.fromkeys(two).keys(), (each for each in two)):
+        assert as_several(several) == two
+    for one in ("ab", Path("ab"), torch.nn.Sequential(torch.nn.Identity())):
+        assert as_several(one) == [one]
+    assert as_several(None) == as_several(()) == []
 
 
 def content_of(page: Path) -> dict[str, Any]:

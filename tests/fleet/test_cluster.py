@@ -55,5 +55,21 @@ def test_ray_may_count_fewer_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="at most 2"), module.cluster(None, 3):
         raise AssertionError("begun")
     assert ended.is_set()
-    with module.cluster("ray://host:10001", 3):
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_cluster_of_machines_with_fewer_cores_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_connected: bool
+) -> None:
+    ray = pytest.importorskip("ray")
+    cores = [({}, True), ({"CPU": 2.0}, True), ({"CPU": 4.0}, True), ({"CPU": 64.0}, False)]
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Resources": of, "Alive": alive} for of, alive in cores])
+    monkeypatch.setattr(ray, "is_initialized", lambda: is_connected)
+    for name in ("init", "shutdown"):
+        monkeypatch.setattr(ray, name, lambda *_, **__: None)
+    with module.cluster("ray://host:10001", 4):
+        assert not caplog.messages
+    with module.cluster("ray://host:10001", 5):
         pass
+    (message,) = caplog.messages
+    assert message.startswith("No machine of the cluster has 5 cores (num_cpus), at most 4: nothing is")

@@ -17,7 +17,7 @@ from escsr.files import sha256_of
 from escsr.fleet.inputs import find_inputs
 from escsr.fleet.ledger import DEADLY, Ledger
 from escsr.fleet.outcomes import claim, outcomes_uri
-from escsr.fleet.plan import make_plan, setting_of
+from escsr.fleet.plan import check_inputs, make_plan, setting_of
 from escsr.fleet.stores import fetched, file_system, written
 from escsr.fleet.worker import Worker
 from escsr.upscaling.options import UpscaleOptions
@@ -176,6 +176,26 @@ def test_tables_that_cannot_be_done(
         make_plan(
             str(tmp_path / "t.parquet"), str(tmp_path / "out"), "r", options=UpscaleOptions(), format="png"
         )
+
+
+def test_a_model_is_read_once_however_options_of_rows_differ(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr("escsr.fleet.plan.sha256_of", digest)
+    own = [f'{{"longest": {100 + number}}}' for number in range(20)]
+    paths = [f"/{number}.png" for number in range(20)]
+    parquet.write_table(table({"path": paths, "options": own}), tmp_path / "t.parquet")
+    given = (str(tmp_path / "t.parquet"), str(tmp_path / "out"))
+    check_inputs(*given, options=UpscaleOptions(model=nearest), format=None, suffix=None)
+    assert read == [nearest]
+    assert make_plan(*given, "r", options=UpscaleOptions(model=nearest)).rows == 20
+    assert read == [nearest] * 2
 
 
 def test_a_crop_may_be_a_list(nearest: Path) -> None:

@@ -11,6 +11,7 @@ from test_tiff_exif import EXIF, Values, packed, picture, tiff
 
 from escsr import images
 from escsr.images import Picture
+from escsr.images.exif_values import is_bound_to_order, moved_note
 from escsr.images.tiff_exif import loses_maker_note, write_exif
 
 NOTE, COMMENT, RATING = 0x927C, 0x9286, 0x4746
@@ -71,7 +72,7 @@ def check(block: bytes, maker: str) -> None:
 
 @pytest.mark.parametrize("rating", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 @pytest.mark.parametrize("maker", ["Canon", "Sony", "Fuji"])
 def test_offsets_lead_to_their_values(
     tmp_path: Path, maker: str, suffix: str, order: str, rating: bool
@@ -83,6 +84,21 @@ def test_offsets_lead_to_their_values(
     written = images.read(path).metadata["exif-data"]
     assert below(written)[0] == order
     check(written, maker)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_note_beside_a_large_preview_in_the_file(order: str) -> None:
+    """As Sony's: an entry of more bytes than the note leads behind EXIF, and those beside it count."""
+    head, start, to = HEADS["Sony"], 100, 1000
+    entries: Values = {1: (3, [7]), 2: (2, FIRMWARE), 3: (3, [1]), 0x2001: (4, [200_000])}
+
+    def note_at(place: int) -> bytes:
+        note = bytearray(head + packed(entries, order, len(head) + place))
+        struct.pack_into(order + "HHI", note, len(head) + 2 + 12 * 3, 0x2001, 7, 131_383)
+        return bytes(note)
+
+    assert moved_note(note_at(start), order, start, to) == note_at(to)
+    assert is_bound_to_order(note_at(start), order)
 
 
 @pytest.mark.parametrize("maker", ["Canon", "Sony", "Fuji"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -339,6 +340,16 @@ def test_camera_raw_is_refused_since_uploads_keep_no_ending(
         415,
         "photo.dng: camera raw is not taken here; develop it first, or use the command.",
     )
+
+
+@pytest.mark.parametrize("name", ["photo.tif", "photo.dng", "photo"])
+def test_camera_raw_is_refused_by_its_content(served: Served, tmp_path: Path, name: str) -> None:
+    head = struct.pack("<2sHIH", b"II", 42, 8, 1)
+    dng_version = struct.pack("<HHI4s", 50706, 1, 4, bytes([1, 4, 0, 0]))
+    (tmp_path / name).write_bytes(head + dng_version + bytes(4))
+    answer = served.post(tmp_path / name)
+    message = f"{name}: camera raw is not taken here; develop it first, or use the command."
+    assert (answer.status_code, answer.json()["error"]) == (415, message)
 
 
 def test_head_is_get_without_a_body(served: Served, photo: Path) -> None:

@@ -20,6 +20,7 @@ from escsr.analysis.inputs import read_batch, read_input
 from escsr.analysis.lam import Attribution, area_of_contribution, attribute
 from escsr.analysis.outputs import Outputs, check_outputs, write_outputs
 from escsr.errors import ConfigError
+from escsr.evaluation.contenders import as_several
 from escsr.evaluation.crops import Crop, parse_crop
 from escsr.runtime.choices import CkaEstimator, LamRule, Resizer
 from escsr.runtime.memory import out_of_memory_told
@@ -33,7 +34,7 @@ _BATCH_SIZE = 10
 
 @out_of_memory_told("give a smaller side, or fewer pictures at once")
 def analyse_cka(
-    pictures: Sequence[str | os.PathLike[str]],
+    pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: Outputs = (),
     *,
     model: AnyModel | Sequence[AnyModel] = (),
@@ -81,6 +82,7 @@ def analyse_cka(
     Example:
         >>> analyse_cka(["Set5/HR"], "cka.png", shrink="matlab-bicubic")  # doctest: +SKIP
     """
+    pictures = as_several(pictures)
     paths = check_outputs(output, *pictures)
     models = open_models(model, scale=scale, device=device)
     if estimator == "biased" and batch_size is not None:
@@ -175,7 +177,7 @@ def analyse_lam(
 
 @out_of_memory_told("give a smaller side")
 def analyse_erf(
-    pictures: Sequence[str | os.PathLike[str]],
+    pictures: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: Outputs = (),
     *,
     model: AnyModel | Sequence[AnyModel] = (),
@@ -211,6 +213,7 @@ def analyse_erf(
         OutputError: A file cannot be written.
         DeviceError: There is no such device.
     """
+    pictures = as_several(pictures)
     paths = check_outputs(output, *pictures)
     models = open_models(model, scale=scale, device=device)
     inputs = _batch(models, pictures, shrink=shrink, side=side, max_images=max_images)

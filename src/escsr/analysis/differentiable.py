@@ -125,7 +125,7 @@ def as_differentiable(
 
 
 def open_models(
-    model: AnyModel | Sequence[AnyModel], *, scale: float | None = None, device: str = "auto"
+    model: AnyModel | Sequence[AnyModel] | None, *, scale: float | None = None, device: str = "auto"
 ) -> list[DifferentiableModel]:
     """Opens several models, each with a name of its own.
 

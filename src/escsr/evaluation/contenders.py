@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +42,18 @@ class Contender:
 
 
 def as_several(given: Any) -> list[Any]:
-    """One name or path, which is a sequence of letters to Python, as a list of one; a sequence as a list.
+    """What is given as one or as several, as a list: of one name, path or model, or of none for None.
+
+    A name is a sequence of letters to Python, and some models (`nn.Sequential`) are iterable.
 
     Example:
-        >>> as_several("esc-x2"), as_several(("esc-x2", "esc-x4"))
-        (['esc-x2'], ['esc-x2', 'esc-x4'])
+        >>> as_several("esc-x2"), as_several(("esc-x2", "esc-x4")), as_several(None)
+        (['esc-x2'], ['esc-x2', 'esc-x4'], [])
     """
-    if isinstance(given, (str, os.PathLike)) or not isinstance(given, Sequence):
-        return [given]
-    return list(given)
+    if given is None:
+        return []
+    is_one = isinstance(given, (str, os.PathLike)) or callable(given) or not isinstance(given, Iterable)
+    return [given] if is_one else list(given)
 
 
 def parse_contenders(texts: Sequence[str]) -> tuple[Contender, ...]:

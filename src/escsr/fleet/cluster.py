@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_num_cpus", "cluster", "keep_quiet", "run_plan"]
 
+_LOG = logging.getLogger(__name__)
+
 _UNITS_PER_ACTOR = 50
 _MOST_UNIT_ROWS = 1_000
 _POLL_SECONDS = 0.5
@@ -200,6 +202,8 @@ def _watched(
 def cluster(address: str | None, num_cpus: int = 1) -> Iterator[None]:
     """A connection to a cluster, or one of its own; what the caller has connected to is left as it is.
 
+    Of a cluster whose machines have too few cores a warning tells, as it may grow.
+
     Args:
         address: See `upscale`.
         num_cpus: See `upscale`.
@@ -211,6 +215,7 @@ def cluster(address: str | None, num_cpus: int = 1) -> Iterator[None]:
     import ray
 
     if ray.is_initialized():
+        _warn_of_few_cores(num_cpus)
         yield
         return
     address = _address(address)
@@ -222,8 +227,10 @@ def cluster(address: str | None, num_cpus: int = 1) -> Iterator[None]:
     except Exception as error:  # of several kinds
         raise DeviceError(f"No cluster of Ray at {address} ({str(error).splitlines()[0]}).") from error
     try:
-        if address == "local":  # others may grow
+        if address == "local":
             _check_cores(num_cpus, int(ray.cluster_resources().get("CPU", 0)))
+        else:
+            _warn_of_few_cores(num_cpus)
         yield
     finally:
         ray.shutdown()
@@ -247,6 +254,21 @@ def check_num_cpus(num_cpus: int, address: str | None) -> None:
 def _check_cores(num_cpus: int, found: int) -> None:
     if num_cpus > found:
         raise ConfigError(f"num_cpus must be at most {found}, the cores of this machine, not {num_cpus}.")
+
+
+def _warn_of_few_cores(num_cpus: int) -> None:
+    """Says what a run would otherwise wait for without a word."""
+    import ray
+
+    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    most = max((int(resources.get("CPU", 0)) for resources in alive), default=0)
+    if num_cpus > most:
+        _LOG.warning(
+            "No machine of the cluster has %d cores (num_cpus), at most %d: nothing is upscaled until one "
+            "that has them joins it.",
+            num_cpus,
+            most,
+        )
 
 
 def _address(given: str | None) -> str:

@@ -6,9 +6,10 @@ Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of e
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +79,13 @@ def plan_uri(output: str, run: str) -> str:
     return f"{output}/{FOLDER}/plan/{run}"
 
 
-def setting_of(options: UpscaleOptions, own: str) -> Setting:
+def setting_of(
+    options: UpscaleOptions,
+    own: str,
+    *,
+    model_of: Callable[[str | os.PathLike[str], float | None], Path] = choose_model,
+    digest_of: Callable[[Path], str] = sha256_of,
+) -> Setting:
     """Options of a picture and their digests.
 
     The model's digest is that of the one chosen for the scale; where each size needs another ("auto" with a
@@ -87,6 +94,8 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
     Args:
         options: Of the run.
         own: JSON of those that the picture has in their place; "" for none.
+        model_of: `choose_model`, or one that remembers its choices, for many pictures.
+        digest_of: `sha256_of`, or one that remembers digests.
 
     Raises:
         ConfigError: An option is unknown or impossible.
@@ -94,13 +103,13 @@ def setting_of(options: UpscaleOptions, own: str) -> Setting:
     """
     options = with_own(options, own)
     target = options.target
-    model = choose_model(options.model, target.scale if target else None)
+    model = model_of(options.model, target.scale if target else None)
     of_file = options.of_file(model)
     text = f"{options.model} {settings_text(target, of_file)}"
     if target is None and options.crop is not None:  # else the size holds it
         text += f" {parse_crop(options.crop)}"
     settings = hashlib.sha256(text.encode()).hexdigest()
-    return Setting(options, settings, " ".join(map(sha256_of, files_of(model, of_file.strength or 0))))
+    return Setting(options, settings, " ".join(map(digest_of, files_of(model, of_file.strength or 0))))
 
 
 def make_plan(
@@ -136,8 +145,7 @@ def make_plan(
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
-    settings = cache(lambda own: setting_of(options, own))
-
+    settings = _settings(options)
     listed = partial(find_inputs, source, output, format=format, suffix=suffix)
 
     def to_do(names: _Names) -> Iterator[list[tuple[Any, ...]]]:
@@ -192,12 +200,19 @@ def check_inputs(
     if not is_table(source):
         is_empty = not any(inputs)
     else:
-        owns = {each.options for some in inputs for each in some}
-        is_empty = not owns
-        for own in owns:
-            setting_of(options, own)
+        settings, is_empty = _settings(options), True
+        for some in inputs:
+            for each in some:
+                settings(each.options)
+                is_empty = False
     if is_empty:
         raise NoImagesError(f"{source}: no pictures in it.")
+
+
+def _settings(options: UpscaleOptions) -> Callable[[str], Setting]:
+    """`setting_of` for many pictures: however their own options differ, each model is read once."""
+    remembering = partial(setting_of, options, model_of=cache(choose_model), digest_of=cache(sha256_of))
+    return lru_cache(ROWS_PER_GROUP)(remembering)
 
 
 def _check_place(source: str, output: str) -> None:

@@ -85,16 +85,17 @@ def _table(note: bytes, order: str) -> tuple[str, bool, int, list[_Pointer]]:
         found = stated.get(start, order)
         with suppress(struct.error):
             (count,) = struct.unpack_from(found + "H", note, start)
-            pointers = []
+            pointers, larger = [], 0
             for place in range(start + 2, start + 2 + 12 * count, 12):
                 tag, kind, items, offset = struct.unpack_from(found + "HHII", note, place)
                 size = SIZES.get(kind, 0) * items
-                if size > len(note) or (kind not in SIZES and (tag, kind) != (0, 0)):  # some are left empty
+                if kind not in SIZES and (tag, kind) != (0, 0):  # some are left empty
                     break
+                larger += size > len(note)  # as Sony's preview, which stands behind EXIF
                 if size > 4:
                     pointers.append((place + 8, offset, size))
             else:
-                if count:
+                if 2 * larger < count:
                     return found, start in stated, start + 2 + 12 * count, pointers
     return order, False, 0, []
 

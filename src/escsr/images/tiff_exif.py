@@ -14,7 +14,7 @@ from escsr.images.exif_names import EXIF_IFD, IFD0, PREFIX, SUB_IFDS
 from escsr.images.exif_values import MAKER_NOTE, is_bound_to_order, moved_note, reordered_value
 from escsr.images.tiff import LONG, SIZES, Entries, Tiff, reordered
 
-__all__ = ["completed_exif", "loses_maker_note", "read_exif", "read_iptc", "write_exif"]
+__all__ = ["completed_exif", "loses_maker_note", "read_exif", "read_iptc", "with_moved_note", "write_exif"]
 
 _IPTC, _UNDEFINED = 33723, 7
 _POINTERS = SUB_IFDS.keys() - {IFD0}
@@ -133,7 +133,7 @@ def completed_exif(written: bytes, own: bytes) -> bytes:
     Returns:
         The block as it was where nothing is missing, or where one of them is damaged.
     """
-    block = _with_moved_note(written.removeprefix(PREFIX), own)
+    block = with_moved_note(written, own).removeprefix(PREFIX)
     prefix = written[: len(written) - len(block)]
     with suppress(struct.error):
         tiff = Tiff(io.BytesIO(block))
@@ -146,13 +146,22 @@ def completed_exif(written: bytes, own: bytes) -> bytes:
     return prefix + block
 
 
-def _with_moved_note(block: bytes, own: bytes) -> bytes:
-    """A block whose MakerNote, where libexif moved it without knowing it, is adjusted to its place."""
-    new, old = _note(_fields_of(block)), _note(_fields_of(own))
+def with_moved_note(written: bytes, own: bytes) -> bytes:
+    """EXIF as libvips wrote it, with its MakerNote, where libexif moved it without knowing it, adjusted.
+
+    Args:
+        written: See `completed_exif`.
+        own: See `completed_exif`.
+
+    Returns:
+        The block, of the same length.
+    """
+    new, old = _note(_fields_of(written)), _note(_fields_of(own))
     if new is None or old is None or (new.data, new.order) != (old.data, old.order) or len(old.data) <= 4:
-        return block
+        return written
     moved = moved_note(old.data, old.order, old.place, new.place)
-    return block[: new.place] + moved + block[new.place + len(moved) :]
+    start = len(written) - len(written.removeprefix(PREFIX)) + new.place
+    return written[:start] + moved + written[start + len(moved) :]
 
 
 def _completed(fields: _Fields, tiff: Tiff, entries: Entries) -> _Fields:

@@ -22,10 +22,11 @@ from escsr.images.colour import from_pixels, grey_as_rgb
 from escsr.images.colour_tags import add_png_tags
 from escsr.images.conversion import held_by
 from escsr.images.exif_fitting import exif_resolution
+from escsr.images.exif_names import PREFIX
 from escsr.images.formats import VIPS_NAMES, Format, check_size, check_suffix
 from escsr.images.iptc import wrapped_iptc
 from escsr.images.jpeg_segments import add_jfif, add_xmp, change_jpeg_exif
-from escsr.images.metadata import CARRIED, fitted, held_blocks, is_of_pixels
+from escsr.images.metadata import CARRIED, carried_by, fitted, held_blocks, is_of_pixels
 from escsr.images.picture import Animation, Picture
 from escsr.images.png_chunks import change_png_exif, without_png_resolution
 from escsr.images.tiff import without_resolution
@@ -49,7 +50,7 @@ _WITHOUT_RESOLUTION = {"PNG": without_png_resolution, "TIFF": without_resolution
 """libvips puts a resolution into every file of these."""
 
 _CHANGES_OF_EXIF = {"JPEG": change_jpeg_exif, "PNG": change_png_exif, "WebP": change_webp_exif}
-"""libvips leaves out tags that it does not know; in AVIF they cannot be added."""
+"""libvips leaves out tags that it does not know; in AVIF they cannot be added, see `_move_avif_note`."""
 
 _UNKNOWN_RESOLUTION = (72 / 25.4, 72 / 25.4)
 """As EXIF has it where none is known."""
@@ -200,6 +201,8 @@ def _complete(picture: Picture, path: Path, format: Format) -> None:
     if "exif-data" in metadata and format.name in _CHANGES_OF_EXIF:
         complete = partial(tiff_exif.completed_exif, own=metadata["exif-data"])
         _CHANGES_OF_EXIF[format.name](path, complete)
+    elif "exif-data" in metadata and format.name == "AVIF":
+        _move_avif_note(path, metadata["exif-data"])
     if resolution is None and format.name in _WITHOUT_RESOLUTION:
         _WITHOUT_RESOLUTION[format.name](path)
     if format.name == "JPEG":
@@ -211,6 +214,14 @@ def _complete(picture: Picture, path: Path, format: Format) -> None:
         tiff_exif.write_exif(path, metadata.get("exif-data", b""), metadata.get("iptc-data", b""))
     elif format.name == "PNG":
         add_png_tags(path, metadata)
+
+
+def _move_avif_note(path: Path, own: bytes) -> None:
+    """Adjusts the MakerNote in an AVIF file, whose EXIF stands in one piece and keeps its length."""
+    data = path.read_bytes()
+    exif = carried_by(pyvips.Image.heifload_buffer(data)).get("exif-data", b"").removeprefix(PREFIX)
+    if (moved := tiff_exif.with_moved_note(exif, own)) != exif:
+        path.write_bytes(data.replace(exif, moved, 1))
 
 
 def _encoder_settings(

@@ -20,14 +20,16 @@ from typing import Any
 import numpy as np
 
 from escsr import images
-from escsr.errors import EscError
+from escsr.errors import EscError, ImageError
 from escsr.images import Animation, Picture, WriteOptions
+from escsr.images.formats import CAMERA_RAW
 
-__all__ = ["PIXELS", "SOURCE", "Codec", "main"]
+__all__ = ["NO_RAW", "PIXELS", "SOURCE", "Codec", "main"]
 
 SOURCE, PIXELS = "source", "pixels.npy"
 """Names in a job's folder: the upload, and pixels on their way between the processes."""
 
+NO_RAW = "camera raw is not taken here; develop it first, or use the command."
 
 _NONE = np.zeros(0, np.uint8)
 
@@ -64,6 +66,8 @@ class Codec:
             return {"error": f"{self._source}: {type(error).__name__}: {error}".splitlines()[0]}
 
     def _header(self) -> dict[str, Any]:
+        if images.recognise(self._source) == CAMERA_RAW:  # before its package is asked for, or fails on it
+            raise ImageError(f"{self._source}: {NO_RAW}")
         header = images.read_header(self._source)
         return {**dataclasses.asdict(header), "format": header.format.name}
 

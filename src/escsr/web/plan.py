@@ -17,9 +17,10 @@ from escsr.upscaling.default_target import default_target
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_result, frames_of_result
 from escsr.upscaling.target_size import TargetSize
+from escsr.web.codec import NO_RAW
 from escsr.web.offers import scale_of
 
-__all__ = ["Plan", "TooLargeError", "clean_name", "plan_job"]
+__all__ = ["Plan", "TooLargeError", "check_name", "clean_name", "plan_job"]
 
 _LONGEST_NAME = 150
 """Bytes; a file's whole name may have 255 on most systems."""
@@ -81,12 +82,8 @@ def plan_job(
 
     Raises:
         TooLargeError: There are too many pixels, for the server or its memory.
-        ImageError: It is camera raw.
         EscError: The options do not fit each other, the model or the format.
     """
-    by_name = FORMAT_OF.get(Path(name).suffix.lower())  # as the content does not always tell it from TIFF
-    if CAMERA_RAW in (by_name, header.format):
-        raise ImageError(f"{name}: camera raw is not taken here; develop it first, or use the command.")
     size = options.target
     if size is None:
         scale = scale_of(choose_model(options.model, None))
@@ -119,6 +116,16 @@ def plan_job(
         out_size=(columns, rows),
         work=header.width * header.height * frames_of_result(header, target),
     )
+
+
+def check_name(name: str) -> None:
+    """Refuses names of camera raw, as the content does not always tell it from TIFF.
+
+    Raises:
+        ImageError: It is one.
+    """
+    if FORMAT_OF.get(Path(name).suffix.lower()) == CAMERA_RAW:
+        raise ImageError(f"{name}: {NO_RAW}")
 
 
 def clean_name(name: str | None) -> str:

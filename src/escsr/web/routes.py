@@ -23,7 +23,7 @@ from escsr.images import FORMATS, check_suffix
 from escsr.runtime.devices import choose_device
 from escsr.web.guard import COOKIE, PLACE
 from escsr.web.jobs import STOPPED, FullError, Job, Jobs, Place
-from escsr.web.plan import TooLargeError, clean_name, plan_job
+from escsr.web.plan import TooLargeError, check_name, clean_name, plan_job
 from escsr.web.sandbox import read_header
 from escsr.web.schemas import About, FormatInfo, Health, JobForm, JobStatus, ModelInfo, Problem, TokenForm
 from escsr.web.service import Service
@@ -243,6 +243,7 @@ def _add(service: Service, form: JobForm, place: Place) -> Job:
         raise HTTPException(422, f"No model {model!r:.100} here; there is {', '.join(offers)}.")
     job = jobs.create(clean_name(form.file.filename))
     try:
+        check_name(job.name)
         job.folder.mkdir(mode=0o700)
         with open(job.source, "wb") as file:
             shutil.copyfileobj(form.file.file, file)
