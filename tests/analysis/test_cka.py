@@ -190,7 +190,7 @@ def test_attention_maps_of_fused_calls_are_softmax(heads: int | None, masks: str
     seen: list[Tensor] = []
 
     def attend(x: Tensor) -> Tensor:
-        parts = x if heads is None else x.unflatten(2, (heads, -1)).transpose(1, 2)
+        parts = x if heads is None else x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
         seen.append(parts)
         result = F.scaled_dot_product_attention(parts, parts, parts, attn_mask=mask)
         return result if heads is None else result.transpose(1, 2).flatten(2)

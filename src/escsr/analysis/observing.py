@@ -61,7 +61,11 @@ def observing(network: nn.Module, layers: str, observe: Observe) -> Iterator[Non
     def found(name: str) -> Callable[..., None]:
         def hook(_module: nn.Module, inputs: Any, named: dict[str, Any], output: Any) -> None:
             first = output if isinstance(output, Tensor) else next(iter(output or ()), None)
-            if _has_first(first, batch) and _has_first((*inputs, *named.values()), batch):
+            if (
+                isinstance(first, Tensor)
+                and _has_first(first, batch)
+                and _has_first((*inputs, *named.values()), batch)
+            ):
                 seen.append(name)
                 observe(name, first)
 
@@ -209,8 +213,7 @@ def attention_maps(
     """
     del value
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    if attn_mask is not None:
-        attn_mask = _in_four(attn_mask.expand(*query.shape[:-1], key.shape[-2]))
+    mask = None if attn_mask is None else _in_four(attn_mask.expand(*query.shape[:-1], key.shape[-2]))
     query, key = _in_four(query), _in_four(key)
     count, heads, tokens = len(query), query.shape[1], query.shape[2]
     per_image = count // batch
@@ -220,10 +223,10 @@ def attention_maps(
         for first in range(image * per_image, (image + 1) * per_image, step):
             part = slice(first, min(first + step, (image + 1) * per_image))
             scores = query[part] * scale @ key[part].transpose(-2, -1)
-            if attn_mask is not None and attn_mask.dtype == torch.bool:
-                scores = scores.masked_fill(~attn_mask[part], torch.finfo(scores.dtype).min)
-            elif attn_mask is not None:
-                scores = scores + attn_mask[part]
+            if mask is not None and mask.dtype == torch.bool:
+                scores = scores.masked_fill(~mask[part], torch.finfo(scores.dtype).min)
+            elif mask is not None:
+                scores = scores + mask[part]
             total[image] += scores.softmax(-1).sum((0, 1))
     return total / (per_image * heads)
 

@@ -83,7 +83,7 @@ def setting_of(
     options: UpscaleOptions,
     own: str,
     *,
-    model_of: Callable[[str | os.PathLike[str], float | None], Path] = choose_model,
+    model_of: Callable[..., Path] = choose_model,
     digest_of: Callable[[Path], str] = sha256_of,
 ) -> Setting:
     """Options of a picture and their digests.
