@@ -178,7 +178,8 @@ def _multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
     """Computes a call of `multi_head_attention_forward` once more, for its weights: (B·windows, N, N)."""
     call = inspect.signature(F.multi_head_attention_forward).bind(*args, **kwargs)
     call.arguments |= {"training": False, "need_weights": True, "average_attn_weights": True}
-    weights: Tensor = F.multi_head_attention_forward(*call.args, **call.kwargs)[1]
+    _, weights = F.multi_head_attention_forward(*call.args, **call.kwargs)
+    assert weights is not None
     return weights
 
 

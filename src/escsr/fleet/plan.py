@@ -6,7 +6,6 @@ Memory is bounded: rows pass by the thousand; of all of them stay 16 bytes, of e
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
