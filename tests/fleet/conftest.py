@@ -37,7 +37,8 @@ def run(nearest: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Plans and does the work in this process; returns plan and figures."""
     from escsr.fleet import outcomes, worker
     from escsr.fleet.ledger import Ledger
-    from escsr.fleet.plan import make_plan, setting_of
+    from escsr.fleet.plan import make_plan
+    from escsr.fleet.row_options import setting_of
 
     monkeypatch.setattr(worker, "_WAIT_SECONDS", 0.01)
     usual = UpscaleOptions(model=nearest, device="cpu")

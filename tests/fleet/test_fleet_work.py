@@ -17,7 +17,8 @@ from escsr.files import sha256_of
 from escsr.fleet.inputs import find_inputs
 from escsr.fleet.ledger import DEADLY, Ledger
 from escsr.fleet.outcomes import claim, outcomes_uri
-from escsr.fleet.plan import check_inputs, make_plan, setting_of
+from escsr.fleet.plan import check_inputs, make_plan
+from escsr.fleet.row_options import setting_of
 from escsr.fleet.stores import fetched, file_system, written
 from escsr.fleet.worker import Worker
 from escsr.upscaling.options import UpscaleOptions
@@ -162,6 +163,8 @@ def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) ->
         ({"path": ["/a.png"], "options": ['{"precision": "fp16"}']}, ConfigError, "'float16'.*not 'fp16'"),
         ({"path": ["/a.png"], "options": ['{"backend": "x"}']}, ConfigError, "backend should be 'torch'"),
         ({"path": ["/a.png"], "options": ['{"tile_size": "a"}']}, ConfigError, "tile_size should be"),
+        ({"path": ["/a.png"], "options": ['{"tile_size": -3}']}, ConfigError, "multiple of 32, not -3"),
+        ({"path": ["/a.png"], "options": ['{"tile_size": 40}']}, ConfigError, "multiple of 32, not 40"),
         ({"path": ["/a.png"], "options": ["scale"]}, ConfigError, "not an object of JSON"),
         ({"path": ["/a.png"], "options": ['{"scale": 0.5}']}, ConfigError, "at least 1"),
         ({"path": ["/a.png", "/a.heic"]}, DataError, "/a.png and /a.heic would both become"),
@@ -187,7 +190,7 @@ def test_a_model_is_read_once_however_options_of_rows_differ(
         read.append(path)
         return sha256_of(path)
 
-    monkeypatch.setattr("escsr.fleet.plan.sha256_of", digest)
+    monkeypatch.setattr("escsr.fleet.row_options.sha256_of", digest)
     own = [f'{{"longest": {100 + number}}}' for number in range(20)]
     paths = [f"/{number}.png" for number in range(20)]
     parquet.write_table(table({"path": paths, "options": own}), tmp_path / "t.parquet")
@@ -196,6 +199,16 @@ def test_a_model_is_read_once_however_options_of_rows_differ(
     assert read == [nearest]
     assert make_plan(*given, "r", options=UpscaleOptions(model=nearest)).rows == 20
     assert read == [nearest] * 2
+
+
+def test_tiles_of_a_run_are_checked_before_it(photos: Path, tmp_path: Path, nearest: Path) -> None:
+    def check(tile_size: int) -> None:
+        options = UpscaleOptions(model=nearest, tile_size=tile_size)
+        check_inputs(str(photos), str(tmp_path / "out"), options=options, format=None, suffix=None)
+
+    check(64)
+    with pytest.raises(ConfigError, match="tile_size must be a positive multiple of 8, not 33"):
+        check(33)
 
 
 def test_a_crop_may_be_a_list(nearest: Path) -> None:

@@ -8,29 +8,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from escsr.batch.manifest import settings_text
 from escsr.batch.table import is_table
 from escsr.errors import DataError, NoImagesError, OutputError
-from escsr.files import sha256_of
 from escsr.fleet.inputs import Input, find_inputs
 from escsr.fleet.outcomes import FOLDER, KEY_BYTES, keys_of
-from escsr.fleet.row_options import with_own
+from escsr.fleet.row_options import Setting, remembered_settings
 from escsr.fleet.stores import delete, without_links, written_at_once
-from escsr.models.selection import choose_model, files_of
 from escsr.upscaling.options import UpscaleOptions
-from escsr.upscaling.target_size import parse_crop
 
-__all__ = ["ROWS_PER_FILE", "Plan", "Setting", "check_inputs", "make_plan", "plan_uri", "setting_of"]
+__all__ = ["ROWS_PER_FILE", "Plan", "check_inputs", "make_plan", "plan_uri"]
 
 ROWS_PER_FILE = 100_000
 ROWS_PER_GROUP = 1_000
@@ -46,14 +42,6 @@ _SCHEMA = pa.schema(
         ("model_sha256", pa.string()),
     ]
 )
-
-
-class Setting(NamedTuple):
-    """Options of a picture, and their digests."""
-
-    options: UpscaleOptions
-    settings_sha256: str
-    model_sha256: str
 
 
 @dataclass(frozen=True)
@@ -76,39 +64,6 @@ class Plan:
 def plan_uri(output: str, run: str) -> str:
     """The folder of a plan's tables."""
     return f"{output}/{FOLDER}/plan/{run}"
-
-
-def setting_of(
-    options: UpscaleOptions,
-    own: str,
-    *,
-    model_of: Callable[..., Path] = choose_model,
-    digest_of: Callable[[Path], str] = sha256_of,
-) -> Setting:
-    """Options of a picture and their digests.
-
-    The model's digest is that of the one chosen for the scale; where each size needs another ("auto" with a
-    width), that of the default: the settings hold the version of escsr, which all bundled ones come with.
-
-    Args:
-        options: Of the run.
-        own: JSON of those that the picture has in their place; "" for none.
-        model_of: `choose_model`, or one that remembers its choices, for many pictures.
-        digest_of: `sha256_of`, or one that remembers digests.
-
-    Raises:
-        ConfigError: An option is unknown or impossible.
-        ModelNotFoundError: There is no such model.
-    """
-    options = with_own(options, own)
-    target = options.target
-    model = model_of(options.model, target.scale if target else None)
-    of_file = options.of_file(model)
-    text = f"{options.model} {settings_text(target, of_file)}"
-    if target is None and options.crop is not None:  # else the size holds it
-        text += f" {parse_crop(options.crop)}"
-    settings = hashlib.sha256(text.encode()).hexdigest()
-    return Setting(options, settings, " ".join(map(digest_of, files_of(model, of_file.strength or 0))))
 
 
 def make_plan(
@@ -144,7 +99,7 @@ def make_plan(
     delete(f"{output}/{FOLDER}/plan")  # of runs that were killed
     done, failed = keys_of(output, "done"), keys_of(output, "failed")
     counts = {"seen": 0, "done": 0, "failed": 0}
-    settings = _settings(options)
+    settings = remembered_settings(options)
     listed = partial(find_inputs, source, output, format=format, suffix=suffix)
 
     def to_do(names: _Names) -> Iterator[list[tuple[Any, ...]]]:
@@ -195,23 +150,19 @@ def check_inputs(
         OutputError: All inputs are below the output.
     """
     _check_place(source, output)
+    settings = remembered_settings(options)
+    settings("")
     inputs = find_inputs(source, output, format=format, suffix=suffix)
     if not is_table(source):
         is_empty = not any(inputs)
     else:
-        settings, is_empty = _settings(options), True
+        is_empty = True
         for some in inputs:
             for each in some:
                 settings(each.options)
                 is_empty = False
     if is_empty:
         raise NoImagesError(f"{source}: no pictures in it.")
-
-
-def _settings(options: UpscaleOptions) -> Callable[[str], Setting]:
-    """`setting_of` for many pictures: however their own options differ, each model is read once."""
-    remembering = partial(setting_of, options, model_of=cache(choose_model), digest_of=cache(sha256_of))
-    return lru_cache(ROWS_PER_GROUP)(remembering)
 
 
 def _check_place(source: str, output: str) -> None:

@@ -72,7 +72,8 @@ def upscale(
     check_num_cpus(num_cpus, address)
     from escsr import images
     from escsr.fleet import outcomes, stores
-    from escsr.fleet.plan import check_inputs, make_plan, setting_of
+    from escsr.fleet.plan import check_inputs, make_plan
+    from escsr.fleet.row_options import setting_of
     from escsr.fleet.worker import Upscaling
 
     check_name_suffix(suffix, images.WRITABLE)

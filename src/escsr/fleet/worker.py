@@ -19,7 +19,8 @@ from escsr.batch.table import check_sha256
 from escsr.errors import ConfigError, DataError, DeviceError, EscError, ModelNotFoundError
 from escsr.files import remove_stale_parts, sha256_of
 from escsr.fleet.ledger import DEADLY
-from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri, setting_of
+from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri
+from escsr.fleet.row_options import setting_of
 from escsr.fleet.stores import fetched, file_system, is_local, written
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler

@@ -18,7 +18,7 @@ from escsr.runtime.choices import Backend, FeatureStorageChoice, Precision
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.tiled import TiledInference
 
-__all__ = ["Opened", "model_scale", "open_inference"]
+__all__ = ["Opened", "model_scale", "model_window", "open_inference"]
 
 
 class Opened(NamedTuple):
@@ -97,3 +97,15 @@ def model_scale(path: Path) -> int | None:
         return read_checkpoint(path).config.scale
     except ForeignNetworkError as why:
         return load_foreign(path, why).scale
+
+
+def model_window(path: Path) -> int:
+    """What tile sides of a model are multiples of, LR pixels; 1 for a model of another architecture.
+
+    Raises:
+        CheckpointError: The file cannot be used.
+    """
+    try:
+        return read_checkpoint(path).config.window_size
+    except ForeignNetworkError:
+        return 1
