@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -22,8 +23,10 @@ from commands import escsr_command, python_command, run_escsr
 from escsr import cli, images, video
 from escsr.cli import commands
 from escsr.cli import video as command
+from escsr.errors import ConfigError
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
+from escsr.upscaling.options import UpscaleOptions
 from samples import ROOT
 
 
@@ -100,6 +103,7 @@ def test_json_and_dry_run(clip: Path, nearest: Path) -> None:
         (["clip.mkv", "--pipe", "y4m", "--dry-run", "--suffix", "_a"], 2, "--dry-run, --suffix: of no use"),
         (["clip.mkv", "--pipe", "y4m", "-o", "a.mkv"], 2, "--pipe takes one video"),
         (["clip.mkv", "--pipe", "y4m", "--fps", "30"], 2, "--fps: of no use"),
+        (["-", "--pipe", "y4m", "--deinterlace"], 2, "--deinterlace: for files, not for standard input"),
         (["clip.mkv", "--pipe", "y4m", "--max-pixels", "999"], 2, "raise max_pixels"),
         (["clip.mkv", "--fps", "25"], 2, "fps is for a folder of frames"),
         (["clip.mkv", "-o", "%d.png", "--fps", "30"], 2, "fps is for a folder of frames"),
@@ -262,3 +266,66 @@ def test_a_folder_is_called_by_its_name(
         assert ".nut" not in printed.out + printed.err
         lines += [json.loads(line) for line in printed.out.splitlines() if arguments == ["--json"]]
     assert [line.get("source") for line in lines] == ["frames", "frames", None]
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch, nearest: Path, *arguments: str) -> int:
+    """The command's exit code."""
+    monkeypatch.setattr(commands, "end_on_signals", lambda: None)
+    line = ["escsr", "upscale", *arguments, "--model", str(nearest), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def test_frames_as_pictures_are_reported(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    assert in_this_process(monkeypatch, nearest, "clip.mkv", "-o", "frames/%d.png", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["progress", "result", "end"]
+    assert (lines[0]["source"], lines[0]["frame"], lines[0]["frames"]) == ("clip.mkv", 1, 10)
+    assert {"frames_per_second", "seconds_left"} < set(lines[0])
+    assert (lines[1]["model"], lines[1]["size"], lines[1]["frames"]) == ("nearest", [64, 48], 10)
+
+
+def test_verbose_tells_the_model_of_a_video(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    assert in_this_process(monkeypatch, nearest, "clip.mkv", "-v") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Upscaling clip.mkv to 64×48 on cpu, precision auto\nModel: ")
+
+
+def test_a_run_says_that_it_begins_anew(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(clip.parent)
+    older = Path(f".clip_x2.mkv.{'0' * 16}.segments")
+    older.mkdir()
+    (older / "000000.mkv").write_bytes(bytes(2**20))
+    for flags, is_said in (([], True), (["--quiet"], False)):
+        assert in_this_process(monkeypatch, nearest, "clip.mkv", *flags) == 0
+        said = capsys.readouterr().err
+        assert (f"1.0 MiB of an earlier run with other settings are in {older}" in said) == is_said
+
+
+def test_more_disk_than_is_free_is_asked_for(
+    clip: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal; what segments of the same run take already counts."""
+    plan = video.plan_video(clip, None, UpscaleOptions(model=nearest, device="cpu"), video.VideoOptions())
+    monkeypatch.setattr(command, "ERR", SimpleNamespace(is_terminal=True))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("escsr.video.forecast.seconds_per_pixel", lambda *_: 0.0)
+    monkeypatch.setattr(type(plan), "free_bytes", property(lambda _: plan.disk_bytes - 1))
+    with pytest.raises(ConfigError, match=r"GiB of disk until it is whole.*add --yes"):
+        command._agree(plan, yes=False)
+    command._agree(plan, yes=True)
+    folder = clip.parent / f".clip_x2.mkv.{plan.key[:16]}.segments"
+    folder.mkdir()
+    (folder / "000000.mkv").write_bytes(b"12")
+    command._agree(plan, yes=False)

@@ -27,7 +27,7 @@ from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
 from escsr.video.colour import Colours, to_rgb
 from escsr.video.frame_files import upscale_to_frames
-from escsr.video.frame_folders import TIMES, frames_as_video
+from escsr.video.frame_folders import TIMES, frames_as_video, planned_by_first_frame
 from escsr.video.planes import views
 from escsr.video.source import describe
 
@@ -434,3 +434,29 @@ def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path) -> None:
     said = done.stderr.splitlines()[-1]
     assert f"OutputError: Cannot write the frames of {folder} to " in said, done.stderr
     assert said.endswith("Make room, or let TMPDIR name another folder.")
+
+
+def test_a_folder_is_refused_by_its_first_frame(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit is told before all frames are read; a plan of it has the number of all."""
+    folder, read = write_frames(tmp_path / "frames", noise(4)), []
+    plain = images.read
+
+    def counted(path: Path) -> Picture:
+        read.append(path)
+        return plain(path)
+
+    monkeypatch.setattr("escsr.video.frame_folders.images.read", counted)
+    for how, error, message in (
+        ({"codec": "prores"}, OutputError, "MP4 files hold"),
+        ({"crf": 99}, ConfigError, "crf of h264"),
+        ({"preset": "fastest"}, ConfigError, "preset of h264"),
+    ):
+        arguments: dict[str, Any] = how
+        with pytest.raises(error, match=message):
+            upscale_video(folder, tmp_path / "film.mp4", model=nearest, device="cpu", **arguments)
+    assert {path.name for path in read} == {"frame 000.png"}
+    options = UpscaleOptions(model=nearest, device="cpu")
+    with planned_by_first_frame(folder, tmp_path / "film.mp4", options, PLAIN) as plan:
+        assert (plan.video.frames, plan.size) == (4, (64, 48))

@@ -169,7 +169,7 @@ def test_a_size_that_is_asked_for(nearest: Path) -> None:
         (b"YUV4MPEG2 W6 H4 C444alpha\n", "of a format that is known"),
         (b"YUV4MPEG2 W6 H4 C420p33\n", "of a format that is known"),
         (b"YUV4MPEG2 W6 H4 Cmono11\n", "of a format that is known"),
-        (b"YUV4MPEG2 W6 H4 It\n", "interlaced"),
+        (b"YUV4MPEG2 W6 H4 It\n", "interlaced, .* deinterlace it before, as ffmpeg"),
         (b"YUV4MPEG2 H4\n", "is not YUV4MPEG2"),
         (b"YUV4MPEG2 W6 H4 \xe9t\xe9\n", "of a format that is known"),
         (b"YUV4MPEG2 W99999 H99999\n", "99999×99999 pixels are too large"),
@@ -239,3 +239,29 @@ def test_between_two_programs(tmp_path: Path, nearest: Path) -> None:
         check=False,
     )
     assert refused.returncode == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes are opened again there alone")
+def test_a_pipe_takes_large_pieces_and_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may write to it by the same descriptor, which must not become one that never blocks."""
+    sizes: list[int] = []
+    plain = os.write
+
+    def counted(descriptor: int, data: memoryview) -> int:
+        sizes.append(plain(descriptor, data))
+        return sizes[-1]
+
+    monkeypatch.setattr("escsr.video.heeded_pipes.os.write", counted)
+    reading, writing = os.pipe()
+    data = os.urandom(300_000)
+    with open(reading, "rb") as receiving, open(writing, "wb", buffering=0) as pipe:
+        target = heeding(threading.Event(), pipe)
+        thread = threading.Thread(target=target.write, args=(data,))
+        thread.start()
+        received = receiving.read(len(data))
+        thread.join()
+        target.close()
+        assert os.get_blocking(writing)
+        assert not pipe.closed
+    assert received == data
+    assert max(sizes) > 4096

@@ -23,9 +23,11 @@ from escsr import Upscaler, upscale_video
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.target_size import TargetSize
 from escsr.video import VideoProgress
 from escsr.video.colour import Colours, from_rgb, to_rgb
 from escsr.video.joining import _timed
+from escsr.video.network import FrameUpscaler
 from escsr.video.plan import upscaler_for
 from escsr.video.planes import Layout, views
 from escsr.video.segments import Segment, SegmentWriter
@@ -532,3 +534,37 @@ def test_videos_are_given_no_invented_detail_unless_asked_for() -> None:
     for asked, strength in ((None, 0), (0.4, 0.4)):
         _, upscaler = upscaler_for(48, 64, UpscaleOptions(model="real", scale=4, strength=asked))
         assert upscaler.strength == strength
+
+
+@needs_x264
+def test_sides_that_follow_become_even(tmp_path: Path, nearest: Path) -> None:
+    """They repeat the last pixels; sides that are asked for stay, or are refused with a way out."""
+    clip = make_clip(tmp_path / "clip.mp4", noise(2, (24, 42)), codec="libx264", pixels="yuv420p")
+    for how, size in (({"scale": 1.5}, (64, 36)), ({"height": 28}, (50, 28)), ({"longest": 74}, (74, 42))):
+        settings: dict[str, Any] = how
+        result = upscale_video(clip, tmp_path / "large.mp4", model=nearest, **settings)
+        assert result.size == size
+        assert (decoded(result.target)[0].width, decoded(result.target)[0].height) == size
+        assert len([note for note in result.notes if "h264 needs even sides" in note]) == (size != (74, 42))
+    for how in ({"height": 31}, {"size": "63x37", "fit": "exact"}):
+        settings = how
+        with pytest.raises(OutputError, match=r"--codec ffv1 and an output ending in \.mkv"):
+            upscale_video(clip, model=nearest, **settings)
+    lossless = upscale_video(clip, model=nearest, codec="ffv1", scale=1.5)  # which MP4 does not hold
+    assert (lossless.target.name, lossless.size) == ("clip_x1.5.mkv", (63, 36))
+    shown = [to_rgb(frame, Colours.of(frame)) for frame in decoded(lossless.target)]
+    network = FrameUpscaler(Upscaler(nearest, device="cpu"), TargetSize(scale=1.5), (64, 36))
+    padded = network(shown[0][:24, :42])
+    assert padded.shape == (36, 64, 3)
+    assert (padded[:, 63] == padded[:, 62]).all()
+
+
+def test_segments_with_other_settings_are_told(clip: Path, nearest: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    first = upscale_video(clip, model=nearest, codec="ffv1", segment=0.1, stop=stop)
+    assert first.notes == ()
+    (folder,) = clip.parent.glob(".clip_x2.mkv.*.segments")
+    (note,) = upscale_video(clip, model=nearest, codec="ffv1", segment=0.2).notes
+    assert f"of an earlier run with other settings are in {folder}; delete it" in note
+    assert upscale_video(clip, model=nearest, codec="ffv1", segment=0.1).notes == ()

@@ -183,3 +183,29 @@ def test_pictures_and_videos_together_are_refused(tmp_path: Path, upscale: Call)
         code, said = upscale(*arguments)
         assert (code, "clip.png is not a video; upscale videos and pictures by" in said) == (2, True), said
     assert names(tmp_path) == ["clip.avi", "clip.png"]
+
+
+def test_a_pattern_passes_over_what_is_no_video(tmp_path: Path, upscale: Call) -> None:
+    """Subtitles and folders beside videos; those that are given by their names are refused."""
+    (tmp_path / "clips" / "sub.mkv").mkdir(parents=True)
+    clip(tmp_path / "clips" / "a.mkv")
+    for name in ("a.srt", "b.srt", "notes"):
+        (tmp_path / "clips" / name).write_text("words")
+    for flags in ([], ["--json"]):
+        code, said = upscale("clips/*", "-o", "out/", *flags)
+        assert code == 0, said
+        assert "Skipped what is not a video: 2 .srt, 1 without an ending, 1 folder." in said
+    assert names(tmp_path / "out") == ["a.mkv"]
+    code, said = upscale("clips/a.mkv", "clips/a.srt")
+    assert (code, "a.srt is not a video" in said) == (2, True), said
+
+
+def test_a_codec_chooses_the_ending(tmp_path: Path, upscale: Call) -> None:
+    clip(tmp_path / "a.mp4")
+    for arguments in (("a.mp4",), ("a.mp4", "-o", "out/")):
+        code, said = upscale(*arguments, "--codec", "ffv1")
+        assert code == 0, said
+    assert names(tmp_path) == ["a.mp4", "a_x2.mkv", "out"]
+    assert names(tmp_path / "out") == ["a.mkv"]
+    code, said = upscale("a.mp4", "--codec", "ffv1", "--format", "mp4")
+    assert (code, "MP4 files hold" in said) == (1, True), said

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from escsr.batch import Batch, Forecast, Job, Outcome
+    from escsr.upscaling.options import UpscaleOptions
+    from escsr.video import VideoPlan
 
 __all__ = ["JsonReport", "Report", "duration_text", "write_line"]
 
@@ -62,16 +64,31 @@ class Report:
     def _report_begin(self, batch: Batch) -> None:
         if batch.size.scale == 1 and not self.quiet and batch.options.model == DEFAULT_MODEL:
             ERR.print(_SAME_SIZE)
-        if self.verbose:
-            from escsr.models.selection import explain
+        count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
+        label = batch.size.label.replace("_", ", ")
+        self._report_model(f"{count} to {label}", batch.options, batch.device, batch.size.scale)
 
-            count = "1 picture" if len(batch.jobs) == 1 else f"{len(batch.jobs)} pictures"
-            backend = "" if batch.options.backend == "torch" else f" by {batch.options.backend}"
-            where = f"{batch.device}{backend}, precision {batch.options.precision}"
-            self.out.print(f"Upscaling {count} to {batch.size.label.replace('_', ', ')} on {where}")
-            self.out.print(
-                plain(f"Model: {explain(batch.options.model, batch.size.scale, batch.options.strength)}")
-            )
+    def begin_video(self, plan: VideoPlan) -> None:
+        """Reports the model of a video, why it is taken, and the device.
+
+        Args:
+            plan: What is to be done.
+        """
+        what = f"{self.named(plan.video.path)} to {_size(plan.size)}"
+        scale = plan.wanted.scale_of(plan.video.height, plan.video.width)
+        self._report_model(what, plan.upscaler.options, plan.upscaler.device, scale)
+
+    def _report_model(
+        self, what: str, options: UpscaleOptions, device: object, scale: float | None
+    ) -> None:
+        if not self.verbose:
+            return
+        from escsr.models.selection import explain
+
+        backend = "" if options.backend == "torch" else f" by {options.backend}"
+        where = f"{device}{backend}, precision {options.precision}"
+        self.out.print(plain(f"Upscaling {what} on {where}"))
+        self.out.print(plain(f"Model: {explain(options.model, scale, options.strength)}"))
 
     def add(self, result: Outcome | Forecast) -> None:
         """Reports what became of a picture, or what would."""
@@ -155,6 +172,9 @@ class JsonReport(Report):
 
     def _report_begin(self, batch: Batch) -> None:
         """Programs are told results and the end."""
+
+    def begin_video(self, plan: VideoPlan) -> None:
+        """As of pictures, programs are told nothing."""
 
     def _report(self, result: Outcome | Forecast) -> None:
         values: dict[str, Any] = {

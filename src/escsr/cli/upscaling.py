@@ -184,7 +184,7 @@ def upscale(
     from escsr.images import takes_quality
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
-    from escsr.video.jobs import plan_videos
+    from escsr.video.jobs import passed_over, plan_videos
 
     options = UpscaleOptions(
         model=model,
@@ -229,8 +229,9 @@ def upscale(
         )
         upscale_pipe(inputs, output, pipe, options, encoding, quiet=quiet)
         return
-    if videos := plan_videos(inputs, output, options, format=format, suffix=suffix):
+    if videos := plan_videos(inputs, output, options, format=format, suffix=suffix, codec=codec):
         check_options(options, shard, videos)
+        report.notes += filter(None, [passed_over(inputs)])
         upscale_videos(
             videos,
             report,

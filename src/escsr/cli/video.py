@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from escsr.cli.console import ERR, plain, progress
-from escsr.cli.interrupts import finish_on_interrupt
-from escsr.cli.reports import JsonReport, Report, duration_text, write_line
+from escsr.cli.reports import Report, duration_text
+from escsr.cli.video_runs import run_one, run_to_frames
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
     from escsr.upscaling.options import UpscaleOptions
-    from escsr.video import VideoOptions, VideoPlan, VideoProgress
+    from escsr.video import VideoOptions, VideoPlan
     from escsr.video.jobs import VideoJob
 
 __all__ = ["check_options", "refuse_unused", "upscale_pipe", "upscale_videos"]
@@ -28,9 +26,6 @@ _LONG_SECONDS = 3600.0
 _OF_PICTURES = ("quality", "lossless", "subsampling", "strip", "to_srgb")
 
 _OF_ENCODING = ("codec", "crf", "preset", "segment")
-
-_EVERY_SECONDS = 1.0
-"""Between two lines of progress in JSON."""
 
 
 def check_options(options: UpscaleOptions, shard: str | None, jobs: Sequence[VideoJob] = ()) -> None:
@@ -94,16 +89,16 @@ def upscale_videos(
         how: How they are encoded.
         format: Ending of results beside their sources.
         suffix: What to put in the place of "_x2" in their names.
-        dry_run: Only say what would be done.
-        yes: Begin work of hours without asking for it.
+        dry_run: Only say what would be done; of a folder of frames as far as the first one tells.
+        yes: Begin without asking for it what takes hours, or more room than there is.
         skip_existing: Skip what an earlier run with `skip_existing` made from equal input and settings.
         fail_fast: Stop at the first that fails.
         debug: Raise the first error as it is.
         quiet: No progress bar.
 
     Raises:
-        ConfigError: Of one video: options do not fit, or the work is long, and `yes` is not given on a
-            terminal. Of several, each that they do not fit fails.
+        ConfigError: Of one video: options do not fit, or the work is long or large, and `yes` is not given
+            on a terminal. Of several, each that they do not fit fails.
     """
     from escsr.batch import Job, Outcome
     from escsr.batch.manifest import Manifest
@@ -111,7 +106,7 @@ def upscale_videos(
     from escsr.video import plan_video
     from escsr.video.forecast import forecast_video
     from escsr.video.frame_files import is_frame_pattern
-    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES, frames_as_video
+    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES, frames_as_video, planned_by_first_frame
 
     manifest = Manifest()
     if how.fps is not None and not any(job.source.is_dir() for job in jobs):
@@ -119,13 +114,26 @@ def upscale_videos(
 
     def upscale_one(job: VideoJob) -> None:
         if job.target is not None and is_frame_pattern(job.target):
-            unused = {"dry_run": dry_run, "skip_existing": skip_existing, "yes": yes}
-            refuse_unused("frames as pictures", how, **unused)
-            _run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
+            refuse_unused("frames as pictures", how, dry_run=dry_run, skip_existing=skip_existing, yes=yes)
+            run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
+            return
+        if job.source.is_dir() and is_told_by_first_frame(job):
             return
         with frames_as_video(job.source, how.fps) as file:
             report.names = {str(file): str(job.source)}
             upscale_file(file, job.target)
+
+    def is_told_by_first_frame(job: VideoJob) -> bool:
+        """Whether that is all; what does not fit is refused before all frames are read."""
+        with planned_by_first_frame(job.source, job.target, options, how) as plan:
+            report.names = {str(plan.video.path): str(job.source)}
+            if skip_existing and manifest.lists(plan.target):
+                return False
+            if dry_run:
+                report.add(forecast_video(plan))
+            else:
+                _agree(plan, yes=yes)
+            return dry_run
 
     def upscale_file(source: Path, target: Path | None) -> None:
         plan = plan_video(source, target, options, how, format=format, suffix=suffix)
@@ -135,10 +143,10 @@ def upscale_videos(
             report.add(forecast_video(plan))
         else:
             _agree(plan, yes=yes)
+            report.begin_video(plan)
             if skip_existing:
                 manifest.begin(plan.target)
-            is_whole = _run(plan, report, quiet=quiet)
-            if is_whole and skip_existing:
+            if run_one(plan, report, quiet=quiet) and skip_existing:
                 manifest.add(plan.target, plan.key)
 
     for job in jobs:
@@ -194,6 +202,10 @@ def upscale_pipe(
 
     if len(inputs) != 1 or output not in (None, "-"):
         raise ConfigError("--pipe takes one video, a file or -, to standard output; leave out -o.")
+    if inputs[0] == "-" and how.deinterlace:
+        raise ConfigError(
+            "--deinterlace: for files, not for standard input; ffmpeg -vf bwdif does it before."
+        )
     damage, notes, ended = Damage(), tuple[str, ...](), threading.Event()
     target = heeding(ended, bytes_of(sys.stdout, "output"))
     if inputs[0] == "-":
@@ -222,108 +234,21 @@ def upscale_pipe(
 
 
 def _agree(plan: VideoPlan, *, yes: bool) -> None:
-    """Asks for --yes where somebody sits before work of hours."""
+    """Asks for --yes where somebody sits before work of hours, or one that the disk has no room for."""
     from escsr.video.forecast import forecast_video
+    from escsr.video.segments import segments_bytes
 
     if yes or not (sys.stdin is not None and sys.stdin.isatty() and ERR.is_terminal):
         return
+    free = plan.free_bytes
+    if plan.disk_bytes > free and (need := plan.disk_bytes - segments_bytes(plan.target, plan.key)) > free:
+        raise ConfigError(
+            f"{plan.target} takes about {need / 2**30:.2f} GiB of disk until it is whole, and "
+            f"{free / 2**30:.2f} are free; make room, or add --yes to begin."
+        )
     promised = forecast_video(plan)
     if promised.seconds > _LONG_SECONDS:
         raise ConfigError(
             f"{promised.frames} frames take about {duration_text(promised.seconds)}; "
             "add --yes to begin. It can be interrupted, and the same command continues it."
         )
-
-
-def _run(plan: VideoPlan, report: Report, *, quiet: bool) -> bool:
-    """Upscales under a bar, with Ctrl-C in two steps; returns whether the result is whole."""
-    from escsr.video import run_video
-    from escsr.video.forecast import outcome_of_video
-
-    source = report.named(plan.video.path)
-    stop, name, said = threading.Event(), Path(source).absolute().name, 0.0
-    done, ended = None, f"{name}: stopped; the same command continues behind the last finished segment."
-    with (
-        _ended_by_signals(report, ended),
-        progress("", quiet) as bar,
-        finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)),
-    ):
-
-        def show(at: VideoProgress) -> None:
-            nonlocal said
-            bar(
-                at.frame,
-                at.frames,
-                f"{name}  {at.frame} of {at.frames}  {at.frames_per_second:.2f} frames/s",
-            )
-            if isinstance(report, JsonReport) and time.perf_counter() - said >= _EVERY_SECONDS:
-                said = time.perf_counter()
-                write_line({"event": "progress", "source": source, **vars(at)})
-
-        done = run_video(plan, stop=stop, on_progress=show)
-    report.stopped |= stop.is_set()
-    if done is None:
-        return False
-    if done.is_whole:
-        report.add(outcome_of_video(plan, done))
-    else:
-        of = f"{done.frames} of {plan.video.frames} frames"
-        ERR.print(plain(f"{name}: stopped with {of} done; the same command continues from there."))
-    return done.is_whole
-
-
-@contextmanager
-def _ended_by_signals(report: Report, text: str) -> Iterator[None]:
-    """Says how it goes on where a second Ctrl-C stops the work, or a signal ends the process."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as ended:
-        report.stopped = True
-        ERR.print(plain(text))
-        if isinstance(ended, SystemExit):
-            report.end()
-            raise
-
-
-def _run_to_frames(
-    source: Path,
-    pattern: Path,
-    options: UpscaleOptions,
-    how: VideoOptions,
-    report: Report,
-    *,
-    quiet: bool,
-) -> None:
-    """Upscales under a bar, with Ctrl-C in two steps."""
-    from escsr.batch import Job, Outcome
-    from escsr.video.frame_files import upscale_to_frames
-
-    begun, stop, made = time.perf_counter(), threading.Event(), None
-    rest = "the same command begins anew, with the first frame"
-    with (
-        _ended_by_signals(report, f"{source.name}: stopped; what is done is in {pattern.parent}; {rest}."),
-        progress("", quiet) as bar,
-        finish_on_interrupt(stop, lambda: ERR.print(_FINISHING_FRAME)),
-    ):
-        made = upscale_to_frames(
-            source,
-            pattern,
-            options,
-            how,
-            stop=stop,
-            on_progress=lambda number, of: bar(number, of, f"{source.name}  {number} of {of}"),
-        )
-    report.stopped |= stop.is_set()
-    if made is None:
-        return
-    if made.is_whole:
-        seconds = time.perf_counter() - begun
-        report.add(Outcome(Job(source, pattern), "done", seconds=seconds, notes=made.notes))
-        return
-    ERR.print(plain(f"{source.name}: stopped with {made.frames} frames in {pattern.parent}; {rest}."))
-    for note in made.notes:
-        ERR.print(plain(f"  {note}"))
-
-
-_FINISHING_FRAME = "Finishing the current frame; press Ctrl-C again to stop at once."
-_FINISHING = "Finishing the current segment; press Ctrl-C again to stop at once (and do it again later)."

@@ -75,5 +75,10 @@ PipeOption = Annotated[
 ]
 YesOption = Annotated[
     bool,
-    Option("--yes", "-y", help="Begin a video that takes more than an hour.", rich_help_panel=_VIDEOS),
+    Option(
+        "--yes",
+        "-y",
+        help="Begin a video that takes more than an hour, or more disk than is free.",
+        rich_help_panel=_VIDEOS,
+    ),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -152,6 +152,7 @@ def choose_encoding(
     size: tuple[int, int],
     container: Container,
     *,
+    may_grow: tuple[bool, bool] = (False, False),
     codec: VideoCodec = "auto",
     crf: int | None = None,
     preset: str | None = None,
@@ -162,6 +163,7 @@ def choose_encoding(
         video: The source.
         size: Width and height of the results, stored pixels.
         container: Of the result.
+        may_grow: Whether width and height may have a pixel more, where the codec needs even ones.
         codec: "auto" for H.264, for more than 8 bits HEVC, in WebM AV1.
         crf: Quality; None for the codec's usual one.
         preset: Speed; None for the codec's usual one.
@@ -182,13 +184,12 @@ def choose_encoding(
         )
     chosen = CODECS[name]
     layout = _layout_for(video, chosen, name)
-    if chosen.even and any(_is_odd(side, half) for side, half in zip(size, _halved(layout), strict=True)):
-        shown = size[::-1] if video.is_turned else size
-        even = "x".join(str(side + side % 2) for side in shown)
-        raise OutputError(
-            f"{name} needs even sides where colour has half the resolution, unlike {shown[0]}×{shown[1]}; "
-            f"choose --size {even} --fit exact, or --codec ffv1."
-        )
+    asked, notes = size, _losses(video, chosen, layout)
+    if chosen.even:
+        size = _evened(asked, layout, may_grow, video, name)
+    if size != asked:
+        shown = [f"{side}×{other}" for side, other in (video.as_shown(asked), video.as_shown(size))]
+        notes += (f"{shown[0]} becomes {shown[1]}, as {name} needs even sides",)
     encoding = Encoding(
         name=name,
         codec=chosen,
@@ -199,10 +200,24 @@ def choose_encoding(
         time_base=video.time_base,
         rate=video.rate,
         aspect=video.aspect,
-        notes=_losses(video, chosen, layout),
+        notes=notes,
     )
     encoding.check()
     return encoding
+
+
+def _evened(
+    size: tuple[int, int], layout: Layout, may_grow: tuple[bool, bool], video: Video, name: str
+) -> tuple[int, int]:
+    """Width and height with a pixel more where chroma has half of an odd number, and that is allowed."""
+    odd = [half and side % 2 == 1 for side, half in zip(size, _halved(layout), strict=True)]
+    if any(one and not grows for one, grows in zip(odd, may_grow, strict=True)):
+        (width, height), even = video.as_shown(size), [side + side % 2 for side in video.as_shown(size)]
+        raise OutputError(
+            f"{name} needs even sides where colour has half the resolution, unlike {width}×{height}; "
+            f"choose --size {even[0]}x{even[1]} --fit exact, or --codec ffv1 and an output ending in .mkv."
+        )
+    return size[0] + odd[0], size[1] + odd[1]
 
 
 def _layout_for(video: Video, codec: Codec, name: str) -> Layout:
@@ -251,7 +266,7 @@ def _options(
     if preset is not None and preset not in codec.presets:
         raise ConfigError(f"preset of {name} is one of {', '.join(codec.presets)}, not {preset!r}.")
     if name == "ffv1":
-        return {"level": "3", "slicecrc": "1", "slices": "4", "g": "1"}
+        return {"level": "3", "slicecrc": "1", "g": "1"}  # slices as the size allows
     if name == "prores":
         return {"profile": _PRORES_PROFILES[layout.name], "vendor": "apl0"}
     options = {"crf": str(codec.crf if crf is None else crf), "preset": preset or codec.preset or ""}
@@ -266,7 +281,3 @@ def _options(
 def _halved(layout: Layout) -> tuple[bool, bool]:
     """Whether chroma has half the columns, and half the rows."""
     return layout.chroma in ("420", "422"), layout.chroma in ("420", "440")
-
-
-def _is_odd(side: int, is_halved: Any) -> bool:
-    return bool(is_halved) and side % 2 == 1

@@ -41,11 +41,15 @@ class FrameFiles:
     Attributes:
         frames: Pictures that were written.
         is_whole: Whether they are all.
+        size: Width and height of the pictures, pixels.
+        model: Name of the model.
         notes: What a user should know, in words.
     """
 
     frames: int
     is_whole: bool
+    size: tuple[int, int]
+    model: str
     notes: tuple[str, ...]
 
 
@@ -117,7 +121,7 @@ def upscale_to_frames(
         _write_times(pattern, times)
     older = _older_frames(pattern, len(times))
     notes = (*video.notes, *declared.notes, *losses(declared, format), *damage.notes(), *older)
-    return FrameFiles(len(times), is_whole, notes)
+    return FrameFiles(len(times), is_whole, (columns, rows), upscaler.name, notes)
 
 
 def _shape_of_pixels(video: Video) -> dict[str, bytes]:

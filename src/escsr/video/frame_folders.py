@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +22,12 @@ from escsr.images import Picture
 from escsr.images.colour_tags import CICP, in_words
 from escsr.images.conversion import in_srgb
 from escsr.runtime.temporary import disk_folder
+from escsr.upscaling.options import UpscaleOptions
 from escsr.video.library import library, words_of
+from escsr.video.plan import VideoOptions, VideoPlan, plan_video
 from escsr.video.planes import Layout, new_frame, views
 
-__all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "frames_as_video"]
+__all__ = ["FPS_WITHOUT_FRAMES", "TIMES", "frames_as_video", "planned_by_first_frame"]
 
 TIMES = "timestamps.txt"
 """File of the frames' times beside them, in milliseconds, as Matroska's tools know it (format v2)."""
@@ -42,7 +45,7 @@ _PNG_FORMATS = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48be", 
 
 
 @contextmanager
-def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
+def frames_as_video(source: Path, fps: str | None = None, *, only_first: bool = False) -> Iterator[Path]:
     """A folder's pictures as a video without loss, in a temporary file; a file stays what it is.
 
     The temporary file is on a disk where there is one, and takes about as much as the pictures do as PNG.
@@ -53,6 +56,7 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
             one folder inside it behind those of another; their times are in its `timestamps.txt` where
             there is one. Or a file.
         fps: Frames a second, 0.001 to 1000, where there are no times: "30000/1001"; None for 25.
+        only_first: Leave out all frames of a folder but the first.
 
     Yields:
         A file.
@@ -79,9 +83,32 @@ def frames_as_video(source: Path, fps: str | None = None) -> Iterator[Path]:
     with temporary as folder:
         target = Path(folder) / "frames.nut"
         with _room_for(f"the frames of {source} to {folder}"):
-            _encode(paths, times, target, rate)
+            _encode(paths[:1] if only_first else paths, times[:1] if only_first else times, target, rate)
         with named_in_errors({str(target): str(source)}):
             yield target
+
+
+@contextmanager
+def planned_by_first_frame(
+    folder: Path, target: Path | None, options: UpscaleOptions, how: VideoOptions
+) -> Iterator[VideoPlan]:
+    """Plans the video of a folder by its first frame, before all of them are read.
+
+    Args:
+        folder: See `frames_as_video`.
+        target: See `plan_video`.
+        options: See `plan_video`.
+        how: See `plan_video`.
+
+    Yields:
+        The plan, to look at and not to run: its video has the first frame alone, but the number of all.
+
+    Raises:
+        EscError: As `frames_as_video` and `plan_video`.
+    """
+    with frames_as_video(folder, how.fps, only_first=True) as file:
+        plan = plan_video(file, target, options, how)
+        yield replace(plan, video=replace(plan.video, frames=len(images.find_images(folder))))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from escsr.errors import OutputError
+from escsr.runtime.choices import VideoCodec
 
 __all__ = ["CONTAINERS", "SUFFIXES", "Container", "container_of", "ending_of", "is_video"]
 
@@ -64,16 +65,19 @@ def is_video(path: str | os.PathLike[str]) -> bool:
     return is_avi or is_movie or head.startswith(_SIGNATURES)
 
 
-def ending_of(source: Path, format: str | None) -> str:
-    """How a result's name ends: in the format asked for, else as its source does where that can be written.
+def ending_of(source: Path, format: str | None, codec: VideoCodec = "auto") -> str:
+    """How a result's name ends: in the format asked for, else as its source does where that is possible.
 
     Args:
         source: The video.
-        format: "mkv" or ".mkv"; None for none in particular.
+        format: "mkv" or ".mkv"; None for the source's, where it can be written and holds the codec, else
+            Matroska.
+        codec: Of the result.
     """
     if format is not None:
         return f".{format.lower().lstrip('.')}"
-    return source.suffix if source.suffix.lower() in CONTAINERS else ".mkv"
+    container = CONTAINERS.get(source.suffix.lower())
+    return source.suffix if container and codec in ("auto", *container.codecs) else ".mkv"
 
 
 def container_of(path: Path) -> Container:

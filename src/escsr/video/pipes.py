@@ -152,7 +152,10 @@ def _y4m_format(stream: BinaryIO) -> PipeFormat:
     except (KeyError, ValueError) as error:
         raise VideoError("Standard input is not YUV4MPEG2 (y4m) of a format that is known here.") from error
     if values.get("I", "p") not in ("p", "?"):
-        raise VideoError("Standard input is interlaced, which would be upscaled as combs.")
+        raise VideoError(
+            "Standard input is interlaced, which would be upscaled as combs; deinterlace it before, as "
+            "ffmpeg -vf bwdif does."
+        )
     family = "grey" if found[1] == "mono" else "yuv"
     layout = Layout(family, int(found[2] or 8), "444" if family == "grey" else found[1])
     is_full = b"XCOLORRANGE=FULL" in tokens

@@ -68,7 +68,7 @@ class VideoPlan:
         target: The result.
         container: Its format.
         encoding: How frames are encoded.
-        wanted: What the stored frames of the result measure.
+        wanted: What the stored frames of the result measure, but for a pixel more where the codec needs it.
         upscaler: The model.
         how: As asked for.
         notes: What a user should know before the work, in words.
@@ -86,8 +86,7 @@ class VideoPlan:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the result as it is shown."""
-        width, height = self.encoding.size
-        return (height, width) if self.video.is_turned else (width, height)
+        return self.video.as_shown(self.encoding.size)
 
     @property
     def disk_bytes(self) -> int:
@@ -141,7 +140,7 @@ def plan_video(
         options: How frames are upscaled.
         how: How they are encoded.
         format: Ending of a result without a name of its own, "mkv"; None for that of the source, where it
-            can be written and holds all streams, else "mkv".
+            can be written and holds the codec and all streams, else "mkv".
         suffix: What to put in the place of "_x2" in such a name; None for that.
 
     Raises:
@@ -157,14 +156,23 @@ def plan_video(
     video.check_fields(deinterlace=how.deinterlace)
     wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
     shown = options.target or wanted
-    named = target if target is not None else default_target(source, shown, format, suffix)
+    named = target if target is not None else default_target(source, shown, format, suffix, how.codec)
     container = container_of(named)
     lost = check_streams(source, container, named)
     _check_target(named, source)
     rows, columns = (part.stop - part.start for part in wanted.kept(video.height, video.width))
     check_pixels(source, (video.width, video.height), (columns, rows), options.max_pixels)
     encoding = choose_encoding(
-        video, (columns, rows), container, codec=how.codec, crf=how.crf, preset=how.preset
+        video,
+        (columns, rows),
+        container,
+        may_grow=(
+            columns not in (wanted.width, wanted.longest),
+            rows not in (wanted.height, wanted.longest),
+        ),
+        codec=how.codec,
+        crf=how.crf,
+        preset=how.preset,
     )
     notes = (*video.notes, *encoding.notes, *lost)
     return VideoPlan(video, named, container, encoding, wanted, upscaler, how, notes)
@@ -198,7 +206,9 @@ def upscaler_for(
     return target, Upscaler(options=options, weights=model)
 
 
-def default_target(source: Path, size: TargetSize, format: str | None, suffix: str | None) -> Path:
+def default_target(
+    source: Path, size: TargetSize, format: str | None, suffix: str | None, codec: VideoCodec = "auto"
+) -> Path:
     """Name of a result beside its source: clip.mp4 at ×2 becomes clip_x2.mp4.
 
     Args:
@@ -206,8 +216,9 @@ def default_target(source: Path, size: TargetSize, format: str | None, suffix: s
         size: What is asked for, of frames as they are shown.
         format: See `plan_video`.
         suffix: See `plan_video`.
+        codec: Of the result.
     """
-    named = source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending_of(source, format)}")
+    named = source.with_name(f"{source.stem}{suffix or f'_{size.label}'}{ending_of(source, format, codec)}")
     if format is not None:
         return named
     try:

@@ -20,12 +20,12 @@ from escsr.errors import ConfigError
 from escsr.runtime.choices import VideoCodec
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video.colour import from_rgb, to_rgb
-from escsr.video.frame_folders import frames_as_video
+from escsr.video.frame_folders import frames_as_video, planned_by_first_frame
 from escsr.video.frames import Damage, Shown, shown_frames
 from escsr.video.joining import join
 from escsr.video.network import FrameUpscaler
 from escsr.video.plan import VideoOptions, VideoPlan, plan_video
-from escsr.video.segments import Segments, SegmentWriter, number_of
+from escsr.video.segments import Segments, SegmentWriter, number_of, older_segments
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -143,7 +143,7 @@ class _Run:
         self.written = 0
         self.segment = -1  # of the last frame that was written
         self.working = -1  # of the last frame that was upscaled
-        self.network = FrameUpscaler(plan.upscaler, plan.wanted)
+        self.network = FrameUpscaler(plan.upscaler, plan.wanted, plan.encoding.size)
         self.encoded: tuple[NDArray[np.float32], VideoFrame] | None = None
 
     def upscale(self) -> None:
@@ -284,6 +284,11 @@ def upscale_video(
     source, target = Path(source), None if target is None else Path(target)
     if target is None and source.is_dir():
         raise ConfigError(f"{source} is a folder of frames; name the video that it shall become.")
+    if source.is_dir():
+        with planned_by_first_frame(source, target, chosen, how):
+            pass  # what does not fit is told before all frames are read
     with frames_as_video(source, fps) as file:
         plan = plan_video(file, target, chosen, how)
-        return run_video(plan, stop=stop, on_progress=on_progress)
+        older = older_segments(plan.target, plan.key)
+        done = run_video(plan, stop=stop, on_progress=on_progress)
+        return replace(done, notes=(*done.notes, *older))

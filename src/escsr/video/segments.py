@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from av import Packet, VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["Segment", "SegmentWriter", "Segments", "number_of"]
+__all__ = ["Segment", "SegmentWriter", "Segments", "number_of", "older_segments", "segments_bytes"]
 
 _LIST = "segments.jsonl"
 _TICK = Fraction(1, 1000)
@@ -65,6 +66,45 @@ class Segment:
     times: tuple[int, ...]
 
 
+def _folder_of(target: Path, key: str) -> Path:
+    return target.parent / f".{target.name}.{key[:16]}.segments"
+
+
+def segments_bytes(target: Path, key: str) -> int:
+    """What the segments of a run take on the disk so far.
+
+    Args:
+        target: The result.
+        key: See `Segments`.
+    """
+    return _bytes_in(_folder_of(target, key))
+
+
+def older_segments(target: Path, key: str) -> tuple[str, ...]:
+    """Notes of segments that runs with other settings left, which nothing continues or deletes.
+
+    Args:
+        target: The result.
+        key: Of the run at hand, see `Segments`.
+    """
+    called = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.segments")
+    found = [path for path in target.parent.glob("*") if called.fullmatch(path.name)]
+    return tuple(
+        f"{_bytes_in(path) / 2**20:.1f} MiB of an earlier run with other settings are in {path}; delete it "
+        "if it is not to be continued"
+        for path in sorted(found)
+        if path != _folder_of(target, key)
+    )
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*"):
+        with suppress(OSError):  # it is gone meanwhile
+            total += path.stat().st_size
+    return total
+
+
 class Segments:
     """The folder of a result's segments, and the list of those that are done.
 
@@ -77,7 +117,7 @@ class Segments:
     """
 
     def __init__(self, target: Path, key: str) -> None:
-        self.folder = target.parent / f".{target.name}.{key[:16]}.segments"
+        self.folder = _folder_of(target, key)
         self.done: dict[int, Segment] = {}
         self.notes: tuple[str, ...] | None = None
         try:

@@ -84,6 +84,10 @@ class Video:
         """Whether it is shown with width and height exchanged."""
         return self.matrix is not None and self.matrix[0] == 0 and self.matrix[4] == 0
 
+    def as_shown(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height as they are shown, of those that are stored."""
+        return size[::-1] if self.is_turned else size
+
     @property
     def shown_size(self) -> tuple[int, int]:
         """Rows and columns of a frame as it is shown."""
