@@ -546,8 +546,7 @@ def test_sides_that_follow_become_even(tmp_path: Path, nearest: Path) -> None:
         assert result.size == size
         assert (decoded(result.target)[0].width, decoded(result.target)[0].height) == size
         assert len([note for note in result.notes if "h264 needs even sides" in note]) == (size != (74, 42))
-    for how in ({"height": 31}, {"size": "63x37", "fit": "exact"}):
-        settings = how
+    for settings in ({"height": 31}, {"size": "63x37", "fit": "exact"}):
         with pytest.raises(OutputError, match=r"--codec ffv1 and an output ending in \.mkv"):
             upscale_video(clip, model=nearest, **settings)
     lossless = upscale_video(clip, model=nearest, codec="ffv1", scale=1.5)  # which MP4 does not hold

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -84,7 +83,8 @@ def remembered_settings(options: UpscaleOptions) -> Callable[[str], Setting]:
         From a picture's own options to what `setting_of` returns. It also refuses tiles that the model
         cannot have, which would fail picture by picture.
     """
-    model_of, digest_of, window_of = cache(choose_model), cache(sha256_of), cache(model_window)
+    model_of: Callable[..., Path] = cache(choose_model)
+    digest_of, window_of = cache(sha256_of), cache(model_window)
 
     @lru_cache(_REMEMBERED)
     def checked(own: str) -> Setting:
