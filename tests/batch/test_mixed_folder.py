@@ -90,5 +90,8 @@ def test_when_the_broken_ones_are_gone(upscaled: Path) -> None:
     for name in BROKEN:
         (upscaled / "in" / "1" / name).unlink()
     done = call(upscaled)
-    assert (done.returncode, done.stderr.count("\n")) == (0, 2)
-    assert done.stderr.endswith("Skipped 1 file that is not a picture: 1 .txt.\n")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 3), done.stderr
+    assert "Skipped 1 file that is not a picture: 1 .txt.\n" in done.stderr
+    assert done.stderr.endswith(
+        "Skipped 1 link to a folder; give the folder itself to upscale what is there.\n"
+    )

@@ -416,7 +416,7 @@ def test_the_command_prints_and_writes(folder: Path) -> None:
     for option, file in (("-o", "all.txt"), ("--plot", "chart.pdf")):
         with pytest.raises(OutputError, match="is written as"):
             run("small.safetensors", *quick, option, file)
-    with pytest.raises(ConfigError, match=r"a quality on \."):
+    with pytest.raises(ConfigError, match=r"[Nn]o quality on '' is known"):
         run("small.safetensors", *quick, "--plot", "chart.png", "--plot-data", "")
 
 
@@ -441,7 +441,9 @@ def test_the_set_of_a_chart_is_found_before_the_work(folder: Path, monkeypatch: 
 
     monkeypatch.setattr("escsr.evaluation.benchmark.run.benchmark", measured)
     monkeypatch.setattr("escsr.evaluation.benchmark.chart.find_spec", lambda _: True)
-    with pytest.raises(ConfigError, match="No quality on set55 is known; draw that on one of Set5, Set14"):
+    with pytest.raises(
+        ConfigError, match="No quality on 'set55' is known; draw that on one of Set5, Set14"
+    ):
         run("small.safetensors", "--plot", "chart.png", "--plot-data", "set55")
     assert choose_set("set5", ["table2"], []) == "Set5"
     assert choose_set("own", ["small.safetensors"], [folder / "Own" / "HR"]) == "Own"

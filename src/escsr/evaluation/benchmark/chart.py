@@ -105,7 +105,7 @@ def choose_set(name: str, models: Iterable[str], folders: Iterable[str | os.Path
         if each.lower() == name.lower():
             return each
     raise ConfigError(
-        f"No quality on {name} is known; draw that on one of {', '.join(dict.fromkeys(known))}."
+        f"No quality on {name!r} is known; draw that on one of {', '.join(dict.fromkeys(known))}."
     )
 
 

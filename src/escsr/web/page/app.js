@@ -258,9 +258,9 @@ class Item {
     return ["queued", "sending", "waiting", "working"].includes(this.state);
   }
 
-  /** Whether the page alone has its result. */
+  /** Whether the page alone has its result, or is about to. */
   get isUnsaved() {
-    return this.result !== null && !this.result.isSaved;
+    return this.result ? !this.result.isSaved : this.state === "done";
   }
 
   cancel() {
