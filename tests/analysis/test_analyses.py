@@ -18,11 +18,12 @@ from typer.testing import CliRunner, Result
 import escsr
 from escsr import analysis, cli, images
 from escsr.analysis.cka import linear_cka
-from escsr.analysis.differentiable import open_models
+from escsr.analysis.differentiable import as_differentiable, open_models
 from escsr.analysis.inputs import read_batch, read_input
 from escsr.cli import analysing
 from escsr.data.resizers import downscale
 from escsr.errors import ConfigError, EscError, OutputError
+from escsr.evaluation.cost import count_parameters
 from escsr.evaluation.opening import open_model
 from escsr.images import Picture
 from escsr.models.checkpoints import save_network
@@ -149,6 +150,15 @@ def test_an_upscaler_is_analysed_by_its_network(folder: Path) -> None:
     for model in (3, [lambda lr: lr]):
         with pytest.raises(ConfigError, match="A model to analyse must be a name"):
             analysis.analyse_lam("set/0.png", model=model)  # type: ignore[arg-type]
+
+
+def test_a_path_is_not_taken_for_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = small_network("esc-light")
+    Path("esc-light").mkdir()
+    save_network(network, "esc-light/best.safetensors")
+    opened = as_differentiable(Path("esc-light"))
+    assert sum(each.numel() for each in opened.module.parameters()) == count_parameters(network)
 
 
 def test_real_is_analysed_at_the_strength_that_its_name_says() -> None:

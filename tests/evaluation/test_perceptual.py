@@ -86,6 +86,27 @@ def test_the_distance_grows_with_damage(tmp_path: Path) -> None:
     assert 0 < distances[1] < distances[2] < 2 * len(network.usual_layers)
 
 
+@pytest.mark.parametrize(
+    ("counts", "normalized"), [((1, 1, 2, 2, 2), False), ((2, 2, 2, 2, 2), False), ((2, 2, 3, 3, 3), True)]
+)
+def test_other_networks_of_the_family_are_refused(
+    counts: tuple[int, ...], normalized: bool, tmp_path: Path
+) -> None:
+    """VGG11, VGG13 and those with batch norm: some of their layers stand where VGG16's do."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for width, count in zip(_WIDTHS, counts, strict=True):
+        for _ in range(count):
+            norm = [nn.BatchNorm2d(width)] if normalized else []
+            layers += [nn.Conv2d(channels, width, 3, padding=1), *norm, nn.ReLU()]
+            channels = width
+        layers.append(nn.MaxPool2d(2))
+    state = {f"features.{key}": value for key, value in nn.Sequential(*layers).state_dict().items()}
+    torch.save(state, tmp_path / "vgg.pth")
+    with pytest.raises(CheckpointError, match="no perceptual network"):
+        load_feature_network(tmp_path / "vgg.pth")
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04"])
 @pytest.mark.parametrize("suffix", [".npz", ".pth", ".safetensors"])
 def test_other_files_are_refused(suffix: str, content: bytes, tmp_path: Path) -> None:

@@ -343,7 +343,7 @@ def test_what_cannot_be_a_video(tmp_path: Path, nearest: Path) -> None:
     with pytest.raises(NoImagesError):
         upscale_video(tmp_path / "empty", target, model=nearest)
     folder = write_frames(tmp_path / "frames", noise(2))
-    for fps in ("0", "fast", "1/0", "-3", "1e-20", ""):
+    for fps in ("0", "fast", "1/0", "-3", "1e-20", "1e-999999999", ""):
         with pytest.raises(ConfigError, match="fps"):
             upscale_video(folder, target, model=nearest, fps=fps)
     for text, message in (

@@ -200,6 +200,18 @@ def test_a_pattern_passes_over_what_is_no_video(tmp_path: Path, upscale: Call) -
     assert (code, "a.srt is not a video" in said) == (2, True), said
 
 
+def test_a_file_that_no_run_made_is_left(tmp_path: Path, upscale: Call) -> None:
+    """Under the name of a video's result, and of a folder of frames, which are not all read then."""
+    clip(tmp_path / "a.mkv")
+    (tmp_path / "frames").mkdir()
+    images.write(Picture(np.zeros((8, 8, 3), np.uint8)), tmp_path / "frames" / "0.png")
+    for source, target in (("a.mkv", "a_x2.mkv"), ("frames", "film.mkv")):
+        (tmp_path / target).write_bytes(b"of somebody else")
+        code, said = upscale(source, "-o", target, "--skip-existing")
+        assert (code, "left as it is" in said) == (0, True), said
+        assert (tmp_path / target).read_bytes() == b"of somebody else"
+
+
 def test_a_codec_chooses_the_ending(tmp_path: Path, upscale: Call) -> None:
     clip(tmp_path / "a.mp4")
     for arguments in (("a.mp4",), ("a.mp4", "-o", "out/")):

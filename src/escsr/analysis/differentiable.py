@@ -119,7 +119,7 @@ def as_differentiable(
             "A model to analyse must be a name, a file, a module, an Upscaler or an Inference, not "
             f"{type(model).__name__}."
         )
-    path = choose_model(os.fspath(model), DEFAULT_SCALE if scale is None else scale)
+    path = choose_model(model, DEFAULT_SCALE if scale is None else scale)
     opened = _load(path, choose_strength(model, path, None), choose_device(device))
     return _wrapped(opened, name or model_name(path), scale)
 

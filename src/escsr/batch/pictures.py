@@ -107,7 +107,8 @@ class ProgressCount:
 def outcome_of(job: Job, item: PipelineItem[int, Outcome]) -> Outcome:
     """What became of a job by its item: whatever was raised is one failed picture."""
     if item.error is None:
-        return replace(item.value or Outcome(job, "skipped"), seconds=item.seconds)
+        assert item.value is not None
+        return replace(item.value, seconds=item.seconds)
     return Outcome(job, "failed", failure_of(job, item.error), item.seconds)
 
 

@@ -112,10 +112,8 @@ class Batch:
             EscError: There is no such model.
             OSError: The picture cannot be read.
         """
-        if manifest.is_foreign(job.target):
-            return Outcome(job, "skipped", notes=(LEFT,))
-        key = self._key(job, self.size.scale_of(header.height, header.width))
-        return Outcome(job, "skipped") if manifest.has(job.target, key) else None
+        found = self._key_or_skipped(job, self.size.scale_of(header.height, header.width), manifest)
+        return found if isinstance(found, Outcome) else None
 
     def run(
         self,
@@ -156,21 +154,16 @@ class Batch:
         on_error: OnError = "raise" if debug else "stop" if fail_fast else "continue"
         pipeline = Pipeline(read, upscale_one, write, on_error=on_error, is_last=is_full)
 
-        def became(item: PipelineItem[int, Outcome]) -> Outcome:
-            outcome = outcome_of(self.jobs[item.source], item)
-            is_left = outcome.status == "skipped" and manifest.is_foreign(outcome.job.target)
-            return replace(outcome, notes=(LEFT,)) if is_left else outcome
-
         def ended(item: PipelineItem[int, Outcome]) -> None:
             if on_end is not None:
-                on_end(became(item))
+                on_end(outcome_of(self.jobs[item.source], item))
 
         with closing(pipeline.run(range(len(self.jobs)), cancel=stop, on_end=ended)) as items:
             for item in items:
                 count.ended(item.source)
-                yield became(item)
+                yield outcome_of(self.jobs[item.source], item)
 
-    def _read(self, manifest: Manifest | None, number: int) -> _Work | None:
+    def _read(self, manifest: Manifest | None, number: int) -> _Work | Outcome:
         """The reader's part; what was done before is not decoded, but skipped."""
         job, key = self.jobs[number], ""
         header = images.read_header(job.source)
@@ -178,11 +171,10 @@ class Batch:
             check_sha256(job.source, sha256_of(job.source), job.sha256)
         scale = self.size.scale_of(header.height, header.width)
         if manifest is not None:
-            if manifest.is_foreign(job.target):
-                return None
-            key = self._key(job, scale)
-            if manifest.has(job.target, key):
-                return None
+            found = self._key_or_skipped(job, scale, manifest)
+            if isinstance(found, Outcome):
+                return found
+            key = found
         upscaler = self.upscaler(scale)
         check_result(header, job.target, self.size, scale=upscaler.scale, **self.options.limits)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
@@ -192,24 +184,35 @@ class Batch:
     def _open(self, path: Path) -> Upscaler:
         return Upscaler(options=self.options, weights=path)
 
+    def _key_or_skipped(self, job: Job, scale: float, manifest: Manifest) -> str | Outcome:
+        """What the list will know the result by; or what is said of a job that is passed over."""
+        if manifest.is_foreign(job.target):
+            return Outcome(job, "skipped", notes=(LEFT,))
+        key = self._key(job, scale)
+        return Outcome(job, "skipped") if manifest.has(job.target, key) else key
+
     def _key(self, job: Job, scale: float) -> str:
         path = choose_model(self.options.model, scale)
         own = self.options.of_file(path)
         digests = map(self._digest, files_of(path, own.strength or 0))
         return key_of(job.source, " ".join(digests), self.size, own)
 
-    def _upscale(self, count: ProgressCount, work: _Work) -> _Work:
+    def _upscale(self, count: ProgressCount, work: _Work | Outcome) -> _Work | Outcome:
         """The network's part."""
+        if isinstance(work, Outcome):
+            return work
         on_progress = partial(count.upscaled, work.number)
         larger = work.upscaler.upscale_picture(work.picture, size=self.size, on_progress=on_progress)
         return work._replace(picture=larger)
 
-    def _write(self, manifest: Manifest, count: ProgressCount, work: _Work) -> Outcome:
+    def _write(self, manifest: Manifest, count: ProgressCount, work: _Work | Outcome) -> Outcome:
         """The writer's part, in the order that a kill at any moment allows, see `Manifest`.
 
         Without `skip_existing` there is no key, and a list that has the result is told that it no longer is
         what it was.
         """
+        if isinstance(work, Outcome):
+            return work
         job, picture = self.jobs[work.number], work.picture
         if work.key or manifest.lists(job.target):
             manifest.begin(job.target)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from escsr.cli.console import ERR, DeviceOption, ExitCode, PrecisionOption, own_memory, progress
-from escsr.cli.interrupts import finish_on_interrupt
+from escsr.cli.console import DeviceOption, ExitCode, PrecisionOption, own_memory
 from escsr.cli.picture_options import (
     BackendOption,
     CropOption,
@@ -37,6 +33,7 @@ from escsr.cli.picture_options import (
     ToSrgbOption,
     WidthOption,
 )
+from escsr.cli.picture_runs import upscale_pictures
 from escsr.cli.reports import JsonReport, Report
 from escsr.cli.video import check_options, refuse_unused, upscale_pipe, upscale_videos
 from escsr.cli.video_options import (
@@ -52,7 +49,7 @@ from escsr.cli.video_options import (
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from escsr.batch import Batch, Outcome, Progress
+    pass
 
 __all__ = ["upscale"]
 
@@ -179,9 +176,6 @@ def upscale(
     from escsr.models.selection import choose_model
 
     choose_model(model, scale)  # an unknown name is answered before PyTorch is imported
-    from escsr.batch import Batch, forecast
-    from escsr.batch.pipes import PIPE, piped
-    from escsr.images import takes_quality
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions
     from escsr.video.jobs import passed_over, plan_videos
@@ -249,20 +243,18 @@ def upscale(
             "--codec, --crf, --preset, --segment, --deinterlace, --fps are for videos, and there is none."
         )
     else:
-        if suffix is not None and PIPE in (output, *([] if output else inputs)):
-            raise ConfigError("--suffix is for names that are made; standard output has none.")
-        refuse_unused("standard output", encoding, skip_existing=skip_existing and to_stdout)
-        with piped(inputs, output, format) as (sources, target, report.names):
-            batch = Batch(sources, target, format=format, suffix=suffix, shard=shard, options=options)
-            chosen = [job.target for job in batch.jobs if format or job.target == Path(target or "")]
-            without = [path.suffix for path in chosen[:1] if not takes_quality(path)]
-            refuse_unused(f"{''.join(without)} files", encoding, quality=bool(quality and without))
-            report.begin(batch, can_continue=skip_existing)
-            if dry_run:
-                for planned in forecast(batch, skip_existing=skip_existing):
-                    report.add(planned.skipped or planned)
-            else:
-                _run(batch, report, quiet=quiet or as_json, **how)
+        upscale_pictures(
+            inputs,
+            output,
+            report,
+            options=options,
+            format=format,
+            suffix=suffix,
+            shard=shard,
+            dry_run=dry_run,
+            quiet=quiet or as_json,
+            **how,
+        )
     code = report.end()
     if code is not ExitCode.DONE:
         raise Exit(code)
@@ -279,37 +271,3 @@ def _check_numbers(inputs: Sequence[str], *, quiet: bool) -> None:
             raise ConfigError(
                 f"{number}: there is no such file; for a quality give --quality {number}, as -q is --quiet."
             )
-
-
-def _run(batch: Batch, report: Report, *, quiet: bool, **how: bool) -> None:
-    """Upscales under a bar, with Ctrl-C in two steps."""
-    stop = threading.Event()
-    ended: list[Outcome] = []
-
-    def add_rest() -> None:
-        """Those that were still being written when the run was cut short."""
-        for outcome in ended[sum(report.counts.values()) :]:
-            report.add(outcome)
-
-    with progress("", quiet) as bar, finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
-
-        def show(at: Progress) -> None:
-            count = f"  {at.number} of {at.jobs}" if at.jobs > 1 else ""
-            bar(at.overall, 1.0, at.job.source.name + count)
-
-        try:
-            with closing(batch.run(stop=stop, on_progress=show, on_end=ended.append, **how)) as run:
-                for outcome in run:
-                    report.add(outcome)
-        except KeyboardInterrupt:
-            stop.set()
-            add_rest()
-        except SystemExit:  # of a signal that ends the process, see `end_on_signals`
-            report.stopped = True
-            add_rest()
-            report.end()
-            raise
-    report.stopped = stop.is_set()
-
-
-_FINISHING = "Finishing the current picture; press Ctrl-C again to stop at once."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from escsr.cli.video_runs import run_one, run_to_frames
 from escsr.errors import ConfigError
 
 if TYPE_CHECKING:
+    from escsr.batch.manifest import Manifest
     from escsr.upscaling.options import UpscaleOptions
     from escsr.video import VideoOptions, VideoPlan
     from escsr.video.jobs import VideoJob
@@ -46,20 +48,21 @@ def check_options(options: UpscaleOptions, shard: str | None, jobs: Sequence[Vid
         raise ConfigError(f"{flags}: for pictures, not for videos; see --codec, --crf and --preset.")
 
 
-def refuse_unused(by: str, how: VideoOptions, **given: object) -> None:
-    """Refuses options that would have no effect where frames are not encoded as a video.
+def refuse_unused(by: str, how: VideoOptions | None = None, **given: object) -> None:
+    """Refuses options that would have no effect.
 
     Args:
         by: What makes them useless, for the message.
-        how: The options of videos.
+        how: Of videos, where frames are not encoded as one; None where there are no such options.
         given: Further ones by name; those that are true are refused.
 
     Raises:
         ConfigError: One of them is given.
     """
-    usual = type(how)()
-    unused = [name for name in _OF_ENCODING if getattr(how, name) != getattr(usual, name)]
-    unused += [name for name, value in given.items() if value]
+    unused = [name for name, value in given.items() if value]
+    if how is not None:
+        usual = type(how)()
+        unused = [name for name in _OF_ENCODING if getattr(how, name) != getattr(usual, name)] + unused
     if unused:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise ConfigError(f"{flags}: of no use with {by}.")
@@ -103,55 +106,16 @@ def upscale_videos(
     from escsr.batch import Job, Outcome
     from escsr.batch.manifest import Manifest
     from escsr.batch.pictures import failure_of
-    from escsr.video import plan_video
-    from escsr.video.forecast import forecast_video
-    from escsr.video.frame_files import is_frame_pattern
-    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES, frames_as_video, planned_by_first_frame
+    from escsr.video.frame_folders import FPS_WITHOUT_FRAMES
 
-    manifest = Manifest()
     if how.fps is not None and not any(job.source.is_dir() for job in jobs):
         raise ConfigError(FPS_WITHOUT_FRAMES)
-
-    def upscale_one(job: VideoJob) -> None:
-        if job.target is not None and is_frame_pattern(job.target):
-            refuse_unused("frames as pictures", how, dry_run=dry_run, skip_existing=skip_existing, yes=yes)
-            run_to_frames(job.source, job.target, options, how, report, quiet=quiet)
-            return
-        if job.source.is_dir() and is_told_by_first_frame(job):
-            return
-        with frames_as_video(job.source, how.fps) as file:
-            report.names = {str(file): str(job.source)}
-            upscale_file(file, job.target)
-
-    def is_told_by_first_frame(job: VideoJob) -> bool:
-        """Whether that is all; what does not fit is refused before all frames are read."""
-        with planned_by_first_frame(job.source, job.target, options, how) as plan:
-            report.names = {str(plan.video.path): str(job.source)}
-            if skip_existing and manifest.lists(plan.target):
-                return False
-            if dry_run:
-                report.add(forecast_video(plan))
-            else:
-                _agree(plan, yes=yes)
-            return dry_run
-
-    def upscale_file(source: Path, target: Path | None) -> None:
-        plan = plan_video(source, target, options, how, format=format, suffix=suffix)
-        if skip_existing and manifest.has(plan.target, plan.key):
-            report.add(Outcome(Job(source, plan.target), "skipped"))
-        elif dry_run:
-            report.add(forecast_video(plan))
-        else:
-            _agree(plan, yes=yes)
-            report.begin_video(plan)
-            if skip_existing:
-                manifest.begin(plan.target)
-            if run_one(plan, report, quiet=quiet) and skip_existing:
-                manifest.add(plan.target, plan.key)
-
+    videos = _Videos(
+        report, options, how, format, suffix, dry_run, yes, quiet, Manifest() if skip_existing else None
+    )
     for job in jobs:
         try:
-            upscale_one(job)
+            videos.upscale(job)
         except Exception as error:
             if debug or (isinstance(error, ConfigError) and len(jobs) == 1):
                 raise
@@ -161,6 +125,84 @@ def upscale_videos(
                 return
         if report.stopped:
             return
+
+
+@dataclass(frozen=True)
+class _Videos:
+    """How each video is upscaled; without a manifest nothing is skipped. See `upscale_videos`."""
+
+    report: Report
+    options: UpscaleOptions
+    how: VideoOptions
+    format: str | None
+    suffix: str | None
+    dry_run: bool
+    yes: bool
+    quiet: bool
+    manifest: Manifest | None
+
+    def upscale(self, job: VideoJob) -> None:
+        from escsr.video.frame_files import is_frame_pattern
+        from escsr.video.frame_folders import frames_as_video
+
+        if job.target is not None and is_frame_pattern(job.target):
+            useless = {"dry_run": self.dry_run, "skip_existing": self.manifest is not None, "yes": self.yes}
+            refuse_unused("frames as pictures", self.how, **useless)
+            run_to_frames(job.source, job.target, self.options, self.how, self.report, quiet=self.quiet)
+            return
+        if job.source.is_dir() and self._is_told_by_first_frame(job):
+            return
+        with frames_as_video(job.source, self.how.fps) as file:
+            self.report.names = {str(file): str(job.source)}
+            self._upscale_file(file, job.target)
+
+    def _is_told_by_first_frame(self, job: VideoJob) -> bool:
+        """Whether that is all; what does not fit is refused before all frames are read."""
+        from escsr.video.forecast import forecast_video
+        from escsr.video.frame_folders import planned_by_first_frame
+
+        with planned_by_first_frame(job.source, job.target, self.options, self.how) as plan:
+            self.report.names = {str(plan.video.path): str(job.source)}
+            if self.manifest is not None and self.manifest.lists(plan.target):
+                return False
+            if self._is_passed_over(plan):
+                return True
+            if self.dry_run:
+                self.report.add(forecast_video(plan))
+            else:
+                _agree(plan, yes=self.yes)
+            return self.dry_run
+
+    def _upscale_file(self, source: Path, target: Path | None) -> None:
+        from escsr.video import plan_video
+        from escsr.video.forecast import forecast_video
+
+        plan = plan_video(source, target, self.options, self.how, format=self.format, suffix=self.suffix)
+        if self._is_passed_over(plan):
+            return
+        if self.dry_run:
+            self.report.add(forecast_video(plan))
+            return
+        _agree(plan, yes=self.yes)
+        self.report.begin_video(plan)
+        if self.manifest is not None:
+            self.manifest.begin(plan.target)
+        if run_one(plan, self.report, quiet=self.quiet) and self.manifest is not None:
+            self.manifest.add(plan.target, plan.key)
+
+    def _is_passed_over(self, plan: VideoPlan) -> bool:
+        """Whether the result is there: made so by an earlier run, or a file of somebody else's."""
+        from escsr.batch import Job, Outcome
+        from escsr.batch.pictures import LEFT
+
+        if self.manifest is None:
+            return False
+        is_left = self.manifest.is_foreign(plan.target)
+        if not (is_left or self.manifest.has(plan.target, plan.key)):
+            return False
+        job = Job(plan.video.path, plan.target)
+        self.report.add(Outcome(job, "skipped", notes=(LEFT,) if is_left else ()))
+        return True
 
 
 def upscale_pipe(

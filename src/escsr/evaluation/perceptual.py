@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -219,17 +220,29 @@ def _plan(kind: str) -> list[_Layer]:
 
 
 def _from_torchvision(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Names like features.0.weight; places count ReLUs and pools too."""
-    if "features.0.weight" not in state:
-        raise ValueError("no tensor features.0.weight")
-    kind = "vgg19" if "features.16.weight" in state else "vgg16"
-    weights, place = {}, 0
+    """Names like features.0.weight; places count ReLUs and pools too.
+
+    Raises:
+        ValueError: The convolutions that there are are not the first ones of VGG16 or VGG19.
+    """
+    there = {int(key.split(".")[1]) for key in state if re.fullmatch(r"features\.\d+\.weight", key)}
+    kind = "vgg19" if 16 in there else "vgg16"
+    weights: dict[str, Tensor] = {}
+    place, before = 0, 3
     for name, pool in _plan(kind):
         place += pool
-        for part in ("weight", "bias"):
-            if f"features.{place}.{part}" in state:
-                weights[f"{name}.{part}"] = state[f"features.{place}.{part}"]
+        if place in there:
+            weight, bias = (state[f"features.{place}.{part}"] for part in ("weight", "bias"))
+            if weight.shape != (len(bias), before, 3, 3):
+                raise ValueError(f"features.{place} is not {kind}'s {name}")
+            weights |= {f"{name}.weight": weight, f"{name}.bias": bias}
+            there.remove(place)
+            before = len(bias)
+        elif there and place < max(there):
+            raise ValueError(f"no tensor features.{place}.weight, {kind}'s {name}")
         place += 2
+    if there or not weights:
+        raise ValueError("other layers than those of VGG16 and VGG19" if there else "no features.0.weight")
     return kind, weights
 
 

@@ -132,6 +132,8 @@ def _by_number(path: Path) -> list[list[tuple[str, int]]]:
 
 def _rate(fps: str) -> Fraction:
     try:
+        if "e" in fps.lower():  # powers of ten without end
+            raise ValueError
         rate = Fraction(fps).limit_denominator(1_000_000)  # FFmpeg's have 32 bits; 29.97002997 is n/1001
     except (ValueError, ZeroDivisionError) as error:
         raise ConfigError(f"fps is a number or a fraction, like 25 or 30000/1001, not {fps!r}.") from error
