@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import ROOT, nearest_network
 
 SHARED = ROOT.parent / "shared"

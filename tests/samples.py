@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 
 from escsr import images
 from escsr.images import Animation, Picture
-from escsr.models.checkpoints import DEGRADATION, save_network
+from escsr.models.checkpoints import DEGRADATION
+from escsr.models.saving import save_network
 from escsr.networks import ESC, VARIANTS, NetworkConfig
 
 ROOT = Path(__file__).parent.parent

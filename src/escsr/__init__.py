@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from escsr.errors import EscError
     from escsr.evaluation.protocols import evaluate
     from escsr.models.bundled import list_models
-    from escsr.models.checkpoints import load_network, save_network
+    from escsr.models.checkpoints import load_network
+    from escsr.models.saving import save_network
     from escsr.training.run import train
     from escsr.upscaling.options import UpscaleOptions
     from escsr.upscaling.short_forms import upscale, upscale_file
@@ -61,7 +62,7 @@ _HOMES = {
     "evaluate": "evaluation.protocols",
     "list_models": "models.bundled",
     "load_network": "models.checkpoints",
-    "save_network": "models.checkpoints",
+    "save_network": "models.saving",
     "train": "training.run",
     "upscale": "upscaling.short_forms",
     "upscale_file": "upscaling.short_forms",

@@ -26,7 +26,7 @@ from escsr.errors import ConfigError, EscError, OutputError
 from escsr.evaluation.cost import count_parameters
 from escsr.evaluation.opening import open_model
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import EXAMPLES, small_network
 
 

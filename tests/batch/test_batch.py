@@ -24,7 +24,7 @@ from escsr.errors import ConfigError, DeviceError, ImageError, NoImagesError, Ou
 from escsr.files import is_full, sha256_of
 from escsr.images import Picture
 from escsr.images.folders import LINKS
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
 from samples import BROKEN, mixed_folder, small_network

@@ -10,7 +10,7 @@ import pytest
 
 from commands import run_escsr
 from escsr import images
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import BROKEN, mixed_folder, nearest_network
 
 

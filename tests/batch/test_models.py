@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import escsr
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.models.selection import ANY_SCALE_UP_TO, DEFAULT_MODEL, choose_model, explain
 from samples import ROOT, small_network
 

@@ -36,8 +36,8 @@ from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.integrations.publishing import publish
 from escsr.models import conversion
-from escsr.models.checkpoints import save_network
 from escsr.models.published_keys import to_published
+from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions

@@ -17,8 +17,8 @@ from commands import escsr_command, run_escsr
 from escsr import images
 from escsr.images import Picture
 from escsr.models.bundled import list_models
-from escsr.models.checkpoints import save_network
 from escsr.models.overview import model_overviews
+from escsr.models.saving import save_network
 from samples import EXAMPLES, ROOT, nearest_network, small_network
 
 

@@ -14,7 +14,7 @@ from commands import run_escsr
 from escsr import images
 from escsr.batch import upscale
 from escsr.images import Animation, Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.damage import hint_for
 from samples import EXAMPLES, small_network
 

@@ -15,7 +15,7 @@ from escsr import images
 from escsr.errors import OutputError
 from escsr.files import check_writable
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import nearest_network
 
 REFUSED = "is there and read-only; make it writable, or choose another name."

@@ -22,7 +22,7 @@ from escsr.cli.interrupts import end_on_signals
 from escsr.cli.reports import JsonReport, Report
 from escsr.errors import OutputError
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import ROOT, small_network
 
 

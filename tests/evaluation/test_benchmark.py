@@ -41,7 +41,8 @@ from escsr.evaluation.benchmark.writing import (
 from escsr.evaluation.rivals import RIVALS, build_rival
 from escsr.images import Picture
 from escsr.models.bundled import list_models
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
+from escsr.models.saving import save_network
 from escsr.networks.attention import AttentionBackend
 from escsr.runtime.choices import Attention
 from samples import EXAMPLES, small_network

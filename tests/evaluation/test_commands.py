@@ -16,7 +16,7 @@ from escsr.cli.models import compare as compare_command
 from escsr.errors import ConfigError
 from escsr.evaluation.comparison import compare
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import EXAMPLES, small_network
 
 

@@ -17,7 +17,7 @@ from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory
 from escsr.evaluation.comparison import compare, read_quality
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.devices import device_name
 from samples import EXAMPLES, NearestResolver, small_config, small_network
 

@@ -21,7 +21,7 @@ from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.opening import open_model
 from escsr.evaluation.protocols import Evaluation, measure
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.choices import Protocol
 from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.upscaler import Upscaler

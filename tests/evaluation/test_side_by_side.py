@@ -24,7 +24,7 @@ from escsr.errors import ConfigError, DeviceError, EscError, ImageError, ModelNo
 from escsr.evaluation.contenders import Contender, as_several, parse_contenders
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import EXAMPLES, small_network
 
 ROUNDING = 1

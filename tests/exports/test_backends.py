@@ -18,7 +18,7 @@ from escsr import images
 from escsr.errors import ConfigError
 from escsr.exports.backends import GraphBackend
 from escsr.exports.whole import whole_graph
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC
 from escsr.runtime.extras import install_line
 from escsr.upscaling.inference import Inference

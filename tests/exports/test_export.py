@@ -17,7 +17,8 @@ from escsr.errors import ConfigError, ModelNotFoundError, OutputError
 from escsr.exports import export
 from escsr.files import sha256_of
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
+from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from samples import small_network
 

@@ -13,7 +13,7 @@ from commands import escsr_command
 from escsr import images
 from escsr.errors import ImageError, OutputError
 from escsr.images import formats
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from samples import nearest_network
 

@@ -14,7 +14,7 @@ from commands import escsr_command
 from escsr import images
 from escsr.errors import EscError, ImageError, OutputError
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 

@@ -17,7 +17,7 @@ from escsr.images import FORMATS, Format, Picture, WriteOptions
 from escsr.images.colour import from_pixels
 from escsr.images.icc import profile_space
 from escsr.images.metadata import DAMAGED_PROFILE, ICC
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 

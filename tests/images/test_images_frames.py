@@ -15,7 +15,7 @@ from test_images_safety import error_of, mutated
 
 from escsr import images
 from escsr.images import Animation, WriteOptions
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 

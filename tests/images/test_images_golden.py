@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, ImageSequence
 from escsr import images
 from escsr.errors import ImageError, OutputError
 from escsr.images import FORMATS, Animation, Format, Picture, WriteOptions
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 

@@ -21,7 +21,7 @@ from escsr import images
 from escsr.batch.jobs import plan
 from escsr.errors import DataError, EscError, ImageError, OutputError
 from escsr.images import FORMATS, Animation, Format, Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler

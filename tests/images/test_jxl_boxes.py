@@ -14,7 +14,7 @@ from PIL import Image
 from escsr import images
 from escsr.images import Picture, WriteOptions
 from escsr.images.jxl_boxes import read_boxes, write_boxes
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.upscaling.upscaler import Upscaler
 from samples import nearest_network
 

@@ -11,7 +11,7 @@ import pytest
 import escsr
 from escsr import images
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import small_network
 
 oiio = pytest.importorskip("OpenImageIO", reason='needs pip install "escsr[exr]"')

@@ -16,7 +16,7 @@ import torch
 import escsr
 from escsr import images
 from escsr.models import bundled
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from samples import EXAMPLES, ROOT, save_form, small_network
 
 FOLDER = ROOT / "contrib" / "comfyui"

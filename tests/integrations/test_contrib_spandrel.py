@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import escsr
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC, VARIANTS
 from other_models import NEEDS_SPANDREL, real_spandrel
 from samples import ROOT, lively, small_network

@@ -20,8 +20,9 @@ from escsr.files import sha256_of
 from escsr.integrations import publishing
 from escsr.integrations.publishing import publish
 from escsr.integrations.spandrel import install
-from escsr.models.checkpoints import read_checkpoint, save_network
+from escsr.models.checkpoints import read_checkpoint
 from escsr.models.published_keys import detect_config
+from escsr.models.saving import save_network
 from escsr.networks import ESC
 from other_models import NEEDS_SPANDREL, real_spandrel
 from samples import small_config, small_network

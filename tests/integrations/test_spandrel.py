@@ -18,7 +18,7 @@ import escsr
 from escsr.errors import ConfigError
 from escsr.integrations.spandrel import ARCHITECTURE, HostedESC, install
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC, VARIANTS
 from escsr.runtime.extras import install_line
 from escsr.streaming import Tile

@@ -16,8 +16,9 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from escsr.errors import CheckpointError, ConfigError, DeviceError, ModelNotFoundError, OutputError
 from escsr.models.bundled import find_model, list_models, model_name
-from escsr.models.checkpoints import load_network, read_checkpoint, save_network
+from escsr.models.checkpoints import load_network, read_checkpoint
 from escsr.models.published_keys import to_published
+from escsr.models.saving import save_network
 from escsr.networks import ESC, VARIANTS, NetworkConfig
 from samples import call_options, lively, small_network
 

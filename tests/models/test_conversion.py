@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from escsr.errors import ConfigError, OutputError
-from escsr.models.checkpoints import load_network, read_checkpoint, save_network
+from escsr.models.checkpoints import load_network, read_checkpoint
 from escsr.models.conversion import convert, low_rank_factors
+from escsr.models.saving import save_network
 from escsr.networks import variant_name
 from escsr.networks.attention import relative_position_bias
 from samples import call_options, small_network

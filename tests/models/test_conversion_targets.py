@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from escsr.errors import OutputError
-from escsr.models.checkpoints import save_network
 from escsr.models.conversion import convert
+from escsr.models.saving import save_network
 from samples import small_network
 
 

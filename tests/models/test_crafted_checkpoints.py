@@ -18,8 +18,9 @@ from torch import Tensor
 from escsr.errors import CheckpointError, ConfigError, ModelNotFoundError, OutputError
 from escsr.models import checkpoints, published_keys
 from escsr.models.bundled import find_model, read_header
-from escsr.models.checkpoints import load_network, read_checkpoint, save_network
+from escsr.models.checkpoints import load_network, read_checkpoint
 from escsr.models.published_keys import detect_config, to_published
+from escsr.models.saving import save_network
 from escsr.networks import ESC, NetworkConfig
 from samples import small_network
 
@@ -263,7 +264,7 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
     code = """
 import resource, signal, sys
 from escsr.errors import OutputError
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC, NetworkConfig
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -17,8 +17,9 @@ from escsr import cli
 from escsr.errors import CheckpointError, ModelNotFoundError
 from escsr.models import hub
 from escsr.models.bundled import find_model, model_name
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
 from escsr.models.hub import fetch_from_hub, find_on_hub
+from escsr.models.saving import save_network
 from samples import small_network
 
 constants = pytest.importorskip(

@@ -10,7 +10,8 @@ from escsr import streaming
 from escsr.data.degradations import PRESETS
 from escsr.errors import ConfigError
 from escsr.evaluation.cost import count_macs, count_parameters
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC
 from escsr.networks.ablations import ABLATIONS
 from escsr.training.config import PixelSettings, RealSettings, TrainingConfig, flat

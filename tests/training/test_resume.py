@@ -23,7 +23,8 @@ from escsr.data.patch_sampler import PatchSampler
 from escsr.errors import CheckpointError, ConfigError, DataError, OutputError
 from escsr.images import Picture
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
+from escsr.models.saving import save_network
 from escsr.training import limits
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
@@ -263,7 +264,7 @@ def test_a_full_disk_is_an_output_error(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("escsr.models.checkpoints.save_file", full)
+    monkeypatch.setattr("escsr.models.saving.save_file", full)
 
     def stop(progress: Progress) -> None:
         assert progress.iteration < 4

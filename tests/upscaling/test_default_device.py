@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from escsr.kernels.cpu.library import map_of, pointer_to
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC, VARIANTS
 from escsr.upscaling.upscaler import Upscaler
 

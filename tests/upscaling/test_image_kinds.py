@@ -15,7 +15,7 @@ import escsr
 from escsr import images
 from escsr.errors import ConfigError, ImageError
 from escsr.images import Animation, Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.models.selection import choose_model
 from escsr.upscaling.upscaler import Upscaler
 from samples import EXAMPLES, small_network

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.networks import ESC, variant_config
 from escsr.upscaling import keep_colour
 from escsr.upscaling.keep_colour import keep_colour_, mirrored, without_mirrored

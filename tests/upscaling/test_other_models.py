@@ -21,7 +21,7 @@ from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.opening import open_model
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.tiled import TiledInference

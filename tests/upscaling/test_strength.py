@@ -17,8 +17,9 @@ from escsr.cli.picture_options import StrengthOption
 from escsr.errors import CheckpointError, ConfigError
 from escsr.models import bundled
 from escsr.models.bundled import find_model
-from escsr.models.checkpoints import load_network, save_network
+from escsr.models.checkpoints import load_network
 from escsr.models.overview import model_overviews
+from escsr.models.saving import save_network
 from escsr.models.selection import DEFAULT_STRENGTH, choose_model, choose_strength, explain, gan_form
 from escsr.networks import ESC
 from escsr.upscaling.options import UpscaleOptions

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escsr.errors import ConfigError
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.choices import Fit
 from escsr.upscaling.target_size import TargetSize, parse_crop
 from escsr.upscaling.upscaler import Upscaler

@@ -14,7 +14,7 @@ from PIL import Image
 import escsr
 from escsr import images
 from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, OutputError
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.default_target import default_target
 from escsr.upscaling.inference import Inference

@@ -12,7 +12,7 @@ import pytest
 
 from escsr import images
 from escsr.images import Picture
-from escsr.models.checkpoints import save_network
+from escsr.models.saving import save_network
 from escsr.web.limits import Limits
 from escsr.web.service import WebOptions
 from samples import EXAMPLES, small_network

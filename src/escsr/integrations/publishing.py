@@ -20,16 +20,10 @@ from escsr.evaluation.comparison import Quality, read_quality
 from escsr.files import atomic_path, is_part, read_json, remove_stale_parts, sha256_of
 from escsr.integrations.model_card import card_text, licence_text
 from escsr.models.bundled import WEIGHTS_FILE, find_model, model_name
-from escsr.models.checkpoints import (
-    CONFIG_FILE,
-    DEGRADATION,
-    Checkpoint,
-    network_of,
-    read_checkpoint,
-    save_network,
-)
+from escsr.models.checkpoints import CONFIG_FILE, DEGRADATION, Checkpoint, network_of, read_checkpoint
 from escsr.models.published import RELEASED
 from escsr.models.published_keys import detect_config, to_published
+from escsr.models.saving import save_network
 from escsr.networks import variant_name
 
 __all__ = ["MODEL_TYPE", "Publication", "publish"]

@@ -1,4 +1,4 @@
-"""Weights on disk: our safetensors, and the authors' published checkpoints."""
+"""Weights read from disk: our safetensors, and the authors' published checkpoints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from numbers import Integral
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from escsr.errors import CheckpointError, ConfigError, OutputError
-from escsr.files import atomic_path, read_json
+from escsr.errors import CheckpointError, ConfigError
+from escsr.files import read_json
 from escsr.models.bundled import TRAINING_PREFIX, WEIGHTS_FILE, find_model
 from escsr.models.own_modules import OWN_MODULE
 from escsr.models.published_keys import (
@@ -23,10 +22,9 @@ from escsr.models.published_keys import (
     from_published,
     has_own_names,
     state_keys,
-    to_published,
 )
 from escsr.models.tensor_files import check_tensors, read_tensor_file, unwrapped
-from escsr.networks import ESC, NetworkConfig, variant_name
+from escsr.networks import ESC, NetworkConfig
 from escsr.networks.config import MAX_SCALE
 from escsr.networks.upsamplers import convert_scale
 from escsr.runtime.devices import choose_device
@@ -34,22 +32,21 @@ from escsr.runtime.fork import claim_threads
 from escsr.runtime.settings import validated
 
 __all__ = [
+    "CONFIG_BESIDE_PUBLISHED",
     "CONFIG_FILE",
     "DEGRADATION",
     "Checkpoint",
     "blended",
-    "check_weights_ending",
     "load_network",
     "network_of",
     "read_checkpoint",
-    "save_network",
     "with_scale",
 ]
 
 DEGRADATION = "degradation"
 """Text field of models that were trained on damaged photographs: by which."""
 
-_CONFIG_BESIDE_PUBLISHED = "escsr_config"
+CONFIG_BESIDE_PUBLISHED = "escsr_config"
 """Text field of weights under the authors' names: what no tensor tells, as the window of ESC-RIB."""
 
 CONFIG_FILE = "config.json"
@@ -222,112 +219,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(config, weights if is_ours else from_published(weights, config), extra, metadata)
 
 
-def save_network(
-    network: ESC,
-    path: str | os.PathLike[str],
-    *,
-    training: str = "",
-    licence: str = "",
-    half: bool = False,
-    published_names: bool = False,
-    extra: Mapping[str, Tensor] | None = None,
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Writes a network as safetensors that describe themselves; the file appears whole or not at all.
-
-    Args:
-        network: The network.
-        path: Target, ending in .safetensors.
-        training: How the weights came about, in words.
-        licence: Licence of the weights.
-        half: Store half precision.
-        published_names: Use the authors' key names, for tools that know only those.
-        extra: More tensors, under `TRAINING_PREFIX`.
-        metadata: More text fields.
-
-    Raises:
-        ConfigError: A text field is no text.
-        OutputError: The ending is another, the weights are not those of the network's configuration (as
-            behind adapters, pruning or parametrizations), half precision does not hold them, or the file
-            cannot be written.
-    """
-    path = Path(path)
-    check_weights_ending(path)
-    given = {"training": training, "licence": licence, **(metadata or {})}
-    for key, value in given.items():
-        if not (isinstance(key, str) and isinstance(value, str)):
-            raise ConfigError(
-                f"A file's text fields have names and values of text, not {key!r}: {value!r}."
-            )
-    dtype = torch.float16 if half else torch.float32
-    state = {_uncompiled(key): value for key, value in network.state_dict().items()}
-    _check_shapes(path, state, network.config)
-    weights = {key: _converted(path, key, value, dtype) for key, value in state.items()}
-    fields = {
-        "variant": variant_name(network.config) or "custom",
-        "scale": str(network.config.scale or "any"),
-        **given,
-    }
-    config = json.dumps(network.config.to_dict())
-    if published_names:
-        weights = to_published(weights, network.config)
-        fields = {"format": "pt", **fields, _CONFIG_BESIDE_PUBLISHED: config}
-    else:
-        fields |= {"format": "escsr", "config": config}
-    tensors = _apart({**weights, **(extra or {})})
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=fields)
-
-
-def check_weights_ending(path: Path) -> None:
-    """Refuses another ending than that of the files that `save_network` writes.
-
-    Raises:
-        OutputError: It is another.
-    """
-    if path.suffix.lower() != ".safetensors":
-        raise OutputError(f"{path}: weights are written as .safetensors.")
-
-
-def _uncompiled(key: str) -> str:
-    """The name of a weight without what `torch.compile` puts in front of those of its module."""
-    return key.replace("_orig_mod.", "")
-
-
-def _check_shapes(path: Path, state: Mapping[str, Tensor], config: NetworkConfig) -> None:
-    """Refuses to write what could not be loaded."""
-    with torch.device("meta"):
-        expected = {key: value.shape for key, value in ESC(config).state_dict().items()}
-    found = {key: value.shape for key, value in state.items()}
-    if found != expected:
-        wrong = [key for key in found | expected if found.get(key) != expected.get(key)]
-        raise OutputError(
-            f"{path}: {', '.join(wrong[:3])}{' and more' * (len(wrong) > 3)} are not as the network's "
-            "configuration says; merge adapters, and remove pruning and parametrizations, before saving."
-        )
-
-
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each with memory of its own: a file holds modules that a network shares twice."""
-    made: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for key, value in tensors.items():
-        made[key] = value.contiguous() if value.data_ptr() not in seen else value.clone().contiguous()
-        seen.add(value.data_ptr())
-    return made
-
-
-def _converted(path: Path, key: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    converted = value.detach().to("cpu", dtype)
-    if value.dtype != dtype and not converted.isfinite().all() and value.isfinite().all():
-        name = str(dtype).removeprefix("torch.")
-        raise OutputError(f"{path}: {key} holds numbers beyond the range of {name}, as which it is stored.")
-    return converted
-
-
 def _stated_config(path: Path, metadata: Mapping[str, str]) -> NetworkConfig | None:
     """The shape of a network as its file says, or one beside it; None where neither does."""
-    own = metadata.get("config" if metadata.get("format") == "escsr" else _CONFIG_BESIDE_PUBLISHED)
+    own = metadata.get("config" if metadata.get("format") == "escsr" else CONFIG_BESIDE_PUBLISHED)
     if own is not None:
         return validated(NetworkConfig, json.loads(own))
     beside = path.with_name(CONFIG_FILE)

@@ -13,13 +13,8 @@ from torch import Tensor
 from escsr.errors import ConfigError
 from escsr.files import check_not_source, check_writable
 from escsr.models.bundled import find_model, model_name
-from escsr.models.checkpoints import (
-    Checkpoint,
-    check_weights_ending,
-    network_of,
-    read_checkpoint,
-    save_network,
-)
+from escsr.models.checkpoints import Checkpoint, network_of, read_checkpoint
+from escsr.models.saving import check_weights_ending, save_network
 from escsr.networks.attention import relative_position_bias
 
 __all__ = ["convert", "low_rank_factors", "with_bias_rank"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from escsr.errors import CheckpointError, ForeignNetworkError
 
-__all__ = ["FLOATS", "check_tensors", "read_tensor_file", "unwrapped"]
+__all__ = ["FLOATS", "check_tensors", "read_tensor_file", "uncompiled", "unwrapped"]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _ACCEPTED = "a safetensors file of ESC weights, or a .pth of the authors' releases"
@@ -66,8 +66,12 @@ def unwrapped(path: Path, content: Any) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}; accepted is {_ACCEPTED}.")
     tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-    names = {key: key.replace("_orig_mod.", "").removeprefix("module.") for key in tensors}
-    return {names[key]: value.detach() for key, value in tensors.items()}
+    return {uncompiled(key).removeprefix("module."): value.detach() for key, value in tensors.items()}
+
+
+def uncompiled(key: str) -> str:
+    """The name of a weight without what `torch.compile` puts in front of those of its module."""
+    return key.replace("_orig_mod.", "")
 
 
 def check_tensors(

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from escsr.data.degradations.presets import preset_name
 from escsr.errors import CheckpointError, ConfigError
-from escsr.models.checkpoints import DEGRADATION, Checkpoint, save_network
+from escsr.models.checkpoints import DEGRADATION, Checkpoint
 from escsr.models.own_modules import save_module
+from escsr.models.saving import save_network
 from escsr.networks import ESC
 from escsr.runtime.devices import multiplies_bfloat16
 from escsr.runtime.precision import HALF_PRECISIONS, compute_in
