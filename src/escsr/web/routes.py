@@ -278,7 +278,8 @@ async def job_events(service: Service, job: Job) -> AsyncIterator[bytes]:
     try:
         last, told = None, 0.0
         while True:
-            status, is_over = _status_of(job, service.jobs), job.is_over
+            is_over = job.is_over  # first: the status that is read after it is the last one then
+            status = _status_of(job, service.jobs)
             if service.jobs.is_closed and not is_over:
                 status, is_over = status.model_copy(update={"state": "cancelled", "error": STOPPED}), True
             seen = status.state, status.progress, status.ahead
