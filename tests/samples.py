@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.overrides import TorchFunctionMode
 
 from escsr import images
@@ -17,6 +19,17 @@ from escsr.networks import ESC, VARIANTS, NetworkConfig
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
+
+
+@cache
+def _flowers() -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = images.read(EXAMPLES / "flowers.png").pixels
+    return pixels
+
+
+def flowers() -> NDArray[np.uint8]:
+    """The pixels of a photograph, (576, 576, 3), whose file is read once."""
+    return _flowers().copy()
 
 
 def small_config(variant: str, *, bias_rank: int | None = None) -> NetworkConfig:

@@ -41,14 +41,14 @@ from escsr.models.saving import save_network
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     images.write(Picture(pixels[:40, :50]), tmp_path / "in" / "a.png")
     images.write(Picture(pixels[40:70, :50]), tmp_path / "in" / "deep" / "b.jpg")
     save_network(small_network("esc"), tmp_path / "small.safetensors")

@@ -26,7 +26,7 @@ from escsr.data.sets.identify import identify_lr
 from escsr.data.sets.known_sets import KNOWN_SETS
 from escsr.data.sets.prepare import prepare
 from escsr.data.sets.verify import verify
-from samples import EXAMPLES
+from samples import EXAMPLES, flowers
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ Run = Callable[..., Done]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Photographs `photos/a.png` and `photos/deep/b.png`, and LR by Pillow's Lanczos in `small/`."""
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     for name, picture in {"a": pixels[:128, :160], "deep/b": pixels[-130:, -130:]}.items():
         images.write(images.Picture(picture), tmp_path / "photos" / f"{name}.png")
         lr = downscale(picture, 2, "pil-lanczos")
@@ -232,7 +232,7 @@ def test_degrade(run: Run, tmp_path: Path) -> None:
     assert "3 samples of gentle" in done.stdout
     pixels = images.read(sheet).pixels
     assert pixels.shape == (132, 132, 3)
-    clean = images.read(EXAMPLES / "flowers.png").pixels
+    clean = flowers()
     top, left = ((side - 64) // 2 for side in clean.shape[:2])
     assert np.array_equal(pixels[:64, :64], clean[top : top + 64, left : left + 64])
     assert not np.array_equal(pixels[:64, 68:], pixels[68:, :64])

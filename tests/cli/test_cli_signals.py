@@ -11,7 +11,7 @@ import pytest
 
 from escsr import images
 from escsr.images import Picture
-from samples import EXAMPLES
+from samples import flowers
 
 SIGNALLED = """
 import importlib.abc, signal, sys
@@ -32,7 +32,7 @@ cli.main()
 
 
 def signalled(folder: Path, name: str, number: int) -> subprocess.CompletedProcess[str]:
-    images.write(Picture(images.read(EXAMPLES / "flowers.png").pixels[:16, :24]), folder / "a.png")
+    images.write(Picture(flowers()[:16, :24]), folder / "a.png")
     command = [sys.executable, "-c", SIGNALLED, name, str(int(number)), "a.png", "-m", "esc-light-x2"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 

@@ -18,7 +18,7 @@ from escsr.data.arbitrary_scale_sampler import ArbitraryScaleBatch, ArbitrarySca
 from escsr.errors import ConfigError, DataError
 from escsr.networks.lte import query_axis, sampled_axis
 from escsr.networks.upsamplers import OutputSpan
-from samples import EXAMPLES, Float64OnTheCpu, small_network
+from samples import Float64OnTheCpu, flowers, small_network
 
 PATCH = 16
 SIZES = [(70, 90), (120, 64), (80, 80)]
@@ -264,7 +264,7 @@ def test_the_stream_never_changes(sampler: ArbitraryScaleSampler) -> None:
 
 @pytest.mark.parametrize("storage", ["memory", "mapped", "auto"])
 def test_from_folders(storage: str, tmp_path: Path) -> None:
-    whole = images.read(EXAMPLES / "flowers.png").pixels
+    whole = flowers()
     places = {"a/first.png": (64, 80), "a/deep/second.png": (100, 64), "a/small.png": (63, 200)}
     for name, (height, width) in (places | {"b/third.png": (70, 70)}).items():
         images.write(images.Picture(whole[:height, 32 : 32 + width]), tmp_path / name)

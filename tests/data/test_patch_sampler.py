@@ -18,7 +18,7 @@ from escsr.data.resize import imresize
 from escsr.data.resizers import downscale
 from escsr.data.storage import fingerprint
 from escsr.errors import ConfigError, DataError
-from samples import EXAMPLES
+from samples import flowers
 
 
 def numbered_sampler(scale: int = 2) -> PatchSampler:
@@ -66,7 +66,7 @@ def test_every_place_and_orientation_is_drawn() -> None:
 
 
 def test_from_folder(tmp_path: Path) -> None:
-    example = images.read(EXAMPLES / "flowers.png").pixels[:101, :90]
+    example = flowers()[:101, :90]
     (tmp_path / "deep").mkdir()
     images.write(images.Picture(example), tmp_path / "deep" / "a.png")
     images.write(images.Picture(example[..., :1]), tmp_path / "grey.png")
@@ -131,7 +131,7 @@ def test_pictures_without_room_for_a_patch_are_never_drawn() -> None:
 
 
 def write_crops(folder: Path, sizes: list[tuple[int, int]]) -> None:
-    example = images.read(EXAMPLES / "flowers.png").pixels
+    example = flowers()
     for index, (height, width) in enumerate(sizes):
         images.write(images.Picture(example[index:][:height, :width]), folder / f"{index:04}.png")
 

@@ -23,7 +23,7 @@ from escsr.images import Picture
 from escsr.models.bundled import find_model, list_models
 from escsr.models.published import RELEASED
 from escsr.training.recipes import recipe
-from samples import EXAMPLES, ROOT
+from samples import EXAMPLES, ROOT, flowers
 from shown_commands import blocks, command_lines, options_of, page_path, parse, read_pages, root_command
 
 PAGES = read_pages()
@@ -61,7 +61,7 @@ def test_there_are_commands() -> None:
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the quick commands name, in small."""
     folder = tmp_path_factory.mktemp("desk")
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
 
     def put(path: str, place: int, side: int = 24) -> None:
         images.write(Picture(pixels[place : place + side, place : place + side + 8]), folder / path)

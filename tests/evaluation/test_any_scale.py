@@ -19,12 +19,12 @@ from escsr.evaluation.pairs import lr_side
 from escsr.images import Picture
 from escsr.networks import lte
 from escsr.networks.upsamplers import OutputSpan
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    whole = images.read(EXAMPLES / "flowers.png").pixels
+    whole = flowers()
     images.write(Picture(whole[:83, 100:201]), tmp_path / "colour.png")
     images.write(Picture(whole[200:260, 300:371, 1:2]), tmp_path / "grey.png")
     return tmp_path
@@ -111,7 +111,7 @@ def test_fixed_models_and_lte_are_judged_alike(pictures: Path) -> None:
 
 def test_downscale_is_matlabs_or_pillows() -> None:
     image = pytest.importorskip("PIL.Image")
-    hr = images.read(EXAMPLES / "flowers.png").pixels[:60, :90]
+    hr = flowers()[:60, :90]
     assert np.array_equal(lte_downscale(hr, 3), imresize(hr, 1 / 3))
     for scale in (2.5, 6):
         size = round(90 / scale), round(60 / scale)

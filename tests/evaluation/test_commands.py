@@ -17,12 +17,12 @@ from escsr.errors import ConfigError
 from escsr.evaluation.comparison import compare
 from escsr.images import Picture
 from escsr.models.saving import save_network
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     images.write(Picture(pixels[:46, :50]), tmp_path / "in" / "a.png")
     images.write(Picture(pixels[40:80, :50]), tmp_path / "in" / "b.png")
     save_network(small_network("esc"), tmp_path / "fixed.safetensors")

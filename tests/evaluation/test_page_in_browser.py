@@ -14,7 +14,7 @@ from escsr import images
 from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
-from samples import EXAMPLES
+from samples import flowers
 
 READY = "typeof pictures !== 'undefined' && pictures.flat().every(each => each.ready) && isPlaced"
 CANVAS = "canvas.toDataURL()"
@@ -25,7 +25,7 @@ STATE = "JSON.parse(JSON.stringify(state))"
 def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[NDArray[np.uint8]]]:
     """A page of three columns and two crops, and their results."""
     folder = tmp_path_factory.mktemp("page")
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[60:110, 40:100]
+    pixels = flowers()[60:110, 40:100]
     images.write(Picture(pixels), folder / "photo.png")
     repeated = pixels.repeat(4, 0).repeat(4, 1)
     inverse = 255 - repeated

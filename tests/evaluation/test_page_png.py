@@ -12,7 +12,7 @@ from escsr.data.pil_resize import pil_resize
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.images.text import draw_text, has_font
-from samples import EXAMPLES
+from samples import flowers
 
 CROPS = ("4,6,24x20", "20,10,16x30")
 ROUNDING = 1
@@ -21,7 +21,7 @@ ROUNDING = 1
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[60:106, 40:90]
+    pixels = flowers()[60:106, 40:90]
     images.write(Picture(pixels), tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path

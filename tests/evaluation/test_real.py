@@ -22,14 +22,14 @@ from escsr.evaluation.pairs import to_tensor
 from escsr.evaluation.real import colour_shift, downscaled_psnr, evaluate_real
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
-from samples import EXAMPLES, NearestResolver
+from samples import EXAMPLES, NearestResolver, flowers
 
 FIGURES = {"niqe", "piqe", "downscaled_psnr", "colour_shift"}
 
 
 @pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    whole = images.read(EXAMPLES / "flowers.png").pixels
+    whole = flowers()
     images.write(Picture(whole[:101, 100:250]), tmp_path / "in" / "a.png")
     images.write(Picture(whole[200:300, 300:397]), tmp_path / "in" / "more" / "a.png")
     # The commands of a test share its process, whose allocator stays as it is.

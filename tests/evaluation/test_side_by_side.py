@@ -25,7 +25,7 @@ from escsr.evaluation.contenders import Contender, as_several, parse_contenders
 from escsr.evaluation.side_by_side import compare_picture
 from escsr.images import Picture
 from escsr.models.saving import save_network
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 ROUNDING = 1
 """Between bicubic interpolation that is rounded once and Pillow's, which is after each pass, levels."""
@@ -35,7 +35,7 @@ CROPS = ("4,6,24x20", "20,10,16x30")
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[60:106, 40:90]
+    pixels = flowers()[60:106, 40:90]
     images.write(Picture(pixels), tmp_path / "photo.png")
     images.write(Picture(pixels.repeat(2, 0).repeat(2, 1)), tmp_path / "other.png")
     images.write(Picture(pixels.repeat(3, 0).repeat(3, 1)), tmp_path / "larger.png")

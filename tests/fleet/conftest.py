@@ -12,7 +12,7 @@ import pytest
 from escsr import images
 from escsr.images import Picture
 from escsr.upscaling.options import UpscaleOptions
-from samples import EXAMPLES
+from samples import flowers
 
 for _package in ("pyarrow", "fsspec"):
     pytest.importorskip(_package, reason="requires the extra fleet")
@@ -23,7 +23,7 @@ Run = Callable[..., "tuple[Any, Any]"]
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three pictures in two folders, and one that is broken."""
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     for index, name in enumerate(("a.png", "deep/b.jpg", "deep/c.png")):
         images.write(Picture(pixels[20 * index : 20 * index + 16, :24]), tmp_path / "in" / name)
     (tmp_path / "in" / "broken.png").write_bytes(b"\x89PNG")

@@ -16,13 +16,13 @@ from escsr import images
 from escsr.errors import ImageError
 from escsr.images import Picture
 from escsr.images.tiff import check_checksums, without_resolution
-from samples import EXAMPLES
+from samples import flowers
 
 COMPRESSIONS = {"raw": None, "lzw": "tiff_lzw", "deflate": "tiff_adobe_deflate"}
 
 
 def photo() -> np.ndarray:
-    return images.read(EXAMPLES / "flowers.png").pixels[:256, :256]
+    return flowers()[:256, :256]
 
 
 def first_ifd_in_front(strips: list[bytes], compression: int, *, rows: int, photometric: int = 2) -> bytes:

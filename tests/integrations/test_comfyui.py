@@ -14,10 +14,9 @@ import pytest
 import torch
 
 import escsr
-from escsr import images
 from escsr.models import bundled
 from escsr.models.saving import save_network
-from samples import EXAMPLES, ROOT, save_form, small_network
+from samples import ROOT, flowers, save_form, small_network
 
 FOLDER = ROOT / "contrib" / "comfyui"
 
@@ -40,7 +39,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def picture() -> torch.Tensor:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[100:137, 200:241]
+    pixels = flowers()[100:137, 200:241]
     return torch.from_numpy(pixels.astype(np.float32) / 255)[None]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from escsr import images
 from escsr.images import Picture
-from samples import EXAMPLES
+from samples import flowers
 
 TINY = [
     "network.dim=16",
@@ -48,7 +48,7 @@ GAN = [
 
 def write_pictures(folder: Path) -> Path:
     """Three pictures of 96×128 pixels."""
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     for index, top in enumerate((0, 200, 400)):
         images.write(Picture(pixels[top : top + 96, 100:228]), folder / f"{index}.png")
     return folder

@@ -18,7 +18,7 @@ from escsr.images import Animation, Picture
 from escsr.models.saving import save_network
 from escsr.models.selection import choose_model
 from escsr.upscaling.upscaler import Upscaler
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 Pixels = NDArray[np.uint8]
 
@@ -32,7 +32,7 @@ def upscaler(tmp_path_factory: pytest.TempPathFactory) -> Upscaler:
 
 @pytest.fixture(scope="module")
 def pixels() -> Pixels:
-    return images.read(EXAMPLES / "flowers.png").pixels[200:220, 300:331]
+    return flowers()[200:220, 300:331]
 
 
 def test_arrays(upscaler: Upscaler, pixels: Pixels) -> None:

@@ -26,7 +26,7 @@ from escsr.runtime.extras import install_line
 from escsr.upscaling.super_resolver import SuperResolver
 from escsr.upscaling.tiled import TiledInference
 from other_models import NEEDS_SPANDREL, OTHERS, real_spandrel
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch.functional")
 
@@ -38,7 +38,7 @@ POOLING = {"RealCUGAN"}
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
     path = tmp_path / "in" / "a.png"
-    images.write(Picture(images.read(EXAMPLES / "flowers.png").pixels[:90, :140]), path)
+    images.write(Picture(flowers()[:90, :140]), path)
     return path
 
 

@@ -21,7 +21,7 @@ from escsr.upscaling.inference import Inference
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.target_size import TargetSize
 from escsr.upscaling.upscaler import Upscaler
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def upscaler(model: Path) -> Upscaler:
 
 
 def crop(height: int = 20, width: int = 31) -> np.ndarray:
-    return images.read(EXAMPLES / "flowers.png").pixels[200 : 200 + height, 300 : 300 + width]
+    return flowers()[200 : 200 + height, 300 : 300 + width]
 
 
 def test_arrays_are_the_networks_result_quantised(upscaler: Upscaler) -> None:

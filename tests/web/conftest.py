@@ -15,7 +15,7 @@ from escsr.images import Picture
 from escsr.models.saving import save_network
 from escsr.web.limits import Limits
 from escsr.web.service import WebOptions
-from samples import EXAMPLES, small_network
+from samples import flowers, small_network
 from web.serving import Served, running
 
 
@@ -53,7 +53,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Iterator[
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small photograph."""
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[60:100, 100:148]
+    pixels = flowers()[60:100, 100:148]
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     images.write(Picture(pixels), path)
     return path

@@ -20,7 +20,7 @@ from escsr import batch, images
 from escsr.images import Picture
 from escsr.upscaling.options import UpscaleOptions
 from escsr.web.service import WebOptions
-from samples import EXAMPLES, ROOT
+from samples import ROOT, flowers
 from web.serving import Served, running
 
 Serve = Callable[..., Served]
@@ -86,7 +86,7 @@ def seen(browser: Browser, served: Served) -> Iterator[Seen]:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pictures")
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     images.write(Picture(pixels[100:400, 100:420]), folder / "flowers.png")
     images.write(Picture(pixels[300:340, 100:150]), folder / "small.jpg")
     images.write(Picture(pixels[300:330, 100:130]), folder / "scan.tif")

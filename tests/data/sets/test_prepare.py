@@ -16,13 +16,13 @@ from escsr.data.sets.identify import identify_lr
 from escsr.data.sets.prepare import prepare, sub_image_starts
 from escsr.data.sets.verify import verify
 from escsr.errors import ConfigError, DataError
-from samples import EXAMPLES
+from samples import flowers
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Two pictures: 150×110, which is no multiple of 6, and 61×61 in a subfolder."""
-    whole = images.read(EXAMPLES / "flowers.png").pixels
+    whole = flowers()
     images.write(images.Picture(whole[:110, :150]), tmp_path / "source" / "a.png")
     images.write(images.Picture(whole[200:261, 200:261]), tmp_path / "source" / "deep" / "b.png")
     return tmp_path / "source"
