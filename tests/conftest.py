@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import typer.main
 from hypothesis import HealthCheck, settings
 
 from escsr.models.saving import save_network
@@ -21,6 +23,9 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     threads = max(1, (os.cpu_count() or 1) // workers)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
+
+# The parser of all options takes a tenth of a second to be made of the functions; tests share it.
+typer.main.get_command = cache(typer.main.get_command)
 
 settings.register_profile(
     "escsr", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow], derandomize=True

@@ -53,13 +53,21 @@ def _ask(path: str, arguments: list[str]) -> NoReturn:
 
 def _serve(path: str) -> None:
     """Answers until standard input ends; each caller has a process that waits for its fork."""
+    import functools
     import select
+
+    import typer.main
 
     # What commands import, some of it late.
     import escsr.batch.pipes
     import escsr.cli.commands
     import escsr.evaluation
     import escsr.video.jobs  # noqa: F401
+    from escsr.cli import app
+
+    # Forks have the parser of all options too, which takes long to be made of the functions.
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    typer.main.get_command(app)
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listener:
