@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,23 @@ def folder(tmp_path: Path) -> Path:
     return write_pictures(tmp_path / "hr")
 
 
-@pytest.fixture
-def sampler(folder: Path) -> PatchSampler:
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> PatchSampler:
+    folder = write_pictures(tmp_path_factory.mktemp("pictures") / "hr")
     return PatchSampler.from_folder(folder, scale=2, patch_size=16)
 
 
+@pytest.fixture(scope="module")
+def trained(sampler: PatchSampler, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    Trainer(config_of(), sampler, folder).train()
+    return folder
+
+
 @pytest.fixture
-def run(sampler: PatchSampler, tmp_path: Path) -> Path:
-    Trainer(config_of(), sampler, tmp_path / "run").train()
-    return tmp_path / "run"
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A finished training, to be damaged."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def rewrite(path: Path, change: Any) -> None:
