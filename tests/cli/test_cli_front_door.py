@@ -19,12 +19,12 @@ from escsr.images import Picture
 from escsr.models.bundled import list_models
 from escsr.models.overview import model_overviews
 from escsr.models.saving import save_network
-from samples import EXAMPLES, ROOT, nearest_network, small_network
+from samples import ROOT, flowers, nearest_network, small_network
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     for name in ("a.png", "b.png"):
         images.write(Picture(pixels[:16, :24]), tmp_path / "in" / name)
     save_network(nearest_network(), tmp_path / "run" / "best.safetensors")
@@ -119,7 +119,9 @@ def test_other_files_are_named_by_kind(folder: Path) -> None:
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_an_interrupted_batch_says_what_is_done(folder: Path, interrupts: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    # The second interrupt comes while the next picture is at work.
+    size = (400, 600, 3) if interrupts == 2 else (200, 300, 3)
+    large = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     save_network(small_network("esc"), folder / "small.safetensors")
@@ -159,7 +161,7 @@ def test_models_at_a_glance(folder: Path) -> None:
 
 
 def test_evaluate_prints_one_table_a_scale(folder: Path) -> None:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[:96, :96]
+    pixels = flowers()[:96, :96]
     images.write(Picture(pixels), folder / "hr" / "a.png")
     command = ["evaluate", "-m", "bicubic", "-m", "run", "--data", "hr", "--scale"]
     (first, *_) = call(folder, *command, "2").stdout.splitlines()

@@ -175,7 +175,9 @@ def test_files_of_the_user_are_left_and_counted(folder: Path) -> None:
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_control_c(folder: Path, interrupts: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    # The second interrupt comes while the next picture is at work.
+    rows, columns = (400, 600) if interrupts == 2 else (200, 300)
+    large = np.random.default_rng(0).integers(0, 256, (rows, columns, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
@@ -197,14 +199,14 @@ def test_control_c(folder: Path, interrupts: int) -> None:
     if interrupts == 1:
         assert lines[-1] == {**lines[-1], "event": "end", "interrupted": True}
     for name in done:
-        assert images.read(folder / "in_x2" / name).pixels.shape == (800, 1200, 3)
+        assert images.read(folder / "in_x2" / name).pixels.shape == (2 * rows, 2 * columns, 3)
     assert not list((folder / "in_x2").glob(".*.part*"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
 @pytest.mark.usefixtures("heeded_signals")
 def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     for name in ("b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
@@ -219,7 +221,7 @@ def test_a_signal_that_ends_it_leaves_the_sums(folder: Path) -> None:
     assert ["a.png", *(Path(line["target"]).name for line in lines)] == written
     for line in lines:
         assert (line["event"], line["status"], line["model"]) == ("result", "done", "small")
-        assert line["size"] == [1200, 800]
+        assert line["size"] == [600, 400]
         assert line["seconds"] > 0
 
 
@@ -275,7 +277,7 @@ def test_no_room_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
-    large = np.random.default_rng(0).integers(0, 256, (400, 600, 3), dtype=np.uint8)
+    large = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     for name in ("a.png", "b.png", "c.png"):
         images.write(Picture(large), folder / "in" / name)
     command = [*escsr_command(), "upscale", "in", "--json", "--model", "small.safetensors"]
@@ -288,7 +290,7 @@ def test_a_signal_leaves_whole_files_only(folder: Path, number: int) -> None:
     assert b"Traceback" not in errors
     assert not list((folder / "in_x2").glob(".*.part*"))
     for path in (folder / "in_x2").glob("[!.]*"):
-        assert images.read(path).pixels.shape == (800, 1200, 3)
+        assert images.read(path).pixels.shape == (400, 600, 3)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

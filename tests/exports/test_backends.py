@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from escsr import images
 from escsr.errors import ConfigError
 from escsr.exports.backends import GraphBackend
 from escsr.exports.whole import whole_graph
@@ -23,7 +22,7 @@ from escsr.networks import ESC
 from escsr.runtime.extras import install_line
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
-from samples import EXAMPLES, call_options, lively, small_config, small_network
+from samples import call_options, flowers, lively, small_config, small_network
 
 pytest.importorskip("onnx", reason='needs pip install "escsr[onnx]"')
 
@@ -33,6 +32,12 @@ def backend(request: pytest.FixtureRequest) -> Any:
     name, package = request.param
     pytest.importorskip(package, reason=f'needs pip install "escsr[{name}]"')
     return name
+
+
+def shallow() -> ESC:
+    """Of one block, since a runtime takes long to compile the stages of each."""
+    torch.manual_seed(0)
+    return lively(ESC(small_config("esc").replace(num_blocks=1)))
 
 
 @pytest.mark.parametrize(
@@ -58,14 +63,16 @@ def test_tiles_are_exact(backend: Any, variant: str) -> None:
 
 
 def test_ablations_in_tiles(backend: Any) -> None:
-    network = lively(ESC(small_config("esc", bias_rank=4).replace(num_attention=2, attention_gate=True)))
+    config = small_config("esc", bias_rank=4)
+    config = config.replace(num_blocks=1, num_attention=2, attention_gate=True)
+    network = lively(ESC(config))
     lr = torch.rand(1, 3, 20, 13)
     result = Inference(network, backend=backend, tile_size=8).run(lr)
     assert (result - Inference(network).run(lr)).abs().max() <= 1e-5
 
 
 def test_batches_keep_their_kernels_apart(backend: Any) -> None:
-    network, lr = small_network("esc"), torch.rand(3, 3, 18, 11)
+    network, lr = shallow(), torch.rand(3, 3, 18, 11)
     expected = Inference(network).run(lr)
     for tile_size in (8, None):
         result = Inference(network, backend=backend, tile_size=tile_size).run(lr)
@@ -75,7 +82,7 @@ def test_batches_keep_their_kernels_apart(backend: Any) -> None:
 def test_large_pictures_go_through_stages_where_memory_is_short(
     backend: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network, lr = small_network("esc"), torch.rand(1, 3, 40, 37)
+    network, lr = shallow(), torch.rand(1, 3, 40, 37)
     expected = Inference(network).run(lr)
     roomy = Inference(network, backend=backend)
     assert (roomy.run(lr) - expected).abs().max() <= 1e-5
@@ -90,14 +97,14 @@ def test_out_of_memory_goes_on_in_tiles(backend: Any, monkeypatch: pytest.Monkey
     def exhausted(self: GraphBackend, lr: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("Failed to allocate memory for requested buffer of size 1")
 
-    network, lr = small_network("esc"), torch.rand(1, 3, 20, 31)
+    network, lr = shallow(), torch.rand(1, 3, 20, 31)
     monkeypatch.setattr(GraphBackend, "whole", exhausted)
     result = Inference(network, backend=backend).run(lr)
     assert (result - Inference(network).run(lr)).abs().max() <= 1e-5
 
 
 def test_a_photo_is_within_one_level(backend: Any) -> None:
-    pixels = images.read(EXAMPLES / "flowers.png").pixels[200:270, 300:390]
+    pixels = flowers()[200:270, 300:390]
     expected = Upscaler("esc-light-x2", device="cpu")(pixels).astype(int)
     result = Upscaler("esc-light-x2", backend=backend)(pixels)
     assert result.dtype == np.uint8
@@ -106,7 +113,7 @@ def test_a_photo_is_within_one_level(backend: Any) -> None:
 
 
 def test_threads_share_an_upscaler(backend: Any, tmp_path: Path) -> None:
-    save_network(small_network("esc"), tmp_path / "small.safetensors")
+    save_network(shallow(), tmp_path / "small.safetensors")
     upscaler = Upscaler(tmp_path / "small.safetensors", backend=backend)
     pictures = [torch.rand(1, 3, 9 + index, 12) for index in range(6)]
     serial = [upscaler(picture) for picture in pictures]
@@ -159,7 +166,7 @@ def test_adapters_and_hooks_are_refused(place: str, kind: str) -> None:
 
 
 def test_copies_open_the_runtime_anew(backend: Any) -> None:
-    model, lr = Inference(small_network("esc"), backend=backend), torch.rand(1, 3, 12, 9)
+    model, lr = Inference(shallow(), backend=backend), torch.rand(1, 3, 12, 9)
     expected = model.run(lr)
     for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(copied.run(lr), expected)

@@ -123,7 +123,7 @@ def compare(
 
 
 @pytest.mark.parametrize(("name", "stage_name"), CASES)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_a_stage_is_the_plain_one(name: str, stage_name: str, data: st.DataObject) -> None:
     build = data.draw(st.sampled_from(BUILDS), "build")

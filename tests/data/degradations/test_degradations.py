@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +178,11 @@ def test_a_flat_image_keeps_its_colour() -> None:
     torch.testing.assert_close(mean, hr[:, 0, 0], rtol=0, atol=0.01)
 
 
-@pytest.fixture(scope="module")
-def draws() -> list[list[Step]]:
-    """40,000 samples of the paper's chain."""
+@cache
+def drawn(degradation: SecondOrder | Shuffled | Bicubic, count: int) -> list[list[Step]]:
+    """So many samples of a chain."""
     generator = np.random.default_rng(0)
-    return [draw_steps(FULL, generator) for _ in range(40_000)]
+    return [draw_steps(degradation, generator) for _ in range(count)]
 
 
 def about(share: float, count: int) -> Any:
@@ -200,7 +201,8 @@ def even(values: list[float], low: float, high: float) -> None:
 
 
 @pytest.mark.slow
-def test_blurs_of_the_paper(draws: list[list[Step]]) -> None:
+def test_blurs_of_the_paper() -> None:
+    draws = drawn(FULL, 40_000)
     first = [steps[0] for steps in draws]
     assert sum(isinstance(step, Sinc) for step in first) / len(first) == about(0.1, len(first))
     sincs = [step for step in first if isinstance(step, Sinc)]
@@ -230,7 +232,8 @@ def test_blurs_of_the_paper(draws: list[list[Step]]) -> None:
 
 
 @pytest.mark.slow
-def test_resizes_noise_and_jpeg_of_the_paper(draws: list[list[Step]]) -> None:
+def test_resizes_noise_and_jpeg_of_the_paper() -> None:
+    draws = drawn(FULL, 40_000)
     count = len(draws)
     own = [step for steps in draws for step in steps if isinstance(step, Zoom) and not step.of_lr]
     up, down = ([z.factor for z in own if (z.factor > 1) == larger] for larger in (True, False))
@@ -256,7 +259,8 @@ def test_resizes_noise_and_jpeg_of_the_paper(draws: list[list[Step]]) -> None:
     even([s.quality for steps in draws for s in steps if isinstance(s, Compress)], 30, 95)
 
 
-def test_ends_of_the_paper(draws: list[list[Step]]) -> None:
+def test_ends_of_the_paper() -> None:
+    draws = drawn(FULL, 5_000)
     count = len(draws)
     assert sum(isinstance(steps[-1], Compress) for steps in draws) / count == about(0.5, count)
     last = [[s for s in steps if not isinstance(s, Compress)][-1] for steps in draws]
@@ -367,8 +371,7 @@ def test_small_images_too(preset: str, sides: tuple[int, int]) -> None:
 
 
 def test_bsrgans_steps_are_shuffled_and_its_resizes_are_not() -> None:
-    generator = np.random.default_rng(0)
-    samples = [draw_steps(Shuffled(), generator) for _ in range(20_000)]
+    samples = drawn(Shuffled(), 5_000)
     count = len(samples)
     firsts, kinds = Counter[str](), Counter[str]()
     for steps in samples:
@@ -389,10 +392,8 @@ def test_bsrgans_steps_are_shuffled_and_its_resizes_are_not() -> None:
 
 def test_bsrgans_blurs_have_its_widths() -> None:
     """At ×4: deviations to 2.8, or variances to 8 along each axis; as at ×2 where the image was halved."""
-    generator = np.random.default_rng(0)
     widths: dict[tuple[bool, bool], list[float]] = defaultdict(list)
-    for _ in range(20_000):
-        steps = draw_steps(Shuffled(), generator)
+    for steps in drawn(Shuffled(), 5_000):
         halved = isinstance(steps[0], Zoom) and not steps[0].of_lr
         for step in steps:
             if isinstance(step, Blur):
