@@ -17,7 +17,7 @@ from escsr.errors import ConfigError
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("dataset", ["Set5", "Set14"])
+@pytest.mark.parametrize("dataset", ["Set5", pytest.param("Set14", marks=pytest.mark.slow)])
 def test_bit_exact_on_matlabs_files(shared: Path, dataset: str, scale: int) -> None:
     files = images.find_images(shared / "data" / dataset / "HR")
     assert len(files) in (5, 14)

@@ -99,8 +99,12 @@ PARTS = (
     "last",
     "upsampler.conv",
 )
-CASES = [
-    *((way, part) for way in WAYS for part in PARTS),
+CASES = [  # of each part two ways, of each way four parts; the others are slow
+    *(
+        pytest.param(way, part, marks=[] if (row - column) % 3 == 0 else pytest.mark.slow)
+        for row, way in enumerate(WAYS)
+        for column, part in enumerate(PARTS)
+    ),
     *(("hook", f"blocks.0.{name}") for name in ("conv_ffn_first", "attention", "conv_attns.0")),
     *(("hook", name) for name in ("upsampler", "large_kernel", "shallow")),
     *((way, "large_kernel") for way in ("adapter", "parametrization", "pruning")),

@@ -27,7 +27,7 @@ OPERATIONS = [
 ]
 TAKE_SOMETHING = ("/jobs", "/jobs/{id}", "/jobs/{id}/events", "/jobs/{id}/result", "/token")
 DRAWN = settings(
-    max_examples=20,
+    max_examples=8,
     deadline=None,
     database=None,
     derandomize=True,
@@ -46,13 +46,16 @@ def test_operations_are_those_described(served: Served) -> None:
     [(*operation, GenerationMode.POSITIVE) for operation in OPERATIONS]
     + [(*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS if operation[1] in TAKE_SOMETHING],
 )
-def test_no_errors_of_the_server(served: Served, method: str, path: str, mode: GenerationMode) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_no_errors_of_the_server(
+    served: Served, method: str, path: str, mode: GenerationMode, count: int
+) -> None:
     schema = schemathesis.openapi.from_dict(served.client.get("/openapi.json").json())
     schema.config.update(base_url=served.url)
     described = {int(status) for status in schema[path][method].definition.raw["responses"]}
     seen = []
 
-    @DRAWN
+    @settings(DRAWN, max_examples=count)
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         answer = case.call(base_url=served.url, timeout=60)
@@ -64,7 +67,7 @@ def test_no_errors_of_the_server(served: Served, method: str, path: str, mode: G
     assert seen
 
 
-@DRAWN
+@settings(DRAWN, max_examples=20)
 @given(
     name=st.text(max_size=30),
     content=st.binary(max_size=300),
