@@ -111,6 +111,15 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     assert [bool(line["key"]) for line in lines] == [False, True] * 3  # begun, done
 
 
+def test_results_inside_the_folder_of_pictures_are_no_inputs_of_the_same_command(
+    three: Path, model: Path
+) -> None:
+    for how in ({}, {}, {"skip_existing": True}):
+        outcomes = upscale([three], three / "large", model=model, device="cpu", **how)
+        assert [outcome.job.source.name for outcome in outcomes] == ["a.png", "b.png", "c.png"]
+        assert statuses(outcomes) == ["skipped" if how else "done"] * 3
+
+
 def test_a_list_forgets_what_a_run_without_it_replaces(three: Path, model: Path) -> None:
     output = three.with_name("out")
 
