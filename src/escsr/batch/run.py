@@ -20,7 +20,7 @@ from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
 from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.images import Animation, Header, Picture
-from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
+from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of, is_family
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.damage import hint_for
 from escsr.upscaling.options import UpscaleOptions
@@ -84,7 +84,8 @@ class Batch:
         self._digest = cache(sha256_of)
         wanted = self.options.target
         path = choose_model(self.options.model, wanted.scale if wanted else None)  # refuses unknown names
-        if wanted is None or wanted.scale is not None:  # else each picture may need another model
+        if wanted is None or wanted.scale is not None or not is_family(self.options.model):
+            # Weights that cannot be used are told before the work; else each picture may need others.
             wanted = self._load(path).target_size()
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
