@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from escsr import images
@@ -20,10 +21,11 @@ from escsr.batch import Batch, Outcome, Progress, forecast, upscale
 from escsr.batch.manifest import MANIFEST, Manifest
 from escsr.batch.pictures import LEFT
 from escsr.cli.reports import Report
-from escsr.errors import ConfigError, DeviceError, ImageError, NoImagesError, OutputError
+from escsr.errors import CheckpointError, ConfigError, DeviceError, ImageError, NoImagesError, OutputError
 from escsr.files import is_full, sha256_of
 from escsr.images import Picture
 from escsr.images.folders import LINKS
+from escsr.models.own_modules import save_module
 from escsr.models.saving import save_network
 from escsr.upscaling.inference import Inference
 from escsr.upscaling.upscaler import Upscaler
@@ -109,6 +111,15 @@ def test_a_list_is_kept_only_where_it_is_asked_for(three: Path, model: Path) -> 
     lines = [json.loads(line) for line in (results / MANIFEST).read_text().splitlines()]
     assert [line["result"] for line in lines] == ["a.png", "a.png", "b.png", "b.png", "c.png", "c.png"]
     assert [bool(line["key"]) for line in lines] == [False, True] * 3  # begun, done
+
+
+def test_results_inside_the_folder_of_pictures_are_no_inputs_of_the_same_command(
+    three: Path, model: Path
+) -> None:
+    for skip, status in ((False, "done"), (False, "done"), (True, "skipped")):
+        outcomes = upscale([three], three / "large", model=model, device="cpu", skip_existing=skip)
+        assert [outcome.job.source.name for outcome in outcomes] == ["a.png", "b.png", "c.png"]
+        assert statuses(outcomes) == [status] * 3
 
 
 def test_a_list_forgets_what_a_run_without_it_replaces(three: Path, model: Path) -> None:
@@ -402,6 +413,14 @@ def test_a_size_loads_one_model(three: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Upscaler, "__init__", counted)
     assert statuses(upscale(three / "a.png", width=30)) == ["done"]
     assert loaded == ["esc-light-x3"]
+
+
+def test_weights_that_cannot_be_used_are_told_before_the_work(three: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    save_module(torch.nn.Conv2d(3, 12, 3), own, extra={}, metadata={})
+    for scale, width in ((2, None), (None, 30)):
+        with pytest.raises(CheckpointError, match="weights of a network of your own"):
+            Batch([three], model=own, device="cpu", scale=scale, width=width)
 
 
 def test_a_missing_package_is_an_error_before_the_work(

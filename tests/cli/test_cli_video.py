@@ -27,6 +27,7 @@ from escsr.errors import ConfigError
 from escsr.images import Picture
 from escsr.runtime.extras import install_line
 from escsr.upscaling.options import UpscaleOptions
+from escsr.upscaling.upscaler import Upscaler
 from samples import ROOT
 
 
@@ -277,6 +278,27 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, nearest: Path, *arguments: 
         cli.main()
     assert isinstance(ended.value.code, int)
     return ended.value.code
+
+
+@pytest.mark.parametrize("scale", [None, 3])
+def test_a_folder_of_frames_loads_its_model_once(
+    tmp_path: Path, nearest: Path, monkeypatch: pytest.MonkeyPatch, scale: int | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images.write(Picture(noise(1)[0]), tmp_path / "frames" / "1.png")
+    loaded: list[object] = []
+    whole = Upscaler.__init__
+
+    def counted(self: Upscaler, *arguments: Any, **options: Any) -> None:
+        loaded.append(self)
+        whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Upscaler, "__init__", counted)
+    video.upscale_video("frames", "film.mkv", model=nearest, device="cpu", scale=scale)
+    assert len(loaded) == 1
+    asked = [] if scale is None else ["--scale", str(scale)]
+    assert in_this_process(monkeypatch, nearest, "frames", "-o", "other.mkv", *asked) == 0
+    assert len(loaded) == 2
 
 
 def test_frames_as_pictures_are_reported(

@@ -466,6 +466,9 @@ def test_rows_before_one_that_fails_are_not_lost(folder: Path, monkeypatch: pyte
     assert "\nsmall.safetensors" in done.stdout
     assert len(json.loads((folder / "all.partial.json").read_text())["rows"]) == 1
     assert (folder / "all.json").read_text() == "whole, of another run"
+    done = CliRunner().invoke(cli.app, ["benchmark", "small.safetensors", *quick])
+    assert done.exit_code == 0, done.stderr
+    assert [path.name for path in folder.glob("all*")] == ["all.json"]
 
 
 @pytest.mark.parametrize("ended", [SystemExit(1), OutputError("full")])

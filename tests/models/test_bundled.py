@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +47,19 @@ def test_names_are_answered_without_pytorch(code: str) -> None:
         "assert 'torch' not in sys.modules",
     ]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_folder_of_weights_is_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    glob = Path.glob
+
+    def counted(self: Path, pattern: str) -> Iterator[Path]:
+        listed.append(self.name)
+        return iter(glob(self, pattern))
+
+    monkeypatch.setattr(Path, "glob", counted)
+    assert find_model("esc-light", scale=3).stem == "esc-light-x3"
+    assert listed == ["weights"]
 
 
 def test_the_public_list_is_that_of_the_models() -> None:

@@ -305,8 +305,11 @@ def deeper(config: TrainingConfig) -> nn.Module:
 
 
 def test_an_esc_of_another_shape_than_the_recipes_resumes(pictures: Path, tmp_path: Path) -> None:
+    read: list[int] = []
+
     def run(folder: str, network: NetworkFactory | None = deeper, *, stop_at: int = 0) -> Path:
         stop = threading.Event()
+        read.clear()
         settings = [*TINY, "iterations=4", "validate_every=2", "precision=float32"]
         return escsr.train(
             "esc-light-x2-quick",
@@ -316,6 +319,7 @@ def test_an_esc_of_another_shape_than_the_recipes_resumes(pictures: Path, tmp_pa
             network=network,
             device="cpu",
             stop=stop,
+            on_load=lambda done, _total: read.append(done),
             on_progress=lambda progress: stop.set() if progress.iteration == stop_at else None,
         )
 
@@ -327,8 +331,33 @@ def test_an_esc_of_another_shape_than_the_recipes_resumes(pictures: Path, tmp_pa
     assert escsr.load_network(tmp_path / "whole").config.num_conv_attn == 2
     with pytest.raises(CheckpointError, match=r"not this training's \(num_conv_attn 2 there, 1 here\)"):
         run("parts", None)
+    assert not read
     with pytest.raises(CheckpointError, match="an ESC network there, a network of your own here"):
         run("parts", tiny)
+    assert not read
+
+
+def test_changed_code_of_an_own_network_is_told_before_pictures_are_read(
+    pictures: Path, tmp_path: Path
+) -> None:
+    def run(network: NetworkFactory) -> None:
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=[*TINY, "iterations=1"],
+            network=network,
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+
+    read: list[int] = []
+    run(tiny)
+    assert read
+    read.clear()
+    with pytest.raises(CheckpointError, match=r"its weights do not fit the network: .*size mismatch"):
+        run(lambda _: Tiny(3))
+    assert not read
 
 
 def grey(config: TrainingConfig) -> nn.Module:

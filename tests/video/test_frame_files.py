@@ -22,6 +22,7 @@ from escsr import Upscaler, images, upscale_video
 from escsr.errors import ConfigError, NoImagesError, OutputError, VideoError
 from escsr.images import Picture
 from escsr.images.conversion import in_srgb
+from escsr.images.png_chunks import chunk
 from escsr.upscaling import upscaler as upscaling
 from escsr.upscaling.options import UpscaleOptions
 from escsr.video import VideoOptions
@@ -237,6 +238,22 @@ def test_a_video_declares_the_colours_of_its_pictures(tmp_path: Path, nearest: P
         upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
     (tmp_path / "frames" / "1.png").unlink()
     with pytest.raises(VideoError, match=r"2\.png: .* other colours \(none\) than .* \(BT\.2020, PQ\)"):
+        upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
+
+
+def test_gamma_that_pictures_declare_is_told_as_lost(tmp_path: Path, nearest: Path) -> None:
+    tags = {"png-colour-data": chunk(b"gAMA", struct.pack(">I", 100_000))}
+    frames = noise(2)
+    for number, pixels in enumerate(frames):
+        images.write(Picture(pixels, tags), tmp_path / "frames" / f"{number}.png")
+    film = upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest, codec="ffv1")
+    assert [note for note in film.notes if "colour tags (gamma or primaries) are not kept" in note]
+    with av.open(str(film.target)) as container:
+        for before, after in zip(frames, container.decode(video=0), strict=True):
+            values = (to_rgb(after, Colours.of(after)) * 255).round()[::2, ::2]
+            assert (values == before).all(), "as of single pictures, values stay"
+    images.write(Picture(frames[1]), tmp_path / "frames" / "1.png")
+    with pytest.raises(VideoError, match=r"1\.png: .* other colours \(none\) than .* \(gamma"):
         upscale_video(tmp_path / "frames", tmp_path / "film.mkv", model=nearest)
 
 

@@ -20,7 +20,7 @@ from escsr.batch.pipeline import OnError, Pipeline, PipelineItem
 from escsr.batch.table import check_sha256, is_table
 from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.images import Animation, Header, Picture
-from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of
+from escsr.models.selection import DEFAULT_MODEL, choose_model, files_of, is_family
 from escsr.runtime.devices import choose_device
 from escsr.upscaling.damage import hint_for
 from escsr.upscaling.options import UpscaleOptions
@@ -84,7 +84,8 @@ class Batch:
         self._digest = cache(sha256_of)
         wanted = self.options.target
         path = choose_model(self.options.model, wanted.scale if wanted else None)  # refuses unknown names
-        if wanted is None or wanted.scale is not None:  # else each picture may need another model
+        if wanted is None or wanted.scale is not None or not is_family(self.options.model):
+            # Weights that cannot be used are told before the work; else each picture may need others.
             wanted = self._load(path).target_size()
         self.size = wanted
         inputs = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
@@ -134,6 +135,7 @@ class Batch:
             skip_existing: Skip pictures whose results were made by an earlier run with `skip_existing` from
                 the same input, model and settings; a list in the folder of results (`Manifest`) says so.
                 Files that are there and not in the list are left as they are, and skipped with a note.
+                Results inside a folder of inputs are listed by every run, so that none takes them as input.
             fail_fast: Stop at the first picture that fails.
             debug: Raise the first error as it is.
             stop: Once set, the current picture is finished and no other begun.
@@ -175,11 +177,18 @@ class Batch:
             if isinstance(found, Outcome):
                 return found
             key = found
+        elif self._is_among_inputs(job.target):
+            key = self._key(job, scale)
         upscaler = self.upscaler(scale)
         check_result(header, job.target, self.size, scale=upscaler.scale, **self.options.limits)
         picture = images.read_for(job.target, job.source, to_srgb=self.options.to_srgb)
         hint = hint_for(picture, "--model real") if self.options.model == DEFAULT_MODEL else ""
         return _Work(number, key, upscaler, picture, f"{hint}." if hint else "")
+
+    def _is_among_inputs(self, target: Path) -> bool:
+        """Whether a later run finds a result in a folder of inputs, and needs a list to know it."""
+        folder = Path(os.path.realpath(target.parent))
+        return any(folder.is_relative_to(os.path.realpath(each)) for each in self.folders)
 
     def _open(self, path: Path) -> Upscaler:
         return Upscaler(options=self.options, weights=path)
@@ -208,8 +217,7 @@ class Batch:
     def _write(self, manifest: Manifest, count: ProgressCount, work: _Work | Outcome) -> Outcome:
         """The writer's part, in the order that a kill at any moment allows, see `Manifest`.
 
-        Without `skip_existing` there is no key, and a list that has the result is told that it no longer is
-        what it was.
+        Without a key, a list that has the result is told that it no longer is what it was.
         """
         if isinstance(work, Outcome):
             return work

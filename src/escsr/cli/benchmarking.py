@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,21 +184,29 @@ def benchmark(
             )
     except BaseException:  # what was measured before one that failed is not lost
         for rows_so_far in results:
-            partial = [path.with_suffix(f".partial{path.suffix}") for path in output or ()]
-            _write_and_print(rows_so_far, partial, command, as_json=as_json)
+            _write_and_print(rows_so_far, output or (), command, as_json=as_json, is_whole=False)
         raise
-    _write_and_print(result, output or (), command, as_json=as_json)
+    _write_and_print(result, output or (), command, as_json=as_json, is_whole=True)
     for path in plot or ():
         draw_chart(result, path, data=drawn)
 
 
-def _write_and_print(result: Benchmark, paths: Sequence[Path], command: str, *, as_json: bool) -> None:
-    """Writes first, as rich ends the process at a closed pipe; prints also where that fails."""
+def _write_and_print(
+    result: Benchmark, paths: Sequence[Path], command: str, *, as_json: bool, is_whole: bool
+) -> None:
+    """Writes first, as rich ends the process at a closed pipe; prints also where that fails.
+
+    A whole result replaces the rows of an earlier run that failed.
+    """
     from escsr.evaluation.benchmark.writing import write_benchmark
 
     try:
         for path in paths:
-            write_benchmark(result, path, command=command)
+            partial = path.with_suffix(f".partial{path.suffix}")
+            write_benchmark(result, path if is_whole else partial, command=command)
+            if is_whole:
+                with suppress(OSError):
+                    partial.unlink()
     finally:
         _print(result, command, as_json=as_json)
 

@@ -150,34 +150,43 @@ class _Videos:
             refuse_unused("frames as pictures", self.how, **useless)
             run_to_frames(job.source, job.target, self.options, self.how, self.report, quiet=self.quiet)
             return
-        if job.source.is_dir() and self._is_told_by_first_frame(job):
+        first = None
+        if job.source.is_dir() and (first := self._told_by_first_frame(job)) is None:
             return
         with frames_as_video(job.source, self.how.fps) as file:
             self.report.names = {str(file): str(job.source)}
-            self._upscale_file(file, job.target)
+            self._upscale_file(file, job.target, first)
 
-    def _is_told_by_first_frame(self, job: VideoJob) -> bool:
-        """Whether that is all; what does not fit is refused before all frames are read."""
+    def _told_by_first_frame(self, job: VideoJob) -> VideoPlan | None:
+        """Its plan, or None where that is all; what does not fit is refused before all frames are read."""
         from escsr.video.forecast import forecast_video
         from escsr.video.frame_folders import planned_by_first_frame
 
         with planned_by_first_frame(job.source, job.target, self.options, self.how) as plan:
             self.report.names = {str(plan.video.path): str(job.source)}
             if self.manifest is not None and self.manifest.lists(plan.target):
-                return False
+                return plan
             if self._is_passed_over(plan):
-                return True
+                return None
             if self.dry_run:
                 self.report.add(forecast_video(plan))
-            else:
-                _agree(plan, yes=self.yes)
-            return self.dry_run
+                return None
+            _agree(plan, yes=self.yes)
+            return plan
 
-    def _upscale_file(self, source: Path, target: Path | None) -> None:
+    def _upscale_file(self, source: Path, target: Path | None, first: VideoPlan | None) -> None:
         from escsr.video import plan_video
         from escsr.video.forecast import forecast_video
 
-        plan = plan_video(source, target, self.options, self.how, format=self.format, suffix=self.suffix)
+        plan = plan_video(
+            source,
+            target,
+            self.options,
+            self.how,
+            format=self.format,
+            suffix=self.suffix,
+            first=first,
+        )
         if self._is_passed_over(plan):
             return
         if self.dry_run:

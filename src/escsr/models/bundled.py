@@ -95,7 +95,7 @@ def find_model(name_or_path: str | os.PathLike[str], *, scale: float | None = No
     name = FAMILIES.get(name, name)
     if name in bundled:
         return bundled[name]
-    if scales := family_scales(name):
+    if scales := _scales_of(name, bundled):
         least = _DEFAULT_SCALE if scale is None else scale
         return bundled[scales[min((x for x in scales if x >= least), default=max(scales))]]
     if name in RELEASED:
@@ -121,8 +121,7 @@ def family_scales(name: str) -> dict[int, str]:
     Args:
         name: Without a scale, "esc-light", or one of `FAMILIES`.
     """
-    pattern = re.compile(re.escape(FAMILIES.get(name, name)) + r"-x(\d+)")
-    return {int(match[1]): other for other in list_models() if (match := pattern.fullmatch(other))}
+    return _scales_of(name, list_models())
 
 
 def name_of(name_or_path: str | os.PathLike[str]) -> str:
@@ -215,6 +214,11 @@ def _unknown(name: str, bundled: Iterable[str]) -> ModelNotFoundError:
     known = [*FAMILIES, *families, *bundled, *RELEASED]
     hint = did_you_mean(name, known) or " `escsr models` lists the models."
     return ModelNotFoundError(f"Unknown model {name:.200}.{hint}")
+
+
+def _scales_of(family: str, models: Iterable[str]) -> dict[int, str]:
+    pattern = re.compile(re.escape(FAMILIES.get(family, family)) + r"-x(\d+)")
+    return {int(match[1]): model for model in models if (match := pattern.fullmatch(model))}
 
 
 def _bundled() -> dict[str, Path]:

@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 
 from escsr.errors import ConfigError
-from escsr.models.bundled import FAMILIES, REAL, find_model, model_name, name_of
+from escsr.models.bundled import FAMILIES, REAL, family_scales, find_model, model_name, name_of
 
 __all__ = [
     "ANY_SCALE_UP_TO",
@@ -21,6 +21,7 @@ __all__ = [
     "explain",
     "files_of",
     "gan_form",
+    "is_family",
 ]
 
 DEFAULT_MODEL = "auto"
@@ -64,6 +65,16 @@ def choose_model(name: str | os.PathLike[str], scale: float | None) -> Path:
         CheckpointError: As `find_model`.
     """
     return find_model(_family(name, scale), scale=scale)
+
+
+def is_family(name: str | os.PathLike[str]) -> bool:
+    """Whether each scale may take another file: of "auto", and of a bundled name without its scale.
+
+    Args:
+        name: As for `choose_model`.
+    """
+    text = name_of(name)
+    return text == DEFAULT_MODEL or bool(family_scales(text))
 
 
 def gan_form(path: Path) -> Path | None:

@@ -114,8 +114,8 @@ def train(
         if objective is None:
             check_objective(config)
         validation = Validation.checked(config, validate or {})
-        if begun is not None or network is not None:
-            _check_network(config, begun, network, validation)
+        if begun is not None or newest is not None or network is not None:
+            _check_network(config, begun, newest, network, validation)
         told = on_load if distributed.is_first else None
         with distributed.patiently():
             if distributed.is_first and newest is None:
@@ -142,10 +142,16 @@ def train(
 
 
 def _check_network(
-    config: TrainingConfig, start: Checkpoint | None, network: NetworkFactory | None, validation: Validation
+    config: TrainingConfig,
+    start: Checkpoint | None,
+    newest: Path | None,
+    network: NetworkFactory | None,
+    validation: Validation,
 ) -> None:
-    """Makes the network as the run will, to see whether it can be, fits its start, and can be measured."""
+    """Makes the network as the run will, to see whether it can be, fits weights, and can be measured."""
     state = TrainingState(config, torch.device("cpu"), start=start, network=network)
+    if newest is not None:
+        state.load_network(newest)
     if validation.folders:
         validation.opened(state.ema)
 

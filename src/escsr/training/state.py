@@ -29,7 +29,13 @@ from escsr.training.distributed import Distributed
 from escsr.training.objectives import Batch, Objective
 from escsr.training.optimizers import build_optimizers
 from escsr.training.packing import packed, unpack
-from escsr.training.resumable import counters_of, network_difference, read_training_checkpoint, sealed
+from escsr.training.resumable import (
+    SavedTraining,
+    counters_of,
+    network_difference,
+    read_training_checkpoint,
+    sealed,
+)
 from escsr.training.schedule import learning_rate_at
 from escsr.training.starting import starting_weights
 
@@ -264,19 +270,14 @@ class TrainingState:
         Raises:
             CheckpointError: The file is damaged, of another network or optimiser, or no training state.
         """
-        checkpoint = read_training_checkpoint(path)
+        checkpoint = self.load_network(path)
         try:
             counters = _Counters.model_validate_json(counters_of(checkpoint))
-            config = self.ema.config if isinstance(self.ema, ESC) else None
-            if checkpoint.config != config:
-                difference = network_difference(checkpoint.config, config)
-                raise CheckpointError(f"{path}: its network is not this training's ({difference}).")
             there, here = counters.optimizers, self._counters().optimizers
             if there != here:
                 raise CheckpointError(
                     f"{path}: its optimisers are not the recipe's ({there} there, {here} here)."
                 )
-            self.ema.load_state_dict(checkpoint.weights)
             unpack(checkpoint.extra, self.modules, self.emas, self.optimizers)
             for name, scaler in self.scalers.items():
                 if scaler.is_enabled() and counters.scalers[name]:
@@ -290,6 +291,24 @@ class TrainingState:
         self.best = -math.inf if counters.best is None else counters.best
         self.best_of = counters.best_of
         self.pending = counters.pending
+
+    def load_network(self, path: str | os.PathLike[str]) -> SavedTraining:
+        """Restores the averaged weights of the network alone, and returns all that `save` wrote.
+
+        Raises:
+            CheckpointError: The file is damaged, of another network, or no training state.
+        """
+        checkpoint = read_training_checkpoint(path)
+        config = self.ema.config if isinstance(self.ema, ESC) else None
+        if checkpoint.config != config:
+            difference = network_difference(checkpoint.config, config)
+            raise CheckpointError(f"{path}: its network is not this training's ({difference}).")
+        try:
+            self.ema.load_state_dict(checkpoint.weights)
+        except RuntimeError as error:
+            problem = " ".join(str(error).split())[:300]
+            raise CheckpointError(f"{path}: its weights do not fit the network: {problem}") from error
+        return checkpoint
 
     def _counters(self) -> _Counters:
         return _Counters(

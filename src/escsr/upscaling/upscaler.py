@@ -21,9 +21,8 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.models.bundled import family_scales, name_of
 from escsr.models.checkpoints import DEGRADATION
-from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength
+from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, is_family
 from escsr.networks.layers import Size
 from escsr.runtime.choices import Precision
 from escsr.runtime.devices import choose_device
@@ -105,8 +104,7 @@ class Upscaler:
         self.device = choose_device(self.options.place)
         self._path = weights or choose_model(self.options.model, self.options.scale)
         self.strength = choose_strength(self.options.model, self._path, self.options.strength)
-        name = name_of(self.options.model)
-        self._has_family = name == DEFAULT_MODEL or bool(family_scales(name))
+        self._has_family = is_family(self.options.model)
         self._others: dict[Path, Upscaler] = {}
         self._lock = threading.Lock()
         self.inference, metadata = open_inference(

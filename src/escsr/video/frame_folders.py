@@ -19,7 +19,7 @@ from escsr import images
 from escsr.errors import ConfigError, OutputError, VideoError
 from escsr.files import named_in_errors
 from escsr.images import Picture
-from escsr.images.colour_tags import CICP, in_words
+from escsr.images.colour_tags import CICP, PNG_TAGS, in_words
 from escsr.images.conversion import in_srgb
 from escsr.runtime.temporary import disk_folder
 from escsr.upscaling.options import UpscaleOptions
@@ -39,6 +39,11 @@ _TICK = Fraction(1, 1_000_000)
 
 _LATEST = 2**53
 """Microseconds: FFmpeg's times have 64 bits and are reckoned with."""
+
+_LOST_TAGS = "its colour tags (gamma or primaries) are not kept in videos, so colours may look different"
+
+_UNSPECIFIED = bytes([2, 2, 0, 1])
+"""Block of `CICP` that says nothing."""
 
 _PNG_FORMATS = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48be", (16, True): "rgba64be"}
 """FFmpeg's names of pixels, by bits and whether there is opacity."""
@@ -73,7 +78,7 @@ def frames_as_video(source: Path, fps: str | None = None, *, only_first: bool = 
             raise ConfigError(FPS_WITHOUT_FRAMES)
         yield source
         return
-    paths = sorted(images.find_images(source), key=lambda path: _by_number(path.relative_to(source)))
+    paths = _frames(source)
     rate = _rate("25" if fps is None else fps)
     if fps is not None and (source / TIMES).exists():
         raise ConfigError(f"{source / TIMES} has the times; delete it, or leave out fps.")
@@ -107,8 +112,9 @@ def planned_by_first_frame(
         EscError: As `frames_as_video` and `plan_video`.
     """
     with frames_as_video(folder, how.fps, only_first=True) as file:
-        plan = plan_video(file, target, options, how)
-        yield replace(plan, video=replace(plan.video, frames=len(images.find_images(folder))))
+        plan, paths = plan_video(file, target, options, how), _frames(folder)
+        lost = (_LOST_TAGS,) if PNG_TAGS in _colour_tags(_read_frame(paths[0])) else ()
+        yield replace(plan, video=replace(plan.video, frames=len(paths)), notes=(*plan.notes, *lost))
 
 
 @contextmanager
@@ -119,6 +125,11 @@ def _room_for(what: str) -> Iterator[None]:
         raise OutputError(
             f"Cannot write {what}: {words_of(error)}. Make room, or let TMPDIR name another folder."
         ) from error
+
+
+def _frames(folder: Path) -> list[Path]:
+    """The pictures of a folder in their order."""
+    return sorted(images.find_images(folder), key=lambda path: _by_number(path.relative_to(folder)))
 
 
 def _by_number(path: Path) -> list[list[tuple[str, int]]]:
@@ -175,7 +186,8 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
     first = _read_frame(paths[0])
     layout = Layout("rgb", 16 if first.pixels.dtype == np.uint16 else 8, has_alpha=first.alpha is not None)
     encoded = _PNG_FORMATS[layout.bits, layout.has_alpha]
-    declared = _declared(first)
+    tags = _colour_tags(first)
+    primaries, transfer, *_ = tags.get(CICP, _UNSPECIFIED)
     with library().open(str(target), "w", format="nut") as container:
         stream: Any = container.add_stream("png", options={"compression_level": "1", "pred": "sub"})
         stream.height, stream.width = first.pixels.shape[:2]
@@ -183,8 +195,8 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
         stream.codec_context.time_base, stream.codec_context.framerate = _TICK, rate
         for path, time in zip(paths, times, strict=True):
             picture = _read_frame(path)
-            if (own := _declared(picture)) != declared:
-                words = [in_words({CICP: said}) or "none" for said in (own, declared)]
+            if (own := _colour_tags(picture)) != tags:
+                words = [in_words(said) or "none" for said in (own, tags)]
                 raise VideoError(
                     f"{path}: frames must be alike; it declares other colours ({words[0]}) than the first "
                     f"one ({words[1]})."
@@ -194,7 +206,7 @@ def _encode(paths: Sequence[Path], times: Sequence[int], target: Path, rate: Fra
             for index, view in enumerate(views(frame)):
                 view[...] = pixels[..., index]
             frame = frame.reformat(format=encoded)
-            frame.color_primaries, frame.color_trc = declared[0], declared[1]
+            frame.color_primaries, frame.color_trc = primaries, transfer
             frame.pts, frame.time_base = time, _TICK
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -208,9 +220,9 @@ def _read_frame(path: Path) -> Picture:
     return picture
 
 
-def _declared(picture: Picture) -> bytes:
-    """What a picture says of its colours, as in `CICP`; "unspecified" where it says nothing."""
-    return picture.metadata.get(CICP, bytes([2, 2, 0, 1]))
+def _colour_tags(picture: Picture) -> dict[str, bytes]:
+    """What a picture says of its colours: by `CICP`, which videos keep, or by gamma and primaries."""
+    return {name: picture.metadata[name] for name in (CICP, PNG_TAGS) if name in picture.metadata}
 
 
 def _as_rgb(pixels: NDArray[Any], first: NDArray[Any], path: Path) -> NDArray[Any]:

@@ -131,6 +131,7 @@ def plan_video(
     *,
     format: str | None = None,
     suffix: str | None = None,
+    first: VideoPlan | None = None,
 ) -> VideoPlan:
     """Looks at a video and at what its result needs.
 
@@ -142,6 +143,7 @@ def plan_video(
         format: Ending of a result without a name of its own, "mkv"; None for that of the source, where it
             can be written and holds the codec and all streams, else "mkv".
         suffix: What to put in the place of "_x2" in such a name; None for that.
+        first: Of a folder of frames, the plan by its first one, whose model and notes are those of all.
 
     Raises:
         VideoError: The source cannot be read, is interlaced, or is larger than the size asked for.
@@ -154,7 +156,10 @@ def plan_video(
     video = describe(source)
     _check_size(video, options.target)
     video.check_fields(deinterlace=how.deinterlace)
-    wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
+    if first is None:
+        wanted, upscaler = upscaler_for(video.height, video.width, options, is_turned=video.is_turned)
+    else:
+        wanted, upscaler = first.wanted, first.upscaler
     shown = options.target or wanted
     named = target if target is not None else default_target(source, shown, format, suffix, how.codec)
     container = container_of(named)
@@ -174,7 +179,7 @@ def plan_video(
         crf=how.crf,
         preset=how.preset,
     )
-    notes = (*video.notes, *encoding.notes, *lost)
+    notes = (*video.notes, *encoding.notes, *lost) if first is None else first.notes
     return VideoPlan(video, named, container, encoding, wanted, upscaler, how, notes)
 
 

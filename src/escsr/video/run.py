@@ -284,11 +284,12 @@ def upscale_video(
     source, target = Path(source), None if target is None else Path(target)
     if target is None and source.is_dir():
         raise ConfigError(f"{source} is a folder of frames; name the video that it shall become.")
-    if source.is_dir():
-        with planned_by_first_frame(source, target, chosen, how):
-            pass  # what does not fit is told before all frames are read
+    first = None
+    if source.is_dir():  # what does not fit is told before all frames are read
+        with planned_by_first_frame(source, target, chosen, how) as first:
+            pass
     with frames_as_video(source, fps) as file:
-        plan = plan_video(file, target, chosen, how)
+        plan = plan_video(file, target, chosen, how, first=first)
         older = older_segments(plan.target, plan.key)
         done = run_video(plan, stop=stop, on_progress=on_progress)
         return replace(done, notes=(*done.notes, *older))

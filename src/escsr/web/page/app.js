@@ -102,8 +102,11 @@ class Item {
     this.part("name").title = file.name;
     this.part("compare").onclick = () => openViewer(this);
     this.part("download").onclick = () => (this.result.isSaved = true);
-    this.part("again").onclick = () => this.queue();
-    this.part("remove").onclick = () => (this.isUnderWay ? this.cancel() : this.remove());
+    this.part("again").onclick = () => mayLose([this], "Upscale again") && this.queue();
+    this.part("remove").onclick = () => {
+      if (this.isUnderWay) this.cancel();
+      else if (mayLose([this], "Remove")) this.remove();
+    };
     this.url = URL.createObjectURL(file);
     const image = this.row.querySelector("img");
     image.onload = () => {
@@ -329,6 +332,13 @@ function sentence(state, told, item) {
     case "cancelled": return told.error ?? "Cancelled";
     default: return plainly(told.error, item.file.name);
   }
+}
+
+/** Whether nothing is lost with these pictures' results, or the user agrees to it. */
+function mayLose(some, deed) {
+  const unsaved = some.filter((item) => item.isUnsaved).length;
+  const which = unsaved === 1 ? "1 result is" : `${unsaved} results are`;
+  return !unsaved || confirm(`${which} not downloaded yet. ${deed} all the same?`);
 }
 
 let isSending = false;
@@ -576,10 +586,7 @@ function listen() {
     $("pictures").focus();
   };
   $("clear").onclick = () => {
-    const unsaved = items.filter((item) => item.isUnsaved).length;
-    const which = unsaved === 1 ? "1 result is" : `${unsaved} results are`;
-    if (unsaved && !confirm(`${which} not downloaded yet. Remove all the same?`)) return;
-    for (const item of [...items]) item.remove();
+    if (mayLose(items, "Remove")) for (const item of [...items]) item.remove();
   };
   $("download-all").onclick = downloadAll;
   $("viewer-close").onclick = () => $("viewer").close();
