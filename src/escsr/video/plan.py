@@ -174,6 +174,7 @@ def plan_video(
         crf=how.crf,
         preset=how.preset,
     )
+    check_pixels(source, (columns, rows), encoding.size, options.max_pixels)  # which may be a pixel more
     notes = (*video.notes, *encoding.notes, *lost)
     return VideoPlan(video, named, container, encoding, wanted, upscaler, how, notes)
 
