@@ -116,7 +116,7 @@ def test_an_interrupt_before_the_first_score_prints_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
-        for _ in range(2):
+        for _interrupt in range(2):
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Bicubic, "__call__", interrupted)
