@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,6 +18,7 @@ from typer.testing import CliRunner, Result
 from escsr import cli, images
 from escsr.cli.models import compare as compare_command
 from escsr.errors import ConfigError
+from escsr.evaluation.bicubic import Bicubic
 from escsr.evaluation.comparison import compare
 from escsr.images import Picture
 from escsr.models.saving import save_network
@@ -71,6 +76,65 @@ def test_what_was_measured_before_a_failure_is_printed(folder: Path) -> None:
     assert [each["model"] for each in json.loads(done.stdout)] == ["bicubic", "fixed.safetensors"]
     table = CliRunner().invoke(cli.app, options[:-1]).stdout
     assert table.splitlines()[0].startswith("bicubic, fixed.safetensors ×2")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("way", [["--data", "in"], ["--real", "in"]])
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_what_was_measured_before_an_interrupt_is_printed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, way: list[str], interrupts: int
+) -> None:
+    """It comes at the second picture of the second model, which is finished, or left at another."""
+    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    for name in "abc":
+        images.write(Picture(pixels[:96, :192]), folder / "in" / f"{name}.png")
+    upscale, calls = Bicubic.__call__, list[int]()
+
+    def interrupted(self: Bicubic, *given: Any, **how: Any) -> Any:
+        calls.append(1)
+        for _ in range(interrupts if len(calls) == 5 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        return upscale(self, *given, **how)
+
+    monkeypatch.setattr(Bicubic, "__call__", interrupted)
+    options = ["evaluate", *["--model", "bicubic"] * 3, *way, "--scale", "2"]
+    measured = 3 - interrupts
+    done = run(*options, "--json")
+    assert (done.exit_code, len(calls)) == (130, 5)
+    assert "press Ctrl-C again to stop at once" in done.stderr
+    told = json.loads(done.stdout)
+    assert [(len(each["scores"]), each["left"]) for each in told] == [(3, 0), (measured, 3 - measured)]
+    calls.clear()
+    tables = run(*options).stdout.split("\n\n")
+    assert [table.count("\nmean ") for table in tables] == [1, 1]
+    assert "interrupted" not in tables[0]
+    assert f"; interrupted, {measured} of 3 pictures\n" in tables[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_an_interrupt_before_the_first_score_prints_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
+        for _interrupt in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Bicubic, "__call__", interrupted)
+    done = run("evaluate", "--model", "bicubic", "--data", "in", "--scale", "2", "--json")
+    assert (done.exit_code, done.stdout) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+def test_an_interrupt_while_json_is_printed_does_not_cut_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(value: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return value
+
+    monkeypatch.setattr("escsr.cli.console.only_finite", interrupted)
+    done = run("evaluate", "--model", "bicubic", "--data", "in", "--scale", "2", "--json")
+    assert len(json.loads(done.stdout)["scores"]) == 2
 
 
 def test_bicubic_beside_a_model_of_a_strength(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -120,6 +121,53 @@ def test_a_store_that_cannot_be_written_is_named(
         claim(output, "r")
     with pytest.raises(OutputError, match=r"/plan/r/000000\.parquet \(Access Denied"):
         make_plan(str(photos), output, "r", options=UpscaleOptions(model=nearest))
+
+
+@pytest.mark.parametrize("has_room_for_outcomes", [True, False])
+def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_picture(
+    photos: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, has_room_for_outcomes: bool
+) -> None:
+    photos.joinpath("broken.png").unlink()
+    output, write, written_to = str(tmp_path / "out"), images.write, list[Path]()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def until_full(picture: Any, path: Path, options: Any) -> None:
+        written_to.append(path)
+        with monkeypatch.context() as at_the_picture:
+            if len(written_to) == 2:
+                (at_the_picture if has_room_for_outcomes else monkeypatch).setattr(os, "fsync", full)
+            write(picture, path, options)
+
+    monkeypatch.setattr(images, "write", until_full)
+    plan, figures = run(str(photos), output, unit_rows=1)
+    assert (plan.rows, figures.done, figures.failed, figures.errors) == (3, 1, 0, ())
+    assert len(written_to) == 2, "tried once, and no other is begun"
+    assert f"Cannot write {written_to[1]}: No space left on device." in figures.full
+    assert not Path(outcomes_uri(output, "failed")).exists()
+    monkeypatch.undo()
+    plan, figures = run(str(photos), output)
+    assert plan.done_before == has_room_for_outcomes
+    assert (plan.done_before + figures.done, plan.given_up_before, figures.full) == (3, 0, "")
+
+
+def test_outcomes_that_find_no_room_end_the_run(
+    many: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    output, _ = many
+    ledger = Ledger(output, "r")
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr("escsr.fleet.ledger._SECONDS", 0.0)
+    assert ledger.record(0, 0, [{"status": "done", "pixels": 1, "path": "/0.png"}]) is None
+    assert ledger.open(1) is None
+    assert ledger.figures().full.endswith("No space left on device.")
+    monkeypatch.undo()
+    assert ledger.save().done == 1
+    assert [row["path"] for row in rows_of(output)] == ["/0.png"], "kept for as long as there may be room"
 
 
 def test_a_table_with_options_of_rows(photos: Path, tmp_path: Path, run: Run) -> None:

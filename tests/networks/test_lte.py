@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from escsr.networks import ESC, VARIANTS
 from samples import small_network
 
 
@@ -47,3 +48,12 @@ def test_numbers_of_any_kind_are_scales(scale: Any) -> None:
         assert torch.equal(network(lr, scale=scale), network(lr, scale=2))
     long: Any = np.float32(2.1)
     assert network.output_size(10_001, 3, scale=long) == (round(10_001 * float(long)), 6)
+
+
+def test_sampling_asks_its_device_for_no_values() -> None:
+    """Each such question would wait for all that a GPU has to do; the meta device has no answers."""
+    network = ESC(VARIANTS["esc-lte"].replace(num_blocks=1)).to("meta")
+    places = torch.zeros(2, 7, dtype=torch.int64, device="meta")
+    sizes = torch.zeros(2, 2, dtype=torch.int64, device="meta")
+    result = network.sample(torch.rand(2, 3, 16, 16, device="meta"), sizes, places, places)
+    assert (result.shape, result.device.type) == ((2, 3, 7), "meta")

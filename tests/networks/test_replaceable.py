@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -138,6 +140,8 @@ def test_an_inference_form_computes_what_the_network_does(way: str, part: str) -
     WAYS[way](network, part)
     expected = plainly(network, lr)
     assert (expected - before).abs().max() > 1e-3
+    if "norm" not in part:
+        assert network.whole_only() is None
     for tile_size in (16, 32):
         assert is_near(run(network, lr, tile_size=tile_size), expected)
     assert is_near(plainly(inference_form(network), lr), expected)
@@ -193,6 +197,16 @@ def _own_norm(network: ESC) -> None:
     network.blocks[0].norm_first = nn.InstanceNorm2d(64)
 
 
+def _own_conv(network: ESC, name: str, size: int, *, hidden: int = 0, **how: Any) -> None:
+    """Another convolution, or two in turn, that keeps rows and columns."""
+    parent, _, last = name.rpartition(".")
+    before: Any = network.get_submodule(name)
+    how = {"padding": size // 2, "groups": before.groups, **how}
+    sides = [each for each in (before.in_channels, hidden, before.out_channels) if each]
+    convs = [nn.Conv2d(*pair, size, **how) for pair in pairwise(sides)]
+    setattr(network.get_submodule(parent), last, nn.Sequential(*convs) if hidden else convs[0])
+
+
 WHOLE_ONLY: dict[str, tuple[str, Callable[[ESC], Any]]] = {
     "hook of a block": ("blocks.0", lambda network: _hook(network, "blocks.0")),
     "hook before a block": (
@@ -215,6 +229,23 @@ WHOLE_ONLY: dict[str, tuple[str, Callable[[ESC], Any]]] = {
         "blocks.0.conv_attns.0",
         lambda network: _adapt(network, "blocks.0.conv_attns.0"),
     ),
+    "larger kernel": ("shallow", lambda network: _own_conv(network, "shallow", 5)),
+    "dilated kernel": ("last", lambda network: _own_conv(network, "last", 3, padding=2, dilation=2)),
+    "two kernels": ("shallow", lambda network: _own_conv(network, "shallow", 3, hidden=8)),
+    "pixels of the other side": (
+        "shallow",
+        lambda network: _own_conv(network, "shallow", 3, padding_mode="circular"),
+    ),
+    **{
+        f"larger kernel of {name}": (name, partial(_own_conv, name=name, size=size))
+        for name, size in (
+            ("blocks.0.conv_ffn_first.expand", 3),
+            ("blocks.0.conv_ffns.0.depthwise", 5),
+            ("blocks.0.attention.qkv", 3),
+            ("blocks.0.conv_attns.0.fuse", 3),
+            ("upsampler.conv", 5),
+        )
+    },
     "adapter of attention": ("blocks.0.attention", lambda network: _adapt(network, "blocks.0.attention")),
 }
 

@@ -145,6 +145,32 @@ sys.stdout.write(f"threads left: {left}\\n")  # one write a process, so that lin
 """
 
 
+REFUSAL = """
+import sys
+from escsr.errors import ConfigError, EscError
+from escsr.training.distributed import join_process_group
+
+try:
+    with join_process_group("cpu") as distributed:
+        with distributed.patiently():
+            if distributed.rank == 1:
+                raise ConfigError("no such folder")
+        distributed.broadcast("never")
+except EscError as error:
+    sys.stdout.write(f"{type(error).__name__}: {error}\\n")
+"""
+
+
+@pytest.mark.slow
+def test_what_one_process_refuses_ends_the_others_at_once(tmp_path: Path) -> None:
+    """On machines that SLURM started they would wait for it for half an hour."""
+    (tmp_path / "script.py").write_text(REFUSAL)
+    told = sorted(torchrun(str(tmp_path / "script.py")).splitlines())
+    assert told[0] == "ConfigError: no such folder"
+    assert told[1].startswith("EscError: Another process cannot go on, ")
+    assert told[1].endswith(": no such folder")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="lists its threads by /proc")
 @pytest.mark.slow
 def test_no_thread_of_the_group_outlives_it(tmp_path: Path) -> None:
@@ -181,8 +207,8 @@ def test_processes_wait_hours_only_where_one_may_take_them(monkeypatch: pytest.M
     done: list[Any] = []
     monkeypatch.setattr(distributed, "init_process_group", lambda _, **options: done.append(options))
     monkeypatch.setattr(distributed, "new_group", lambda **options: options["timeout"])
-    for name in ("barrier", "destroy_process_group"):
-        monkeypatch.setattr(distributed, name, lambda *group, name=name: done.append((name, *group)))
+    for name in ("all_gather_object", "barrier", "destroy_process_group"):
+        monkeypatch.setattr(distributed, name, lambda *given, name=name: done.append((name, *given[-1:])))
     with join_process_group("cpu", PLACE) as place:
         assert (place.rank, place.world_size) == (1, 2)
         assert "timeout" not in done.pop()

@@ -549,6 +549,8 @@ def test_sides_that_follow_become_even(tmp_path: Path, nearest: Path) -> None:
     for settings in ({"height": 31}, {"size": "63x37", "fit": "exact"}):
         with pytest.raises(OutputError, match=r"--codec ffv1 and an output ending in \.mkv"):
             upscale_video(clip, model=nearest, **settings)
+    with pytest.raises(OutputError, match="frames have 2304 pixels, more than the 2303 allowed"):
+        upscale_video(clip, model=nearest, scale=1.5, max_pixels=64 * 36 - 1)
     lossless = upscale_video(clip, model=nearest, codec="ffv1", scale=1.5)  # which MP4 does not hold
     assert (lossless.target.name, lossless.size) == ("clip_x1.5.mkv", (63, 36))
     shown = [to_rgb(frame, Colours.of(frame)) for frame in decoded(lossless.target)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -12,8 +13,10 @@ import typer
 from rich.table import Table
 
 from escsr.cli.console import (
+    ERR,
     OUT,
     DeviceOption,
+    ExitCode,
     ScaleOption,
     own_memory,
     plain,
@@ -21,6 +24,7 @@ from escsr.cli.console import (
     print_table,
     progress,
 )
+from escsr.cli.interrupts import finish_on_interrupt
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Protocol
 
@@ -110,7 +114,8 @@ def evaluate(
 ) -> None:
     """Measure the quality of models on test pictures.
 
-    Shows PSNR and SSIM of each picture and their means: higher is nearer to the original.
+    Shows PSNR and SSIM of each picture and their means: higher is nearer to the original. The first Ctrl-C
+    finishes the picture at hand, the second stops at once; what was measured is shown.
     """
     _check_kind(
         data,
@@ -131,7 +136,8 @@ def evaluate(
     from escsr.evaluation.real import evaluate_real
 
     run: Callable[..., Evaluation]
-    both: dict[str, Any] = {"scale": scale, "strength": strength, "device": device}
+    stop = threading.Event()
+    both: dict[str, Any] = {"scale": scale, "strength": strength, "device": device, "stop": stop}
     if folder is not None:
         source = folder
         run = partial(evaluate_real, folder=folder, metrics=metrics or (), **both)
@@ -143,31 +149,44 @@ def evaluate(
     pictures = len(images.find_images(source))
     results: list[Evaluation] = []
     try:
-        for name in model:
-            # Beside other models the strength is theirs; bicubic has none.
-            own = {"strength": None} if name == "bicubic" and len(model) > 1 else {}
-            results.append(_watched(partial(run, **own), name, pictures, quiet=as_json))
-    finally:  # what was measured before one that failed is not lost
-        if as_json and results:
-            printed = [result.to_dict() for result in results]
-            print_json(printed[0] if len(model) == 1 else printed)
-        elif results:
-            _print_all(results)
+        with finish_on_interrupt(stop, lambda: ERR.print(_FINISHING)):
+            for name in model:
+                # Beside other models the strength is theirs; bicubic has none.
+                own = {"strength": None} if name == "bicubic" and len(model) > 1 else {}
+                result = _watched(partial(run, **own), name, pictures, quiet=as_json)
+                results += [result] if result.scores else []
+                if stop.is_set():
+                    break
+    finally:  # what was measured before one that failed is not lost, nor cut by another Ctrl-C
+        with finish_on_interrupt(threading.Event(), lambda: None):
+            _print_all(results, as_json=as_json, is_list=len(model) > 1)
+    if stop.is_set():
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
-def _print_all(results: list[Evaluation]) -> None:
-    """A table for each scale."""
-    for number, scale in enumerate(dict.fromkeys(result.scale for result in results)):
+_FINISHING = "Finishing the current picture; press Ctrl-C again to stop at once."
+
+
+def _print_all(results: list[Evaluation], *, as_json: bool, is_list: bool) -> None:
+    """One document, or a table for each scale, and one for a model that was not measured to the end."""
+    if as_json and results:
+        printed = [result.to_dict() for result in results]
+        print_json(printed if is_list else printed[0])
+        return
+    tables = dict.fromkeys((result.scale, result.left) for result in results)
+    for number, table in enumerate(tables):
         if number:
             OUT.print()
-        _print([result for result in results if result.scale == scale])
+        _print([result for result in results if (result.scale, result.left) == table])
 
 
 def _print(results: list[Evaluation]) -> None:
     """One table, of models of one scale."""
     padding = "LR padded to the window" if any(x.padded_to_window for x in results) else "no padding"
     names = ", ".join(result.model for result in results)
-    OUT.print(plain(f"{names} ×{results[0].scale:g}, protocol {results[0].protocol}, {padding}"))
+    done, left = len(results[0].scores), results[0].left
+    part = f"; interrupted, {done} of {done + left} pictures" if left else ""
+    OUT.print(plain(f"{names} ×{results[0].scale:g}, protocol {results[0].protocol}, {padding}{part}"))
     print_table(_score_table(results))
 
 

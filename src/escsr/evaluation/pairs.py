@@ -43,13 +43,16 @@ def lr_side(side: int, scale: float) -> int:
     return math.floor(side / scale + 1e-9)
 
 
-def check_sizes(data: Path, scale: float, least: int) -> None:
+def check_sizes(data: Path, scale: float, least: int) -> int:
     """Looks at sizes and depths in the headers of all HR pictures, so that none fails after hours of work.
 
     Args:
         data: Folder of HR pictures.
         scale: From LR to HR.
         least: Sides that are needed, HR pixels.
+
+    Returns:
+        How many pictures there are.
 
     Raises:
         DataError: The folder holds no pictures, or one that is too small or has other than 8 bits.
@@ -64,6 +67,7 @@ def check_sizes(data: Path, scale: float, least: int) -> None:
             )
         if header.depth != "uint8":
             read_uint8(file)  # which knows how to refuse it, and depths that no header tells
+    return len(files)
 
 
 def read_pairs(data: Path, lr: Path | None, scale: float) -> Iterator[Pair]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from escsr.networks.layers import reflect_pad
 from escsr.runtime.choices import Protocol
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 
-__all__ = ["Evaluation", "Score", "evaluate", "least_side", "measure"]
+__all__ = ["Evaluation", "Score", "evaluate", "least_side", "measure", "scores_until"]
 
 _SSIM_WINDOW = 11
 
@@ -60,7 +61,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a folder, with the conditions they were measured under, and which are better if lower."""
+    """Figures of a folder, with the conditions they were measured under, and which are better if lower.
+
+    Where the run was stopped, `left` pictures were not measured, and the means are those of the others.
+    """
 
     protocol: str
     model: str
@@ -69,6 +73,7 @@ class Evaluation:
     padded_to_window: bool
     scores: tuple[Score, ...]
     lower_is_better: tuple[str, ...] = ()
+    left: int = 0
 
     @property
     def means(self) -> dict[str, float]:
@@ -110,6 +115,7 @@ def evaluate(
     seed: int = 0,
     perceptual: str | os.PathLike[str] | None = None,
     device: str = "auto",
+    stop: threading.Event | None = None,
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
     """Measures a model on a folder of HR pictures.
@@ -126,6 +132,8 @@ def evaluate(
         seed: Of the degradation; picture number i of the folder is sample i.
         perceptual: File of a feature network (`load_feature_network`): also measure the distance by it.
         device: Where to run a model given by name or file.
+        stop: Once set, the picture at hand is finished and no other begun; an interrupt after that leaves
+            it, too.
         on_score: Called after each picture.
 
     Returns:
@@ -145,19 +153,17 @@ def evaluate(
     """
     resolver = open_model(model, scale=scale, strength=strength, device=device)
     scale = fitting_scale(resolver, scale)
-    check_sizes(Path(data), scale, least_side(scale, protocol))
-    scores = []
+    pictures = check_sizes(Path(data), scale, least_side(scale, protocol))
     chain = named_mixture(degradation) if isinstance(degradation, str) else degradation
     features = None if perceptual is None else load_feature_network(perceptual)
     how: dict[str, Any] = {"degradation": chain, "seed": seed, "features": features}
-    for score in measure(resolver, data, scale=scale, lr=lr, protocol=protocol, **how):
-        scores.append(score)
-        if on_score is not None:
-            on_score(score)
+    measured = measure(resolver, data, scale=scale, lr=lr, protocol=protocol, **how)
+    scores = scores_until(stop, measured, on_score)
     padded = resolver.pad_multiple > 1 and protocol == "classic"
     damage = "" if chain is None else f", {preset_name(chain) or 'own'} degradation, seed {seed}"
     lower = () if features is None else (f"{features.kind}_distance",)
-    return Evaluation(protocol + damage, resolver.name, str(data), scale, padded, tuple(scores), lower)
+    name, left = protocol + damage, pictures - len(scores)
+    return Evaluation(name, resolver.name, str(data), scale, padded, scores, lower, left)
 
 
 def measure(
@@ -219,6 +225,30 @@ def measure(
         with torch.no_grad():
             score = Score(pair.name, measures(model, pair, scale))
         yield score
+
+
+def scores_until(
+    stop: threading.Event | None, scores: Iterable[Score], on_score: Callable[[Score], None] | None
+) -> tuple[Score, ...]:
+    """Takes scores as they are measured.
+
+    Args:
+        stop: Once set, no other is measured, and a KeyboardInterrupt leaves the one at hand.
+        scores: Measures them.
+        on_score: Called with each.
+    """
+    found: list[Score] = []
+    try:
+        for score in scores:
+            found.append(score)
+            if on_score is not None:
+                on_score(score)
+            if stop is not None and stop.is_set():
+                break
+    except KeyboardInterrupt:
+        if stop is None or not stop.is_set():
+            raise
+    return tuple(found)
 
 
 def least_side(scale: float, protocol: Protocol) -> int:

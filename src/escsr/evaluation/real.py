@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.no_reference import NIQE_BLOCK, niqe, piqe
 from escsr.evaluation.opening import Model, fitting_scale, open_model
 from escsr.evaluation.pairs import to_tensor
-from escsr.evaluation.protocols import Evaluation, Score
+from escsr.evaluation.protocols import Evaluation, Score, scores_until
 from escsr.upscaling.super_resolver import SuperResolver, super_resolve
 from escsr.upscaling.target_size import TargetSize
 
@@ -37,6 +38,7 @@ def evaluate_real(
     strength: float | None = None,
     device: str = "auto",
     metrics: Sequence[str] = (),
+    stop: threading.Event | None = None,
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
     """Measures a model on photos without HR: how natural the results look, and how faithful they are.
@@ -53,6 +55,7 @@ def evaluate_real(
         strength: Of model "real", see `UpscaleOptions`.
         device: Where to run a model given by name or file, and `metrics`.
         metrics: Measures of pyiqa beside these, as "musiq" or "maniqa"; they need the extra `pyiqa`.
+        stop: See `evaluate`.
         on_score: Called after each photo.
 
     Returns:
@@ -76,19 +79,21 @@ def evaluate_real(
         resolver = Bicubic("pillow")  # the only one for any pair of sizes
     paths = _large_enough(images.find_images(folder), scale)
     learnt = open_learnt(metrics, device=device)
-    scores = []
-    for path in paths:
-        photo = to_tensor(read_photo(path))
-        try:
-            result = _upscaled(resolver, photo, scale)
-            figures = _figures(result, photo) | {measure.name: measure(result) for measure in learnt}
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-        scores.append(Score(path.relative_to(folder).as_posix(), figures))
-        if on_score is not None:
-            on_score(scores[-1])
+
+    def measured() -> Iterator[Score]:
+        for path in paths:
+            photo = to_tensor(read_photo(path))
+            try:
+                result = _upscaled(resolver, photo, scale)
+                figures = _figures(result, photo) | {measure.name: measure(result) for measure in learnt}
+            except DataError as error:
+                raise DataError(f"{path}: {error}") from error
+            yield Score(path.relative_to(folder).as_posix(), figures)
+
+    scores = scores_until(stop, measured(), on_score)
     lower = (*_LOWER_IS_BETTER, *(measure.name for measure in learnt if measure.lower_is_better))
-    return Evaluation("real", resolver.name, str(folder), scale, False, tuple(scores), lower)
+    left = len(paths) - len(scores)
+    return Evaluation("real", resolver.name, str(folder), scale, False, scores, lower, left)
 
 
 def downscaled_psnr(result: Tensor, photo: Tensor) -> float:

@@ -107,7 +107,7 @@ def run_plan(
         plan.rows - figures.done - figures.failed,
         figures.pixels,
         time.perf_counter() - begin,
-        figures.errors,
+        (*figures.errors, figures.full) if figures.full else figures.errors,
         outcomes_uri(output),
     )
 

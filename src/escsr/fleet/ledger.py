@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from escsr.errors import OutputError
+from escsr.files import is_full
 from escsr.fleet.outcomes import claimed_by, read_progress, write_outcomes
 
 __all__ = ["DEADLY", "Figures", "Ledger"]
@@ -35,6 +37,7 @@ class Figures:
         errors: Of the last few failures, each a line.
         superseded: Whether another run has begun on the same output.
         fault: Why workers cannot begin; "" if they can.
+        full: Why the output takes nothing more; "" if it does.
     """
 
     done: int = 0
@@ -43,6 +46,7 @@ class Figures:
     errors: tuple[str, ...] = ()
     superseded: bool = False
     fault: str = ""
+    full: str = ""
 
 
 @dataclass
@@ -113,6 +117,10 @@ class Ledger:
         """A worker cannot begin, nor could others: the run is over."""
         self._figures = replace(self._figures, fault=fault)
 
+    def end_full(self, reason: str) -> None:
+        """The output takes nothing more: workers end after the picture at hand, and the rest is left."""
+        self._figures = replace(self._figures, full=self._figures.full or reason)
+
     def figures(self, stop: bool = False) -> Figures:
         """How far the run is.
 
@@ -124,20 +132,26 @@ class Ledger:
         return self._figures
 
     def save(self) -> Figures:
-        """Writes what is held back, unless another run has claimed the output."""
+        """Writes what is held back, unless another run has claimed the output, or it takes nothing more."""
         if not self._figures.superseded and claimed_by(self._output) != self._run:
             self._figures = replace(self._figures, superseded=True)
-        number = time.time_ns()
-        for status, rows in self._rows.items():
-            if rows and not self._figures.superseded:
-                write_outcomes(self._output, f"{self._run}-{number}", status, rows, self._unsaved)
-            rows.clear()
-        self._unsaved.clear()
-        self._written = time.monotonic()
+        self._written, number = time.monotonic(), time.time_ns()
+        try:
+            for status, rows in self._rows.items():
+                if rows and not self._figures.superseded:
+                    write_outcomes(self._output, f"{self._run}-{number}", status, rows, self._unsaved)
+                rows.clear()
+        except OutputError as error:
+            if not is_full(error):
+                raise
+            self.end_full(str(error))
+        else:
+            self._unsaved.clear()
         return self._figures
 
     def _is_over(self) -> bool:
-        return self._stopped or self._figures.superseded or bool(self._figures.fault)
+        figures = self._figures
+        return self._stopped or figures.superseded or bool(figures.fault or figures.full)
 
     def _save_in_time(self) -> None:
         waiting = sum(map(len, self._rows.values()))

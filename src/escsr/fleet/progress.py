@@ -36,10 +36,11 @@ class Summary:
         failed: Pictures given up after three attempts.
         done_before: Pictures that earlier runs had done.
         given_up_before: Pictures that earlier runs had given up.
-        left: Pictures that are still to do: the run was stopped, or the ledger's machine was lost.
+        left: Pictures that are still to do: the run was stopped, the output takes nothing more, or the
+            ledger's machine was lost.
         pixels: Of the inputs of those done.
         seconds: Upscaling, from the first actor's start on.
-        errors: Of the last few failures.
+        errors: Of the last few failures, and why the output takes nothing more.
         outcomes: Where the dataset of outcomes is.
     """
 

@@ -58,7 +58,8 @@ def upscale(
         settings: Options by name, in place of those in `options`.
 
     Returns:
-        How many pictures ended how.
+        How many pictures ended how. Where a disk is full or read-only no other picture is begun, and those
+        not written are `left`.
 
     Raises:
         EscError: Source, output or options are not as they should be, a package is missing, or another run

@@ -16,8 +16,8 @@ import torch
 
 from escsr import images
 from escsr.batch.table import check_sha256
-from escsr.errors import ConfigError, DataError, DeviceError, EscError, ModelNotFoundError
-from escsr.files import remove_stale_parts, sha256_of
+from escsr.errors import ConfigError, DataError, DeviceError, EscError, ModelNotFoundError, OutputError
+from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.fleet.ledger import DEADLY
 from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri
 from escsr.fleet.row_options import setting_of
@@ -53,7 +53,8 @@ class Worker:
         ledger: Called with the name of a method of `Ledger` and its arguments; returns its result.
         unit_rows: Rows of a unit.
         rows: Of the plan.
-        work: Makes what takes a row of the plan and returns an outcome; called once, here.
+        work: Makes what takes a row of the plan and returns an outcome, or raises `OutputError` where the
+            output takes nothing more; called once, here.
     """
 
     def __init__(
@@ -98,7 +99,12 @@ class Worker:
         outcomes: list[Row] = [{}] * begun
         recorded, reported = begun, time.monotonic()
         for row in self._rows_between(start + begun, stop):
-            outcomes.append(_deadly(row) if deaths >= DEADLY else self._work(row))
+            try:
+                outcomes.append(_deadly(row) if deaths >= DEADLY else self._work(row))
+            except OutputError as error:  # the output takes nothing more, of no picture
+                self._report(unit, recorded, outcomes, begun)
+                self._ledger("end_full", f"{platform.node()}: {error}")
+                return
             deaths = min(deaths, 1)
             is_last = start + len(outcomes) == stop
             # After a death each row by itself, so that the next death is known to be of its row.
@@ -165,12 +171,18 @@ class Upscaling:
         self._upscaler(options)
 
     def __call__(self, row: Row) -> Row:
-        """Upscales a picture, in several attempts where need be; whatever goes wrong is in the outcome."""
+        """Upscales a picture, in several attempts where need be; what goes wrong with it is in the outcome.
+
+        Raises:
+            OutputError: A disk is full or read-only (`is_full`), which is no fault of the picture.
+        """
         begin, error = time.perf_counter(), ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 result = self._upscale(row)
             except Exception as raised:
+                if is_full(raised):
+                    raise
                 error = _message_of(raised, row["path"])
                 if attempt < ATTEMPTS and _may_pass(raised):
                     time.sleep(_WAIT_SECONDS * 4 ** (attempt - 1) * random.uniform(0.8, 1.2))

@@ -6,13 +6,14 @@ import math
 import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from numbers import Real
 from typing import Any, cast, get_args
 
 from torch import Tensor, nn
 
 from escsr.errors import ConfigError
-from escsr.networks.attention import AttentionBackend, WindowAttention
+from escsr.networks.attention import AttentionBackend, Gate, WindowAttention
 from escsr.networks.config import NetworkConfig
 from escsr.networks.conv_attn import ConvAttn, DecomposedLargeKernel, DenseLargeKernel
 from escsr.networks.layers import ConvFFN, LayerNorm, Scale, Size
@@ -194,8 +195,9 @@ class ESC(nn.Module):
         """
         if (name := self.whole_only()) is not None:
             raise ConfigError(
-                f"{name or 'The network'} has adapters or hooks, or is of a class of its own, so that the "
-                "network computes whole pictures by PyTorch only: merge them first, or use backend torch."
+                f"{name or 'The network'} has adapters or hooks, a larger kernel, or is of a class of its "
+                "own, so that the network computes whole pictures by PyTorch only: merge them first, or "
+                "use backend torch."
             )
         large_kernel = self.shared_kernel()
         stages = [Stage("shallow", self.shallow, ("lr",), (), "x", 1)]
@@ -211,9 +213,10 @@ class ESC(nn.Module):
         """Name of a module for which `stages` would not be the same as `forward`; None where they are.
 
         Stages do not call the network ("") and its blocks, which must have no hooks, nor a `forward` of
-        their own. Most other parts they call with margins, so that these must be of their classes.
+        their own. Most other parts they call with margins, so that these must be of their classes, and no
+        convolution in them may read further than the margins reach.
         """
-        obstacle = next(_obstacles(self, ESC), None)
+        obstacle = next(chain(_obstacles(self, ESC), _far_reaching(self)), None)
         return next((name for name, module in self.named_modules() if module is obstacle), None)
 
     def output_size(
@@ -281,6 +284,25 @@ def _obstacles(module: nn.Module, kind: type[nn.Module]) -> Iterator[nn.Module]:
                 yield part
 
 
+def _far_reaching(network: nn.Module) -> Iterator[nn.Module]:
+    """Parts that read pixels further away than the margins of stages allow for."""
+    for module in network.modules():
+        for kind, places in _REACHES.items():
+            if isinstance(module, kind):
+                parts = ((getattr(module, name), most) for name, most in places.items())
+                yield from (part for part, most in parts if _reach(part) > most)
+
+
+def _reach(module: nn.Module) -> float:
+    """Pixels on each side that a module's convolutions read: in turn in a sequence, else side by side."""
+    if isinstance(module, nn.Conv2d):
+        sides = zip(module.kernel_size, module.dilation, strict=True)
+        reach = max(math.ceil((size - 1) * step / 2) for size, step in sides)
+        return math.inf if reach and module.padding_mode == "circular" else reach
+    reaches = [_reach(child) for child in module.children()]
+    return sum(reaches) if isinstance(module, nn.Sequential) else max(reaches, default=0)
+
+
 def _whole_sides(size: object) -> Size:
     """Rows and columns that a caller asks for."""
     try:
@@ -301,6 +323,20 @@ _PARTS: dict[str, tuple[type[nn.Module], ...]] = {
     "shortcut": (ConvShortcut,),
 }
 """By names of attributes: what stages do not call, and what they call with arguments of their own."""
+
+_REACHES: dict[type[nn.Module], dict[str, int]] = {
+    ESC: {"shallow": 1, "last": 1},
+    Block: {"conv_last": 1},
+    ConvFFN: {"expand": 0, "depthwise": 1, "reduce": 0},
+    WindowAttention: {"qkv": 0, "out": 0},
+    Gate: {"depthwise": 1, "project": 0},
+    ConvAttn: {"fuse": 0},
+    ConvShortcut: {"expand": 0, "depthwise": 3, "reduce": 0},
+    PixelShuffleUpsampler: {"conv": 1},
+    NearestConvUpsampler: {"convs": 1},
+    LTE: {"coef": 1, "freq": 1},
+}
+"""Pixels on each side that parts may read, from which the margins of stages follow."""
 
 _LARGE_KERNELS = {"dense": DenseLargeKernel, "decomposed": DecomposedLargeKernel}
 UPSAMPLERS = {"pixel_shuffle": PixelShuffleUpsampler, "nearest_conv": NearestConvUpsampler, "lte": LTE}

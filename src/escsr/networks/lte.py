@@ -20,6 +20,7 @@ __all__ = ["LTE", "Axis", "query_axis", "sampled_axis"]
 
 _CELL_SCALE_LIMIT = 4
 _HIDDEN, _QUERY_CHUNK = 256, 32768
+_WITHOUT_FLOAT64 = ("mps", "xpu")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor, origin: int | 
     Returns:
         The axis, query shape (B, Q).
     """
-    sides = out_sizes[:, None].cpu().double()  # not all devices have float64
+    sides = out_sizes[:, None]
+    # Where it can, the device works it out: to ask it for values would wait for all that it has to do.
+    sides = (sides.cpu() if sides.device.type in _WITHOUT_FLOAT64 else sides).double()
     cell = 2 * size / sides * (sides / size / _CELL_SCALE_LIMIT).clamp(min=1)
     # Rounded as `_pixel_centres` rounds, whose last bit may decide between two LR pixels.
     first, step, cell = (each.float().to(positions.device) for each in (1 / sides - 1, 2 / sides, cell))
@@ -90,7 +93,7 @@ def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor, origin: int | 
 
 def _axis(q: Tensor, size: int, cell: float | Tensor, origin: int | Tensor, dtype: torch.dtype) -> Axis:
     """Queries at q, float32 in [−1, 1], among n LR pixels."""
-    centres = _pixel_centres(size, 0, size).to(q.device)
+    centres = _pixel_centres(size, 0, size).to(q.device, non_blocking=True)
     nearest, offset = [], []
     for step in (-1.0, 1.0):
         moved = (q + step / size + 1e-6).clamp(-1 + 1e-6, 1 - 1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from escsr.errors import ConfigError
+from escsr.errors import ConfigError, EscError
 
 __all__ = ["Distributed", "join_process_group"]
 
@@ -77,17 +78,27 @@ class Distributed:
     def patiently(self) -> Iterator[None]:
         """Lets the processes go on together behind what takes one of them hours longer than the others.
 
-        They enter together, and send each other nothing inside.
+        They enter together, and send each other nothing inside. Where one of them fails, all do.
+
+        Raises:
+            EscError: It went wrong in another process.
         """
         if self.world_size == 1:
             yield
             return
         group = distributed.new_group(backend="gloo", timeout=_TIMEOUT)
+        problems: list[str | None] = [None] * self.world_size
         try:
-            yield
-            distributed.barrier(group)
+            try:
+                yield
+            except Exception as error:
+                distributed.all_gather_object(problems, f"{platform.node()}: {error}", group)
+                raise
+            distributed.all_gather_object(problems, None, group)
         finally:
             distributed.destroy_process_group(group)
+        if problem := next(filter(None, problems), None):
+            raise EscError(f"Another process cannot go on, {problem}")
 
     def any(self, flag: bool, device: torch.device) -> bool:
         """Whether a flag is set in any of the processes."""

@@ -103,21 +103,21 @@ def train(
         if chosen.type == "cuda" and distributed.world_size > 1:
             chosen = choose_device(f"cuda:{distributed.local_rank}")
         newest = distributed.broadcast(latest_checkpoint(output))
-        source = config.start if network is None else start
-        model = find_model(source, scale=config.network.scale) if source and newest is None else None
-        logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
-        # What takes little time comes first, so that mistakes are told before all pictures are read.
-        folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
-        check_batch(config, chosen, distributed.world_size, own_network=network is not None)
-        if distributed.is_first:
-            folder.check(config)
-        if objective is None:
-            check_objective(config)
-        validation = Validation.checked(config, validate or {})
-        if begun is not None or newest is not None or network is not None:
-            _check_network(config, begun, newest, network, validation)
-        told = on_load if distributed.is_first else None
-        with distributed.patiently():
+        with distributed.patiently():  # what one of them refuses, all do
+            source = config.start if network is None else start
+            model = find_model(source, scale=config.network.scale) if source and newest is None else None
+            logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
+            # What takes little time comes first, so that mistakes are told before all pictures are read.
+            folder, begun = RunFolder(output, **logs), None if model is None else read_checkpoint(model)
+            check_batch(config, chosen, distributed.world_size, own_network=network is not None)
+            if distributed.is_first:
+                folder.check(config)
+            if objective is None:
+                check_objective(config)
+            validation = Validation.checked(config, validate or {})
+            if begun is not None or newest is not None or network is not None:
+                _check_network(config, begun, newest, network, validation)
+            told = on_load if distributed.is_first else None
             if distributed.is_first and newest is None:
                 files = [each.path for each in find_training_images(data)] if validate else []
                 for hint in hints_for(config, files, validate or {}):

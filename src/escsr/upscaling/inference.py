@@ -279,9 +279,10 @@ class Inference:
             return "float32"
         if self._whole_only is not None:
             raise DeviceError(
-                f"{self._whole_only or 'The network'} has adapters or hooks, or is of a class of its own, "
-                f"so that a picture is computed in one piece, which takes {on_host / 2**30:.1f} GiB of "
-                f"memory; {free / 2**30:.1f} are free. Merge them first, or choose a smaller picture."
+                f"{self._whole_only or 'The network'} has adapters or hooks, a larger kernel, or is of a "
+                "class of its own, so that a picture is computed in one piece, which takes "
+                f"{on_host / 2**30:.1f} GiB of memory; {free / 2**30:.1f} are free. Merge them first, or "
+                "choose a smaller picture."
             )
         folder = disk_folder()
         _LOG.warning(

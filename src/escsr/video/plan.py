@@ -179,6 +179,7 @@ def plan_video(
         crf=how.crf,
         preset=how.preset,
     )
+    check_pixels(source, (video.width, video.height), encoding.size, options.max_pixels)  # a pixel more
     notes = (*video.notes, *encoding.notes, *lost) if first is None else first.notes
     return VideoPlan(video, named, container, encoding, wanted, upscaler, how, notes)
 
