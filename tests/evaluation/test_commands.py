@@ -85,7 +85,7 @@ def test_what_was_measured_before_an_interrupt_is_printed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, way: list[str], interrupts: int
 ) -> None:
     """It comes at the second picture of the second model, which is finished, or left at another."""
-    pixels = images.read(EXAMPLES / "flowers.png").pixels
+    pixels = flowers()
     for name in "abc":
         images.write(Picture(pixels[:96, :192]), folder / "in" / f"{name}.png")
     upscale, calls = Bicubic.__call__, list[int]()
