@@ -171,11 +171,11 @@ def test_cancelling_while_it_waits(served: Served, photo: Path, large: Path) -> 
 
 
 def test_a_job_has_a_limit_of_time(serve: Serve, photo: Path, large: Path) -> None:
-    served = serve(max_job_minutes=0.03)
+    served = serve(max_job_minutes=0.06)
     failed = served.wait(served.send(large))
     assert failed["state"] == "failed"
-    assert failed["error"].startswith("large.png: takes more than 0.03 minutes, the most that this server")
-    assert served.client.get("/about").json()["max_job_minutes"] == 0.03
+    assert failed["error"].startswith("large.png: takes more than 0.06 minutes, the most that this server")
+    assert served.client.get("/about").json()["max_job_minutes"] == 0.06
     assert served.wait(served.send(photo))["state"] == "done"
 
 
