@@ -82,7 +82,7 @@ def test_json_and_dry_run(clip: Path, nearest: Path) -> None:
     assert not clip.with_name("clip_x2.mkv").exists()
     upscaled = call(clip, nearest, "clip.mkv", "--json")
     lines = [json.loads(line) for text in (planned, upscaled) for line in text.stdout.splitlines()]
-    plan, end, *progress, result, last = lines  # progress comes once a second, and with the last frame
+    plan, end, *progress, result, last = lines  # progress comes once a second
     assert (plan["event"], end["event"], result["event"], last["event"]) == ("plan", "end", "result", "end")
     assert (plan["frames"], plan["codec"], result["frames"]) == (10, "h264", 10)
     assert {line["event"] for line in progress} == {"progress"}
