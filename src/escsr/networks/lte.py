@@ -20,7 +20,7 @@ __all__ = ["LTE", "Axis", "query_axis", "sampled_axis"]
 
 _CELL_SCALE_LIMIT = 4
 _HIDDEN, _QUERY_CHUNK = 256, 32768
-_WITHOUT_FLOAT64 = ("mps", "xpu")
+_WITH_FLOAT64 = ("cuda", "meta")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def sampled_axis(size: int, out_sizes: Tensor, positions: Tensor, origin: int | 
         The axis, query shape (B, Q).
     """
     sides = out_sizes[:, None]
-    # Where it can, the device works it out: to ask it for values would wait for all that it has to do.
-    sides = (sides.cpu() if sides.device.type in _WITHOUT_FLOAT64 else sides).double()
+    # A GPU works it out itself where it can: to ask it for values would wait for all that it has to do.
+    sides = (sides if sides.device.type in _WITH_FLOAT64 else sides.cpu()).double()
     cell = 2 * size / sides * (sides / size / _CELL_SCALE_LIMIT).clamp(min=1)
     # Rounded as `_pixel_centres` rounds, whose last bit may decide between two LR pixels.
     first, step, cell = (each.float().to(positions.device) for each in (1 / sides - 1, 2 / sides, cell))
