@@ -79,6 +79,7 @@ def test_what_was_measured_before_a_failure_is_printed(folder: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
 @pytest.mark.parametrize("way", [["--data", "in"], ["--real", "in"]])
 @pytest.mark.parametrize("interrupts", [1, 2])
 def test_what_was_measured_before_an_interrupt_is_printed(
@@ -112,6 +113,7 @@ def test_what_was_measured_before_an_interrupt_is_printed(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
 def test_an_interrupt_before_the_first_score_prints_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ def test_an_interrupt_before_the_first_score_prints_nothing(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent otherwise there")
+@pytest.mark.usefixtures("heeded_signals")
 def test_an_interrupt_while_json_is_printed_does_not_cut_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
