@@ -10,6 +10,9 @@ stability is measured anew, and its card is written:
 
     python scripts/bundle_model.py --card-only src/escsr/models/weights/esc-light-x3.safetensors \
         esc-light-x3 --started-from esc-light-x2
+
+Pages that show what a model makes follow by hand: `scripts/make_gallery.py`, and for esc-light-x2
+`scripts/run_notebooks.py docs/study.ipynb`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,11 @@ def executed(path: Path, *, steps: int | None = None) -> NotebookNode:
         if steps is not None and "parameters" in tags(cell):
             cell.source = re.sub(r"^STEPS = \d+", f"STEPS = {steps}", cell.source, flags=re.MULTILINE)
     client = NotebookClient(
-        notebook, timeout=3600, resources={"metadata": {"path": str(ROOT)}}, record_timing=False
+        notebook,
+        timeout=3600,
+        resources={"metadata": {"path": str(ROOT)}},
+        record_timing=False,
+        coalesce_streams=True,
     )
     client.execute()
     return notebook
