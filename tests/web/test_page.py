@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -450,6 +452,54 @@ def test_settings_are_sent_and_remembered(seen: Seen, pictures: Path, tmp_path: 
     assert Path(coming.value.path()).read_bytes() == (tmp_path / "out.webp").read_bytes()
 
 
+def test_what_is_not_shown_is_neither_checked_nor_sent(seen: Seen, pictures: Path) -> None:
+    page = seen.page
+    page.get_by_label("Quality").fill("500")
+    page.get_by_label("Format").select_option("png")
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    expect(page.locator(".card[data-state=done]")).to_be_visible()
+    page.get_by_label("Other", exact=True).check()
+    page.get_by_label("Amount").fill("")
+    page.set_input_files("#files", [pictures / "small.jpg"])
+    page.get_by_role("button", name="Upscale").click()
+    page.get_by_role("button", name="Again").click()
+    expect(page.get_by_label("Amount")).to_be_focused()  # and not the usual size taken without a word
+    expect(page.locator(".card[data-state=ready]")).to_have_count(1)
+    expect(page.locator(".card[data-state=done]")).to_have_count(1)
+
+
+def test_a_file_that_was_changed_is_no_server_that_is_gone(
+    seen: Seen, pictures: Path, tmp_path: Path
+) -> None:
+    page, changed = seen.page, tmp_path / "changed.png"
+    changed.write_bytes((pictures / "flowers.png").read_bytes())
+    page.set_input_files("#files", [changed, pictures / "small.jpg"])
+    changed.write_bytes((pictures / "small.jpg").read_bytes())
+    os.utime(changed, (1, 1))
+    page.get_by_role("button", name="Upscale 2").click()
+    failed = page.locator(".card[data-state=failed] .state")
+    expect(failed).to_contain_text("changed, moved or deleted after it was added")
+    expect(page.locator(".card[data-state=done] .name")).to_have_text("small.jpg")
+    seen.problems.clear()  # the browser notes that it cannot read the file
+
+
+def test_who_leaves_the_page_cancels_its_pictures(
+    seen: Seen, served: Served, pictures: Path, large: Path
+) -> None:
+    page = seen.page
+    page.set_input_files("#files", [large, *[pictures / "small.jpg"] * 3])
+    page.get_by_role("button", name="Upscale 4").click()
+    expect(page.locator(".card[data-state=working]")).to_be_visible()
+    expect(page.locator(".card[data-state=waiting]")).to_have_count(3)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    end = time.monotonic() + MOST_MS / 1000
+    while served.service.jobs.counts()[:2] != (0, 0):  # else they would keep the next ones waiting
+        assert time.monotonic() < end, served.service.jobs.counts()
+        page.wait_for_timeout(50)
+
+
 def test_strength_is_shown_where_it_has_an_effect(browser: Browser, serve: Serve) -> None:
     with opened(browser, serve(models=("auto", "real")).url) as seen:
         page, strength = seen.page, seen.page.get_by_label("Strength")
@@ -466,6 +516,19 @@ def test_strength_is_shown_where_it_has_an_effect(browser: Browser, serve: Serve
         expect(strength).to_be_hidden()
         page.get_by_label("What is given").select_option("width")
         expect(strength).to_be_visible()
+
+
+def test_the_usual_strength_of_a_model_is_remembered(browser: Browser, serve: Serve) -> None:
+    with opened(browser, serve(models=("real", "esc-real-light-x4")).url) as seen:
+        page, strength = seen.page, seen.page.get_by_label("Strength")
+        page.get_by_label("×4", exact=True).check()
+        expect(strength).to_have_value("0.9")
+        page.get_by_label("Model").select_option("esc-real-light-x4")
+        expect(strength).to_have_value("0")
+        page.reload()
+        page.wait_for_selector("#model option", state="attached")
+        expect(page.get_by_label("Model")).to_have_value("esc-real-light-x4")
+        expect(strength).to_have_value("0")
 
 
 def test_dropped_and_pasted_pictures(seen: Seen) -> None:

@@ -102,7 +102,11 @@ class Item {
     this.part("name").title = file.name;
     this.part("compare").onclick = () => openViewer(this);
     this.part("download").onclick = () => (this.result.isSaved = true);
-    this.part("again").onclick = () => mayLose([this], "Upscale again") && this.queue();
+    this.part("again").onclick = () => {
+      if (!$("settings").reportValidity() || !mayLose([this], "Upscale again")) return;
+      this.queue();
+      this.part("remove").focus(); // since this button goes
+    };
     this.part("remove").onclick = () => {
       if (this.isUnderWay) this.cancel();
       else if (mayLose([this], "Remove")) this.remove();
@@ -135,12 +139,22 @@ class Item {
       this.take(status);
     } catch (error) {
       if (error.name === "AbortError") return;
-      if (!(error instanceof Refusal)) return this.show("queued"), lost();
+      if (!(error instanceof Refusal)) return this.unsent();
       if (error.status === 401) return this.show("queued");
       if (error.status !== 429) return this.show("failed", { error: error.message });
       this.show("queued");
       await pause(RETRY_MS);
     }
+  }
+
+  /** After an upload that broke off: either the server cannot be reached, or the file cannot be read. */
+  async unsent() {
+    const canRead = await this.file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    if (this.state !== "sending") return; // cancelled meanwhile
+    if (canRead) return this.show("queued"), lost();
+    this.show("failed", {
+      error: "It cannot be read: it was changed, moved or deleted after it was added, or is a folder. Add the picture anew.",
+    });
   }
 
   /** Takes in what the server says of the job. */
@@ -246,11 +260,11 @@ class Item {
     this.show("done", result.status);
   }
 
-  /** Drops the job and the result. */
+  /** Drops the job and the result; also from a page that is being left. */
   forget() {
     this.request?.abort();
     this.unfollow();
-    if (this.id !== null) fetch(`/jobs/${this.id}`, { method: "DELETE" }).catch(() => {});
+    if (this.id !== null) fetch(`/jobs/${this.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
     if (this.result !== null) URL.revokeObjectURL(this.result.url);
     this.id = this.result = null;
     this.broken = 0;
@@ -406,8 +420,8 @@ async function downloadAll() {
   const files = done.map((item) => {
     const [, stem, suffix] = item.name.match(/^(.*?)(\.[^.]*)?$/);
     let name = item.name;
-    for (let n = 2; taken.has(name); n++) name = `${stem} (${n})${suffix ?? ""}`;
-    taken.add(name);
+    for (let n = 2; taken.has(name.toLowerCase()); n++) name = `${stem} (${n})${suffix ?? ""}`;
+    taken.add(name.toLowerCase()); // many systems do not tell a.png from A.png
     return { name, blob: item.result.blob };
   });
   const url = URL.createObjectURL(await zipped(files));
@@ -439,7 +453,7 @@ function currentSettings() {
   const side = factor() === "other" ? $("side").value : "scale";
   const amount = factor() === "other" ? $("amount").value : factor();
   const settings = { model: $("model").value, [side]: amount, format: $("format").value };
-  if (!$("lossless").checked) settings.quality = $("quality").value; // which has no effect beside it
+  if (!$("quality").disabled) settings.quality = $("quality").value;
   if (!$("strength-field").hidden && $("strength").value !== usualStrength()) settings.strength = $("strength").value;
   for (const name of CHECKS) if ($(name).checked) settings[name] = "true";
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ""));
@@ -454,6 +468,8 @@ function showSettings() {
   $("strength-value").textContent = $("strength").value;
   const format = about?.formats.find((each) => each.suffixes[0] === $("format").value);
   $("quality-field").hidden = format?.lossless === "always" || $("lossless").checked;
+  $("amount").disabled = !isOther; // what is not shown is neither sent nor checked
+  $("quality").disabled = $("quality-field").hidden;
 }
 
 function remember() {
@@ -593,6 +609,7 @@ function listen() {
   $("model").onchange = () => {
     $("strength").value = usualStrength() ?? $("strength").value;
     showSettings();
+    remember();
   };
   $("settings").oninput = () => {
     showSettings();
@@ -630,6 +647,9 @@ function listen() {
   });
   addEventListener("beforeunload", (event) => {
     if (items.some((item) => item.isUnderWay || item.isUnsaved)) event.preventDefault();
+  });
+  addEventListener("pagehide", (event) => {
+    if (!event.persisted) for (const item of items) item.forget(); // nobody could fetch or cancel it
   });
 }
 
