@@ -152,6 +152,33 @@ def test_a_full_disk_ends_the_run_and_is_no_fault_of_a_picture(
     assert (plan.done_before + figures.done, plan.given_up_before, figures.full) == (3, 0, "")
 
 
+@pytest.mark.parametrize("is_at_the_folder", [True, False])
+def test_a_full_disk_of_copies_ends_the_run(
+    photos: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, is_at_the_folder: bool
+) -> None:
+    source, output, begun = "memory://fetched", str(tmp_path / "out"), list[str]()
+    for name in ("a.png", "deep/c.png"):
+        file_system(source)[0].pipe_file(f"/fetched/{Path(name).name}", (photos / name).read_bytes())
+
+    def full(*given: Any, **_: Any) -> None:
+        begun.append(str(given))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = (
+        "tempfile.mkdtemp"
+        if is_at_the_folder
+        else "fsspec.implementations.memory.MemoryFileSystem.get_file"
+    )
+    monkeypatch.setattr(place, full)
+    plan, figures = run(source, output, unit_rows=1)
+    assert (plan.rows, figures.done, figures.failed, figures.errors) == (2, 0, 0, ())
+    assert len(begun) == 1, "tried once, and no other is begun"
+    assert figures.full.endswith("(TMPDIR): No space left on device.")
+    monkeypatch.undo()
+    plan, figures = run(source, output)
+    assert (plan.given_up_before, figures.done, figures.full) == (0, 2, "")
+
+
 def test_outcomes_that_find_no_room_end_the_run(
     many: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,6 +421,7 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
         worker_of(output, rows, call).do(0)
     ledgers.append(Ledger(output, "r"))
     assert ledgers[-1].open(0) == (4, 0)
+    assert (ledgers[-1].figures().done, ledgers[-1].figures().pixels) == (4, 4)
     told = ledgers[-1].record(0, 6, [{"status": "done", "pixels": 1, "key": b"x" * 16}])
     assert told == 4, "a report that begins behind a gap is asked for again"
     while True:
@@ -402,9 +430,38 @@ def test_a_ledger_that_was_lost_goes_on_from_its_files(
             break
         except Killed:
             continue
-    ledgers[-1].save()
+    figures = ledgers[-1].end()
+    assert figures.done + figures.failed == rows == 10, "nothing counts as left"
     paths = sorted(row["path"] for row in rows_of(output))
     assert paths == sorted(f"/{index}.png" for index in range(10))
+
+
+@pytest.mark.parametrize("answers_again", [True, False])
+def test_a_store_that_does_not_answer_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, answers_again: bool
+) -> None:
+    output, asked = f"memory://silent/{answers_again}", list[str]()
+    claim(output, "r")
+    ledger = Ledger(output, "r")
+
+    def silent(_: object, path: str, *__: object, **___: object) -> None:
+        asked.append(path)
+        raise ConnectionError("no answer")
+
+    with monkeypatch.context() as outage:
+        outage.setattr("escsr.fleet.ledger._SECONDS", 0.0)
+        outage.setattr("fsspec.implementations.memory.MemoryFileSystem.put_file", silent)
+        row = {"status": "done", "pixels": 1, "path": "/0.png"}
+        assert ledger.record(0, 0, [dict(row)]) == 1
+        assert ledger.record(0, 1, [{**row, "path": "/1.png"}]) == 2
+        assert len(asked) == 2
+        if not answers_again:
+            with pytest.raises(OSError, match="no answer"):
+                ledger.end()
+            assert len(asked) == 12
+            return
+    assert ledger.end().done == 2
+    assert [row["path"] for row in rows_of(output)] == ["/0.png", "/1.png"]
 
 
 def test_a_ledger_that_was_lost_takes_the_end_of_a_unit(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def run_plan(
             ledger, plan, stop or threading.Event(), on_progress or (lambda _: None)
         ) as raised_by_callback:
             _in_cluster(plan, output, ledger, actors, placed, work)
-        figures = ledger("save")
+        with _told_in_a_line():
+            figures = ledger("end")
     if figures.fault:
         raise DeviceError(f"An actor cannot begin on {figures.fault}")
     if figures.superseded:
@@ -117,11 +118,19 @@ def _in_cluster(*given: Any) -> None:
     import ray
     from ray.util.client import ray as client
 
-    try:
+    with _told_in_a_line():
         if client.is_connected():
             ray.get(ray.remote(num_cpus=0)(_work_through).remote(*given))
         else:
             _work_through(*given)
+
+
+@contextmanager
+def _told_in_a_line() -> Iterator[None]:
+    import ray
+
+    try:
+        yield
     except ray.exceptions.RayError as error:
         what = str(error).strip().splitlines()[-1]
         raise DeviceError(f"Ray has ended the run ({what}); the same command continues.") from error

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from escsr.errors import OutputError
+from escsr.errors import DataError, OutputError
 from escsr.files import is_full
-from escsr.fleet.outcomes import claimed_by, read_progress, write_outcomes
+from escsr.fleet.outcomes import claimed_by, read_recorded, write_outcomes
 
 __all__ = ["DEADLY", "Figures", "Ledger"]
 
@@ -24,6 +24,9 @@ DEADLY = 3
 _SECONDS = 5.0
 _MOST_ROWS = 10_000
 """Outcomes that are held back at most, and for how long: what a kill of everything lets be done again."""
+
+_ATTEMPTS = 12
+"""To write them, `_SECONDS` apart, to a store that does not answer; more rows are held back meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,13 @@ class Ledger:
 
     def __init__(self, output: str, run: str) -> None:
         self._output, self._run = output, run
-        self._units = {number: _Unit(count) for number, count in read_progress(output, run).items()}
+        recorded = read_recorded(output, run)
+        self._units = {number: _Unit(count) for number, count in recorded.units.items()}
         self._rows: dict[str, list[dict[str, Any]]] = {"done": [], "failed": []}
         self._unsaved: dict[int, int] = {}
-        self._written = time.monotonic()
-        self._figures, self._stopped = Figures(), False
+        self._written, self._failures = time.monotonic(), 0
+        self._figures = Figures(recorded.done, recorded.failed, recorded.pixels)
+        self._stopped = False
         self._metrics = _metrics()
 
     def open(self, unit: int) -> tuple[int, int] | None:
@@ -149,14 +154,37 @@ class Ledger:
             self._unsaved.clear()
         return self._figures
 
+    def end(self) -> Figures:
+        """Writes what is left when the work is over; a store that does not answer is asked again."""
+        while not self._try_to_save():
+            time.sleep(_SECONDS)
+        return self._figures
+
     def _is_over(self) -> bool:
         figures = self._figures
         return self._stopped or figures.superseded or bool(figures.fault or figures.full)
 
     def _save_in_time(self) -> None:
         waiting = sum(map(len, self._rows.values()))
-        if waiting >= _MOST_ROWS or (waiting and time.monotonic() - self._written >= _SECONDS):
+        is_time = time.monotonic() - self._written >= _SECONDS
+        if waiting and (is_time or (waiting >= _MOST_ROWS and not self._failures)):
+            self._try_to_save()
+
+    def _try_to_save(self) -> bool:
+        """Whether the store took it; what it did not take is kept for the next attempt.
+
+        Raises:
+            OSError, DataError: The last attempt failed too.
+        """
+        try:
             self.save()
+        except (OSError, DataError):
+            self._failures += 1
+            if self._failures >= _ATTEMPTS:
+                raise
+            return False
+        self._failures = 0
+        return True
 
     def _take(self, outcome: dict[str, Any]) -> None:
         status = outcome.pop("status")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,11 +21,12 @@ from escsr.fleet.stores import file_system, list_files, read_text, written, writ
 __all__ = [
     "FOLDER",
     "KEY_BYTES",
+    "Recorded",
     "claim",
     "claimed_by",
     "keys_of",
     "outcomes_uri",
-    "read_progress",
+    "read_recorded",
     "write_outcomes",
 ]
 
@@ -92,7 +93,7 @@ def write_outcomes(
         name: Of the file, without its ending; one that is there is replaced.
         status: "done" or "failed".
         rows: By the names of `SCHEMA`.
-        progress: Units of work to how many of their rows are recorded so far, for `read_progress`.
+        progress: Units of work to how many of their rows are recorded so far, for `read_recorded`.
     """
     table = pa.Table.from_pylist(list(rows), SCHEMA)
     table = table.replace_schema_metadata({_PROGRESS: json.dumps(progress).encode()})
@@ -100,13 +101,33 @@ def write_outcomes(
         parquet.write_table(table, path)
 
 
-def read_progress(output: str, run: str) -> dict[int, int]:
-    """How many rows of which units a run has recorded, from its files: for a ledger that was lost."""
-    progress: dict[int, int] = {}
-    for _, metadata in _opened(output, None, run, _metadata_of):
-        for unit, count in json.loads(metadata.get(_PROGRESS, b"{}")).items():
-            progress[int(unit)] = max(count, progress.get(int(unit), 0))
-    return progress
+class Recorded(NamedTuple):
+    """What a run has recorded.
+
+    Attributes:
+        units: Of work, to how many of their rows are recorded.
+        done: Pictures upscaled.
+        failed: Pictures given up.
+        pixels: Of the inputs of those done.
+    """
+
+    units: dict[int, int]
+    done: int
+    failed: int
+    pixels: int
+
+
+def read_recorded(output: str, run: str) -> Recorded:
+    """What a run has recorded, from its files: for a ledger that was lost."""
+    units: dict[int, int] = {}
+    counts, pixels = {"done": 0, "failed": 0}, 0
+    for status in counts:
+        for _, table in _opened(output, status, run, _pixels_in):
+            counts[status] += table.num_rows
+            pixels += sum(table.column("pixels").to_pylist()) if status == "done" else 0
+            for unit, count in json.loads((table.schema.metadata or {}).get(_PROGRESS, b"{}")).items():
+                units[int(unit)] = max(count, units.get(int(unit), 0))
+    return Recorded(units, counts["done"], counts["failed"], pixels)
 
 
 def keys_of(output: str, status: str) -> NDArray[np.bytes_]:
@@ -139,8 +160,8 @@ def _opened(output: str, status: str | None, prefix: str, read: Any) -> Iterator
         yield uri, found
 
 
-def _metadata_of(file: Any) -> dict[bytes, bytes]:
-    return parquet.read_schema(file).metadata or {}
+def _pixels_in(file: Any) -> pa.Table:
+    return parquet.read_table(file, columns=["pixels"])
 
 
 def _keys_in(file: Any) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:

@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from escsr.errors import ConfigError, DataError, EscError, OutputError
-from escsr.files import atomic_path
+from escsr.files import atomic_path, is_full
 from escsr.runtime.extras import install_line
 
 __all__ = [
+    "NoRoomError",
     "absolute",
     "check_writable",
     "delete",
@@ -34,6 +35,10 @@ _WHOLE_AT_ONCE = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci",
 """Where an object appears once all of it is there; elsewhere a file is renamed when it is."""
 
 _READ_ONLY = ("http", "https")
+
+
+class NoRoomError(OutputError):
+    """This machine has no room for copies of files on their way, whichever they are."""
 
 
 def is_local(uri: str) -> bool:
@@ -120,16 +125,24 @@ def fetched(uri: str) -> Iterator[Path]:
     """A file of this machine with a URI's bytes: itself, or a copy that is deleted afterwards.
 
     Raises:
+        NoRoomError: There is no room for the copy.
         OSError: It cannot be read, now.
     """
     if is_local(uri):
         yield Path(uri)
         return
     filesystem, path = file_system(uri)
-    with TemporaryDirectory(prefix="escsr-") as folder:
-        copy = Path(folder, posixpath.basename(path.partition("?")[0]) or "picture")
+    with _folder_of_copies() as folder:
+        copy = folder / (posixpath.basename(path.partition("?")[0]) or "picture")
         with _failing(f"{uri}: cannot be fetched", OSError):
-            filesystem.get_file(path, str(copy))
+            try:
+                filesystem.get_file(path, str(copy))
+            except OSError as error:
+                full = NoRoomError(f"No room for {uri} in {folder.parent} (TMPDIR): {error.strerror}.")
+                full.__cause__ = error
+                if is_full(full):
+                    raise full from error
+                raise
         yield copy
 
 
@@ -144,6 +157,7 @@ def written(uri: str, *, by_atomic_path: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputError: It cannot be written.
+        NoRoomError: There is no room for a copy on its way.
         OSError: A store far away cannot be written to, now.
     """
     if is_local(uri):
@@ -154,8 +168,8 @@ def written(uri: str, *, by_atomic_path: bool = False) -> Iterator[Path]:
             yield path
         return
     filesystem, name = file_system(uri)
-    with TemporaryDirectory(prefix="escsr-") as folder:
-        path = Path(folder, posixpath.basename(name))
+    with _folder_of_copies() as folder:
+        path = folder / posixpath.basename(name)
         yield path
         with _failing(f"Cannot write {uri}", OSError):
             _put(filesystem, path, uri, name)
@@ -198,6 +212,16 @@ def _put(filesystem: Any, path: Path, uri: str, name: str) -> None:
     part = f"{name}.part"
     filesystem.put_file(str(path), part)
     filesystem.mv(part, name)
+
+
+@contextmanager
+def _folder_of_copies() -> Iterator[Path]:
+    try:
+        folder = TemporaryDirectory(prefix="escsr-")
+    except OSError as error:
+        raise NoRoomError(f"Cannot make a temporary folder (TMPDIR): {error.strerror}.") from error
+    with folder as name:
+        yield Path(name)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from escsr.files import is_full, remove_stale_parts, sha256_of
 from escsr.fleet.ledger import DEADLY
 from escsr.fleet.plan import ROWS_PER_FILE, ROWS_PER_GROUP, plan_uri
 from escsr.fleet.row_options import setting_of
-from escsr.fleet.stores import fetched, file_system, is_local, written
+from escsr.fleet.stores import NoRoomError, fetched, file_system, is_local, written
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.upscaler import Upscaler
 
@@ -174,14 +174,15 @@ class Upscaling:
         """Upscales a picture, in several attempts where need be; what goes wrong with it is in the outcome.
 
         Raises:
-            OutputError: A disk is full or read-only (`is_full`), which is no fault of the picture.
+            OutputError: A disk is full or read-only (`is_full`, `NoRoomError`), which is no fault of the
+                picture.
         """
         begin, error = time.perf_counter(), ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 result = self._upscale(row)
             except Exception as raised:
-                if is_full(raised):
+                if is_full(raised) or isinstance(raised, NoRoomError):
                     raise
                 error = _message_of(raised, row["path"])
                 if attempt < ATTEMPTS and _may_pass(raised):
