@@ -123,6 +123,12 @@ def test_primaries_and_the_shape_of_pixels(tmp_path: Path) -> None:
     spec = oiio.ImageInput.open(str(tmp_path / "b.exr")).spec()
     assert np.allclose(spec.getattribute("chromaticities"), ACES)
     assert spec.getattribute("PixelAspectRatio") == 2
+    model = tmp_path / "model.safetensors"
+    save_network(small_network("esc-light"), model)
+    for size, shape in (("12x8", 2), ("24x8", 1), ("12x16", 4)):  # of 6×4 pixels
+        escsr.upscale_file(path, tmp_path / "b.exr", model=model, device="cpu", size=size, fit="exact")
+        spec = oiio.ImageInput.open(str(tmp_path / "b.exr")).spec()
+        assert spec.getattribute("PixelAspectRatio") == shape, "shown in the shape of the source"
     for name in ("PNG", "TIFF"):
         target = {"PNG": "b.png", "TIFF": "b.tif"}[name]
         notes = images.read_for(target, path).notes

@@ -143,6 +143,21 @@ def test_lab_of_8_bits(tmp_path: Path) -> None:
     assert images.read_header(path).channels == 3
 
 
+def test_lab_counts_from_the_white_of_profiles(tmp_path: Path) -> None:
+    """Colours as Photoshop and others show them; from the white of D65, pure green had a red of 60."""
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    levels = np.linspace(0, 255, 6).astype(np.uint8)
+    pixels = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(12, 18, 3)
+    values = ImageCms.applyTransform(
+        Image.fromarray(pixels), ImageCms.buildTransform(srgb, lab, "RGB", "LAB")
+    )
+    assert values is not None
+    values.save(tmp_path / "a.tif")
+    off = np.abs(images.read(tmp_path / "a.tif").pixels.astype(int) - pixels)
+    assert off.mean() < 1.5
+    assert off.max() <= 25, "8 bits of Lab are coarse where sRGB is dark"
+
+
 def test_lab_has_signs(tmp_path: Path) -> None:
     values = np.zeros((64, 64, 3), np.uint8)
     values[...] = (128, 60, 256 - 60)  # L 50, a 60, b -60: purple

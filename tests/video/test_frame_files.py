@@ -332,6 +332,12 @@ def test_pictures_of_pixels_that_are_not_square(
     assert upscale_to_frames(clip, tmp_path / "%d.exr", options, PLAIN).notes == ()
     (found,) = struct.unpack("<f", images.read(tmp_path / "1.exr").metadata["exr-pixel-aspect"])
     assert found == pytest.approx(shape)
+    side = 2 * min(images.read_size(tmp_path / "1.exr"))
+    options = UpscaleOptions(model=nearest, device="cpu", size=f"{side}x{side}", fit="exact")
+    upscale_to_frames(clip, tmp_path / "%d.exr", options, PLAIN)
+    whole = describe(clip)
+    (found,) = struct.unpack("<f", images.read(tmp_path / "1.exr").metadata["exr-pixel-aspect"])
+    assert found == pytest.approx(shape * whole.shown_size[1] / whole.shown_size[0], rel=1e-3)
 
 
 @needs_ffmpeg

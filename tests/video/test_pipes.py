@@ -160,6 +160,10 @@ def test_a_size_that_is_asked_for(nearest: Path) -> None:
     result = through(nearest, data, "y4m", TargetSize(width=9, height=5, fit="exact"))
     assert result.startswith(b"YUV4MPEG2 W9 H5 ")
     assert len(result.partition(b"FRAME\n")[2]) == 9 * 5 + 2 * 5 * 3
+    data = data.replace(b"A1:1", b"A2:1")
+    result = through(nearest, data, "y4m", TargetSize(width=12, height=4, fit="exact"))
+    assert b" A1:1 " in result.partition(b"\n")[0], "a pixel half as wide"
+    assert b" A2:1 " in through(nearest, data, "y4m").partition(b"\n")[0]
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,38 @@ def test_hdr10_that_cannot_be_kept_is_said(tmp_path: Path, nearest: Path) -> Non
     assert any("mastering display" in note for note in result.notes)
 
 
+def test_stretched_frames_are_shown_in_their_shape(tmp_path: Path, nearest: Path) -> None:
+    """As 720×576 with pixels of 64:45, on a DVD, becomes square; ffmpeg's scaler is the witness."""
+    clip = tmp_path / "dvd.mp4"
+    ffmpeg(*moving("80x64", 2), "-vf", "setsar=64/45", "-c:v", "libx264", clip)
+    for size, shape in (("160x128", "64:45"), ("256x144", "1:1"), ("256x128", "8:9")):
+        result = upscale_video(clip, tmp_path / "large.mp4", model=nearest, size=size, fit="exact")
+        width, height = size.split("x")
+        ffmpeg("-i", clip, "-vf", f"scale={width}:{height}", tmp_path / "witness.mp4")
+        for path in (result.target, tmp_path / "witness.mp4"):
+            assert streams(path)[0]["sample_aspect_ratio"] == shape
+    ffmpeg(*moving("80x64", 2), "-c:v", "libx264", clip)
+    result = upscale_video(clip, tmp_path / "large.mp4", model=nearest, size="256x128", fit="exact")
+    assert streams(result.target)[0]["sample_aspect_ratio"] == "1:1", "square pixels stay so"
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending", "is_kept"),
+    [("ffv1", "mkv", False), ("prores", "mkv", False), ("prores", "mov", True)],
+)
+def test_a_shape_of_pixels_that_is_lost_is_told(
+    tmp_path: Path, nearest: Path, codec: Any, ending: str, is_kept: bool
+) -> None:
+    clip, target = tmp_path / "dvd.mp4", tmp_path / f"large.{ending}"
+    ffmpeg(*moving("80x64", 2), "-vf", "setsar=64/45", "-c:v", "libx264", clip)
+    notes = upscale_video(clip, target, model=nearest, codec=codec).notes
+    assert (streams(target)[0].get("sample_aspect_ratio") == "64:45") == is_kept
+    assert (
+        any("its pixels are not square (64:45), which is not kept in Matroska" in n for n in notes)
+        != is_kept
+    )
+
+
 def test_rotation_and_shape_of_pixels(tmp_path: Path, nearest: Path) -> None:
     plain, clip = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
     ffmpeg(*moving(), "-vf", "setsar=8/9", "-c:v", "libx264", plain)

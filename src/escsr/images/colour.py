@@ -195,10 +195,18 @@ def _through_profile(image: pyvips.Image, colours: int, input_profile: str | Non
 def _by_space(image: pyvips.Image) -> pyvips.Image:
     """Lab and other spaces that libvips knows to sRGB."""
     deep = image.format in ("ushort", "short", "float") and number(image, "bits-per-sample", 0) != 8
-    if image.interpretation != "labs" or image.bands == 3:
-        return image.colourspace("rgb16" if deep else "srgb")
-    beside = ((image[3:].cast("int") + 65536) % 65536).cast("ushort")  # opacity has no sign
-    return image[:3].colourspace("rgb16").bandjoin(beside)
+    space = "rgb16" if deep else "srgb"
+    if image.interpretation not in ("lab", "labs"):
+        return image.colourspace(space)
+    beside = image[3:] if image.bands > 3 else None
+    if beside is not None and image.interpretation == "labs":
+        beside = ((beside.cast("int") + 65536) % 65536).cast("ushort")  # opacity has no sign
+    # Files count from the white of D50, as profiles do; `colourspace` would from that of D65.
+    lab = image[:3].colourspace("lab")
+    rgb = lab.icc_export(
+        output_profile="srgb", depth=16 if deep else 8, intent="relative", black_point_compensation=True
+    ).copy(interpretation=space)
+    return rgb if beside is None else rgb.bandjoin(beside.cast(rgb.format))
 
 
 def _with_bands(image: pyvips.Image, most: int) -> tuple[pyvips.Image, list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from escsr.images.colour_tags import CICP, PNG_TAGS, PRIMARIES, in_words
@@ -19,6 +21,8 @@ __all__ = [
     "DAMAGED_PROFILE",
     "ICC",
     "PIXEL_ASPECT",
+    "aspect_of",
+    "aspect_tags",
     "carried_by",
     "fitted",
     "held_blocks",
@@ -50,6 +54,16 @@ _ROOM_IN_JPEG = {
 _MOST_EXIF = 65_000
 _CUT_EXIF = ("JPEG", "AVIF")
 """Formats whose EXIF keeps what libexif makes of it, which leaves out what stands beyond 64 KB."""
+
+
+def aspect_tags(aspect: float | Fraction) -> dict[str, bytes]:
+    """The block of `PIXEL_ASPECT` for a width of a pixel by its height; none where they are equal."""
+    return {} if aspect == 1 else {PIXEL_ASPECT: struct.pack("<f", float(aspect))}
+
+
+def aspect_of(metadata: Mapping[str, bytes]) -> float:
+    """Width of a pixel by its height, by the block of `PIXEL_ASPECT`; 1 without one."""
+    return float(*struct.unpack("<f", metadata[PIXEL_ASPECT])) if PIXEL_ASPECT in metadata else 1.0
 
 
 def carried_by(image: Any) -> dict[str, bytes]:

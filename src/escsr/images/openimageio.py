@@ -22,7 +22,7 @@ from escsr.images.conversion import as_colour, in_srgb
 from escsr.images.formats import Format, package_of
 from escsr.images.icc import grey_profile, profile_space
 from escsr.images.jxl_boxes import read_boxes, write_boxes
-from escsr.images.metadata import ICC, PIXEL_ASPECT, fitted, without_profile
+from escsr.images.metadata import ICC, PIXEL_ASPECT, aspect_of, aspect_tags, fitted, without_profile
 from escsr.images.picture import Picture
 from escsr.images.unreadable import damaged, reason, unreadable
 
@@ -251,7 +251,7 @@ def _exr_tags(spec: Any, *, is_turned: bool) -> dict[str, bytes]:
     tags = primaries_tags(spec.getattribute(_CHROMATICITIES) or ())
     aspect = float(spec.getattribute(_ASPECT) or 1)
     if aspect != 1 and 0 < aspect < math.inf:
-        tags[PIXEL_ASPECT] = struct.pack("<f", 1 / aspect if is_turned else aspect)
+        tags |= aspect_tags(1 / aspect if is_turned else aspect)
     return tags
 
 
@@ -260,4 +260,4 @@ def _state_exr_tags(spec: Any, metadata: Mapping[str, bytes]) -> None:
     if PRIMARIES in metadata:
         spec.attribute(_CHROMATICITIES, "float[8]", struct.unpack("<8f", metadata[PRIMARIES]))
     if PIXEL_ASPECT in metadata:
-        spec.attribute(_ASPECT, *struct.unpack("<f", metadata[PIXEL_ASPECT]))
+        spec.attribute(_ASPECT, aspect_of(metadata))

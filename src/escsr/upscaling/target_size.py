@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Integral, Real
 
 from escsr.errors import ConfigError
 from escsr.runtime.choices import Fit, check_choice
 
 __all__ = ["TargetSize", "check_fit", "parse_crop"]
+
+_FINEST = 1000
+"""Greatest denominator of a shape of pixels, for which codecs have 16 bits."""
 
 _MOST = 2**30
 """Far beyond any file's sides, so that no size is too large a number to be refused by its memory."""
@@ -155,6 +159,21 @@ class TargetSize:
         """The larger of both sides' factors, which a model has to bring."""
         out_rows, out_columns = self.upscaled(rows, columns)
         return self.scale or max(out_rows / rows, out_columns / columns)
+
+    def shape_of_pixels(self, aspect: Fraction, rows: int, columns: int) -> Fraction:
+        """The shape of the result's pixels: not square ones, stretched to a size, are shown as before.
+
+        Pixels that are square stay so: what is stretched then is the picture.
+
+        Args:
+            aspect: Width of a pixel by its height, of the picture.
+            rows: Of the picture.
+            columns: Of the picture.
+        """
+        if self.fit != "exact" or aspect == 1:
+            return aspect
+        out_rows, out_columns = self.upscaled(rows, columns)
+        return (aspect * Fraction(columns * out_rows, rows * out_columns)).limit_denominator(_FINEST)
 
     @property
     def label(self) -> str:

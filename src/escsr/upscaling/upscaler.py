@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -21,6 +22,7 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
+from escsr.images.metadata import PIXEL_ASPECT, aspect_of, aspect_tags
 from escsr.models.checkpoints import DEGRADATION
 from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, is_family
 from escsr.networks.layers import Size
@@ -226,6 +228,7 @@ class Upscaler:
             values = {"linear": picture.linear, "premultiplied": picture.premultiplied}
             pixels = upscale_pixels(picture.pixels, run, **values, on_progress=on_progress)
             changed["pixels"] = np.ascontiguousarray(pixels[rows, columns])
+            changed["metadata"] = _with_shape_of_pixels(picture, wanted)
         return replace(picture, **changed)
 
     def upscale_file(
@@ -333,6 +336,13 @@ class Upscaler:
             sr = without_mirrored(self.inference.run(mirrored(lr), **how), self.scale)
         with torch.autocast("cpu", enabled=False):  # a caller's would blur in half precision
             return keep_colour_(sr, lr)
+
+
+def _with_shape_of_pixels(picture: Picture, wanted: TargetSize) -> dict[str, bytes]:
+    """A picture's metadata, with the shape that the pixels of its result have."""
+    rest = {name: block for name, block in picture.metadata.items() if name != PIXEL_ASPECT}
+    aspect = Fraction(aspect_of(picture.metadata))
+    return rest | aspect_tags(wanted.shape_of_pixels(aspect, *_sides(picture)))
 
 
 def _sides(picture: Picture | Animation) -> tuple[int, int]:

@@ -74,6 +74,9 @@ _CHROMAS = {"420": ("420", "422", "444"), "440": ("444",), "422": ("422", "444")
 _THREADS = 4
 """Results depend on how many there are, so these are as many on every machine."""
 
+_SHAPED = ("h264", "hevc", "mp4", "mov")
+"""Codecs and muxers that tell the shape of pixels; Matroska's gets none from PyAV beside other codecs."""
+
 _DEPTHS = (8, 10, 12, 14, 16)
 _PRORES_PROFILES = {"yuv422p10le": "hq", "yuv444p10le": "4444", "yuva444p10le": "4444"}
 
@@ -152,6 +155,7 @@ def choose_encoding(
     size: tuple[int, int],
     container: Container,
     *,
+    aspect: Fraction,
     may_grow: tuple[bool, bool] = (False, False),
     codec: VideoCodec = "auto",
     crf: int | None = None,
@@ -163,6 +167,7 @@ def choose_encoding(
         video: The source.
         size: Width and height of the results, stored pixels.
         container: Of the result.
+        aspect: Width of a pixel of the results by its height.
         may_grow: Whether width and height may have a pixel more, where the codec needs even ones.
         codec: "auto" for H.264, for more than 8 bits HEVC, in WebM AV1.
         crf: Quality; None for the codec's usual one.
@@ -185,6 +190,11 @@ def choose_encoding(
     chosen = CODECS[name]
     layout = _layout_for(video, chosen, name)
     asked, notes = size, _losses(video, chosen, layout)
+    if aspect != 1 and name not in _SHAPED and container.muxer not in _SHAPED:
+        notes += (
+            f"its pixels are not square ({aspect.numerator}:{aspect.denominator}), which is not kept in "
+            f"{container.name} with {name}, so it may look squeezed",
+        )
     if chosen.even:
         size = _evened(asked, layout, may_grow, video, name)
     if size != asked:
@@ -199,7 +209,7 @@ def choose_encoding(
         size=size,
         time_base=video.time_base,
         rate=video.rate,
-        aspect=video.aspect,
+        aspect=aspect,
         notes=notes,
     )
     encoding.check()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from escsr.errors import OutputError
 from escsr.files import atomic_path, check_writable
 from escsr.images import Picture
 from escsr.images.conversion import in_srgb, losses
-from escsr.images.metadata import PIXEL_ASPECT
+from escsr.images.metadata import aspect_tags
 from escsr.upscaling.options import UpscaleOptions
 from escsr.upscaling.preflight import check_can_be_lossless
 from escsr.video.colour import to_rgb
@@ -26,7 +25,7 @@ from escsr.video.frames import Damage, shown_frames
 from escsr.video.kinds import CONTAINERS
 from escsr.video.network import FrameUpscaler
 from escsr.video.plan import VideoOptions, check_pixels, upscaler_for
-from escsr.video.source import Video, describe
+from escsr.video.source import describe
 
 __all__ = ["FrameFiles", "is_frame_pattern", "upscale_to_frames"]
 
@@ -103,7 +102,8 @@ def upscale_to_frames(
     check_pixels(source, (width, height), (columns, rows), options.max_pixels)
     network = FrameUpscaler(upscaler, wanted)
     depth: Any = np.uint16 if video.layout.bits > 8 else np.uint8
-    declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags | _shape_of_pixels(video))
+    shape = wanted.shape_of_pixels(video.shown_aspect, height, width)
+    declared = Picture(np.zeros((1, 1, 3), depth), video.colours.picture_tags | aspect_tags(shape))
     declared = in_srgb(declared) if options.to_srgb else declared
     _remove_times(pattern)
     is_whole, stop = True, stop or threading.Event()
@@ -122,12 +122,6 @@ def upscale_to_frames(
     older = _older_frames(pattern, len(times))
     notes = (*video.notes, *declared.notes, *losses(declared, format), *damage.notes(), *older)
     return FrameFiles(len(times), is_whole, (columns, rows), upscaler.name, notes)
-
-
-def _shape_of_pixels(video: Video) -> dict[str, bytes]:
-    """What tells a picture of pixels that are not square."""
-    aspect = video.shown_aspect
-    return {} if aspect == 1 else {PIXEL_ASPECT: struct.pack("<f", float(aspect))}
 
 
 def _named(pattern: Path, number: int) -> Path:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import count
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -208,6 +209,20 @@ def frames_of_video(video: Video, damage: Damage, *, deinterlace: bool) -> Itera
         yield video.upright(to_rgb(shown.frame, video.colours))
 
 
+def _tokens(form: PipeFormat, wanted: TargetSize) -> tuple[str, ...] | None:
+    """Of the result's header, with the shape that its pixels have."""
+
+    def larger(token: str) -> str:
+        width, _, height = token[1:].partition(":")
+        if token[0] != "A" or not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+            return token
+        aspect = Fraction(int(width), int(height))
+        shape = wanted.shape_of_pixels(aspect, form.height, form.width)
+        return token if shape == aspect else f"A{shape.numerator}:{shape.denominator}"
+
+    return None if form.tokens is None else tuple(map(larger, form.tokens))
+
+
 def write_frames(
     frames: Iterator[NDArray[np.float32]],
     form: PipeFormat,
@@ -235,7 +250,7 @@ def write_frames(
         OSError: The target takes no more.
     """
     rows, columns = (part.stop - part.start for part in wanted.kept(form.height, form.width))
-    target.write(replace(form, width=columns, height=rows).header)
+    target.write(replace(form, width=columns, height=rows, tokens=_tokens(form, wanted)).header)
     network, is_read = FrameUpscaler(upscaler, wanted), False
 
     def read(_: int) -> NDArray[np.float32] | None:

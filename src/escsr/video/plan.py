@@ -115,6 +115,7 @@ class VideoPlan:
                 self.encoding.options,
                 self.encoding.layout,
                 self.encoding.size,
+                self.encoding.aspect,
             ],
             "how": [self.how.segment, self.how.deinterlace],
             "libraries": library().library_versions,
@@ -171,6 +172,7 @@ def plan_video(
         video,
         (columns, rows),
         container,
+        aspect=wanted.shape_of_pixels(video.aspect, video.height, video.width),
         may_grow=(
             columns not in (wanted.width, wanted.longest),
             rows not in (wanted.height, wanted.longest),
