@@ -26,7 +26,8 @@ from escsr.training.objectives import PixelObjective
 from escsr.training.recipes import recipe
 from escsr.training.records import RunFolder
 from escsr.training.schedule import learning_rate_at
-from escsr.training.state import NetworkFactory, TrainingState
+from escsr.training.starting import NetworkFactory
+from escsr.training.state import TrainingState
 
 
 class Tiny(nn.Module):
@@ -57,7 +58,14 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def run(pictures: Path, folder: Path, *, stop_at: int | None = None, iterations: int = 6) -> Path:
+def run(
+    pictures: Path,
+    folder: Path,
+    *,
+    stop_at: int | None = None,
+    iterations: int = 6,
+    objective: type[PixelObjective] = MeanSquare,
+) -> Path:
     stop = threading.Event()
     settings = [*TINY, f"iterations={iterations}", "validate_every=3", "optimizer.type=adamw"]
     return escsr.train(
@@ -67,7 +75,7 @@ def run(pictures: Path, folder: Path, *, stop_at: int | None = None, iterations:
         settings=settings,
         validate={"own": pictures},
         network=tiny,
-        objective=MeanSquare,
+        objective=objective,
         device="cpu",
         stop=stop,
         on_progress=lambda progress: stop.set() if progress.iteration == stop_at else None,
@@ -137,6 +145,56 @@ def test_own_modules_need_a_scale_and_no_start(pictures: Path, tmp_path: Path) -
             start="esc-light-x2",
             device="cpu",
         )
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (Tiny(2), "function that makes the network; .* returns this Tiny, such as lambda config"),
+        (lambda _: None, "must return a torch module, not NoneType"),
+        (lambda _: Tiny(2).requires_grad_(False), "Tiny has no weights to train"),
+        (lambda _: nn.Upsample(scale_factor=2), "Upsample has no weights to train"),
+    ],
+)
+def test_networks_that_cannot_learn_are_told_before_pictures_are_read(
+    pictures: Path, tmp_path: Path, network: NetworkFactory, words: str
+) -> None:
+    read: list[int] = []
+    with pytest.raises(ConfigError, match=words):
+        escsr.train(
+            "esc-light-x2-quick",
+            pictures,
+            tmp_path / "run",
+            settings=TINY,
+            network=network,
+            device="cpu",
+            on_load=lambda done, _total: read.append(done),
+        )
+    assert not read
+
+
+class OfEachPixel(PixelObjective):
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return (sr - hr).abs()
+
+
+class OfNoTensor(PixelObjective):
+    def loss(self, sr: Tensor, hr: Tensor) -> Tensor:
+        return (sr - hr).abs().mean().item()  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (OfEachPixel, r"'loss' .* one number, not a tensor \(4, 3, 32, 32\)"),
+        (OfNoTensor, "one number, not float"),
+    ],
+)
+def test_a_loss_is_one_number(
+    pictures: Path, tmp_path: Path, objective: type[PixelObjective], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(pictures, tmp_path / "run", objective=objective)
 
 
 @pytest.mark.parametrize(

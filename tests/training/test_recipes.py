@@ -70,6 +70,14 @@ IMPOSSIBLE = [
 ]
 
 
+def test_settings_are_written_as_in_json_or_in_python() -> None:
+    texts = ["learning_rate=.001", "compile=True", "betas=(.9, 0.99)", "start=None", "iterations=1_000"]
+    changed = recipe("esc-x2-quick").with_settings(texts)
+    assert (changed.optimizer.learning_rate, changed.compile, changed.start) == (1e-3, True, None)
+    assert (changed.optimizer.betas, changed.iterations) == ((0.9, 0.99), 1000)
+    assert changed.with_settings(["start=runs/1/best.safetensors"]).start == "runs/1/best.safetensors"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -171,7 +173,7 @@ class TrainingConfig(Settings):
         return validated(type(self), _merged(self.to_dict(), changes))
 
     def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
-        """Applies settings as typed on a command line, "key=value" each; see `replace`."""
+        """Applies settings as typed on a command line, "key=value" each, in JSON or Python; see `replace`."""
         return self.replace(dict(map(_parse, settings)))
 
 
@@ -265,7 +267,8 @@ def _parse(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"A setting reads key=value, not {text!r}.")
-    try:
-        return key.strip(), json.loads(value)
-    except (ValueError, RecursionError):
-        return key.strip(), None if value.strip().lower() == "none" else value.strip()
+    value = value.strip()
+    for read in (json.loads, ast.literal_eval):  # 1e-3, true and [1, 2], as well as .001, True and (1, 2)
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return key.strip(), read(value)
+    return key.strip(), None if value.lower() == "none" else value

@@ -25,7 +25,8 @@ from escsr.training.objective_table import check_objective, sampler_for
 from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
-from escsr.training.state import NetworkFactory, TrainingState
+from escsr.training.starting import NetworkFactory
+from escsr.training.state import TrainingState
 from escsr.training.trainer import Progress, Trainer
 from escsr.training.validation import Validation
 

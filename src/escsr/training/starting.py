@@ -1,21 +1,52 @@
-"""Weights to start from: another scale, more blocks or another upsampler than the trained model had."""
+"""The network of a training as it begins: random, the caller's own, or with a trained model's weights."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from escsr.errors import ConfigError
 from escsr.models.checkpoints import Checkpoint, with_scale
 from escsr.networks import ESC
+from escsr.training.config import TrainingConfig
 
-__all__ = ["grow", "starting_weights"]
+__all__ = ["NetworkFactory", "grow", "make_network", "starting_weights"]
+
+NetworkFactory = Callable[[TrainingConfig], nn.Module]
+"""Makes a network of the caller's own: LR, (B, 3, p, p) in [0, 1], to SR, (B, 3, rp, rp), at the scale of
+`config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded.
+Weights and batches of four dimensions lie in memory with the channels last, where `view` across channels
+can fail: use `reshape`."""
 
 _HEAD = ("upsampler.", "shortcut.")
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
+
+
+def make_network(
+    config: TrainingConfig, network: NetworkFactory | None = None, start: Checkpoint | None = None
+) -> nn.Module:
+    """Makes the network that is trained.
+
+    Args:
+        config: The recipe.
+        network: Makes it; None for that of the recipe.
+        start: Weights to start from, made to fit (`starting_weights`); None for those it is made with.
+
+    Returns:
+        The network.
+
+    Raises:
+        ConfigError: The weights do not fit it, or `network` makes no module that can be trained.
+    """
+    made = ESC(config.network) if network is None else _own(network, config)
+    if start is not None:
+        if not isinstance(made, ESC):
+            raise ConfigError("A network of your own starts as it is made: load its weights there.")
+        made.load_state_dict(starting_weights(start, made))
+    return made
 
 
 def starting_weights(start: Checkpoint, network: ESC) -> dict[str, Tensor]:
@@ -81,6 +112,24 @@ def grow(weights: Mapping[str, Tensor], num_blocks: int, wanted: int) -> dict[st
                 is_last = inner.startswith("conv_last.")
                 grown[f"blocks.{block}.{inner}"] = torch.zeros_like(value) if is_last else value.clone()
     return grown
+
+
+def _own(network: NetworkFactory, config: TrainingConfig) -> nn.Module:
+    """The caller's own network, refused where there is nothing to train."""
+    if isinstance(network, nn.Module):
+        raise ConfigError(
+            f"network is a function that makes the network; give one that returns this "
+            f"{type(network).__name__}, such as lambda config: module."
+        )
+    made = network(config)
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"network must return a torch module, not {type(made).__name__}.")
+    if not any(weight.requires_grad for weight in made.parameters()):
+        raise ConfigError(
+            f"{type(made).__name__} has no weights to train: none has requires_grad, as in a network that "
+            "was loaded to compute results."
+        )
+    return made
 
 
 def _seeing(weights: dict[str, Tensor], *, before: bool, now: bool) -> dict[str, Tensor]:

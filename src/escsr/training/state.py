@@ -37,15 +37,9 @@ from escsr.training.resumable import (
     sealed,
 )
 from escsr.training.schedule import learning_rate_at
-from escsr.training.starting import starting_weights
+from escsr.training.starting import NetworkFactory, make_network
 
-__all__ = ["NetworkFactory", "TrainingState"]
-
-NetworkFactory = Callable[[TrainingConfig], nn.Module]
-"""Makes a network of the caller's own: LR, (B, 3, p, p) in [0, 1], to SR, (B, 3, rp, rp), at the scale of
-`config.network`. Its weights are random, drawn after `torch.manual_seed(config.seed)`, or loaded.
-Weights and batches of four dimensions lie in memory with the channels last, where `view` across channels
-can fail: use `reshape`."""
+__all__ = ["TrainingState"]
 
 _Part = TypeVar("_Part")
 """A batch, or what was made of one."""
@@ -91,7 +85,7 @@ class TrainingState:
         pending: The log's line of the step behind which is still to be measured, or None.
 
     Raises:
-        ConfigError: The starting weights do not fit the recipe.
+        ConfigError: The starting weights do not fit the recipe, or `network` makes no module to train.
     """
 
     def __init__(
@@ -119,11 +113,7 @@ class TrainingState:
         self.pending: dict[str, Any] | None = None
         self.skipped, self._excused = False, True
         torch.manual_seed(config.seed)
-        made = ESC(config.network) if network is None else network(config)
-        if start is not None:
-            if not isinstance(made, ESC):
-                raise ConfigError("A network of your own starts as it is made: load its weights there.")
-            made.load_state_dict(starting_weights(start, made))
+        made = make_network(config, network, start)
         self.add("network", made, config.optimizer, ema=True)
         if config.compile:
             for block in made.blocks if isinstance(made, ESC) else (made,):
@@ -192,6 +182,9 @@ class TrainingState:
 
         Returns:
             The loss and the figures of the whole batch.
+
+        Raises:
+            ConfigError: One of them is not a number.
         """
         module, scaler, settings = self.modules[name], self.scalers[name], self.settings[name]
         for optimizer in self.optimizers[name]:
@@ -201,7 +194,7 @@ class TrainingState:
         for batch in micro_batches:
             with ExitStack() as products:
                 products.enter_context(compute_in(self.precision, self.device))
-                values = {figure: value * share for figure, value in loss(batch).items()}
+                values = {figure: _single(figure, value) * share for figure, value in loss(batch).items()}
                 if self.precision in HALF_PRECISIONS:
                     products.close()  # autocast is for forward passes
                 for figure, value in values.items():
@@ -320,6 +313,14 @@ class TrainingState:
             optimizers={name: [type(o).__name__ for o in each] for name, each in self.optimizers.items()},
             scalers={name: scaler.state_dict() for name, scaler in self.scalers.items()},
         )
+
+
+def _single(figure: str, value: Tensor) -> Tensor:
+    """A loss or figure, refused where it is one for each sample or pixel, which would have to be summed."""
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ConfigError(f"The {figure!r} of a step must be a tensor of one number, not {found}.")
+    return value
 
 
 def _seed_of(seed: int, iteration: int, rank: int) -> int:

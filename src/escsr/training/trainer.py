@@ -30,7 +30,8 @@ from escsr.training.objective_table import Sampler, objective_for
 from escsr.training.objectives import Batch, Objective
 from escsr.training.records import RunFolder, latest_checkpoint
 from escsr.training.schedule import learning_rate_at
-from escsr.training.state import NetworkFactory, TrainingState
+from escsr.training.starting import NetworkFactory
+from escsr.training.state import TrainingState
 from escsr.training.validation import Validation
 
 __all__ = ["Progress", "Trainer"]
