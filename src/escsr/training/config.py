@@ -173,7 +173,7 @@ class TrainingConfig(Settings):
         return validated(type(self), _merged(self.to_dict(), changes))
 
     def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
-        """Applies settings as typed on a command line, "key=value" each, in JSON or Python; see `replace`."""
+        """Applies settings as typed, "key=value" each, values as in JSON or Python; see `replace`."""
         return self.replace(dict(map(_parse, settings)))
 
 
