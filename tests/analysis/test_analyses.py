@@ -222,7 +222,7 @@ class Silent(nn.Module):
             "unbiased estimator needs 4 pictures or more at once, not 3",
         ),
         (
-            lambda: analysis.analyse_cka(["set"], model=Silent(), layers="*", estimator="debiased"),
+            lambda: analysis.analyse_cka(["set"], model=Silent(), layers="*", estimator="debiased"),  # type: ignore[arg-type]
             ConfigError,
             "estimator must be one of biased, unbiased, not 'debiased'",
         ),
