@@ -183,6 +183,17 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
     assert read_batch(["set"], scale=2, side=8, max_images=3).shape == (3, 3, 8, 8)
 
 
+class Silent(nn.Module):
+    """Is not to be run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Identity()
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        raise AssertionError(lr.shape)
+
+
 @pytest.mark.parametrize(
     ("run", "error", "message"),
     [
@@ -201,7 +212,29 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
                 ["set"], model=["one.safetensors"], estimator="unbiased", batch_size=0
             ),
             ConfigError,
-            "CKA over batches of 0",
+            "unbiased estimator needs 4 pictures or more at once, not 0",
+        ),
+        (
+            lambda: analysis.analyse_cka(
+                ["set"], model=Silent(), layers="*", estimator="unbiased", batch_size=3
+            ),
+            ConfigError,
+            "unbiased estimator needs 4 pictures or more at once, not 3",
+        ),
+        (
+            lambda: analysis.analyse_cka(["set"], model=Silent(), layers="*", estimator="debiased"),  # type: ignore[arg-type]
+            ConfigError,
+            "estimator must be one of biased, unbiased, not 'debiased'",
+        ),
+        (
+            lambda: analysis.analyse_lam("set/0.png", model=nn.Upsample(scale_factor=2), scale=3),
+            ConfigError,
+            r"Upsample makes 80×64 pixels of 40×32, so its scale is not 3",
+        ),
+        (
+            lambda: analysis.analyse_lam("set/0.png", model=["one.safetensors"], window="7,0,16"),
+            ConfigError,
+            "window must be X,Y,W,H",
         ),
         (
             lambda: analysis.analyse_lam("set/0.png", model="one.safetensors", scale=4),
@@ -222,7 +255,7 @@ def test_inputs_are_shrunk_and_cut(folder: Path) -> None:
         (
             lambda: analysis.analyse_lam("set/0.png", model=["one.safetensors"], window="70,0,16,16"),
             ConfigError,
-            "reaches beyond the picture of 80×64",
+            "window 70,0,16,16 reaches beyond the picture of 80×64",
         ),
         (
             lambda: analysis.analyse_features("set/0.png", model=["esc-x2", "esc-x3"], shrink="pil-box"),

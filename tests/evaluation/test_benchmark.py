@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from escsr import cli, images
 from escsr.cli.benchmarking import benchmark as command
-from escsr.errors import ConfigError, DeviceError, ModelNotFoundError, OutputError
+from escsr.errors import ConfigError, DataError, DeviceError, ModelNotFoundError, OutputError
 from escsr.evaluation.benchmark import rows as rows_module
 from escsr.evaluation.benchmark.chart import choose_set, draw_chart, points_of
 from escsr.evaluation.benchmark.conditions import HD, choose_effort
@@ -210,6 +210,14 @@ def test_options_without_effect_are_refused(folder: Path) -> None:
         benchmark("small.safetensors", weights=weights, data="Own/HR", device="cpu")
     with pytest.raises(ConfigError, match="--plot-data is for --plot"):
         run("small.safetensors", "--plot-data", "Set5")
+
+
+def test_folders_that_are_not_there_are_told_before_any_network(folder: Path) -> None:
+    layer = "window-attention-8-16"  # of random weights, whose quality is not measured
+    with pytest.raises(DataError, match="Set99: there is no such folder"):
+        benchmark(layer, data=["Own/HR", "Set99"], **QUICK)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must have different names"):
+        benchmark(layer, data=["Own/HR", "Own"], **QUICK)  # type: ignore[arg-type]
 
 
 def test_one_network_is_no_sequence_of_letters() -> None:

@@ -125,7 +125,7 @@ def test_modules_are_compared_at_the_scale_given_or_at_their_own() -> None:
     def module(scale: int) -> torch.nn.Module:
         return torch.nn.Sequential(torch.nn.Conv2d(3, 3 * scale**2, 1), torch.nn.PixelShuffle(scale))
 
-    (given,) = compare([module(3)], scale=3, size="10x8", rounds=1, device="cpu").models
+    (given,) = compare(module(3), scale=3, size="10x8", rounds=1, device="cpu").models
     assert (given.model, given.scale, given.parameters) == ("Sequential", 3, 4 * 27)
     assert given.macs_g_per_megapixel * 1e9 * 80e-6 == pytest.approx(27 * 3 * 80)
     of_its_own = module(4)
@@ -155,4 +155,4 @@ def test_refusals(models: list[str]) -> None:
     with pytest.raises(ConfigError, match="WIDTHxHEIGHT"):
         compare(models, size="512")
     with pytest.raises(CheckpointError, match="Unknown model esc-heavy"):
-        compare(["esc-heavy"])
+        compare("esc-heavy")

@@ -221,6 +221,11 @@ def test_measures_of_pyiqa(photos: Path, tiny_pyiqa: list[tuple[object, ...]]) -
     assert "dark ↓" in title
 
 
+def test_one_measure_is_no_sequence_of_letters(photos: Path, tiny_pyiqa: list[tuple[object, ...]]) -> None:
+    result = evaluate_real("bicubic", photos, scale=2, metrics="bright", device="cpu")
+    assert "bright" in result.means
+
+
 def test_measures_that_pyiqa_cannot_make(photos: Path, tiny_pyiqa: list[tuple[object, ...]]) -> None:
     with pytest.raises(ConfigError, match="cannot make the metric 'musik': Metric musik not implemented"):
         evaluate_real("bicubic", photos, scale=2, metrics=["musik"])

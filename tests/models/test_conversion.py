@@ -39,6 +39,19 @@ def test_a_full_rank_is_the_table(variant: str, tmp_path: Path) -> None:
     assert metadata["licence"] == "MIT"
 
 
+def test_what_a_file_told_of_itself_is_left_behind(tmp_path: Path) -> None:
+    network, run = (
+        small_network("esc"),
+        {"training.state": "{}", "training.sha256": "0", "degradation": "own"},
+    )
+    for name, by_authors in (("run", False), ("authors", True)):
+        path = tmp_path / f"{name}.safetensors"
+        save_network(network, path, published_names=by_authors, metadata=run)
+        converted = convert(path, bias_rank=4, output=tmp_path / "c.safetensors")
+        fields = set(read_checkpoint(converted).metadata)
+        assert fields == {"format", "config", "variant", "scale", "training", "licence", "degradation"}
+
+
 def test_a_higher_rank_is_nearer() -> None:
     torch.manual_seed(0)
     table = torch.randn(2, 15**2).cumsum(1) / 10

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from escsr.analysis import figures
-from escsr.analysis.cka import Similarity, cosine_similarity, layer_grams, similarity
+from escsr.analysis.cka import Similarity, check_estimator, cosine_similarity, layer_grams, similarity
 from escsr.analysis.differentiable import DEFAULT_SCALE, AnyModel, DifferentiableModel, open_models
 from escsr.analysis.erf import ReceptiveField, receptive_field
 from escsr.analysis.features import FeatureMaps, feature_maps
@@ -93,6 +93,7 @@ def analyse_cka(
         raise ConfigError("cosine is measured within one model: layers of others have other axes.")
     inputs = _batch(models, pictures, shrink=shrink, side=side, max_images=max_images)
     size = None if estimator == "biased" else _BATCH_SIZE if batch_size is None else batch_size
+    check_estimator(estimator, len(inputs) if size is None else size)
     grams = [
         layer_grams(
             each, inputs, layers, batch_size=size, on_progress=part_of(on_progress, index, len(models))
@@ -163,7 +164,11 @@ def analyse_lam(
     found: dict[str, Attribution] = {}
     for index, each in enumerate(models):
         rows, columns = each.result_size(lr)
-        place = _middle_window(rows, columns) if window is None else parse_crop(window, rows, columns)
+        place = (
+            _middle_window(rows, columns)
+            if window is None
+            else parse_crop(window, rows, columns, name="window")
+        )
         report = part_of(on_progress, index, len(models))
         found[each.name] = attribute(each, lr, place, rule=rule, steps=steps, on_progress=report)
     arrays: dict[str, Any] = {"input": lr[0], "models": np.array(list(found))}

@@ -22,6 +22,7 @@ from escsr.runtime.progress import OnProgress
 __all__ = [
     "LayerGrams",
     "Similarity",
+    "check_estimator",
     "cosine_similarity",
     "floor",
     "gram",
@@ -157,7 +158,7 @@ def layer_grams(
     size = len(inputs) if batch_size is None else batch_size
     if not 2 <= size <= len(inputs):
         raise ConfigError(
-            f"CKA over batches of {size} needs 2 pictures or more, and as many; it got {len(inputs)}."
+            f"CKA over batches of {size} needs as many pictures, 2 at least; it got {len(inputs)}."
         )
     batches = list(torch.split(inputs[: len(inputs) // size * size], size))
     found: list[tuple[str, Tensor]] = []
@@ -240,16 +241,30 @@ def similarity(first: LayerGrams, second: LayerGrams, estimator: CkaEstimator = 
     Raises:
         ConfigError: There is no such estimator, or it needs more pictures at once.
     """
-    check_choice("estimator", estimator, CkaEstimator)
     batches, size = first.grams.shape[1:3]
-    if size < _LEAST[estimator]:
-        raise ConfigError(
-            f"The {estimator} estimator needs {_LEAST[estimator]} pictures or more at once, not {size}."
-        )
+    check_estimator(estimator, size)
     cka = _table(first, second, lambda k, l: linear_cka(k, l, estimator))  # noqa: E741
     floors = _table(first, second, floor) if estimator == "biased" else torch.zeros_like(cka)
     rows, columns = ([f"{each.model}: {name}" for name in each.layers] for each in (first, second))
     return Similarity(tuple(rows), tuple(columns), cka, floors, estimator, batches * size, size)
+
+
+def check_estimator(estimator: CkaEstimator, batch_size: int) -> None:
+    """Refuses what `similarity` would, before the work on the pictures.
+
+    Args:
+        estimator: See `CkaEstimator`.
+        batch_size: Pictures at once.
+
+    Raises:
+        ConfigError: There is no such estimator, or it needs more pictures at once.
+    """
+    check_choice("estimator", estimator, CkaEstimator)
+    least = _LEAST[estimator]
+    if batch_size < least:
+        raise ConfigError(
+            f"The {estimator} estimator needs {least} pictures or more at once, not {batch_size}."
+        )
 
 
 def _table(first: LayerGrams, second: LayerGrams, measure: Any) -> Tensor:

@@ -53,8 +53,18 @@ class DifferentiableModel:
         return tensors[0].device if tensors else torch.device("cpu")
 
     def __call__(self, lr: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] → (B, 3, rH, rW), on the module's device."""
-        return self.forward(lr.to(self.device))
+        """(B, 3, H, W) in [0, 1] → (B, 3, rH, rW), on the module's device.
+
+        Raises:
+            ConfigError: The result is of another scale.
+        """
+        sr = self.forward(lr.to(self.device))
+        if self.scale is not None and sr.shape[-2:] != self.result_size(lr):
+            raise ConfigError(
+                f"{self.name} makes {sr.shape[-1]}×{sr.shape[-2]} pixels of {lr.shape[-1]}×{lr.shape[-2]}, "
+                f"so its scale is not {self.scale:g}."
+            )
+        return sr
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

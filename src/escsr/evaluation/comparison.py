@@ -21,6 +21,7 @@ from escsr.errors import CheckpointError, ConfigError
 from escsr.evaluation.benchmark.memory import PeakMemory
 from escsr.evaluation.benchmark.timing import time_in_turn, warm_up
 from escsr.evaluation.benchmark.upscaling import Job, measure_peak_memory, run_once
+from escsr.evaluation.contenders import as_several
 from escsr.evaluation.cost import count_macs, count_parameters
 from escsr.evaluation.opening import BICUBIC, Model, open_model, own_scale
 from escsr.evaluation.protocols import evaluate
@@ -131,7 +132,7 @@ class Comparison:
 
 
 def compare(
-    models: Sequence[Model] = (),
+    models: Model | Sequence[Model] = (),
     *,
     data: str | os.PathLike[str] | None = None,
     size: str = "512x512",
@@ -144,8 +145,8 @@ def compare(
     """Measures what models cost here, and tells or measures how good they are.
 
     Args:
-        models: See `Model`; none for all bundled models. The memory of one that is neither a bundled name
-            nor a file is not measured, because that takes a process of its own.
+        models: One or several, see `Model`; none for all bundled models. The memory of one that is neither a
+            bundled name nor a file is not measured, because that takes a process of its own.
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
         size: Image to upscale, WIDTHxHEIGHT in LR pixels.
@@ -170,7 +171,7 @@ def compare(
         raise ConfigError(f"rounds must be at least 1, not {rounds}.")
     tell = on_step or (lambda _: None)
     where = choose_device(device)
-    chosen = list(models) or list_models()
+    chosen = as_several(models) or list_models()
     files = {os.fspath(model) for model in chosen if isinstance(model, (str, os.PathLike))} - {BICUBIC}
     opened = _open_all(chosen, files, scale, device=str(where), precision=precision)
     threads = torch.get_num_threads()

@@ -65,13 +65,14 @@ class Crop:
         return across and self.y < other.y + other.height and other.y < self.y + self.height
 
 
-def parse_crop(text: str, rows: int, columns: int) -> Crop:
+def parse_crop(text: str, rows: int, columns: int, *, name: str = "crop") -> Crop:
     """Reads "X,Y,W,H", or "X,Y,WxH", and checks that it lies in a picture.
 
     Args:
         text: Left and top edge, width and height, in pixels of the picture.
         rows: Of the picture.
         columns: Of the picture.
+        name: What an error calls it.
 
     Returns:
         The crop.
@@ -83,9 +84,9 @@ def parse_crop(text: str, rows: int, columns: int) -> Crop:
         >>> parse_crop("8,0,96x64", 100, 200)
         Crop(x=8, y=0, width=96, height=64)
     """
-    crop = Crop(*parts_of(text))
+    crop = Crop(*parts_of(text, name=name))
     if crop.x + crop.width > columns or crop.y + crop.height > rows:
-        raise ConfigError(f"crop {text} reaches beyond the picture of {columns}×{rows} pixels.")
+        raise ConfigError(f"{name} {text} reaches beyond the picture of {columns}×{rows} pixels.")
     return crop
 
 

@@ -15,6 +15,7 @@ from escsr import images
 from escsr.data.pictures import read_photo, read_sizes
 from escsr.errors import ConfigError, DataError
 from escsr.evaluation.bicubic import Bicubic
+from escsr.evaluation.contenders import as_several
 from escsr.evaluation.learnt import open_learnt
 from escsr.evaluation.metrics import psnr, rgb_to_y
 from escsr.evaluation.no_reference import NIQE_BLOCK, niqe, piqe
@@ -37,7 +38,7 @@ def evaluate_real(
     scale: float | None = None,
     strength: float | None = None,
     device: str = "auto",
-    metrics: Sequence[str] = (),
+    metrics: str | Sequence[str] = (),
     stop: threading.Event | None = None,
     on_score: Callable[[Score], None] | None = None,
 ) -> Evaluation:
@@ -54,7 +55,8 @@ def evaluate_real(
         scale: Scale r; None for the model's own.
         strength: Of model "real", see `UpscaleOptions`.
         device: Where to run a model given by name or file, and `metrics`.
-        metrics: Measures of pyiqa beside these, as "musiq" or "maniqa"; they need the extra `pyiqa`.
+        metrics: Measures of pyiqa beside these, one or several, as "musiq" or "maniqa"; they need the extra
+            `pyiqa`.
         stop: See `evaluate`.
         on_score: Called after each photo.
 
@@ -71,6 +73,7 @@ def evaluate_real(
         >>> evaluate_real("bicubic", "photos", scale=4).means["niqe"]  # doctest: +SKIP
         6.1
     """
+    metrics = as_several(metrics)
     if repeated := {name for name in (*_OWN, *metrics) if (*_OWN, *metrics).count(name) > 1}:
         raise ConfigError(f"Metric {', '.join(sorted(repeated))}: measured already; leave it out.")
     resolver = open_model(model, scale=scale, strength=strength, device=device)

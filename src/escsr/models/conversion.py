@@ -12,8 +12,8 @@ from torch import Tensor
 
 from escsr.errors import ConfigError
 from escsr.files import check_not_source, check_writable
-from escsr.models.bundled import find_model, model_name
-from escsr.models.checkpoints import Checkpoint, network_of, read_checkpoint
+from escsr.models.bundled import TRAINING_PREFIX, find_model, model_name
+from escsr.models.checkpoints import CONFIG_BESIDE_PUBLISHED, Checkpoint, network_of, read_checkpoint
 from escsr.models.saving import check_weights_ending, save_network
 from escsr.networks.attention import relative_position_bias
 
@@ -60,11 +60,16 @@ def convert(
     check_not_source(target, source)
     check_writable(target)
     checkpoint = with_bias_rank(read_checkpoint(source), bias_rank, on_table=on_table)
-    kept = {key: value for key, value in checkpoint.metadata.items() if key not in ("config", "format")}
+    kept = {key: value for key, value in checkpoint.metadata.items() if not _is_of_the_file(key)}
     how = f"position bias of rank {bias_rank} by SVD of {name}"
     training = "; ".join(part for part in (kept.pop("training", ""), how) if part)
     save_network(network_of(checkpoint, name=name), target, training=training, metadata=kept)
     return target
+
+
+def _is_of_the_file(key: str) -> bool:
+    """Whether a text field tells what is in its file, as the shape of its network or where a run stands."""
+    return key in ("config", "format", CONFIG_BESIDE_PUBLISHED) or key.startswith(TRAINING_PREFIX)
 
 
 def with_bias_rank(

@@ -203,8 +203,12 @@ def check_fit(fit: Fit) -> None:
         )
 
 
-def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def parse_crop(text: str | tuple[int, int, int, int], *, name: str = "crop") -> tuple[int, int, int, int]:
     """Left, top, width and height from "X,Y,W,H" (pixels of the picture).
+
+    Args:
+        text: As it is written.
+        name: What an error calls it.
 
     Raises:
         ConfigError: It is something else, or the part is empty.
@@ -220,7 +224,7 @@ def parse_crop(text: str | tuple[int, int, int, int]) -> tuple[int, int, int, in
         parts = tuple(int(number) for number in numbers if isinstance(number, (str, Integral)))
     if not is_clean or len(parts) != 4 or min(parts) < 0 or min(parts[2:]) < 1:
         raise ConfigError(
-            "crop must be X,Y,W,H: left, top, width and height in pixels of the picture, like "
+            f"{name} must be X,Y,W,H: left, top, width and height in pixels of the picture, like "
             f"100,50,300,200, not {text!r}."
         )
     return parts

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from torch import nn
 
+from escsr.data.pictures import find_unmixed
 from escsr.errors import ConfigError
 from escsr.evaluation.benchmark.subjects import LTE_SUFFIX, Subject
 from escsr.evaluation.comparison import quality_on_card, set_name
 from escsr.evaluation.protocols import evaluate
 from escsr.evaluation.rivals import RIVALS, build_rival, load_rival_weights
 
-__all__ = ["Qualities", "parse_weights", "quality_of"]
+__all__ = ["Qualities", "check_data", "parse_weights", "quality_of"]
 
 Qualities = Mapping[str, tuple[float, float | None]]
 """Y-PSNR in dB and SSIM by the name of a test set."""
@@ -43,6 +44,22 @@ def parse_weights(texts: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"weights of {name}: there is no file {file!r}.")
         weights[name.lower()] = str(Path(file).expanduser())
     return weights
+
+
+def check_data(data: Sequence[str]) -> None:
+    """Refuses folders that quality cannot be measured on, before the work on any network.
+
+    Args:
+        data: Folders of HR pictures.
+
+    Raises:
+        ConfigError: Two have one name.
+        DataError: There is no such folder, or no picture in it.
+    """
+    if len({set_name(folder) for folder in data}) != len(data):
+        raise ConfigError("Folders to measure on must have different names.")
+    for folder in data:
+        find_unmixed(Path(folder))
 
 
 def quality_of(
@@ -79,7 +96,5 @@ def quality_of(
         return {each.data: (each.psnr_y, each.ssim_y) for each in card}, "card" if card else ""
     else:
         model = str(subject.path)
-    if len({set_name(folder) for folder in data}) != len(data):
-        raise ConfigError("Folders to measure on must have different names.")
     results = {set_name(folder): evaluate(model, folder, scale=scale, device=device) for folder in data}
     return {name: (each.psnr_y, each.ssim_y) for name, each in results.items()}, "measured" if data else ""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from escsr.errors import ConfigError
 from escsr.evaluation.benchmark.conditions import HD, choose_effort, describe_device
 from escsr.evaluation.benchmark.forward import Way, parse_way
-from escsr.evaluation.benchmark.quality import parse_weights
+from escsr.evaluation.benchmark.quality import check_data, parse_weights
 from escsr.evaluation.benchmark.result import Benchmark
 from escsr.evaluation.benchmark.rows import Settings, measure_each, measure_pair, measure_table
 from escsr.evaluation.benchmark.tables import TABLES, table_rows
@@ -77,6 +77,7 @@ def benchmark(
         ConfigError: A setting is impossible.
         ModelNotFoundError: There is no such network.
         CheckpointError: A model cannot be loaded.
+        DataError: There is no such folder of `data`, or no picture in it.
         DeviceError: There is no such device, or its memory does not suffice.
 
     Example:
@@ -108,6 +109,7 @@ def benchmark(
         [row.network for row in wanted if not row.reason] if table else [*models, against or models[0]]
     )
     _check_weights(networks, settings)
+    check_data(settings.data)
     conditions = {**describe_device(where), **_conditions(settings)}
     sizes = (settings.effort.macs_size, settings.effort.sr_size)
     if against is not None:
