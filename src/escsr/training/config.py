@@ -173,11 +173,7 @@ class TrainingConfig(Settings):
         return validated(type(self), _merged(self.to_dict(), changes))
 
     def with_settings(self, settings: Iterable[str]) -> TrainingConfig:
-<<<<<<< HEAD
-        """Applies settings as typed on a command line, "key=value" in JSON or Python; see `replace`."""
-=======
         """Applies settings as typed, "key=value" each, values as in JSON or Python; see `replace`."""
->>>>>>> c26446dfad2feb533dcd82f71837b180a9c094b2
         return self.replace(dict(map(_parse, settings)))
 
 
