@@ -24,9 +24,15 @@ PAGE = ROOT / "docs" / "training.md"
 SETS = ("Set5", "Set14")
 SHORT = "ten-minutes"
 COLOURS = (
-    *("#1b6ca8", "#d1495b", "#2f9e6e", "#4a4a4a", "#8a5fbf", "#c77d0a", "#7a5c3e", "#0aa2b5"),
-    *("#e377c2", "#9bc53d", "#ff9f1c", "#5d2e8c", "#94a3b8", "#6b0f1a", "#14746f", "#b5838d"),
-    *("#3d405b", "#f28482", "#b8a100", "#52796f"),
+    "#1b6ca8",
+    "#d1495b",
+    "#2f9e6e",
+    "#4a4a4a",
+    "#8a5fbf",
+    "#c77d0a",
+    "#0aa2b5",
+    "#e377c2",
+    "#b8a100",
 )
 
 STYLE: Any = {
@@ -124,34 +130,41 @@ def _at_x2(point: dict[str, float], name: str) -> str:
 
 
 def picture(records: list[Record]) -> str:
-    """The whole drawing, of trainings for one scale: a panel for each set, one legend; an SVG by itself."""
-    records = [record for record in records if record["scale"]]
-    rows = math.ceil((len(records) + 1) / 2)
+    """The whole drawing, an SVG by itself: a row for each scale, with a panel for each set and a legend."""
+    scales = sorted({record["scale"] for record in records if record["scale"]})
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.3, 4.4 + 0.21 * rows))
-        panels = figure.subplots(1, len(SETS))
-        for axes, name in zip(panels, SETS, strict=True):
-            for record, colour in zip(records, COLOURS, strict=False):
-                _draw(axes, record, name, colour)
-            axes.set_title(name, loc="left", weight="bold")
-            axes.set_xscale("log")
-            axes.set_xlabel("iterations, logarithmic")
-            axes.set_ylabel("Y-PSNR above bicubic, dB")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-            axes.tick_params(axis="x", rotation=45)
-        handles = [_handle(record, colour) for record, colour in zip(records, COLOURS, strict=False)]
-        handles.append(
-            Line2D(
-                [], [], color="#777", marker="<", ls="", label="the same network in the paper (on DIV2K)"
-            )
-        )
-        figure.legend(handles=handles, ncols=2, loc="lower left", frameon=False)
-        figure.tight_layout(rect=(0, 0.21 * rows / figure.get_figheight(), 1, 1))
+        figure = Figure(figsize=(9.3, 3.1 * len(scales)))
+        rows = figure.subplots(len(scales), len(SETS) + 1, width_ratios=[1] * len(SETS) + [0.75])
+        for (*panels, legend), scale in zip(rows, scales, strict=True):
+            _draw_row(panels, legend, [record for record in records if record["scale"] == scale])
+            for axes, name in zip(panels, SETS, strict=True):
+                axes.set_title(f"{name} ×{scale}", loc="left", weight="bold")
+        figure.tight_layout()
         drawing = io.StringIO()
         figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
     return "\n".join(line.rstrip() for line in drawing.getvalue().splitlines()) + "\n"
+
+
+def _draw_row(panels: list[Any], legend: Any, records: list[Record]) -> None:
+    """Trainings of one scale."""
+    coloured = list(zip(records, COLOURS, strict=True))
+    for axes, name in zip(panels, SETS, strict=True):
+        for record, colour in coloured:
+            _draw(axes, record, name, colour)
+        axes.set_xscale("log")
+        axes.set_xlabel("iterations, logarithmic")
+        axes.set_ylabel("Y-PSNR above bicubic, dB")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.tick_params(axis="x", rotation=45)
+    handles = [
+        Line2D([], [], color=colour, marker="o", label=f"{record['name']}, {record['minutes']:.0f} min")
+        for record, colour in coloured
+    ]
+    handles.append(Line2D([], [], color="#777", marker="<", ls="", label="the paper's network (DIV2K)"))
+    legend.axis("off")
+    legend.legend(handles=handles, loc="center left", frameon=False)
 
 
 def _draw(axes: Any, record: Record, name: str, colour: str) -> None:
@@ -163,12 +176,6 @@ def _draw(axes: Any, record: Record, name: str, colour: str) -> None:
         if published is not None:
             edge = axes.get_yaxis_transform()
             axes.plot(1.02, published - base, "<", color=colour, transform=edge, clip_on=False)
-
-
-def _handle(record: Record, colour: str) -> Line2D:
-    start = f", from {record['started_from']}" if record["started_from"] else ""
-    label = f"{record['name']} (×{record['scale']}{start}), {record['minutes']:.0f} min"
-    return Line2D([], [], color=colour, marker="o", label=label)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Writes results/training/NAME.json: the course of a training, from its folder.
 
-    python scripts/record_training.py runs/NAME esc-fp-x2 --about "..." --hardware "..." --data "..."
+    python scripts/record_training.py esc-fp-x2 runs/NAME --about "..." --hardware "..." --data "..."
 
-Then `python scripts/draw_learning_curves.py` draws it. The time is the steps at their median speed: what
-a machine did beside is not part of it.
+Of several folders, the runs followed each other: their steps and minutes count on. Where a log has no
+validation, the checkpoints that are left are measured now, if --test-data names a folder with Set5/HR and
+Set14/HR. Then `python scripts/draw_learning_curves.py` draws it. The time is the steps at their median
+speed: what a machine did beside is not part of it.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import escsr
+from escsr.models.bundled import run_checkpoints
 from escsr.training.config import TrainingConfig, flat
 from escsr.training.recipes import RECIPES, recipe
 
@@ -26,44 +30,76 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
     parser.add_argument("name")
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--about", required=True, help="one sentence")
     parser.add_argument("--hardware", required=True)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--test-data", type=Path)
     options = parser.parse_args()
-    values = json.loads((options.run / "recipe.json").read_text())
-    values.pop("data", None)
-    log = options.run / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    courses = [_course(run, options.test_data) for run in options.runs]
     path = TARGET / f"{options.name}.json"
     record = {
         "name": options.name,
         "about": options.about,
-        **_recipe(TrainingConfig.from_dict(values)),
-        **_speed(lines),
+        **courses[0],
         "hardware": options.hardware,
         "data": options.data,
         "validation": "protocol classic, averaged weights, float32",
-        "date": datetime.fromtimestamp(log.stat().st_mtime, timezone.utc).date().isoformat(),
-        "points": [
-            {
-                "iteration": x["iteration"],
-                **{name: round(psnr, 4) for name, psnr in x["validation"].items()},
-            }
-            for x in lines
-            if "validation" in x
-        ],
+        "date": _date_of(_log(options.runs[-1])),
     }
+    if len(courses) > 1:
+        record["then"] = [course["settings"] for course in courses[1:]]
+    record["points"] = []
+    record["iterations"] = record["minutes"] = 0
+    for course in courses:
+        for point in course["points"]:
+            record["points"].append(point | {"iteration": record["iterations"] + point["iteration"]})
+        record["iterations"] += course["iterations"]
+        record["minutes"] += course["minutes"]
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(path)
+
+
+def _log(run: Path) -> Path:
+    return run / "log.jsonl"
+
+
+def _date_of(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime, timezone.utc).date().isoformat()
+
+
+def _course(run: Path, test_data: Path | None) -> dict[str, Any]:
+    """What one run was, and its points."""
+    values = json.loads((run / "recipe.json").read_text())
+    values.pop("data", None)
+    config = TrainingConfig.from_dict(values)
+    lines = [json.loads(line) for line in _log(run).read_text().splitlines()]
+    figures = {x["iteration"]: x["validation"] for x in lines if "validation" in x}
+    if not figures and test_data is not None:
+        figures = {int(path.stem[-7:]): _measure(path, test_data) for path in run_checkpoints(run)}
+    points = [
+        {"iteration": iteration, **{name: round(psnr, 4) for name, psnr in psnrs.items()}}
+        for iteration, psnrs in figures.items()
+    ]
+    return _recipe(config) | _speed(lines) | {"points": points}
+
+
+def _measure(checkpoint: Path, test_data: Path) -> dict[str, float]:
+    """Y-PSNR of a checkpoint's averaged weights on the sets, dB."""
+    network = escsr.load_network(checkpoint)
+    folders = {name: test_data / name / "HR" for name in ("Set5", "Set14")}
+    return {name: escsr.evaluate(network, folder, device="cpu").psnr_y for name, folder in folders.items()}
 
 
 def _recipe(config: TrainingConfig) -> dict[str, Any]:
     """The recipe's name, and what was set otherwise."""
     own = flat(recipe(config.name).to_dict()) if config.name in RECIPES else {}
-    values = flat(config.to_dict()).items()
-    settings = [f"{key}={json.dumps(value)}" for key, value in values if own.get(key, value) != value]
+    values = flat(config.to_dict())
+    values.pop("start")  # its own field
+    settings = [
+        f"{key}={json.dumps(value)}" for key, value in values.items() if own.get(key, value) != value
+    ]
     return {
         "recipe": config.name,
         "settings": settings,

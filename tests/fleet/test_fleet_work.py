@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import dataset, parquet, table
 
 from escsr import batch, images
@@ -177,6 +180,28 @@ def test_a_full_disk_of_copies_ends_the_run(
     monkeypatch.undo()
     plan, figures = run(source, output)
     assert (plan.given_up_before, figures.done, figures.full) == (0, 2, "")
+
+
+def test_a_picture_larger_than_the_disk_of_copies_is_one_that_failed(
+    photos: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, get_file = "memory://larger", MemoryFileSystem.get_file
+    for name in ("a.png", "deep/c.png"):
+        file_system(source)[0].pipe_file(f"/larger/{Path(name).name}", (photos / name).read_bytes())
+
+    def full(self: Any, path: str, *given: Any, **named: Any) -> None:
+        if path.endswith("c.png"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        get_file(self, path, *given, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(total=100))
+    output = str(tmp_path / "out")
+    _, figures = run(source, output)
+    assert (figures.done, figures.failed, figures.full) == (1, 1, "")
+    (row,) = (row for row in rows_of(output) if row["status"] == "failed")
+    assert re.search(r"^memory:///?larger/c\.png: too large for .* has 100 \(TMPDIR\)\.$", row["error"])
+    assert row["seconds"] < 1, "no other attempt waits"
 
 
 def test_outcomes_that_find_no_room_end_the_run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import posixpath
 import shutil
 from collections.abc import Callable, Iterator
@@ -126,6 +127,7 @@ def fetched(uri: str) -> Iterator[Path]:
 
     Raises:
         NoRoomError: There is no room for the copy.
+        EscError: There never will be: the whole disk is smaller.
         OSError: It cannot be read, now.
     """
     if is_local(uri):
@@ -140,9 +142,13 @@ def fetched(uri: str) -> Iterator[Path]:
             except OSError as error:
                 full = NoRoomError(f"No room for {uri} in {folder.parent} (TMPDIR): {error.strerror}.")
                 full.__cause__ = error
-                if is_full(full):
-                    raise full from error
-                raise
+                if not is_full(full):
+                    raise
+                size, room = filesystem.size(path) or 0, shutil.disk_usage(folder).total
+                if size > room:
+                    told = f"{size:,} bytes, and the disk of copies there has {room:,} (TMPDIR)"
+                    raise EscError(f"{uri}: too large for {platform.node()}: {told}.") from error
+                raise full from error
         yield copy
 
 
