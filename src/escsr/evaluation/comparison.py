@@ -145,8 +145,8 @@ def compare(
     """Measures what models cost here, and tells or measures how good they are.
 
     Args:
-        models: One or several, see `Model`; none for all bundled models. The memory of one that is neither a
-            bundled name nor a file is not measured, because that takes a process of its own.
+        models: One or several, see `Model`; none for all bundled models. The memory of one that is neither
+            a bundled name nor a file is not measured, because that takes a process of its own.
         data: Folder of HR pictures to measure quality on by protocol `classic`; None to take the
             figures of the models' cards.
         size: Image to upscale, WIDTHxHEIGHT in LR pixels.
