@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_runs import TINY, write_pictures
+from tiny_runs import TINY, newest_in, write_pictures
 from torch import nn
 
 import escsr
@@ -26,10 +26,10 @@ from escsr.images import Picture
 from escsr.models.bundled import find_model
 from escsr.models.checkpoints import load_network
 from escsr.models.saving import save_network
-from escsr.training import limits
+from escsr.training import limits, resumable
 from escsr.training.config import TrainingConfig
 from escsr.training.recipes import recipe
-from escsr.training.records import RunFolder, latest_checkpoint
+from escsr.training.records import RunFolder
 from escsr.training.trainer import Progress, Trainer
 from escsr.training.validation import Validation
 from samples import small_network
@@ -102,9 +102,25 @@ def test_a_changed_checkpoint_is_passed_over_aloud(
     with pytest.raises(CheckpointError, match="checksum"):
         Trainer(config_of(), sampler, run).state.load(run / LAST)
     with caplog.at_level(logging.WARNING):
-        assert latest_checkpoint(run) == run / "iter_0000004.safetensors"
+        assert newest_in(run) == run / "iter_0000004.safetensors"
     assert "iter_0000008" in caplog.text
     load_network(run / "iter_0000004.safetensors")
+
+
+def test_a_checkpoint_is_read_once_to_go_on(
+    run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / LAST).unlink()
+    read, untouched = [], resumable._read
+
+    def noting(path: Path) -> resumable.SavedTraining:
+        read.append(path.name)
+        return untouched(path)
+
+    monkeypatch.setattr(resumable, "_read", noting)
+    last = escsr.train("esc-light-x2-quick", folder, run, settings=SETTINGS, device="cpu")
+    assert last == run / LAST
+    assert read == ["iter_0000004.safetensors"]
 
 
 def test_checkpoints_are_sorted_by_their_steps(run: Path) -> None:
@@ -112,8 +128,8 @@ def test_checkpoints_are_sorted_by_their_steps(run: Path) -> None:
     good, names = (run / LAST).read_bytes(), ("iter_9999996", "iter_10000000", "iter_10000004")
     for name in names:
         (run / f"{name}.safetensors").write_bytes(good)
-    assert latest_checkpoint(run) == run / "iter_10000004.safetensors"
-    assert latest_checkpoint(run, until=10_000_000) == run / "iter_10000000.safetensors"
+    assert newest_in(run) == run / "iter_10000004.safetensors"
+    assert newest_in(run, until=10_000_000) == run / "iter_10000000.safetensors"
     (run / "best.safetensors").unlink()
     assert find_model(run) == run / "iter_10000004.safetensors"
     RunFolder(run).remove_old(2, until=10_000_000)
@@ -141,12 +157,12 @@ def test_a_checkpoint_that_cannot_be_removed_yet_waits(run: Path, monkeypatch: p
 def test_a_damaged_checkpoint_costs_no_good_one(run: Path, sampler: PatchSampler) -> None:
     (run / LAST).write_bytes(b"damaged")
     trainer = Trainer(config_of("keep_checkpoints=1", "validate_every=3"), sampler, run)
-    newest = latest_checkpoint(run)
+    newest = newest_in(run)
     assert newest == run / "iter_0000004.safetensors"
     trainer.state.load(newest)
     stop = threading.Event()
     trainer.train(lambda progress: stop.set(), stop=stop)
-    assert latest_checkpoint(run) == run / "iter_0000006.safetensors"
+    assert newest_in(run) == run / "iter_0000006.safetensors"
     assert not newest.exists()
 
 

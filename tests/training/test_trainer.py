@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_runs import TINY, write_pictures
+from tiny_runs import TINY, newest_in, write_pictures
 
 import escsr
 from escsr import images
@@ -116,8 +116,8 @@ def test_a_torn_checkpoint_is_passed_over(folder: Path, tmp_path: Path) -> None:
     Trainer(tiny("iterations=8"), sampler_of(folder), run).train()
     newest = run / "iter_0000008.safetensors"
     newest.write_bytes(newest.read_bytes()[:-100])
-    assert latest_checkpoint(run) == run / "iter_0000004.safetensors"
-    assert latest_checkpoint(tmp_path / "nowhere") is None
+    assert newest_in(run) == run / "iter_0000004.safetensors"
+    assert newest_in(tmp_path / "nowhere") is None
 
 
 def test_starting_from_a_model_of_another_scale(folder: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_the_way_on_after_bad_steps_is_accepted(folder: Path, tmp_path: Path) ->
     sampler = spoilt(folder, *range(6, 20))
     trainer = Trainer(config, sampler, run)
     assert not trainer.train(lambda each: stop.set() if each.iteration == 6 else None, stop=stop)
-    newest = latest_checkpoint(run)
+    newest = newest_in(run)
     assert newest == run / "iter_0000007.safetensors"
     second = Trainer(config, sampler, run)
     second.state.load(newest)
@@ -314,7 +314,7 @@ def test_stopping_leaves_a_checkpoint_to_go_on_from(folder: Path, tmp_path: Path
     Trainer(config, sampler_of(folder), tmp_path / "whole").train()
     trainer = Trainer(config, sampler_of(folder), tmp_path / "run")
     assert not trainer.train(lambda progress: stop.set() if progress.iteration == 5 else None, stop=stop)
-    newest = latest_checkpoint(tmp_path / "run")
+    newest = newest_in(tmp_path / "run")
     assert newest == tmp_path / "run" / "iter_0000006.safetensors"
     second = Trainer(config, sampler_of(folder), tmp_path / "run")
     second.state.load(newest)

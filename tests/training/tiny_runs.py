@@ -7,6 +7,7 @@ from pathlib import Path
 
 from escsr import images
 from escsr.images import Picture
+from escsr.training.records import latest_checkpoint
 from samples import flowers
 
 TINY = [
@@ -59,3 +60,9 @@ def tiny_arguments(data: Path, output: Path, settings: Sequence[str]) -> list[st
     command = ["train", "--recipe", "esc-light-x2-quick", "--device", "cpu"]
     command += ["--data", str(data), "--validate", str(data), "--output", str(output)]
     return [*command, *(part for setting in settings for part in ("--set", setting))]
+
+
+def newest_in(run: Path, *, until: int | None = None) -> Path | None:
+    """The file that a run goes on from."""
+    saved = latest_checkpoint(run, until=until)
+    return None if saved is None else saved.path

@@ -57,7 +57,8 @@ def unpack(
         if any(part != _STEP and value.shape != weight.shape for part, value in state.items()):
             raise KeyError(name)
         optimizer.state[weight] = {
-            part: value if part == _STEP else value.to(weight.device) for part, value in state.items()
+            part: value.to("cpu" if part == _STEP else weight.device, copy=True)
+            for part, value in state.items()
         }
 
 

@@ -22,7 +22,7 @@ from escsr.images import Picture
 from escsr.models.bundled import run_checkpoints
 from escsr.runtime.extras import install_line
 from escsr.training.config import TrainingConfig, flat
-from escsr.training.resumable import read_training_checkpoint
+from escsr.training.resumable import SavedTraining, read_training_checkpoint
 from escsr.training.wandb_log import WandbLog, check_login, check_wandb
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class RunFolder:
         self._lock.release()
 
 
-def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = None) -> Path | None:
+def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = None) -> SavedTraining | None:
     """The newest checkpoint of a run that can be resumed; damaged ones are skipped with a warning.
 
     Args:
@@ -208,13 +208,13 @@ def latest_checkpoint(output: str | os.PathLike[str], *, until: int | None = Non
         until: The last step that counts; None for all.
 
     Returns:
-        Its path, or None where there are no checkpoints.
+        What it holds, or None where there are no checkpoints.
 
     Raises:
         CheckpointError: There are checkpoints, but all are damaged.
     """
     paths = run_checkpoints(Path(output), until=until)
-    newest = next(filter(_can_be_resumed, reversed(paths)), None)
+    newest = next(filter(None, map(_read_or_warn, reversed(paths))), None)
     if paths and newest is None:
         raise CheckpointError(
             f"{output}: none of its {len(paths)} checkpoints can be resumed (see the warnings). Choose "
@@ -227,13 +227,12 @@ def _checkpoint(folder: Path, iteration: int) -> Path:
     return folder / f"iter_{iteration:07d}.safetensors"
 
 
-def _can_be_resumed(path: Path) -> bool:
+def _read_or_warn(path: Path) -> SavedTraining | None:
     try:
-        read_training_checkpoint(path)
+        return read_training_checkpoint(path)
     except CheckpointError as error:
         _LOG.warning("Skipped: %s", error)
-        return False
-    return True
+        return None
 
 
 def _read_recipe(path: Path, data: str) -> dict[str, Any]:

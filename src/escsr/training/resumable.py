@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -38,12 +39,14 @@ class SavedTraining(NamedTuple):
     """A training's checkpoint as it was read.
 
     Attributes:
+        path: The file.
         config: Shape of the network; None for a module of the caller's own.
         weights: Averaged weights of the network.
         extra: Other tensors of the file.
         metadata: Text fields.
     """
 
+    path: Path
     config: NetworkConfig | None
     weights: Mapping[str, Tensor]
     extra: Mapping[str, Tensor]
@@ -90,9 +93,9 @@ def network_difference(there: NetworkConfig | None, here: NetworkConfig | None) 
 
 def _read(path: str | os.PathLike[str]) -> SavedTraining:
     if read_header(path).metadata.get("format") == OWN_MODULE:
-        return SavedTraining(None, *read_module(path))
+        return SavedTraining(Path(path), None, *read_module(path))
     ours = read_checkpoint(path)
-    return SavedTraining(ours.config, ours.weights, ours.extra, ours.metadata)
+    return SavedTraining(Path(path), ours.config, ours.weights, ours.extra, ours.metadata)
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

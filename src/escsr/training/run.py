@@ -25,6 +25,7 @@ from escsr.training.objective_table import check_objective, sampler_for
 from escsr.training.objectives import Objective
 from escsr.training.recipes import recipe as named_recipe
 from escsr.training.records import RunFolder, latest_checkpoint
+from escsr.training.resumable import SavedTraining, read_training_checkpoint
 from escsr.training.starting import NetworkFactory
 from escsr.training.state import TrainingState
 from escsr.training.trainer import Progress, Trainer
@@ -99,12 +100,17 @@ def train(
     if start is not None:
         config = config.replace({"start": os.fspath(start)})
     chosen = choose_device(device)
-    callers_generator = torch.random.fork_rng(devices=[])  # every step seeds that of the process
-    with callers_generator, join_process_group(chosen.type) as distributed:
+    gpus = range(torch.cuda.device_count()) if chosen.type == "cuda" else ()
+    callers_generators = torch.random.fork_rng(gpus)  # every step seeds those of the process
+    with callers_generators, join_process_group(chosen.type) as distributed:
         if chosen.type == "cuda" and distributed.world_size > 1:
             chosen = choose_device(f"cuda:{distributed.local_rank}")
-        newest = distributed.broadcast(latest_checkpoint(output))
+        newest = latest_checkpoint(output)
+        own_path = None if newest is None else newest.path
+        path = distributed.broadcast(own_path)
         with distributed.patiently():  # what one of them refuses, all do
+            if path != own_path:  # a shared disk may not show all of them the same
+                newest = None if path is None else read_training_checkpoint(path)
             source = config.start if network is None else start
             model = find_model(source, scale=config.network.scale) if source and newest is None else None
             logs = {"tensorboard": tensorboard, "wandb": wandb} if distributed.is_first else {}
@@ -137,15 +143,16 @@ def train(
         )
         if newest is not None:
             trainer.state.load(newest)
+            del newest  # its tensors are in the state
         with out_of_memory_told("choose a smaller batch_size or patch_size, or a larger accumulation"):
             trainer.train(on_progress if distributed.is_first else None, stop=stop)
-        return Path(distributed.broadcast(latest_checkpoint(output)))
+        return folder.checkpoint(trainer.state.iteration)
 
 
 def _check_network(
     config: TrainingConfig,
     start: Checkpoint | None,
-    newest: Path | None,
+    newest: SavedTraining | None,
     network: NetworkFactory | None,
     validation: Validation,
 ) -> None:

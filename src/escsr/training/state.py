@@ -257,13 +257,17 @@ class TrainingState:
         else:
             save_module(self.ema, path, extra=extra, metadata=metadata | {"training": training})
 
-    def load(self, path: str | os.PathLike[str]) -> None:
+    def load(self, saved: str | os.PathLike[str] | SavedTraining) -> None:
         """Restores what `save` wrote, in training by the same recipe.
+
+        Args:
+            saved: The file, or what was read of it.
 
         Raises:
             CheckpointError: The file is damaged, of another network or optimiser, or no training state.
         """
-        checkpoint = self.load_network(path)
+        checkpoint = self.load_network(saved)
+        path = checkpoint.path
         try:
             counters = _Counters.model_validate_json(counters_of(checkpoint))
             there, here = counters.optimizers, self._counters().optimizers
@@ -285,13 +289,17 @@ class TrainingState:
         self.best_of = counters.best_of
         self.pending = counters.pending
 
-    def load_network(self, path: str | os.PathLike[str]) -> SavedTraining:
+    def load_network(self, saved: str | os.PathLike[str] | SavedTraining) -> SavedTraining:
         """Restores the averaged weights of the network alone, and returns all that `save` wrote.
+
+        Args:
+            saved: As of `load`.
 
         Raises:
             CheckpointError: The file is damaged, of another network, or no training state.
         """
-        checkpoint = read_training_checkpoint(path)
+        checkpoint = saved if isinstance(saved, SavedTraining) else read_training_checkpoint(saved)
+        path = checkpoint.path
         config = self.ema.config if isinstance(self.ema, ESC) else None
         if checkpoint.config != config:
             difference = network_difference(checkpoint.config, config)

@@ -278,16 +278,15 @@ class Trainer:
         last = latest_checkpoint(self.folder.path, until=good)
         if last is not None:
             self.state.load(last)
+        advice = "" if last is None else self._advice(last.path)
         raise EscError(
             f"{self.config.patience} steps in a row, to step {failed}, came out without finite numbers. "
-            f"Train into another folder{self._advice(last)}, with a lower learning_rate or with "
+            f"Train into another folder{advice}, with a lower learning_rate or with "
             f"precision=float32. The last batch is in {path}."
         )
 
-    def _advice(self, last: Path | None) -> str:
+    def _advice(self, last: Path) -> str:
         """How another run goes on from a checkpoint; one in the same folder may have no other recipe."""
-        if last is None:
-            return ""
         if isinstance(self.state.ema, ESC):
             return f" from the model before them (start={last})"
         return f" from the weights before them, which your network has to load itself ({last})"
