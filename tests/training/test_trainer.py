@@ -233,12 +233,16 @@ def test_the_way_on_after_bad_steps_is_accepted(folder: Path, tmp_path: Path) ->
     assert escsr.train("esc-light-x2-quick", folder, tmp_path / "on", settings=settings, start=good)
 
 
-def test_training_leaves_the_callers_generator_as_it_is(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_training_leaves_the_callers_generators_as_they_are(
+    folder: Path, tmp_path: Path, device: str
+) -> None:
     torch.manual_seed(1)
-    expected = torch.rand(3)
+    expected = torch.rand(3), torch.rand(3, device=device)
     torch.manual_seed(1)
-    escsr.train("esc-light-x2-quick", folder, tmp_path / "run", settings=[*TINY, "iterations=2"])
-    assert torch.equal(torch.rand(3), expected)
+    settings = [*TINY, "iterations=2"]
+    escsr.train("esc-light-x2-quick", folder, tmp_path / "run", settings=settings, device=device)
+    torch.testing.assert_close((torch.rand(3), torch.rand(3, device=device)), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("ramp", ["true", "false"])
