@@ -301,7 +301,7 @@ def set_name(data: str | os.PathLike[str]) -> str:
 def _quality(
     model: SuperResolver, data: str | os.PathLike[str] | None, scale: float, *, has_card: bool
 ) -> tuple[Quality, ...]:
-    """Measured in float32; or the card's."""
+    """Measured, of our networks in float32, of others as they were timed; or the card's."""
     if data is None:
         return quality_on_card(model.name, scale) if has_card else ()
     in_float32 = model.network if isinstance(model, Inference) else model
