@@ -45,9 +45,7 @@ def whole_graph(
         ConfigError: The network is of any scale, a setting is impossible, or onnx is not installed.
     """
     if not isinstance(opset, Integral) or opset not in OPSETS:
-        raise ConfigError(
-            f"opset must be a whole number from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}."
-        )
+        raise ConfigError(f"opset must be a whole number from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     if static is not None and min(static) < 1:
         raise ConfigError(f"static must be at least 1, not {static[0]}×{static[1]}.")
     if network.config.scale is None:
