@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from escsr.errors import OutputError
-from escsr.files import atomic_path
+from escsr.files import atomic_path, check_not_source, check_writable
 
 
 def test_appears_whole_with_ordinary_permissions(tmp_path: Path) -> None:
@@ -51,6 +51,16 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Cannot write"), atomic_path(tmp_path / "folder") as temporary:
         temporary.write_text("a file cannot replace a folder")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_name_that_is_too_long_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / f"{'a' * 300}.png"
+    check_not_source(target, tmp_path)
+    with pytest.raises(OutputError, match="File name too long"):
+        check_writable(target)
+    with pytest.raises(OutputError, match="File name too long"), atomic_path(target):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_link_stays_and_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def check_writable(target: str | os.PathLike[str]) -> None:
     """Refuses a file that `atomic_path` could not write, for use before the work on it.
 
     Raises:
-        OutputError: It is there and read-only, or no ordinary file, or its folder cannot be written.
+        OutputError: It is there and read-only, or no ordinary file, its name is too long, or its folder
+            cannot be written.
     """
     target = Path(os.path.realpath(target))
     check_folder(target.parent)
@@ -109,9 +110,15 @@ def check_folder(folder: Path) -> None:
 
 
 def _check_ordinary(target: Path) -> None:
-    with suppress(OSError):  # it is not there, or cannot be
-        if not stat.S_ISREG(target.lstat().st_mode):
-            raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
+    """Refuses what is no file, and a name that none can have: the temporary file's would be shorter."""
+    try:
+        mode = target.lstat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise OutputError(f"Cannot write {target}: {error.strerror}.") from error
+        return  # it is not there, or cannot be
+    if not stat.S_ISREG(mode):
+        raise OutputError(f"Cannot write {target}: it is there, and no ordinary file.")
 
 
 def _check_not_read_only(target: Path) -> None:
@@ -192,7 +199,10 @@ def check_not_source(target: str | os.PathLike[str], source: str | os.PathLike[s
     Raises:
         OutputError: They are one file.
     """
-    if Path(target).exists() and Path(target).samefile(source):
+    is_source = False
+    with suppress(OSError):  # it is not there, or cannot be
+        is_source = Path(target).samefile(source)
+    if is_source:
         raise OutputError(f"{target} is what it would be made from; choose another name.")
 
 

@@ -77,7 +77,8 @@ def test_names_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     save_network(small_network("esc"), tmp_path / "mine.safetensors", licence="CC0")
     assert export("mine.safetensors") == Path("mine.onnx")
-    assert export("mine.safetensors", static=16, half=True) == Path("mine-16-fp16.onnx")
+    sixteen, opset = np.array([16, 17])  # whole numbers of NumPy's kind are such too
+    assert export("mine.safetensors", static=sixteen, opset=opset, half=True) == Path("mine-16-fp16.onnx")
     graph = onnx.load("mine-16-fp16.onnx")
     assert [dim.dim_value for dim in graph.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 16, 16]
     assert graph.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
@@ -94,11 +95,16 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         ({"static": "64"}, "static must be a whole number"),
         ({"static": True}, "static must be a whole number"),
         ({"opset": 16}, "opset"),
+        ({"opset": 20.0}, "opset must be a whole number from 17 to 23, not 20.0"),
     ):
         with pytest.raises(ConfigError, match=message):
             export(MODEL, output=tmp_path / "model.onnx", **settings)
     with pytest.raises(OutputError, match=r"must end in \.onnx"):
         export(MODEL, output=tmp_path / "model.pt")
+    with pytest.raises(OutputError, match=r"must end in \.xml"):
+        export(MODEL, to="openvino", output=tmp_path / "MODEL.XML")
+    with pytest.raises(OutputError, match="File name too long"):
+        export(MODEL, output=tmp_path / f"{'a' * 300}.onnx")
     own = tmp_path / "model.bin"
     torch.save(small_network("esc").state_dict(), own)
     with pytest.raises(OutputError, match=r"model\.bin is what it would be made from"):
@@ -110,13 +116,29 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [own]
 
 
-@pytest.mark.parametrize(("to", "missing"), [("onnx", "onnx"), ("openvino", "openvino")])
+def test_a_full_disk_leaves_nothing_of_openvino(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason='needs pip install "escsr[openvino]"')
+    resource = pytest.importorskip("resource", reason="needs limits of Unix")
+    save_network(small_network("esc"), own := tmp_path / "mine.safetensors")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"OpenVINO cannot write .*mine\.xml, as on a full disk"):
+            export(own, to="openvino", output=tmp_path / "mine.xml")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == [own]
+
+
+@pytest.mark.parametrize(
+    ("to", "missing"), [("onnx", "onnx"), ("openvino", "openvino"), ("openvino", "onnx")]
+)
 def test_a_missing_package_is_named_with_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: Any, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     output = tmp_path / {"onnx": "model.onnx", "openvino": "model.xml"}[to]
-    with pytest.raises(ConfigError, match=re.escape(install_line(missing))):
+    with pytest.raises(ConfigError, match=re.escape(install_line(to))):
         export(MODEL, to=to, output=output)
     assert not list(tmp_path.iterdir())
 

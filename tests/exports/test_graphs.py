@@ -138,7 +138,7 @@ def test_a_hook_of_a_block_is_not_left_out() -> None:
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="any scale"):
         whole_graph(small_network("esc-lte"))
-    with pytest.raises(ConfigError, match="opset must be from 17 to 23"):
+    with pytest.raises(ConfigError, match="opset must be a whole number from 17 to 23"):
         whole_graph(small_network("esc"), opset=16)
     with pytest.raises(ConfigError, match="static"):
         whole_graph(small_network("esc"), static=(0, 4))

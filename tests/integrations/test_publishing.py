@@ -185,6 +185,8 @@ def test_what_cannot_be_published(tmp_path: Path) -> None:
     save_network(small_network("esc"), path, licence="MIT")
     with pytest.raises(ConfigError, match="letters, digits"):
         publish(path, tmp_path / "out", name="../x")
+    with pytest.raises(ConfigError, match="ASCII letters, digits"):
+        publish(path, tmp_path / "out", name="modèle")  # which the hub refuses
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(OutputError, match="holds other files"):
         publish(path, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def test_both_sides(rows: int, columns: int, higher: int, wider: int) -> None:
     enlarged = around.upscaled(rows, columns)
     assert enlarged[0] == height or enlarged[1] == width
     assert kept(TargetSize(width=width, height=height, fit="exact"), rows, columns) == (height, width)
+
+
+@given(st.fractions(Fraction(1, 10**6), 10**6, max_denominator=10**6), SIDE, SIDE)
+def test_a_picture_stretched_to_a_size_is_shown_in_its_shape(
+    aspect: Fraction, height: int, width: int
+) -> None:
+    shape = TargetSize(width=width, height=height, fit="exact").shape_of_pixels(aspect, 1, 1)
+    shown = shape if aspect == 1 else shape * Fraction(width, height)
+    assert abs(shown / aspect - 1) < 1e-3
 
 
 @given(SIDE, SIDE, st.floats(1, 20))

@@ -317,7 +317,9 @@ def test_event_streams_are_bounded(serve: Serve, large: Path) -> None:
     with served.client.stream("GET", path) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "event: status"
-        assert served.client.get(path).status_code == 429
+        refused = served.client.get(path)
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "5"
         served.client.delete(f"/jobs/{job['id']}")
         assert '"state":"cancelled"' in list(lines)[-2]
     end = time.monotonic() + 5

@@ -62,14 +62,18 @@ def export(
             raise ConfigError(
                 f"static must be a whole number of pixels from 1 to {_MOST_STATIC}, not {static!r}."
             )
+        static = int(static)
     source, suffix = find_model(model), _SUFFIXES[to]
     name, kind = model_name(source), f"{'' if static is None else f'-{static}'}{'-fp16' if half else ''}"
     target = Path(f"{name.replace('/', '-')}{kind}{suffix}" if output is None else output)
-    if target.suffix.lower() != suffix:
+    ending = target.suffix if to == "openvino" else target.suffix.lower()  # OpenVINO writes no .XML
+    if ending != suffix:
         raise OutputError(f"{target}: a file for {to} must end in {suffix}.")
     for path in (target, target.with_suffix(".bin")) if to == "openvino" else (target,):
         check_not_source(path, source)
         check_writable(path)
+    for needed in ("onnx", to):  # before the work
+        package(needed, extra=to)
     checkpoint = read_checkpoint(source)
     graph = whole_graph(
         network_of(checkpoint, name=name).requires_grad_(False),
@@ -111,7 +115,12 @@ def _write_openvino(graph: Any, target: Path, *, half: bool) -> None:
     model = openvino.Core().read_model(graph.SerializeToString())
     for entry in graph.metadata_props:
         model.set_rt_info(entry.value, ["escsr", entry.key])
-    with atomic_path(target) as temporary:
-        openvino.save_model(model, temporary, compress_to_fp16=half)
-        with atomic_path(target.with_suffix(".bin")) as weights:
-            temporary.with_suffix(".bin").replace(weights)
+    with atomic_path(target) as temporary, atomic_path(target.with_suffix(".bin")) as weights:
+        made = temporary.with_suffix(".bin")
+        try:
+            openvino.save_model(model, temporary, compress_to_fp16=half)
+            made.replace(weights)
+        except RuntimeError as error:
+            raise OutputError(f"OpenVINO cannot write {target}, as on a full disk: {error}") from error
+        finally:
+            made.unlink(missing_ok=True)

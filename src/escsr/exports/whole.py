@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from escsr.errors import ConfigError
@@ -43,8 +44,8 @@ def whole_graph(
     Raises:
         ConfigError: The network is of any scale, a setting is impossible, or onnx is not installed.
     """
-    if opset not in OPSETS:
-        raise ConfigError(f"opset must be from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
+    if not isinstance(opset, Integral) or opset not in OPSETS:
+        raise ConfigError(f"opset must be a whole number from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     if static is not None and min(static) < 1:
         raise ConfigError(f"static must be at least 1, not {static[0]}×{static[1]}.")
     if network.config.scale is None:
@@ -53,7 +54,7 @@ def whole_graph(
             "programs cannot; export a model of a fixed scale."
         )
     form = inference_form(network)
-    g = Graph(form, opset=opset, half=half, for_openvino=for_openvino)
+    g = Graph(form, opset=int(opset), half=half, for_openvino=for_openvino)
     part = Part(g.shape_of(INPUT) if static is None else static)
     tensors = {"lr": INPUT}
     for stage in form.stages():

@@ -140,9 +140,10 @@ def _describe(
     if not licence:
         raise ConfigError(f"{model} does not state its licence; give one, like --licence MIT.")
     name = name or model_name(path).replace("/", "-")
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}", name):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}", name, re.ASCII):
         raise ConfigError(
-            f"A name has only letters, digits, '.', '_' and '-', not {name!r}; give another with --name."
+            f"A name has only ASCII letters, digits, '.', '_' and '-', not {name!r}; give another with "
+            "--name."
         )
     if not _is_told_by_names(checkpoint):
         raise CheckpointError(

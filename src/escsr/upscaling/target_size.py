@@ -14,7 +14,7 @@ from escsr.runtime.choices import Fit, check_choice
 __all__ = ["TargetSize", "check_fit", "parse_crop"]
 
 _FINEST = 1000
-"""Greatest denominator of a shape of pixels, for which codecs have 16 bits."""
+"""What the smaller number of a shape of pixels is at most; codecs have 16 bits for each."""
 
 _MOST = 2**30
 """Far beyond any file's sides, so that no size is too large a number to be refused by its memory."""
@@ -173,7 +173,9 @@ class TargetSize:
         if self.fit != "exact" or aspect == 1:
             return aspect
         out_rows, out_columns = self.upscaled(rows, columns)
-        return (aspect * Fraction(columns * out_rows, rows * out_columns)).limit_denominator(_FINEST)
+        shape = aspect * Fraction(columns * out_rows, rows * out_columns)
+        rounded = max(shape, 1 / shape).limit_denominator(_FINEST)  # which makes 0 of what is near it
+        return rounded if shape >= 1 else 1 / rounded
 
     @property
     def label(self) -> str:

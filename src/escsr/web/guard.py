@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Collection
 from contextlib import ExitStack
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -157,7 +158,6 @@ class Guard:
         self._metrics.refused.labels(str(refusal.status)).inc()
         text = json.dumps({"error": str(refusal)}).encode()
         headers = {"content-type": "application/json", "content-length": str(len(text))}
-        headers |= {"retry-after": "5"} if refusal.status == 429 else {}
         headers |= {"www-authenticate": "Bearer"} if refusal.status == 401 else {}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         send = _with_headers(send)
@@ -228,6 +228,8 @@ def _with_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+            if message["status"] == HTTPStatus.TOO_MANY_REQUESTS:
+                headers.setdefault("retry-after", "5")
         await send(message)
 
     return send_with_headers
