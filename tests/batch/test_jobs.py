@@ -103,13 +103,31 @@ def test_results_among_the_pictures_are_no_inputs_of_a_second_run(files: Path) -
     for name in ("x/large/a.png", "y/a_big.png"):
         (files / name).write_bytes(b"")
     for folder, output, options in (("x", "x/large", {}), ("y", "y", {"suffix": "_big"})):
-        with pytest.raises(OutputError, match="is an input"):  # it may be a picture of the user's
+        said = r"is an input; if it is the result of .*a\.png from an earlier run, delete it"
+        with pytest.raises(OutputError, match=said):  # it may be a picture of the user's
             targets(files, [folder], output, **options)
     for name in ("x/large/a.png", "y/a_big.png"):
         Manifest().add(files / name, "key")
     assert targets(files, ["x"], "x/large") == ["x/large/a.png"]
     assert targets(files, ["y"], "y", suffix="_big") == ["y/[c]_big.png", "y/a_big.png", "y/b_big.gif"]
     assert targets(files, ["x/large"], "out") == ["out/a.png"], "results can be upscaled again"
+
+
+def test_results_inside_a_folder_of_pictures_are_never_inputs(files: Path) -> None:
+    """Also where they are called otherwise now, or their pictures are gone."""
+    for name in ("x/large/a.png", "x/large/deep/gone.png", "x/large/mine.png"):
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).write_bytes(b"")
+    for name in ("x/large/a.png", "x/large/deep/gone.png"):
+        Manifest().add(files / name, "key")
+    found = targets(files, ["x"], "x/large", format="jpg")
+    assert found == ["x/large/a.jpg", "x/large/large/mine.jpg"]
+    again = targets(files, ["x/large"], "x/large", suffix="_2")
+    assert again == ["x/large/a_2.png", "x/large/deep/gone_2.png", "x/large/mine_2.png"], "as asked for"
+    (files / "x" / "large" / "mine.png").unlink()
+    (files / "x" / "a.png").unlink()
+    with pytest.raises(NoImagesError, match="no pictures in it but the results of earlier runs"):
+        targets(files, ["x"], "x/large")
 
 
 def test_an_output_that_is_misread(files: Path) -> None:
@@ -119,3 +137,5 @@ def test_an_output_that_is_misread(files: Path) -> None:
     with pytest.raises(ConfigError, match=r"out\.png is no \.jpg file"):
         targets(files, ["a.png"], "out.png", format="jpg")
     assert targets(files, ["a.png"], "out.jpeg", format="jpg") == ["out.jpeg"]
+    with pytest.raises(OutputError, match=r"it has no ending, .*; for a folder of this name end it with /"):
+        targets(files, ["a.png"], "out")

@@ -12,6 +12,7 @@ import escsr
 from escsr import images
 from escsr.images import Picture
 from escsr.models.saving import save_network
+from escsr.upscaling.target_size import TargetSize
 from samples import small_network
 
 oiio = pytest.importorskip("OpenImageIO", reason='needs pip install "escsr[exr]"')
@@ -134,6 +135,19 @@ def test_primaries_and_the_shape_of_pixels(tmp_path: Path) -> None:
         notes = images.read_for(target, path).notes
         assert any(f"(primaries) are not kept in {name}, so colours may look different" in n for n in notes)
         assert any(f"not square, which is not kept in {name}" in n for n in notes)
+
+
+def test_no_note_where_pixels_become_square(tmp_path: Path) -> None:
+    save_network(small_network("esc-light"), tmp_path / "model.safetensors")
+    path = exr(tmp_path / "a.exr", ["R", "G", "B"], PixelAspectRatio=2.0)
+    upscaler = escsr.Upscaler(tmp_path / "model.safetensors", device="cpu")
+    for size, count in (("24x8", 0), ("12x8", 1)):
+        said: list[str] = []
+        wanted = TargetSize.choose(size=size, fit="exact")
+        upscaler.upscale_file(path, tmp_path / "b.png", size=wanted, on_note=said.append)
+        larger = upscaler.upscale_picture(images.read_for("b.png", path), size=wanted)
+        for notes in (said, larger.notes):
+            assert sum("may look squeezed" in note for note in notes) == count, (size, notes)
 
 
 def test_usual_primaries_need_no_words(tmp_path: Path) -> None:

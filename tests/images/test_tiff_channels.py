@@ -115,6 +115,29 @@ def test_floating_grey_multiplied_by_opacity(tmp_path: Path, big: bool) -> None:
     assert np.allclose(picture.pixels, (0.5, 0.5), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [0, 2])
+def test_floating_lab_with_opacity(tmp_path: Path, kind: int, big: bool) -> None:
+    pixels = np.full((4, 6, 4), (60, 20, -30, 1), np.float32)
+    pixels[..., 3] = np.linspace(0, 1, 6)
+    picture = images.read(written(tmp_path / "a.tif", pixels, 8, [kind], floats=True, big=big))
+    colours = written(tmp_path / "b.tif", pixels[..., :3].copy(), 8, None, floats=True, big=big)
+    assert np.array_equal(picture.colour, images.read(colours).pixels)
+    if kind == 0:  # which says nothing of opacity
+        assert not picture.has_alpha
+    else:
+        assert np.array_equal(picture.pixels[0, :, 3], np.arange(6) * 13107)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
+def test_lab_multiplied_by_opacity_is_refused(tmp_path: Path, depth: type, big: bool) -> None:
+    """It is of no standard, and libvips would divide its signed values as if they were light."""
+    pixels = np.full((4, 6, 4), 50, depth)
+    path = written(tmp_path / "a.tif", pixels, 8, [1], floats=depth is np.float32, big=big)
+    for read in (images.read, images.read_header):
+        with pytest.raises(ImageError, match="CIELAB multiplied by opacity, is not supported"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     ("photometric", "channels", "name"),
     [(0, 1, "floating grey in which 0 is white"), (5, 4, "CMYK of floating values")],

@@ -66,7 +66,8 @@ def plan(
 
     Returns:
         The jobs, in the order of the inputs; within folders and patterns sorted by name. Results of an
-        earlier run that lie among the pictures, and would be made again, are no inputs.
+        earlier run that lie among the pictures, and would be made again, are no inputs, and neither is what
+        is listed in a folder of results inside one of pictures.
 
     Raises:
         ConfigError: There are no inputs or one without a name, or suffix or shard are impossible.
@@ -97,8 +98,16 @@ def plan(
         if target is not None:
             _check_folder(target, str(output))
         names = _Names(target, size, format, suffix)
-        jobs = without_results([job for source in sources for job in names.jobs_of(source)])
+        jobs = [job for source in sources for job in names.jobs_of(source)]
+        jobs = without_results(jobs, target if _is_inside(target, sources) else None)
+        if not jobs:
+            raise NoImagesError(f"{inputs[0]}: no pictures in it but the results of earlier runs.")
     else:
+        if not target.suffix:
+            raise OutputError(
+                f"Cannot write {target}: it has no ending, like .png, that says its format; for a folder "
+                f"of this name end it with {os.sep}."
+            )
         chosen = images.check_suffix(target)
         if format is not None and images.WRITABLE[format] is not chosen:
             raise ConfigError(f"{target} is no {format} file; leave the format out, or name the file so.")
@@ -244,12 +253,31 @@ def _check_folder(target: Path, given: str) -> None:
         )
 
 
-def without_results(jobs: list[Job]) -> list[Job]:
-    """Without what an earlier run made of the others, where results lie among the sources."""
+def _is_inside(target: Path | None, sources: Sequence[Path]) -> bool:
+    """Whether results go to a folder inside one of pictures, where another run finds them."""
+    if target is None:
+        return False
+    above = {os.path.realpath(parent) for parent in Path(os.path.realpath(target)).parents}
+    return any(_is(source, stat.S_ISDIR) and os.path.realpath(source) in above for source in sources)
+
+
+def without_results(jobs: list[Job], inside: Path | None = None) -> list[Job]:
+    """Without what an earlier run made of the others, where results lie among the sources.
+
+    Args:
+        jobs: All of them.
+        inside: The folder of results, where it is inside a folder of sources: of what is listed there
+            nothing is a source, however this run calls its results and whichever pictures are gone.
+    """
     targets, manifest = {os.path.realpath(job.target) for job in jobs}, Manifest()
-    return [
-        job for job in jobs if not (os.path.realpath(job.source) in targets and manifest.lists(job.source))
-    ]
+    folder = None if inside is None else os.path.realpath(inside)
+
+    def is_result(source: Path) -> bool:
+        path = os.path.realpath(source)
+        is_there = path in targets or (folder is not None and Path(path).is_relative_to(folder))
+        return is_there and manifest.lists(source)
+
+    return [job for job in jobs if not is_result(job.source)]
 
 
 def check_targets(jobs: Sequence[Job]) -> None:
@@ -264,7 +292,7 @@ def check_targets(jobs: Sequence[Job]) -> None:
     for job in jobs:
         target = os.path.realpath(job.target)  # Path.resolve raises where links go round
         if target in sources:
-            raise OutputError(f"{job.target} is an input; choose another name for the result.")
+            raise OutputError(f"{job.target} is an input; {_way_out(job)}.")
         if target in owners:
             raise OutputError(
                 f"{owners[target]} and {job.source} would both become {job.target}; rename one, or upscale "
@@ -273,6 +301,16 @@ def check_targets(jobs: Sequence[Job]) -> None:
         owners[target] = job.source
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         check_folder(folder)
+
+
+def _way_out(job: Job) -> str:
+    """What to do where a result would replace an input."""
+    if os.path.realpath(job.source) == os.path.realpath(job.target):
+        return "choose another name for the result"
+    return (
+        f"if it is the result of {job.source} from an earlier run, delete it or do not give it again, else "
+        "choose another name or folder for the results"
+    )
 
 
 def _part(jobs: list[Job], shard: str) -> list[Job]:

@@ -201,6 +201,8 @@ def _by_space(image: pyvips.Image) -> pyvips.Image:
     beside = image[3:] if image.bands > 3 else None
     if beside is not None and image.interpretation == "labs":
         beside = ((beside.cast("int") + 65536) % 65536).cast("ushort")  # opacity has no sign
+    elif beside is not None and deep:
+        beside = (beside * 65535).rint()  # floating opacity goes up to 1
     # Files count from the white of D50, as profiles do; `colourspace` would from that of D65.
     lab = image[:3].colourspace("lab")
     rgb = lab.icc_export(

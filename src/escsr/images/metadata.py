@@ -20,6 +20,7 @@ __all__ = [
     "CARRIED",
     "DAMAGED_PROFILE",
     "ICC",
+    "NOT_SQUARE",
     "PIXEL_ASPECT",
     "aspect_of",
     "aspect_tags",
@@ -37,6 +38,9 @@ DAMAGED_PROFILE = "its colour profile is damaged and dropped"
 
 PIXEL_ASPECT = "exr-pixel-aspect"
 """Name of a block: how wide pixels are for their height, where not equal, as a little-endian float."""
+
+NOT_SQUARE = "its pixels are not square"
+"""First words of the note where a format does not hold that block."""
 
 ICC = "icc-profile-data"
 CARRIED = ("exif-data", "xmp-data", "iptc-data", ICC)
@@ -122,7 +126,7 @@ def held_blocks(metadata: Mapping[str, bytes], format: str) -> tuple[dict[str, b
     if format == "TIFF" and loses_maker_note(held.get("exif-data", b"")):
         notes.append("its MakerNote depends on another byte order and is not kept in TIFF")
     if format != "OpenEXR" and held.pop(PIXEL_ASPECT, b""):
-        notes.append(f"its pixels are not square, which is not kept in {format}, so it may look squeezed")
+        notes.append(f"{NOT_SQUARE}, which is not kept in {format}, so it may look squeezed")
     tags = {CICP, PNG_TAGS, PRIMARIES} - set(_OF_COLOUR.get(format, ()))
     if lost := in_words({name: held.pop(name) for name in tags & held.keys()}):
         notes.append(f"its colour tags ({lost}) are not kept in {format}, so colours may look different")

@@ -39,6 +39,9 @@ _STARTS, _LENGTHS = (273, 324), (279, 325)
 
 _RGB, _YCBCR, _CIE_LAB = 2, 6, 8
 _JPEG, _LOG_LUV = 7, 32845
+_MULTIPLIED = 1
+"""Kind of an extra channel: opacity that the colours are multiplied by."""
+
 _PLAIN_SPACES = (0, 1, _RGB, 3, 4, 5, _CIE_LAB)
 """Grey of both directions, RGB, palettes, masks, CMYK and CIELAB."""
 
@@ -221,6 +224,8 @@ def unsupported_space(path: str | os.PathLike[str]) -> str | None:
             converted = tiff.numbers(tiff.entries, _COMPRESSION)[:1]
             if space in _FLOAT_SPACES and _FLOATS in tiff.numbers(tiff.entries, _NUMBERS):
                 return _FLOAT_SPACES[space]
+            if space == _CIE_LAB and _MULTIPLIED in tiff.numbers(tiff.entries, _EXTRA_CHANNELS):
+                return "CIELAB multiplied by opacity"
             if space not in _PLAIN_SPACES and not set(converted) & set(_COMPRESSIONS.get(space, ())):
                 return _SPACE_NAMES.get(space, f"number {space}")
     return None

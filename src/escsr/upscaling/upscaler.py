@@ -22,7 +22,7 @@ from torch.nn import functional
 from escsr import images
 from escsr.errors import ConfigError, OutputError
 from escsr.images import Animation, Picture, WriteOptions
-from escsr.images.metadata import PIXEL_ASPECT, aspect_of, aspect_tags
+from escsr.images.metadata import NOT_SQUARE, PIXEL_ASPECT, aspect_of, aspect_tags
 from escsr.models.checkpoints import DEGRADATION
 from escsr.models.selection import DEFAULT_MODEL, choose_model, choose_strength, is_family
 from escsr.networks.layers import Size
@@ -218,7 +218,9 @@ class Upscaler:
         claim_threads()
         wanted = self.target_size(scale, size)
         run = partial(self._run, wanted)
-        changed: dict[str, Any] = {"notes": picture.notes + self.inference.remarks(_sides(picture))}
+        changed: dict[str, Any] = {
+            "notes": (*_notes_of(picture, wanted), *self.inference.remarks(_sides(picture)))
+        }
         if isinstance(picture, Animation):
             rows, columns = wanted.kept(*picture.frames.shape[1:3])
             frames = upscale_frames(picture.frames, run, on_progress=on_progress)
@@ -280,7 +282,8 @@ class Upscaler:
             raise OutputError(f"{target} is the input itself; choose another name for the result.")
         picture = images.read_for(target, source, to_srgb=options.to_srgb if to_srgb is None else to_srgb)
         hint = hint_for(picture, 'model="real"') if options.model == DEFAULT_MODEL else ""
-        for note in (*picture.notes, *self.inference.remarks(_sides(picture)), *filter(None, [hint])):
+        notes = (*_notes_of(picture, wanted), *self.inference.remarks(_sides(picture)))
+        for note in (*notes, *filter(None, [hint])):
             (on_note or partial(_LOG.warning, "%s: %s.", source))(note)
         larger = self.upscale_picture(picture, size=wanted, on_progress=on_progress)
         images.write(larger, target, write_options or options)
@@ -343,6 +346,14 @@ def _with_shape_of_pixels(picture: Picture, wanted: TargetSize) -> dict[str, byt
     rest = {name: block for name, block in picture.metadata.items() if name != PIXEL_ASPECT}
     aspect = Fraction(aspect_of(picture.metadata))
     return rest | aspect_tags(wanted.shape_of_pixels(aspect, *_sides(picture)))
+
+
+def _notes_of(picture: Picture | Animation, wanted: TargetSize) -> tuple[str, ...]:
+    """A picture's notes; not that of the shape of its pixels, where those of its result are square."""
+    rest = picture.notes
+    if isinstance(picture, Picture) and PIXEL_ASPECT not in _with_shape_of_pixels(picture, wanted):
+        rest = tuple(note for note in rest if not note.startswith(NOT_SQUARE))
+    return rest
 
 
 def _sides(picture: Picture | Animation) -> tuple[int, int]:
