@@ -92,6 +92,7 @@ def test_only_what_changed_is_done_again(three: Path, model: Path) -> None:
 
     assert run() == ["done"] * 3
     assert run() == ["skipped"] * 3
+    assert run(scale=2) == run(scale=2.0) == ["skipped"] * 3  # the model's own
     (three / "b.png").write_bytes((three / "a.png").read_bytes())
     (three.with_name("three_x2") / "c.png").unlink()
     assert run() == ["skipped", "done", "done"]

@@ -131,7 +131,7 @@ def test_floating_lab_with_opacity(tmp_path: Path, kind: int, big: bool) -> None
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16, np.float32])
 def test_lab_multiplied_by_opacity_is_refused(tmp_path: Path, depth: type, big: bool) -> None:
     """It is of no standard, and libvips would divide its signed values as if they were light."""
-    pixels = np.full((4, 6, 4), 50, depth)
+    pixels: np.ndarray = np.full((4, 6, 4), 50, depth)
     path = written(tmp_path / "a.tif", pixels, 8, [1], floats=depth is np.float32, big=big)
     for read in (images.read, images.read_header):
         with pytest.raises(ImageError, match="CIELAB multiplied by opacity, is not supported"):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from escsr._version import __version__
@@ -103,7 +104,7 @@ def settings_text(size: TargetSize | None, options: UpscaleOptions) -> str:
         options: All of them.
     """
     settings = {
-        "size": size,
+        "size": None if size is None else asdict(size) | {"scale": size.scale and float(size.scale)},
         "write": (options.quality, options.lossless, options.subsampling, options.strip),
         "to_srgb": options.to_srgb,
         "backend": options.backend,
