@@ -147,7 +147,7 @@ def picture(records: list[Record]) -> str:
 
 def _draw_row(panels: list[Any], legend: Any, records: list[Record]) -> None:
     """Trainings of one scale."""
-    coloured = list(zip(records, COLOURS, strict=True))
+    coloured = list(zip(records, COLOURS[: len(records)], strict=True))
     for axes, name in zip(panels, SETS, strict=True):
         for record, colour in coloured:
             _draw(axes, record, name, colour)
