@@ -24,16 +24,10 @@ PAGE = ROOT / "docs" / "training.md"
 SETS = ("Set5", "Set14")
 SHORT = "ten-minutes"
 COLOURS = (
-    "#1b6ca8",
-    "#d1495b",
-    "#2f9e6e",
-    "#4a4a4a",
-    "#8a5fbf",
-    "#c77d0a",
-    "#0aa2b5",
-    "#e377c2",
-    "#b8a100",
+    *("#1b6ca8", "#d1495b", "#2f9e6e", "#4a4a4a", "#8a5fbf", "#c77d0a"),
+    *("#0aa2b5", "#e377c2", "#b8a100", "#7a5c3e", "#9bc53d", "#94a3b8"),
 )
+"""Of the trainings of one scale."""
 
 STYLE: Any = {
     "svg.hashsalt": "escsr",  # the same names at every drawing
