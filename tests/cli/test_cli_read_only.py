@@ -95,8 +95,10 @@ def test_the_function_refuses_before_the_work(folder: Path) -> None:
 
 def test_what_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name in ("file", "new", "deep/er/new", "x" * 300):
+    for name in ("file", "new", "deep/er/new"):
         check_writable(tmp_path / name)
+    with pytest.raises(OutputError, match="File name too long"):
+        check_writable(tmp_path / ("x" * 300))
     with pytest.raises(OutputError, match="is a file"):
         check_writable(tmp_path / "file" / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

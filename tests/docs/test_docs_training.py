@@ -61,11 +61,13 @@ def test_curves_are_made_from_the_records() -> None:
 
 @pytest.mark.parametrize("record", curves.read_records(), ids=lambda record: record["name"])
 def test_records_are_whole(record: curves.Record) -> None:
-    config = recipe(record["recipe"]).with_settings(record["settings"])
-    assert (config.iterations, config.network.scale) == (record["iterations"], record["scale"])
+    runs = [record["settings"], *record.get("then", [])]
+    configs = [recipe(record["recipe"]).with_settings(settings) for settings in runs]
+    assert {config.network.scale for config in configs} == {record["scale"]}
+    assert sum(config.iterations for config in configs) == record["iterations"]
     steps = [point["iteration"] for point in record["points"]]
     assert steps == sorted(set(steps))
-    assert steps[-1] == config.iterations
+    assert steps[-1] == record["iterations"]
     for point in record["points"]:
         figures = {key: value for key, value in point.items() if key not in ("iteration", "seconds")}
         assert {key.split()[0] for key in figures} <= set(curves.SETS)
