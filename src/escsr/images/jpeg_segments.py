@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["MOST_XMP", "add_jfif", "add_xmp", "change_jpeg_exif", "read_xmp"]
+__all__ = ["MOST_XMP", "add_jfif", "add_xmp", "change_jpeg_exif", "has_segment", "read_xmp"]
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXIF = b"Exif\0\0"
@@ -31,20 +32,42 @@ def read_xmp(path: str | os.PathLike[str]) -> bytes:
     Raises:
         OSError: The file cannot be read.
     """
-    place = 2
     with open(path, "rb") as file:
-        while True:
-            file.seek(place)
-            head = file.read(4)
-            if len(head) < 4 or head[0] != 0xFF or head[1] in (0xD9, 0xDA):  # the end, or the pixels
-                return b""
-            if head[1] == 0xFF:  # which may fill room before a segment
-                place += 1
-                continue
-            size = int.from_bytes(head[2:], "big")
-            if head[1] == 0xE1 and file.read(len(_XMP)) == _XMP:
-                return file.read(max(0, size - 2 - len(_XMP)))
-            place += 2 + size
+        for marker, size in _segments(file):
+            if marker == 0xE1 and file.read(len(_XMP)) == _XMP:
+                return file.read(max(0, size - len(_XMP)))
+    return b""
+
+
+def has_segment(path: str | os.PathLike[str], marker: int, start: bytes) -> bool:
+    """Whether a segment before the pixels has a marker and starts with some bytes.
+
+    Args:
+        path: A JPEG file.
+        marker: Second byte of the marker, such as 0xE2 of APP2.
+        start: What follows the size.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return any(found == marker and file.read(len(start)) == start for found, _ in _segments(file))
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Second byte of the marker and size of each segment before the pixels, with the file at its data."""
+    place = 2
+    while True:
+        file.seek(place)
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xD9, 0xDA):  # the end, or the pixels
+            return
+        if head[1] == 0xFF:  # which may fill room before a segment
+            place += 1
+            continue
+        size = int.from_bytes(head[2:], "big")
+        yield head[1], size - 2
+        place += 2 + size
 
 
 def change_jpeg_exif(path: Path, change: Callable[[bytes], bytes]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from escsr.images.gain_maps import NO_GAIN_MAP
+
 __all__ = ["fitted_xmp", "truthful_xmp"]
 
 _CAMERA = b"http://ns.google.com/photos/1.0/camera/"
@@ -27,7 +29,6 @@ _LOST_PARTS = {
 and of XMP in further segments of a JPEG."""
 
 _NO_VIDEO = "the video of this motion photo is not kept"
-_NO_GAIN_MAP = "its gain map (Ultra HDR) is not kept"
 _NO_EXTENSION = "the extension of its XMP (what is above 64 KB) is not kept"
 _HAS_VIDEO = rb"\b%b:(?:MotionPhoto|MicroVideo)(?:\s*=\s*[\"']|>)\s*1"
 
@@ -69,7 +70,7 @@ def truthful_xmp(block: bytes) -> tuple[bytes, list[str]]:
             notes.append(_NO_VIDEO)
         shorter = _without(block, rb"%b:(?:%b)" % (prefix, names))
         if namespace == _GAIN_MAP and shorter != block:
-            notes.append(_NO_GAIN_MAP)
+            notes.append(NO_GAIN_MAP)
         if namespace == _NOTE and shorter != block:
             notes.append(_NO_EXTENSION)
         block = shorter
