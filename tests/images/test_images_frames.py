@@ -91,6 +91,25 @@ def test_colours_of_animations(upscaler: Upscaler, tmp_path: Path) -> None:
         assert (result.delays_ms, result.loops) == ((40, 50), 2)
 
 
+@pytest.mark.parametrize(
+    ("delays", "kept"),
+    [
+        ((33, 33, 34, 1000), (30, 40, 30, 1000)),  # as long together
+        ((16, 17, 17, 50), (20, 20, 20, 40)),
+        ((12, 12, 40, 16), (20, 20, 20, 20)),
+        ((20, 250), (20, 250)),
+    ],
+)
+def test_delays_of_webp_in_gif(delays: tuple[int, ...], kept: tuple[int, ...], tmp_path: Path) -> None:
+    flat = np.full((len(delays), 8, 8, 3), 255, np.uint8)
+    flat[:, 0, :, 0] = 60 * np.arange(len(delays))[:, None]
+    animation = Animation(flat, delays, 0, {})
+    images.write(animation, tmp_path / "a.webp", LOSSLESS)
+    assert images.read_animation(tmp_path / "a.webp").delays_ms == delays
+    images.write(animation, tmp_path / "a.gif")
+    assert images.read_animation(tmp_path / "a.gif").delays_ms == kept
+
+
 @pytest.mark.parametrize("suffix", [".png", ".avif"])
 def test_frames_that_are_left_out_are_said(upscaler: Upscaler, tmp_path: Path, suffix: str) -> None:
     frames = moving(tmp_path / f"a{suffix}")

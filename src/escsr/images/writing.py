@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,9 @@ def _write_by_vips(
         if picture.is_grey and not format.has_grey:
             image = grey_as_rgb(image)
         if animation is not None:
-            image.set_type(pyvips.GValue.array_int_type, "delay", list(animation.delays_ms))
+            shown = animation.delays_ms
+            delays = _in_hundredths(shown) if format.name == "GIF" else list(shown)
+            image.set_type(pyvips.GValue.array_int_type, "delay", delays)
             image.set_type(pyvips.GValue.gint_type, "loop", animation.loops)
         with open(path, "w+b") as file:
             target = pyvips.Target.new_to_descriptor(file.fileno())
@@ -184,6 +187,21 @@ def _write_by_vips(
         _complete(picture, path, format)
     except pyvips.Error as error:
         raise OSError(reason(error)) from error
+
+
+def _in_hundredths(delays_ms: Sequence[int]) -> list[int]:
+    """Delays of frames (ms) in whole hundredths of a second, as GIF has them, that take as long together.
+
+    Those of a fiftieth are the shortest, as browsers take shorter ones for a tenth; the following make up
+    for it. Where all are hundredths they stay as they are.
+    """
+    if not any(delay % 10 for delay in delays_ms):
+        return list(delays_ms)
+    rounded, shown = [], 0
+    for end in accumulate(delays_ms):
+        rounded.append(max(20, 10 * round((end - shown) / 10)))
+        shown += rounded[-1]
+    return rounded
 
 
 def _for_vips(metadata: Mapping[str, bytes], format: Format) -> dict[str, bytes]:
