@@ -94,6 +94,13 @@ def test_from_photographs_to_a_verified_set(run: Run, folder: Path) -> None:
     assert "21 pictures, 21 pairs: 0 faults, 0 warnings." in checked.stdout
 
 
+def test_rotated_and_smaller_copies(run: Run, folder: Path) -> None:
+    made = run("prepare", "photos", "-o", "set", "--resize", "0.5", "--rotate")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "From 4 sources." in made.stdout
+    assert len(list((folder / "set" / "HR").rglob("*_rotated_at0.5.png"))) == 2
+
+
 def test_a_source_that_cannot_be_read(run: Run, folder: Path) -> None:
     (folder / "photos" / "broken.png").write_bytes(b"no picture")
     made = run("prepare", "photos", "-o", "set", "--json")

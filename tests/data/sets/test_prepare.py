@@ -13,7 +13,7 @@ from escsr import images
 from escsr.data.patch_sampler import PatchSampler
 from escsr.data.resizers import downscale
 from escsr.data.sets.identify import identify_lr
-from escsr.data.sets.prepare import prepare, sub_image_starts
+from escsr.data.sets.prepare import _rotated, prepare, sub_image_starts
 from escsr.data.sets.verify import verify
 from escsr.errors import ConfigError, DataError
 from samples import flowers
@@ -103,6 +103,34 @@ def test_smaller_copies(source: Path, tmp_path: Path) -> None:
     images.write(images.Picture(pixels(source / "a.png")), source / "a_at0.5.png")
     with pytest.raises(DataError, match=r"would both become a_at0\.5"):
         prepare(source, tmp_path / "set", scale=[2], resize=[1, 0.5])
+
+
+def test_rotated_copies(source: Path, tmp_path: Path) -> None:
+    made = prepare(source, tmp_path / "set", scale=[2], resize=[0.5, 0.7], rotate=True)
+    assert (made.num_sources, made.num_images) == (8, 8)
+    names = {path.relative_to(made.hr).as_posix() for path in made.hr.rglob("*.png")}
+    assert {"a_at0.5.png", "a_rotated_at0.5.png", "deep/b_rotated_at0.7.png"} <= names
+    assert not verify(made.hr, lr=made.lr[2], scale=2, patch_size=8).faults
+    other = prepare(source, tmp_path / "other", resize=[0.5], rotate=True)
+    rotated = pixels(made.hr / "a_rotated_at0.5.png")
+    height, width = rotated.shape[:2]
+    assert np.array_equal(rotated, pixels(other.hr / "a_rotated_at0.5.png")[:height, :width])
+    again = prepare(source, tmp_path / "set", scale=[2], resize=[0.5, 0.7], rotate=True)
+    assert again.num_skipped == 8
+
+
+@given(height=st.integers(24, 90), width=st.integers(24, 90), angle=st.floats(15, 75))
+def test_what_is_rotated_has_no_corners_of_others(height: int, width: int, angle: float) -> None:
+    rows, columns = np.mgrid[:height, :width] - np.array([[[height - 1]], [[width - 1]]]) / 2
+    ramps = np.stack([128 + rows, 128 + columns, np.full_like(rows, 200)], -1).astype(np.uint8)
+    result = _rotated(ramps, angle)
+    assert min(result.shape[:2]) > min(height, width) * 0.4 - 5
+    assert (result[..., 2] == 200).all(), "nothing from outside"
+    rows, columns = np.mgrid[: result.shape[0], : result.shape[1]]
+    rows, columns = rows - rows.mean(), columns - columns.mean()
+    sine, cosine = np.sin(np.radians(angle)), np.cos(np.radians(angle))
+    turned = np.stack([cosine * rows + sine * columns, cosine * columns - sine * rows], -1)
+    assert np.abs(result[..., :2] - 128.0 - turned).max() < 3, "counterclockwise, about the centre"
 
 
 def test_whole_pictures(source: Path, tmp_path: Path) -> None:

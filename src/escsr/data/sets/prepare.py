@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import pyvips
+from numpy.typing import NDArray
 
 from escsr import images
 from escsr.data.pictures import Folders, TrainingFile, find_training_images, in_threads, lr_name, read_rgb
@@ -22,6 +25,12 @@ from escsr.files import sha256_of
 
 __all__ = ["Preparation", "prepare", "sub_image_starts"]
 
+_ANGLES = (15, 75)
+"""Degrees; others are near to a picture as it is, which the samplers flip and turn by right angles."""
+
+_EDGE = 2
+"""Pixels at each side that bicubic interpolation mixes with what lies outside."""
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -30,7 +39,7 @@ class Preparation:
     Attributes:
         hr: Folder of the HR pictures or sub-images.
         lr: Folders of their LR pictures, by scale.
-        num_sources: Source pictures that are in the set; each size of one counts.
+        num_sources: Source pictures that are in the set; each size of one counts, and each rotated one.
         num_images: HR pictures made of them, those of earlier runs included.
         num_skipped: Sources that an earlier run had done.
         failures: Sources that could not be used, and why.
@@ -56,6 +65,21 @@ class Preparation:
             "lr": {str(scale): str(folder) for scale, folder in self.lr.items()},
             "failures": [{"path": str(path), "reason": reason} for path, reason in self.failures],
         }
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A picture, or a smaller or rotated copy of one.
+
+    Attributes:
+        path: Its file.
+        factor: The part of its size.
+        angle: Degrees counterclockwise.
+    """
+
+    path: Path
+    factor: float = 1
+    angle: float = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +120,7 @@ def prepare(
     lr: Resizer = "matlab-bicubic",
     scale: Sequence[int] = (),
     resize: Sequence[float] = (),
+    rotate: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Preparation:
     """Cuts pictures into sub-images and makes their LR; run again, it goes on where it stopped.
@@ -104,7 +129,7 @@ def prepare(
     or "0001_s001.png" for sub-images, "0001x2.png" for LR. LR is made of the whole picture and then
     cut, so that sub-images have no borders of their own. `manifest.jsonl` keeps the settings and the
     digest of every source. Colour profiles and metadata are dropped. A picture at 0.7 of its size is a
-    source of its own, "0001_at0.7".
+    source of its own, "0001_at0.7", and so is a rotated one, "0001_rotated_at0.7".
 
     Args:
         sources: Folder or folders; of several, each has a subfolder of its name in the result.
@@ -117,6 +142,9 @@ def prepare(
         resize: Parts of their size that pictures are taken at, above 0 and up to 1, less than 1 by Pillow's
             bicubic; none for as they are. Smaller ones show finer detail, and less of the noise and
             compression of their files.
+        rotate: Also take every picture rotated by 15 to 75 degrees, an angle that follows from its name,
+            and cut to the largest upright rectangle in it. Rotation by bicubic interpolation softens what
+            it rotates, so `resize` should be 0.7 or less.
         on_progress: Called with (sources done, sources in all).
 
     Returns:
@@ -133,15 +161,15 @@ def prepare(
     """
     settings = _Settings(sub_image, sub_image if step is None else step, lr, sorted(set(scale)))
     files = find_training_images(sources)
-    targets = list(_targets(files, resize).items())
+    targets = list(_targets(files, resize, rotate).items())
     folder = Path(output)
     _keep_apart({file.root for file in files}, folder)
     manifest = Manifest(folder / "manifest.jsonl", asdict(settings))
     entries, failures = [], []
 
     def work(index: int) -> Entry | tuple[Path, str]:
-        name, (path, factor) = targets[index]
-        return _prepare_or_fail(name, path, factor, manifest.entries.get(name), folder, settings)
+        name, source = targets[index]
+        return _prepare_or_fail(name, source, manifest.entries.get(name), folder, settings)
 
     for result in in_threads(work, len(targets), on_progress):
         if not isinstance(result, Entry):
@@ -189,50 +217,59 @@ def _keep_apart(roots: Iterable[Path], folder: Path) -> None:
             raise ConfigError(f"{root} is part of the set {folder}; choose another folder for the result.")
 
 
-def _targets(files: list[TrainingFile], resize: Sequence[float]) -> dict[str, tuple[Path, float]]:
-    """Sources, and the part of their size, by their name in the result."""
+def _targets(files: list[TrainingFile], resize: Sequence[float], rotate: bool) -> dict[str, _Source]:
+    """Sources by their name in the result."""
     if not all(0 < factor <= 1 for factor in resize):
         raise ConfigError(f"resize takes numbers above 0 and up to 1, not {list(resize)}.")
     several = len({file.root for file in files}) > 1
-    targets: dict[str, tuple[Path, float]] = {}
-    for file, factor in itertools.product(files, dict.fromkeys(resize or (1,))):
-        name = f"{file.root.absolute().name}/{file.name}" if several else file.name
-        name += "" if factor == 1 else f"_at{factor:g}"
+    targets: dict[str, _Source] = {}
+    copies = list(itertools.product((False, True) if rotate else (False,), dict.fromkeys(resize or (1,))))
+    for file, (rotated, factor) in itertools.product(files, copies):
+        base = f"{file.root.absolute().name}/{file.name}" if several else file.name
+        name = base + ("_rotated" if rotated else "") + ("" if factor == 1 else f"_at{factor:g}")
         if name in targets:
-            raise DataError(f"{file.path} and {targets[name][0]} would both become {name}; rename one.")
-        targets[name] = file.path, factor
+            raise DataError(f"{file.path} and {targets[name].path} would both become {name}; rename one.")
+        targets[name] = _Source(file.path, factor, _angle_of(file.name) if rotated else 0)
     return targets
 
 
+def _angle_of(name: str) -> float:
+    """Degrees by which a picture of a name is rotated, evenly spread over `_ANGLES`."""
+    number = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:4], "big")
+    return _ANGLES[0] + (_ANGLES[1] - _ANGLES[0]) * number / 2**32
+
+
 def _prepare_or_fail(
-    name: str, source: Path, factor: float, old: Entry | None, folder: Path, settings: _Settings
+    name: str, source: _Source, old: Entry | None, folder: Path, settings: _Settings
 ) -> Entry | tuple[Path, str]:
     """The entry of a source, `old` where it was made before; or the file and why it failed."""
     numbers = range(1, 1 + old.pictures) if old is not None else ()
     before = [path for number in numbers for path, _ in _files(name, number, folder, settings)]
     try:
-        digest = sha256_of(source)
+        digest = sha256_of(source.path)
         if old is not None and old.sha256 == digest and all(path.exists() for path in before):
             return old
-        written = _prepare_one(source, factor, name, folder, settings)
+        written = _prepare_one(source, name, folder, settings)
     except OSError as error:
-        return source, f"cannot be read ({error.strerror})."
+        return source.path, f"cannot be read ({error.strerror})."
     except DataError as error:
-        return source, str(error).removeprefix(f"{source}: ")
+        return source.path, str(error).removeprefix(f"{source.path}: ")
     for path in set(before) - set(written):
         path.unlink(missing_ok=True)  # of the source as it was before
     return Entry(name, digest, len(written) // (1 + len(settings.scale)))
 
 
-def _prepare_one(path: Path, factor: float, name: str, folder: Path, settings: _Settings) -> list[Path]:
+def _prepare_one(source: _Source, name: str, folder: Path, settings: _Settings) -> list[Path]:
     """Writes all pictures of a source; which ones."""
-    hr = read_rgb(path)
-    if factor < 1:
-        height, width = (max(1, round(side * factor)) for side in hr.shape[:2])
-        hr = pil_resize(hr, (height, width))
+    hr = read_rgb(source.path)
+    if source.angle:
+        hr = _rotated(hr, source.angle)
+    if source.factor < 1:
+        height, width = (round(side * source.factor) for side in hr.shape[:2])
+        hr = pil_resize(hr, (max(1, height), max(1, width)))
     height, width = (side // settings.unit * settings.unit for side in hr.shape[:2])
     if not height or not width:
-        raise DataError(f"{path}: smaller than {settings.unit} pixels, which the scales need.")
+        raise DataError(f"{source.path}: smaller than {settings.unit} pixels, which the scales need.")
     hr = np.ascontiguousarray(hr[:height, :width])
     size = settings.sub_image or max(height, width)
     rows, columns = (sub_image_starts(side, size, settings.step or size) for side in (height, width))
@@ -244,6 +281,40 @@ def _prepare_one(path: Path, factor: float, name: str, folder: Path, settings: _
             images.write(images.Picture(np.ascontiguousarray(part)), target)
             written.append(target)
     return written
+
+
+def _rotated(hr: NDArray[np.uint8], angle: float) -> NDArray[np.uint8]:
+    """The largest upright rectangle of what is left of a picture that is rotated about its centre.
+
+    Args:
+        hr: (height, width, 3), 8 bits.
+        angle: Degrees counterclockwise, above 0 and below 90.
+
+    Returns:
+        Of the same kind; empty where the picture is too small.
+    """
+    height, width = hr.shape[:2]
+    rows, columns = _inscribed(height, width, math.radians(angle))
+    bicubic = pyvips.Interpolate.new("bicubic")
+    image = pyvips.Image.new_from_array(hr).rotate(-angle, interpolate=bicubic)
+    top, left = (image.height - rows) // 2, (image.width - columns) // 2
+    return np.ascontiguousarray(image.numpy()[top : top + rows, left : left + columns])
+
+
+def _inscribed(height: int, width: int, angle: float) -> tuple[int, int]:
+    """Height and width of the largest upright rectangle in a rotated one, less `_EDGE`; radians.
+
+    Either its corners touch all four sides, or two of them lie on the longer ones.
+    """
+    sine, cosine = math.sin(angle), math.cos(angle)
+    if min(height, width) <= 2 * sine * cosine * max(height, width):
+        half = min(height, width) / 2
+        rows, columns = (half / cosine, half / sine) if width >= height else (half / sine, half / cosine)
+    else:
+        double = cosine**2 - sine**2
+        rows = (height * cosine - width * sine) / double
+        columns = (width * cosine - height * sine) / double
+    return max(0, int(rows) - 2 * _EDGE), max(0, int(columns) - 2 * _EDGE)
 
 
 def _files(source: str, number: int, folder: Path, settings: _Settings) -> list[tuple[Path, int]]:
