@@ -2,10 +2,11 @@
 
     python scripts/record_training.py esc-fp-x2 runs/NAME --about "..." --hardware "..." --data "..."
 
-Of several folders, the runs followed each other: their steps and minutes count on. Where a log has no
-validation, the checkpoints that are left are measured now, if --test-data names a folder with Set5/HR and
-Set14/HR. Then `python scripts/draw_learning_curves.py` draws it. The time is the steps at their median
-speed: what a machine did beside is not part of it.
+Of several folders, the runs followed each other: their steps and minutes count on, and with --continued on
+from those of the record that is there. Where a log has no validation, the checkpoints that are left are
+measured now, if --test-data names a folder with Set5/HR and Set14/HR. Then `python
+scripts/draw_learning_curves.py` draws it. The time is the steps at their median speed: what a machine did
+beside is not part of it.
 """
 
 from __future__ import annotations
@@ -36,27 +37,30 @@ def main() -> None:
     parser.add_argument("--hardware", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--test-data", type=Path)
+    parser.add_argument("--continued", action="store_true", help="the runs follow those of the record")
     options = parser.parse_args()
     courses = [_course(run, options.test_data) for run in options.runs]
     path = TARGET / f"{options.name}.json"
-    record = {
+    if options.continued:
+        record = json.loads(path.read_text())
+        later = courses
+    else:
+        record, later = courses[0], courses[1:]
+    for course in later:
+        record.setdefault("then", []).append(course["settings"])
+        record["points"] += [
+            point | {"iteration": record["iterations"] + point["iteration"]} for point in course["points"]
+        ]
+        record["iterations"] += course["iterations"]
+        record["minutes"] += course["minutes"]
+    record |= {
         "name": options.name,
         "about": options.about,
-        **courses[0],
         "hardware": options.hardware,
         "data": options.data,
         "validation": "protocol classic, averaged weights, float32",
         "date": _date_of(_log(options.runs[-1])),
     }
-    if len(courses) > 1:
-        record["then"] = [course["settings"] for course in courses[1:]]
-    record["points"] = []
-    record["iterations"] = record["minutes"] = 0
-    for course in courses:
-        for point in course["points"]:
-            record["points"].append(point | {"iteration": record["iterations"] + point["iteration"]})
-        record["iterations"] += course["iterations"]
-        record["minutes"] += course["minutes"]
     path.write_text(json.dumps(record, indent=1) + "\n")
     print(path)
 

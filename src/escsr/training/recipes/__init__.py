@@ -34,6 +34,9 @@ _QUICK: _Recipes = {
 _BUNDLED: _Recipes = {
     **_at_each_scale("esc-light-x{}-flat", quick.flat, "esc-light"),
     **_at_each_scale("esc-x{}-flat", quick.flat, "esc"),
+    **_at_each_scale("esc-light-x{}-finetune", quick.finetune, "esc-light"),
+    **_at_each_scale("esc-x{}-finetune", quick.finetune, "esc"),
+    **_at_each_scale("esc-fp-x{}-finetune", quick.finetune, "esc-fp"),
 }
 _REAL: _Recipes = {
     **{f"esc-real-light-x{scale}": partial(real.esc_real_light, scale) for scale in (2, 4)},
