@@ -149,7 +149,8 @@ def test_models_at_a_glance(folder: Path) -> None:
     lines = {line.split()[0]: line for line in printed.splitlines() if line.strip()}
     assert "clean pictures, fast" in lines["esc-light-x2"]
     gain = next(row.gain_db for row in rows if row.name == "esc-light-x2")
-    assert gain is not None and gain > 2.5
+    assert gain is not None
+    assert gain > 2.5
     assert f"{gain:+.1f} dB" in lines["esc-light-x2"]
     assert lines["esc-light-x2"].rstrip().endswith("default")
     assert "default" not in lines["esc-x2"]

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from escsr.images.colour import from_pixels, grey_as_rgb, to_srgb, with_profile
 from escsr.images.colour_tags import in_words
+from escsr.images.exif_colours import exif_of_srgb, is_adobe_rgb
 from escsr.images.formats import Format
+from escsr.images.icc import adobe_rgb_profile
 from escsr.images.metadata import ICC, carried_by, held_blocks, without_profile
 from escsr.images.picture import Animation, Picture
 from escsr.images.value_range import ValueRange, srgb_decoded, srgb_encoded
@@ -100,6 +102,8 @@ def as_colour(picture: Picture) -> Picture:
 def in_srgb(picture: Picture) -> Picture:
     """The picture with its colours converted from its profile to sRGB; without a profile, as it is.
 
+    What EXIF calls Adobe RGB is taken for that where there is no profile.
+
     Args:
         picture: Any picture; floating values stay as they are, with a note, and so do those whose profile
             turns out to be unusable.
@@ -110,13 +114,18 @@ def in_srgb(picture: Picture) -> Picture:
     if tags := in_words(picture.metadata):
         note = f"its colour tags ({tags}) are not converted to sRGB"
         return replace(picture, notes=(*picture.notes, note))
-    if ICC not in picture.metadata:
-        return picture
     floating = picture.pixels.dtype.kind == "f"
+    exif = picture.metadata.get("exif-data", b"")
+    if ICC not in picture.metadata:
+        if floating or picture.is_grey or not is_adobe_rgb(exif):
+            return picture
+        picture = replace(picture, metadata={**picture.metadata, ICC: adobe_rgb_profile()})
     image = from_pixels(picture.pixels.astype(np.float32) if floating else picture.pixels)
     image, notes = to_srgb(with_profile(image, picture.metadata[ICC]))
     pixels = picture.pixels if floating else image.numpy().reshape(picture.pixels.shape)
     metadata = without_profile(picture.metadata) | carried_by(image)
+    if exif and not floating and ICC in metadata:
+        metadata["exif-data"] = exif_of_srgb(exif)
     return replace(picture, pixels=pixels, metadata=metadata, notes=(*picture.notes, *notes))
 
 

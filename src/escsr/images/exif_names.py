@@ -8,15 +8,15 @@ from contextlib import suppress
 
 from escsr.images.tiff import Tiff
 
-__all__ = ["EXIF_IFD", "IFD0", "PREFIX", "SUB_IFDS", "unknown_to_libexif"]
+__all__ = ["EXIF_IFD", "IFD0", "INTEROPERABILITY_IFD", "PREFIX", "SUB_IFDS", "unknown_to_libexif"]
 
 PREFIX = b"Exif\0\0"
-IFD0, EXIF_IFD, _GPS_IFD, _INTEROPERABILITY_IFD = 0, 34665, 34853, 40965
+IFD0, EXIF_IFD, _GPS_IFD, INTEROPERABILITY_IFD = 0, 34665, 34853, 40965
 SUB_IFDS = {
     IFD0: (EXIF_IFD, _GPS_IFD),
-    EXIF_IFD: (_INTEROPERABILITY_IFD,),
+    EXIF_IFD: (INTEROPERABILITY_IFD,),
     _GPS_IFD: (),
-    _INTEROPERABILITY_IFD: (),
+    INTEROPERABILITY_IFD: (),
 }
 """For each IFD, named by the tag that points to it, the tags that point on from there."""
 
