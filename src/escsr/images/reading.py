@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from escsr.errors import ImageError
 from escsr.images import camera_raw, colour, heic, openimageio, tiff_exif
+from escsr.images.auxiliary import auxiliary_losses
 from escsr.images.colour_tags import avif_tags, png_tags
 from escsr.images.conversion import in_srgb, losses
 from escsr.images.exif_fitting import exif_orientation
 from escsr.images.formats import VIPS_NAMES, Format, check_suffix, recognise
-from escsr.images.gain_maps import NO_GAIN_MAP, has_gain_map
 from escsr.images.iptc import bare_iptc
 from escsr.images.jpeg_segments import read_xmp
 from escsr.images.metadata import ICC, carried_by, number, with_sound_profile, with_truthful_xmp
@@ -124,9 +124,9 @@ def read(path: str | os.PathLike[str], *, to_srgb: bool = False) -> Picture:
             metadata, notes = with_sound_profile(picture.metadata)
             picture = replace(picture, metadata=metadata, notes=(*picture.notes, *notes))
         picture = in_srgb(picture) if to_srgb else picture
-        gain_map = has_gain_map(path, format)
+        lost = auxiliary_losses(path, format)
     metadata, notes = with_truthful_xmp(picture.metadata)
-    notes += [NO_GAIN_MAP] if gain_map and NO_GAIN_MAP not in notes else []
+    notes += [note for note in lost if note not in notes]
     return replace(
         picture, pixels=_finite(picture.pixels), metadata=metadata, notes=(*picture.notes, *notes)
     )

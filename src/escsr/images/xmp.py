@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from escsr.images.gain_maps import NO_GAIN_MAP
+from escsr.images.auxiliary import NO_GAIN_MAP
 
 __all__ = ["fitted_xmp", "truthful_xmp"]
 

@@ -1,4 +1,4 @@
-"""Gain maps told by segments and boxes; what XMP tells of them is tested in test_xmp.py."""
+"""Pictures beside the picture, told by segments and boxes; for what XMP tells see test_xmp.py."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from test_images_golden import need
 
 from escsr import images
 from escsr.images import Picture
+from escsr.images.auxiliary import NO_DEPTH_MAP, NO_GAIN_MAP, NO_MATTES, auxiliary_losses
 from escsr.images.formats import FORMATS, Format
-from escsr.images.gain_maps import NO_GAIN_MAP, has_gain_map
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x01\0\0\0\0\0\0"
+DEPTH = b"urn:mpeg:mpegB:cicp:systems:auxiliary:depth\0"
+MATTES = (
+    b"urn:com:apple:photo:2018:aux:portraiteffectsmatte\0urn:com:apple:photo:2019:aux:semantichairmatte\0"
+)
 ISO = b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"
 HEIC, AVIF = (next(format for format in FORMATS if format.name == name) for name in ("HEIC", "AVIF"))
 
@@ -54,18 +58,29 @@ def test_items_of_heif(format: Format, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("boxes", "has"),
+    ("boxes", "lost"),
     [
-        ([(b"ftyp", b"heic"), (b"meta", b"....infe\2" + bytes(7) + b"tmap")], True),
-        ([(b"ftyp", b"heic"), (b"meta", b"....infe\3" + b"\n" * 9 + b"tmap")], True),
-        ([(b"ftyp", b"heic"), (b"meta", b"....infe\2" + bytes(7) + b"hvc1tmap")], False),
-        ([(b"ftyp", b"tmap"), (b"meta", b"...."), (b"mdat", b"infe\2" + bytes(7) + b"tmap")], False),
-        ([(b"meta", b"....auxC" + bytes(4) + b"urn:com:apple:photo:2020:aux:hdrgainmap\0")], True),
-        ([(b"mdat", b"1")], False),
+        ([(b"ftyp", b"heic"), (b"meta", b"....infe\2" + bytes(7) + b"tmap")], [NO_GAIN_MAP]),
+        ([(b"ftyp", b"heic"), (b"meta", b"....infe\3" + b"\n" * 9 + b"tmap")], [NO_GAIN_MAP]),
+        ([(b"ftyp", b"heic"), (b"meta", b"....infe\2" + bytes(7) + b"hvc1tmap")], []),
+        ([(b"ftyp", b"tmap"), (b"meta", b"...."), (b"mdat", b"infe\2" + bytes(7) + b"tmap")], []),
+        ([(b"meta", b"....auxC" + bytes(4) + b"urn:com:apple:photo:2020:aux:hdrgainmap\0")], [NO_GAIN_MAP]),
+        ([(b"meta", b"....auxC" + bytes(4) + b"urn:mpeg:hevc:2015:auxid:1\0")], []),
+        ([(b"meta", b"....auxC" + bytes(4) + b"urn:mpeg:hevc:2015:auxid:2\0")], [NO_DEPTH_MAP]),
+        (
+            [
+                (
+                    b"meta",
+                    b"....auxC" + bytes(4) + DEPTH + MATTES,
+                )
+            ],
+            [NO_DEPTH_MAP, NO_MATTES],
+        ),
+        ([(b"mdat", b"1")], []),
     ],
 )
 @pytest.mark.parametrize("large", [False, True])
-def test_boxes(boxes: list[tuple[bytes, bytes]], has: bool, large: bool, tmp_path: Path) -> None:
+def test_boxes(boxes: list[tuple[bytes, bytes]], lost: list[str], large: bool, tmp_path: Path) -> None:
     path = tmp_path / "a"
     with path.open("wb") as file:
         for name, body in boxes:
@@ -73,7 +88,7 @@ def test_boxes(boxes: list[tuple[bytes, bytes]], has: bool, large: bool, tmp_pat
                 file.write(struct.pack(">I4sQ", 1, name, 16 + len(body)) + body)
             else:
                 file.write(struct.pack(">I4s", 8 + len(body), name) + body)
-    assert has_gain_map(path, AVIF) == has
+    assert auxiliary_losses(path, AVIF) == lost
 
 
 PIECES = [b"\0", b"\1", b"\xff", b"meta", b"infe", b"tmap", bytes(7)]
@@ -83,4 +98,4 @@ PIECES = [b"\0", b"\1", b"\xff", b"meta", b"infe", b"tmap", bytes(7)]
 def test_damaged_boxes_end(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("boxes", numbered=True) / "a"
     path.write_bytes(data)
-    assert has_gain_map(path, AVIF) in (True, False)
+    assert auxiliary_losses(path, AVIF) in ([], [NO_GAIN_MAP])
