@@ -17,6 +17,7 @@ import pytest
 from escsr import images
 from escsr.errors import ImageError
 from escsr.images import Picture
+from escsr.images.metadata import aspect_of, aspect_tags
 from escsr.upscaling import preflight
 from escsr.web.codec import SOURCE
 from escsr.web.limits import Limits
@@ -156,10 +157,24 @@ def test_pixels_come_and_go_and_metadata_stays(tmp_path: Path, photo: Path) -> N
     assert not psutil.pid_exists(sandbox.process_id)
 
 
+def test_pixels_have_the_shape_that_shows_a_result_as_its_source(served: Served, tmp_path: Path) -> None:
+    pytest.importorskip("OpenImageIO", reason="OpenEXR needs the extra exr")
+    wide = np.random.default_rng(3).random((8, 16, 3), np.float32)
+    images.write(Picture(wide, aspect_tags(2), linear=True), tmp_path / "a.exr")
+    for size, aspect in (("32x16", 2.0), ("64x16", 1.0), ("32x8", 1.0)):
+        (tmp_path / "b.exr").write_bytes(served.result(tmp_path / "a.exr", size=size, fit="exact"))
+        result = images.read(tmp_path / "b.exr")
+        assert aspect_of(result.metadata) == aspect, size
+    status = served.wait(served.send(tmp_path / "a.exr", size="64x16", fit="exact", format="png"))
+    assert not any("pixels are not square" in note for note in status["notes"])
+    status = served.wait(served.send(tmp_path / "a.exr", size="32x16", fit="exact", format="png"))
+    assert any("pixels are not square" in note for note in status["notes"])
+
+
 def test_a_process_that_lies_is_not_believed(sandbox: Sandbox, tmp_path: Path) -> None:
     """Whatever a file made of it: no pixels beyond the limit, no objects to unpickle, no odd answers."""
     folder = tmp_path / "job"
-    told = {"notes": [], "linear": False, "premultiplied": False}
+    told = {"notes": [], "linear": False, "premultiplied": False, "aspect": 1.0}
     sandbox._ask = lambda *_, **__: dict(told)  # type: ignore[method-assign]
     for lie in (
         np.zeros((1, 200_000_000, 1), np.uint8),
@@ -168,6 +183,12 @@ def test_a_process_that_lies_is_not_believed(sandbox: Sandbox, tmp_path: Path) -
         np.zeros((2, 2, 9), np.uint8),
     ):
         np.save(folder / "pixels.npy", lie, allow_pickle=True)
+        with pytest.raises(ImageError, match="ended"):
+            sandbox.read(folder / "result.png")
+    np.save(folder / "pixels.npy", np.zeros((2, 2, 3), np.uint8))
+    assert sandbox.read(folder / "result.png").metadata == {}
+    for aspect in (0.0, -1.0, float("nan"), float("inf"), None, "wide"):
+        told["aspect"] = aspect
         with pytest.raises(ImageError, match="ended"):
             sandbox.read(folder / "result.png")
     negative = {"format": "PNG", "width": -1, "height": 1, "channels": 3, "frames": 1}

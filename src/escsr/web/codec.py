@@ -3,8 +3,9 @@
     python -c "from escsr.web import codec; codec.main()" FOLDER MEMORY_BYTES CPU_SECONDS
 
 It takes requests as lines of JSON on standard input and answers each by a line on standard output; pixels
-lie in a file between the processes, metadata never leaves this one. Whatever a file does to it (a crash, a
-loop, all the memory there is), only this process dies; see `sandbox` for the other side.
+lie in a file between the processes, metadata never leaves this one, but for the shape of pixels. Whatever a
+file does to it (a crash, a loop, all the memory there is), only this process dies; see `sandbox` for the
+other side.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from escsr import images
 from escsr.errors import EscError, ImageError
 from escsr.images import Animation, Picture, WriteOptions
 from escsr.images.formats import CAMERA_RAW
+from escsr.images.metadata import PIXEL_ASPECT, aspect_of, aspect_tags
 
 __all__ = ["NO_RAW", "PIXELS", "SOURCE", "Codec", "main"]
 
@@ -50,7 +52,8 @@ class Codec:
         """Does what is asked for, or says in one sentence why not.
 
         Args:
-            request: `do` is "header", "read" (with `target` and `to_srgb`) or "write" (with `options`).
+            request: `do` is "header", "read" (with `target` and `to_srgb`) or "write" (with `options`
+                and `aspect`).
 
         Returns:
             What the header says; or of which kind the pixels are; or nothing; or an `error`.
@@ -81,16 +84,19 @@ class Codec:
         else:
             np.save(self._pixels, picture.pixels, allow_pickle=False)
             kind |= {"linear": picture.linear, "premultiplied": picture.premultiplied}
+            kind["aspect"] = aspect_of(picture.metadata)
             picture = dataclasses.replace(picture, pixels=_NONE)
         self._picture = picture  # without its pixels, while the network works
         return kind
 
-    def _write(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _write(self, options: dict[str, Any], aspect: float) -> dict[str, Any]:
         assert self._picture is not None, "read comes first"
         pixels = np.load(self._pixels, allow_pickle=False)
         self._pixels.unlink()
         name = "frames" if isinstance(self._picture, Animation) else "pixels"
-        picture = dataclasses.replace(self._picture, **{name: pixels})
+        kept = {key: block for key, block in self._picture.metadata.items() if key != PIXEL_ASPECT}
+        metadata = kept | aspect_tags(aspect)
+        picture = dataclasses.replace(self._picture, metadata=metadata, **{name: pixels})
         images.write(picture, self._target, WriteOptions(**options))
         return {}
 

@@ -20,6 +20,7 @@ import psutil
 
 from escsr.errors import ImageError
 from escsr.images import FORMATS, Animation, Header, Picture, WriteOptions
+from escsr.images.metadata import aspect_of, aspect_tags
 from escsr.web.codec import PIXELS, SOURCE
 from escsr.web.limits import Limits
 
@@ -28,6 +29,7 @@ __all__ = ["Sandbox", "read_header"]
 _LOOK_SECONDS = 0.05
 _LONGEST_ANSWER = 1 << 20
 _HEADER_SECONDS = 20
+_MOST_ASPECT = 1e6
 _HEADERS_AT_ONCE = threading.BoundedSemaphore(2)
 
 _COMMAND = (sys.executable, "-c", "from escsr.web import codec; codec.main()")
@@ -97,7 +99,8 @@ class Sandbox:
         return header
 
     def read(self, target: Path, *, to_srgb: bool = False) -> Picture | Animation:
-        """Decodes the picture, as `images.read_for`, without its metadata, which stays in the process.
+        """Decodes the picture, as `images.read_for`, without its metadata, which stays in the process, but
+        for the shape of its pixels.
 
         Args:
             target: File that `write` shall write.
@@ -114,8 +117,15 @@ class Sandbox:
             notes = tuple(map(str, kind.pop("notes")))
             if pixels.ndim == 4:
                 return Animation(pixels, (0,) * len(pixels), notes=notes)
+            aspect = float(kind["aspect"])
+            if not 1 / _MOST_ASPECT < aspect < _MOST_ASPECT:
+                raise ValueError("pixels of no shape")
             return Picture(
-                pixels, linear=bool(kind["linear"]), premultiplied=bool(kind["premultiplied"]), notes=notes
+                pixels,
+                aspect_tags(aspect),
+                linear=bool(kind["linear"]),
+                premultiplied=bool(kind["premultiplied"]),
+                notes=notes,
             )
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise self._ended() from error
@@ -124,13 +134,14 @@ class Sandbox:
         """Writes the larger picture with the metadata of the one that was read.
 
         Args:
-            picture: Its pixels or frames are what counts.
+            picture: Its pixels or frames, and their shape, are what counts.
             options: Quality and the like.
         """
         pixels = picture.frames if isinstance(picture, Animation) else picture.pixels
         np.save(self._folder / PIXELS, pixels, allow_pickle=False)
         kept = {field.name: getattr(options, field.name) for field in fields(WriteOptions)}
-        self._ask(self._limits.encode_seconds, "writing its result", do="write", options=kept)
+        request = {"do": "write", "options": kept, "aspect": aspect_of(picture.metadata)}
+        self._ask(self._limits.encode_seconds, "writing its result", **request)
 
     def _ask(self, seconds: float, what: str, **request: Any) -> dict[str, Any]:
         with suppress(OSError):  # it has ended, which is noticed below

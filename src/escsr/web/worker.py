@@ -94,7 +94,7 @@ class Worker(threading.Thread):
             upscaler = self._upscaler(plan.weights, plan.options)
             larger = upscaler.upscale_picture(picture, size=plan.size, on_progress=report)
             sandbox.write(larger, plan.options)
-        job.notes = (*picture.notes, *([f"{hint}."] if hint else []))
+        job.notes = (*larger.notes, *([f"{hint}."] if hint else []))
         job.sha256, job.result_bytes = sha256_of(plan.target), plan.target.stat().st_size
 
     def _upscaler(self, weights: Path, options: UpscaleOptions) -> Upscaler:
