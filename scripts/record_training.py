@@ -45,7 +45,7 @@ def main() -> None:
         record = json.loads(path.read_text())
         later = courses
     else:
-        record, later = courses[0], courses[1:]
+        record, later = {"name": options.name, "about": options.about} | courses[0], courses[1:]
     for course in later:
         record.setdefault("then", []).append(course["settings"])
         record["points"] += [

@@ -67,15 +67,7 @@ def test_items_of_heif(format: Format, tmp_path: Path) -> None:
         ([(b"meta", b"....auxC" + bytes(4) + b"urn:com:apple:photo:2020:aux:hdrgainmap\0")], [NO_GAIN_MAP]),
         ([(b"meta", b"....auxC" + bytes(4) + b"urn:mpeg:hevc:2015:auxid:1\0")], []),
         ([(b"meta", b"....auxC" + bytes(4) + b"urn:mpeg:hevc:2015:auxid:2\0")], [NO_DEPTH_MAP]),
-        (
-            [
-                (
-                    b"meta",
-                    b"....auxC" + bytes(4) + DEPTH + MATTES,
-                )
-            ],
-            [NO_DEPTH_MAP, NO_MATTES],
-        ),
+        ([(b"meta", b"....auxC" + bytes(4) + DEPTH + MATTES)], [NO_DEPTH_MAP, NO_MATTES]),
         ([(b"mdat", b"1")], []),
     ],
 )

@@ -64,6 +64,9 @@ def test_what_exif_states(order: str) -> None:
     assert not is_adobe_rgb(block(order, 1)), "sRGB with the other index"
     assert not is_adobe_rgb(block(order, index=b"R98\0")), "another space"
     assert not is_adobe_rgb(b"")
+    assert exif_of_srgb(block(order, index=b"THM\0")) == block(order, 1, b"THM\0"), (
+        "says nothing of colours"
+    )
     again = Image.Exif()
     again.load(said)
     assert again.get_ifd(EXIF)[COLOR_SPACE] == 1

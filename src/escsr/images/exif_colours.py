@@ -26,8 +26,8 @@ def is_adobe_rgb(exif: bytes) -> bool:
     Args:
         exif: A block as JPEG carries it, of either byte order, with or without its Exif prefix.
     """
-    stated = dict(_stated(exif.removeprefix(PREFIX)))
-    return _OF_ADOBE_RGB in stated.values() and struct.pack("<H", _UNCALIBRATED) in stated.values()
+    stated = [value for _, value in _stated(exif.removeprefix(PREFIX))]
+    return stated == [struct.pack("<H", _UNCALIBRATED), _OF_ADOBE_RGB]
 
 
 def exif_of_srgb(exif: bytes) -> bytes:
@@ -43,8 +43,10 @@ def exif_of_srgb(exif: bytes) -> bytes:
     said = bytearray(block)
     order = ">H" if block.startswith(b"MM") else "<H"
     for place, value in _stated(block):
-        new = struct.pack(order, _SRGB) if len(value) == 2 else _OF_SRGB
-        said[place : place + len(new)] = new
+        if len(value) == 2:
+            struct.pack_into(order, said, place, _SRGB)
+        elif value == _OF_ADOBE_RGB:
+            said[place : place + 4] = _OF_SRGB
     return exif[: len(exif) - len(block)] + bytes(said)
 
 
@@ -54,13 +56,13 @@ def _stated(block: bytes) -> Iterator[tuple[int, bytes]]:
         tiff = Tiff(io.BytesIO(block))
         for pointer in tiff.numbers(tiff.entries, EXIF_IFD)[:1]:
             entries, _ = tiff.directory(pointer)
-            yield from _short_value(tiff, entries, _COLOR_SPACE, 2)
+            yield from _value_in_place(tiff, entries, _COLOR_SPACE, 2)
             for below in tiff.numbers(entries, INTEROPERABILITY_IFD)[:1]:
-                yield from _short_value(tiff, tiff.directory(below)[0], _INDEX, 4)
+                yield from _value_in_place(tiff, tiff.directory(below)[0], _INDEX, 4)
 
 
-def _short_value(tiff: Tiff, entries: Entries, tag: int, length: int) -> Iterator[tuple[int, bytes]]:
-    """Place and value of an entry, where it has that many bytes, at most four."""
+def _value_in_place(tiff: Tiff, entries: Entries, tag: int, length: int) -> Iterator[tuple[int, bytes]]:
+    """Place and value of an entry, where it has that many bytes: at most four stand in the entry itself."""
     if tag in entries:
         place, raw = entries[tag]
         _, value = tiff.value(raw)

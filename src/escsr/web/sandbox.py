@@ -127,7 +127,7 @@ class Sandbox:
                 premultiplied=bool(kind["premultiplied"]),
                 notes=notes,
             )
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
             raise self._ended() from error
 
     def write(self, picture: Picture | Animation, options: WriteOptions) -> None:
